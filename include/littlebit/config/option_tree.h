@@ -1,0 +1,112 @@
+// The typed option tree: one declaration per option feeds YAML files, `key.path=value` words, --help, --print-config,
+// docs/config.md and configs/reference.yaml.
+//
+// A component owns a plain options struct with defaults as member initialisers and one member function
+//     void declare(OptionGroup& group);       // group.number("learning_rate", &learning_rate, {...}, "help")
+// A program adds such structs to a tree, loads a file, applies overrides and calls finish(): errors of all sources are
+// collected and thrown together as one UsageError (exit 2), each with file:line or the word it came from, and for an
+// unknown key the nearest valid name. Only this room sees yaml-cpp. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace littlebit {
+
+enum class Origin { kDefault, kFile, kCommandLine };
+
+struct IntegerRange {
+  int64_t min = std::numeric_limits<int64_t>::min();
+  int64_t max = std::numeric_limits<int64_t>::max();
+};
+struct NumberRange {
+  double min = -std::numeric_limits<double>::infinity();
+  double max = std::numeric_limits<double>::infinity();
+  bool min_open = false;  // true: the value must be greater than min
+};
+
+class OptionTree;
+struct OptionNode;
+
+// Declares the options of one component. The pointers must outlive the tree; their values at declaration are the
+// defaults. `help` is one or two sentences without a final newline.
+class OptionGroup {
+ public:
+  void flag(std::string name, bool* value, std::string help);
+  void integer(std::string name, int64_t* value, IntegerRange range, std::string help);
+  void number(std::string name, double* value, NumberRange range, std::string help);
+  void text(std::string name, std::string* value, std::string help);
+  void path(std::string name, std::filesystem::path* value, std::string help);
+  void texts(std::string name, std::vector<std::string>* values, std::string help);  // list of strings
+  // One of `choices`, stored as the index into them (see the enum overload).
+  void choice(std::string name, int* index, std::vector<std::string> choices, std::string help);
+
+  // An enum class whose values are 0, 1, ... in the order of `choices`.
+  template <class Enum>
+  void choice(std::string name, Enum* value, std::vector<std::string> choices, std::string help) {
+    static_assert(sizeof(Enum) == sizeof(int));
+    choice(std::move(name), reinterpret_cast<int*>(value), std::move(choices), std::move(help));
+  }
+
+  // A list of records, each of type Record with its own declare(OptionGroup&). A file or command line gives the whole
+  // list; a single record or (where the record declares `main_key`) a bare string stands for a list of one.
+  template <class Record>
+  void records(std::string name, std::vector<Record>* values, std::string main_key, std::string help) {
+    add_records(
+        std::move(name), std::move(main_key), std::move(help), [values] { values->clear(); },
+        [values](OptionGroup& group) { values->emplace_back().declare(group); },
+        [values] { return values->size(); },
+        [values](size_t i, OptionGroup& group) { (*values)[i].declare(group); },
+        [values](size_t n) { values->reserve(n); });
+  }
+
+ private:
+  friend class OptionTree;
+  explicit OptionGroup(OptionNode* node) : node_(node) {}
+  void add_records(std::string name, std::string main_key, std::string help, std::function<void()> clear,
+                   std::function<void(OptionGroup&)> append, std::function<size_t()> size,
+                   std::function<void(size_t, OptionGroup&)> describe, std::function<void(size_t)> reserve);
+  OptionNode* node_;
+};
+
+class OptionTree {
+ public:
+  OptionTree();
+  ~OptionTree();
+
+  // Adds `options` under `section` ("quant", "optim", ...). Adding twice to one section is fine, one name twice is a bug.
+  template <class Options>
+  void add(const std::string& section, const std::string& section_help, Options& options) {
+    OptionGroup group(section_node(section, section_help));
+    options.declare(group);
+  }
+
+  void load_yaml(const std::filesystem::path& file);             // InputError where it cannot be read or is no YAML
+  void load_yaml_text(std::string_view text, std::string name);  // `name` stands for the file in messages
+  void set(std::string_view word);  // "key.path=value", the value parsed as YAML; later words win
+  void add_error(std::string message);                           // a cross-option check of the caller's
+  // An error about one option: the message is put behind its key and the place it was set at.
+  void add_error_at(std::string_view key, std::string message);
+  void finish() const;  // throws one UsageError listing every error found so far
+
+  Origin origin(std::string_view key) const;
+  bool is_set(std::string_view key) const { return origin(key) != Origin::kDefault; }
+
+  std::string to_yaml(bool with_origins) const;  // resolved values; with origins each line ends in "# default|file:line|command line"
+  std::string reference_yaml() const;            // every option, its default, its help as comments
+  std::string markdown() const;                  // docs/config.md
+  std::string help_text() const;                 // for --help: key, default, help, wrapped to 100 columns
+
+ private:
+  OptionNode* section_node(const std::string& section, const std::string& help);
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace littlebit

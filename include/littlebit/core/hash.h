@@ -1,0 +1,33 @@
+// Content hashes: XXH3-128 (libxxhash), written as 32 lower-case hex digits. Not cryptographic: they tell versions of
+// a file apart and catch damage, they do not resist an adversary.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace littlebit {
+
+// Streaming form. Same digest as one call over the concatenation.
+class Hasher {
+ public:
+  Hasher();
+  Hasher(Hasher&&) noexcept;
+  ~Hasher();
+  void update(std::span<const std::byte> bytes);
+  void update(std::string_view text) { update(std::as_bytes(std::span(text))); }
+  std::string hex() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+std::string content_hash(std::span<const std::byte> bytes);
+std::string content_hash(std::string_view text);
+std::string file_hash(const std::filesystem::path& path);  // mapped, never read into memory; InputError as MappedFile
+
+}  // namespace littlebit

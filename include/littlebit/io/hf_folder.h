@@ -1,0 +1,50 @@
+// A Hugging Face model folder on disk: config.json, model.safetensors or shards with model.safetensors.index.json.
+//
+// Tensors are found by the names the file gives them, and also with or without a leading "model." (checkpoints of the
+// bare decoder leave it out). Every lookup is remembered, so that tensors nobody asked for can be reported.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "littlebit/io/json.h"
+#include "littlebit/io/safetensors.h"
+
+namespace littlebit {
+
+class HfFolder {
+ public:
+  // Reads config.json only: enough for plans and tokenizers. InputError where the folder or the file is missing.
+  explicit HfFolder(const std::filesystem::path& folder);
+  ~HfFolder();
+  HfFolder(HfFolder&&) noexcept;
+
+  const std::filesystem::path& path() const { return folder_; }
+  const Json& config() const { return *config_; }
+
+  // Opens the tensor files (once). InputError: neither file nor index, missing shard, tensor in two shards, ...
+  void open_tensors();
+  bool has_tensor_files() const;  // whether open_tensors() would find something to open
+
+  const TensorView* find(const std::string& name) const;   // nullptr where there is none; open_tensors() first
+  const TensorView& require(const std::string& name) const;  // InputError naming the tensor, the folder and near names
+  std::vector<std::string> names() const;                   // every tensor, sorted, as the files name them
+  std::vector<std::string> unused() const;                  // names never found by find/require, sorted
+
+  // Content hash of config.json and all tensor files in name order (32 hex digits). Reads everything once.
+  std::string content_hash() const;
+  uint64_t tensor_bytes() const;  // sum over tensors
+
+ private:
+  std::filesystem::path folder_;
+  std::unique_ptr<Json> config_;
+  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::map<std::string, const TensorView*> tensors_;
+  mutable std::set<std::string> used_;
+};
+
+}  // namespace littlebit

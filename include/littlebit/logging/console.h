@@ -1,0 +1,53 @@
+// What a person sees: messages on stderr, one live progress line on a terminal (plain lines elsewhere), tables.
+//
+// Thread-safe. Colour only on a terminal and only where NO_COLOR is unset. The same messages, with times and without
+// colour, go to a log file once open_log_file() was called.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace littlebit {
+
+void log_info(std::string_view message);
+void log_warning(std::string_view message);  // "warning: ..."
+// "error: ..." and, where given, "hint: ..." on the next line.
+void log_error(std::string_view message, std::string_view hint = "");
+void open_log_file(const std::filesystem::path& file);  // appends
+
+// Progress of one piece of long work: what, how far, how fast, how long still.
+//   Progress progress("tokenising", total_bytes, "B");  progress.update(done);  progress.finish("1.2 M tokens");
+// On a terminal one line is rewritten at most ten times a second; elsewhere a plain line appears at most every
+// `plain_seconds`. The destructor clears an unfinished line.
+class Progress {
+ public:
+  Progress(std::string what, int64_t total, std::string unit, double plain_seconds = 10);
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  ~Progress();
+  // `note` is put behind the bar: "layer 12, rank 544". With plain_seconds = 0 every update is a plain line.
+  void update(int64_t done, std::string_view note = "");
+  void finish(std::string_view note = "");
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// A table with aligned columns; the first column is left-aligned, the rest right-aligned. Printed to stderr as info.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header) : rows_{std::move(header)} {}
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  std::string text() const;  // lines ending in "\n", a rule under the header
+  void print() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace littlebit

@@ -1,0 +1,22 @@
+# Compiler, linker and warning settings for our own code.
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")  # assertions stay on: they are ours, and cheap
+
+find_program(LITTLEBIT_CCACHE ccache)
+if(LITTLEBIT_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${LITTLEBIT_CCACHE})
+endif()
+find_program(LITTLEBIT_MOLD mold)
+if(LITTLEBIT_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_library(littlebit_flags INTERFACE)
+target_compile_options(littlebit_flags INTERFACE -Wall -Wextra -Wshadow $<$<BOOL:${LITTLEBIT_WERROR}>:-Werror>)
+target_include_directories(littlebit_flags INTERFACE ${CMAKE_SOURCE_DIR}/include)
+if(LITTLEBIT_SANITIZE)
+  add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=address,undefined)
+endif()
