@@ -1,0 +1,24 @@
+// The table of families: one row per model_type, in one file (src/models/architectures.cpp), no
+// static registration.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "littlebit/models/decoder.h"
+
+namespace littlebit {
+
+struct Architecture {
+  const char* model_type;                  // config.json's model_type
+  ModelSpec (*parse)(const Json& config);  // fills everything but model_type
+  void (*name_slots)(
+      Decoder& decoder);  // names and tensor sources of every used slot and parameter
+};
+
+std::span<const Architecture> architectures();
+
+// InputError naming the model_type and the supported ones where there is none.
+const Architecture& find_architecture(const std::string& model_type);
+
+}  // namespace littlebit

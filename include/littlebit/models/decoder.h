@@ -1,0 +1,141 @@
+// The one decoder: stem (embedding, scale, positions, project_in), blocks, tail (final norm,
+// project_out), head. It obeys a ModelSpec; no family has code of its own here. Linear layers are
+// slots: what fills them decides what the model is (dense teacher, LittleBit student). Every
+// function is plain differentiable ATen.
+//
+// dtypes: the residual stream and all norms are fp32, inputs and weights of matrix products in the
+// compute dtype (fp64 throughout where the compute dtype is fp64: tests). Hidden states follow
+// Hugging Face.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "littlebit/io/hf_folder.h"
+#include "littlebit/models/model_spec.h"
+#include "littlebit/nn/linear.h"
+
+namespace littlebit {
+
+// Where a slot's matrix (or a parameter) comes from: rows [row_begin, row_end) of a tensor (all
+// rows: 0, -1).
+struct TensorSource {
+  std::string tensor;
+  int64_t row_begin = 0, row_end = -1;
+};
+
+// A linear layer's place. `name` is the module's Hugging Face name
+// ("model.layers.0.self_attn.q_proj"), for split fused matrices the name the part would have.
+// linear == nullptr: open.
+struct LinearSlot {
+  std::string name;
+  int64_t d_in = 0, d_out = 0;
+  bool has_bias = false;
+  TensorSource weight, bias;
+  std::unique_ptr<Linear> linear;
+
+  bool used() const { return d_out > 0; }
+};
+
+// A vector that trains by itself: norm weight or bias, fp32 (fp64 in tests).
+struct Parameter {
+  std::string name;
+  TensorSource source;
+  at::Tensor value;
+
+  bool used() const { return !name.empty(); }
+};
+
+struct Norm {
+  Parameter weight, bias;  // bias: LayerNorm only; both unused: no norm here
+};
+
+// Stem, each block and the tail are the parameter groups of training. visit_* pass used members in
+// a fixed order.
+struct Stem {
+  LinearSlot project_in;
+};
+struct Block {
+  LinearSlot q, k, v, o, gate, up, gate_up, down;
+  Norm input_norm, post_attention_norm, pre_mlp_norm, post_mlp_norm, q_norm, k_norm;
+};
+struct Tail {
+  Norm final_norm;
+  LinearSlot project_out;
+};
+
+// Frozen tensors, shared between teacher and student. Compute dtype. A tied head is the embedding
+// itself.
+struct FrozenTensors {
+  at::Tensor embedding;  // [V, E]
+  at::Tensor positions;  // [P, H] or undefined
+  at::Tensor head;       // [V, E]
+};
+
+// What depends on T only: rotation tables and masks, made once per length and reused for every
+// layer and batch.
+struct SequenceContext {
+  int64_t length = 0;
+  at::Tensor cos, sin, local_cos, local_sin;  // [T, rotary_dim / 2], undefined where unused
+};
+
+class Decoder {
+ public:
+  // Slots and parameters named, sized, open and empty; for load_decoder and room quant.
+  Decoder(ModelSpec spec, at::ScalarType compute_dtype, at::Device device);
+  Decoder(Decoder&&) noexcept = default;
+
+  const ModelSpec& spec() const { return spec_; }
+  at::ScalarType compute_dtype() const { return compute_dtype_; }
+  at::ScalarType residual_dtype() const;  // fp32; fp64 where the compute dtype is fp64
+  at::Device device() const { return device_; }
+
+  SequenceContext context(
+      int64_t length) const;  // length <= spec().max_positions is the caller's business
+
+  at::Tensor stem_forward(const at::Tensor& ids_bt) const;  // int64 [B,T] -> [B,T,H]
+  at::Tensor block_forward(int64_t layer, const at::Tensor& x_bth,
+                           const SequenceContext& context) const;
+  at::Tensor tail_forward(const at::Tensor& x_bth) const;  // -> [B,T,E], what the head reads
+  at::Tensor head_forward(
+      const at::Tensor& z) const;  // [..., E] -> logits [..., V], soft-capped; residual dtype
+
+  // Parameter groups: 0 = stem, 1..L = blocks, L+1 = tail.
+  int64_t num_groups() const { return spec_.num_layers + 2; }
+  void visit_linears(int64_t group, const std::function<void(LinearSlot&)>& visit);
+  void visit_parameters(int64_t group, const std::function<void(Parameter&)>& visit);
+  void visit_linears(const std::function<void(LinearSlot&)>& visit);  // all groups in order
+  void visit_parameters(const std::function<void(Parameter&)>& visit);
+
+  FrozenTensors frozen;
+  Stem stem;
+  std::vector<Block> blocks;
+  Tail tail;
+
+ private:
+  ModelSpec spec_;
+  at::ScalarType compute_dtype_;
+  at::Device device_;
+};
+
+// A dense decoder of a folder whose tensors are open. Weights already in `compute_dtype` stay
+// mapped: the folder must outlive the decoder. InputError: a missing, wrongly shaped or non-finite
+// tensor, by name.
+Decoder load_decoder(const HfFolder& folder, const ModelSpec& spec, at::ScalarType compute_dtype,
+                     at::Device device);
+
+// A decoder for a student: shares `teacher`'s frozen tensors, has its parameters as copies, its
+// slots open.
+Decoder open_decoder(const Decoder& teacher);
+
+// A slot's matrix [d_out, d_in] (bias [d_out], undefined where none) as the checkpoint has it.
+at::Tensor load_slot_weight(const HfFolder& folder, const LinearSlot& slot, at::ScalarType dtype,
+                            at::Device device);
+at::Tensor load_slot_bias(const HfFolder& folder, const LinearSlot& slot, at::ScalarType dtype,
+                          at::Device device);
+
+}  // namespace littlebit

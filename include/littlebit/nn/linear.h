@@ -1,0 +1,34 @@
+// The linear slot: the seam between a decoder and what fills it. `models` leaves slots open;
+// DenseLinear (here) or a LittleBit layer (room quant) fills them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace littlebit {
+
+class Linear {
+ public:
+  virtual ~Linear() = default;
+
+  // x [..., d_in] in the compute dtype -> [..., d_out] in the compute dtype. Records autograd
+  // history where grad mode is on and the layer's weights require gradients. Const and safe to call
+  // from several threads.
+  virtual at::Tensor forward(const at::Tensor& x) const = 0;
+};
+
+// y = x W^T + b, W [d_out, d_in] and b [d_out] (undefined: none) in the compute dtype. Frozen.
+class DenseLinear : public Linear {
+ public:
+  DenseLinear(at::Tensor weight, at::Tensor bias)
+      : weight_(std::move(weight)), bias_(std::move(bias)) {}
+  at::Tensor forward(const at::Tensor& x) const override;
+  const at::Tensor& weight() const { return weight_; }
+  const at::Tensor& bias() const { return bias_; }
+
+ private:
+  at::Tensor weight_, bias_;
+};
+
+}  // namespace littlebit

@@ -1,0 +1,139 @@
+// Plain C++ loops over sign bits, written so that the compiler vectorises them; LITTLEBIT_CLONES
+// compiles each hot loop for AVX-512, AVX2 and the baseline and picks at run time. All three give
+// the same bits: no arithmetic, only moves.
+#include "littlebit/kernels/signs.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <type_traits>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__)
+#define LITTLEBIT_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
+#else
+#define LITTLEBIT_CLONES
+#endif
+
+namespace littlebit {
+namespace {
+
+template <class T>
+using Bits = std::conditional_t<sizeof(T) == 2, uint16_t,
+                                std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>;
+
+template <class T>
+T one() {
+  if constexpr (std::is_same_v<T, uint16_t>) {
+    return 0x3F80;  // bfloat16
+  } else {
+    return T(1);
+  }
+}
+
+// 32 bits from any bit offset. Reads the next word only where bits of it are asked for.
+inline uint32_t load_bits(const uint32_t* words, int64_t first, int64_t count) {
+  const int64_t word = first >> 5;
+  const int shift = static_cast<int>(first & 31);
+  uint64_t bits = words[word];
+  if (shift + count > 32) bits |= static_cast<uint64_t>(words[word + 1]) << 32;
+  return static_cast<uint32_t>(bits >> shift);
+}
+
+template <class T>
+inline int64_t pack(const T* latents, int64_t n, uint32_t* words) {
+  int64_t flips = 0;
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    uint32_t bits = 0;
+    for (int b = 0; b < 32; ++b) bits |= static_cast<uint32_t>(latents[i + b] < 0) << b;
+    flips += std::popcount(bits ^ words[i >> 5]);
+    words[i >> 5] = bits;
+  }
+  if (i < n) {
+    uint32_t bits = 0;
+    const uint32_t mask = (uint32_t{1} << (n - i)) - 1;
+    for (int b = 0; i + b < n; ++b) bits |= static_cast<uint32_t>(latents[i + b] < 0) << b;
+    flips += std::popcount((bits ^ words[i >> 5]) & mask);
+    words[i >> 5] = bits;
+  }
+  return flips;
+}
+
+// 32 elements, the same scale for all or one each; `bits` bit b flips out[b]. Fixed trip count: one
+// vector loop.
+template <class T>
+inline void expand_word(uint32_t bits, const T* scale, T* out) {
+  constexpr int kShift = sizeof(T) * 8 - 1;
+  for (int b = 0; b < 32; ++b) {
+    Bits<T> value;
+    std::memcpy(&value, scale + b, sizeof(T));
+    value ^= static_cast<Bits<T>>(static_cast<Bits<T>>((bits >> b) & 1) << kShift);
+    std::memcpy(out + b, &value, sizeof(T));
+  }
+}
+
+template <class T>
+inline void expand(const SignExpansion<T>& job, int64_t row_begin, int64_t row_end) {
+  T constant[32];
+  for (int64_t r = row_begin; r < row_end; ++r) {
+    const T row_scale = job.row_scale ? job.row_scale[r] : one<T>();
+    for (T& c : constant) c = row_scale;
+    T* out = job.out + r * job.out_stride;
+    const int64_t first = job.first_bit + r * job.cols;
+    int64_t c = 0;
+    for (; c + 32 <= job.cols; c += 32) {
+      expand_word(load_bits(job.words, first + c, 32),
+                  job.column_scale ? job.column_scale + c : constant, out + c);
+    }
+    if (c < job.cols) {
+      const int64_t rest = job.cols - c;
+      T scale[32] = {}, last[32];
+      std::memcpy(scale, job.column_scale ? job.column_scale + c : constant, rest * sizeof(T));
+      expand_word(load_bits(job.words, first + c, rest), scale, last);
+      std::memcpy(out + c, last, rest * sizeof(T));
+    }
+  }
+}
+
+}  // namespace
+
+LITTLEBIT_CLONES int64_t pack_signs(const float* latents, int64_t n, uint32_t* words) {
+  return pack(latents, n, words);
+}
+LITTLEBIT_CLONES int64_t pack_signs(const double* latents, int64_t n, uint32_t* words) {
+  return pack(latents, n, words);
+}
+
+LITTLEBIT_CLONES void expand_signs(const SignExpansion<float>& job, int64_t row_begin,
+                                   int64_t row_end) {
+  expand(job, row_begin, row_end);
+}
+LITTLEBIT_CLONES void expand_signs(const SignExpansion<double>& job, int64_t row_begin,
+                                   int64_t row_end) {
+  expand(job, row_begin, row_end);
+}
+LITTLEBIT_CLONES void expand_signs(const SignExpansion<uint16_t>& job, int64_t row_begin,
+                                   int64_t row_end) {
+  expand(job, row_begin, row_end);
+}
+
+void copy_bit_rows(const uint32_t* from, int64_t from_first, int64_t from_stride, uint32_t* to,
+                   int64_t to_first, int64_t to_stride, int64_t rows, int64_t cols) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const int64_t source = from_first + r * from_stride;
+    const int64_t target = to_first + r * to_stride;
+    for (int64_t c = 0; c < cols;) {
+      // As many bits as fit into the rest of the destination word.
+      const int64_t place = target + c;
+      const int shift = static_cast<int>(place & 31);
+      const int64_t count = std::min<int64_t>(32 - shift, cols - c);
+      const uint32_t mask = (count == 32 ? ~uint32_t{0} : (uint32_t{1} << count) - 1) << shift;
+      const uint32_t bits = load_bits(from, source + c, count) << shift;
+      to[place >> 5] = (to[place >> 5] & ~mask) | (bits & mask);
+      c += count;
+    }
+  }
+}
+
+}  // namespace littlebit
