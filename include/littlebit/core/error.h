@@ -1,8 +1,9 @@
 // What went wrong, for whom, and with which exit code.
 //
-// User-visible failures are exceptions of one type, Error: one message that says what failed, where and what was
-// expected, one hint that says what to try, and the exit code of docs/errors.md. Expected outcomes are return values.
-// Our own bugs are LB_ASSERT. apps/ catch Error once, at the top.
+// User-visible failures are exceptions of one type, Error: one message that says what failed, where
+// and what was expected, one hint that says what to try, and the exit code of docs/errors.md.
+// Expected outcomes are return values. Our own bugs are LB_ASSERT. apps/ catch Error once, at the
+// top.
 #pragma once
 
 #include <stdexcept>
@@ -54,11 +55,12 @@ struct OutputError : Error {
 };
 
 // A broken promise of our own code. Never reachable from user input; ends in exit code 1.
-[[noreturn]] void assertion_failed(const char* condition, const char* file, int line, const std::string& message);
+[[noreturn]] void assertion_failed(const char* condition, const char* file, int line,
+                                   const std::string& message);
 
 }  // namespace littlebit
 
-#define LB_ASSERT(condition, message)                                                \
-  do {                                                                               \
+#define LB_ASSERT(condition, message)                                                         \
+  do {                                                                                        \
     if (!(condition)) ::littlebit::assertion_failed(#condition, __FILE__, __LINE__, message); \
   } while (0)

@@ -1,8 +1,10 @@
 // The file layer: every byte the project reads from or writes to disk passes through here.
 //
-// Invariant: a reader never sees half a file. Writers build `<path>.partial` and publish it by fsync + rename; a writer
-// destroyed before commit() removes what it built. All functions throw: InputError (exit 3) on reading, OutputError
-// (exit 5) on writing. Not thread-safe per object; different objects may be used from different threads.
+// Invariant: a reader never sees half a file. Writers build `<path>.partial` and publish it by
+// fsync + rename; a writer destroyed before commit() removes what it built. Two writers of one
+// name: the second is refused. All functions throw: InputError (exit 3) on reading, OutputError
+// (exit 5) on writing. Not thread-safe per object; different objects may be used from different
+// threads.
 #pragma once
 
 #include <cstddef>
@@ -47,7 +49,7 @@ class OutputFile {
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
   uint64_t position() const { return position_; }  // bytes written so far
-  void commit();                                   // flush, fsync, rename over `path`, fsync the folder
+  void commit();  // flush, fsync, rename over `path`, fsync the folder
 
  private:
   std::filesystem::path path_, partial_;
@@ -58,11 +60,13 @@ class OutputFile {
 // write + commit in one call.
 void write_file(const std::filesystem::path& path, std::string_view text);
 
-// A folder that appears under its name only when commit() returns. Files are written into staging().
-// An older folder of that name is replaced (moved aside, then removed) by commit(), untouched before.
+// A folder that appears under its name only when commit() returns. Files are written into
+// staging(). An older folder of that name is replaced (moved aside, then removed) by commit(),
+// untouched before.
 class OutputFolder {
  public:
-  explicit OutputFolder(const std::filesystem::path& path);  // creates `<path>.partial`, emptying a stale one
+  explicit OutputFolder(
+      const std::filesystem::path& path);  // creates `<path>.partial`, emptying a stale one
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
   ~OutputFolder();
@@ -73,9 +77,12 @@ class OutputFolder {
  private:
   std::filesystem::path path_, staging_;
   bool committed_ = false;
+  int lock_ = -1;
 };
 
-// A file that grows by whole lines (metrics.jsonl): each append is one write(2), so a reader sees whole lines only.
+// A file that grows by whole lines (metrics.jsonl): each append is one write(2), so a reader sees
+// whole lines only. An append that fails takes its piece back; behind a torn last line that is
+// already there, a new line is begun.
 class AppendFile {
  public:
   explicit AppendFile(const std::filesystem::path& path);  // created where it does not exist
@@ -87,13 +94,15 @@ class AppendFile {
  private:
   std::filesystem::path path_;
   int descriptor_ = -1;
+  bool torn_ = false;  // the file ends in the middle of a line
 };
 
 // mkdir -p; OutputError where a part of the path is a file or not writable.
 void create_folders(const std::filesystem::path& path);
 
-// Test hook: called before every write, fsync and rename with the operation's name and path; a non-zero return is
-// taken as the errno of a failed call. One hook a process, nullptr by default. Not thread-safe to change while writing.
+// Test hook: called before every "write", "fsync", "rename" and "exchange" (two folders swap names)
+// with that word and the path; a non-zero return is taken as the errno of a failed call. One hook a
+// process, nullptr by default. Not thread-safe to change while writing.
 using FaultHook = std::function<int(std::string_view operation, const std::filesystem::path& path)>;
 void set_fault_hook(FaultHook hook);
 

@@ -1,5 +1,5 @@
-// Content hashes: XXH3-128 (libxxhash), written as 32 lower-case hex digits. Not cryptographic: they tell versions of
-// a file apart and catch damage, they do not resist an adversary.
+// Content hashes: XXH3-128 (libxxhash), written as 32 lower-case hex digits. Not cryptographic:
+// they tell versions of a file apart and catch damage, they do not resist an adversary.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +28,7 @@ class Hasher {
 
 std::string content_hash(std::span<const std::byte> bytes);
 std::string content_hash(std::string_view text);
-std::string file_hash(const std::filesystem::path& path);  // mapped, never read into memory; InputError as MappedFile
+std::string file_hash(
+    const std::filesystem::path& path);  // mapped, never read into memory; InputError as MappedFile
 
 }  // namespace littlebit

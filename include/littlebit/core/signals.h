@@ -1,9 +1,12 @@
-// SIGTERM and SIGINT: the handler sets a flag, nothing else; long work asks for it at points where stopping is safe.
+// SIGTERM and SIGINT: the handler sets a flag, nothing else; long work asks for it at points where
+// stopping is safe. SIGXFSZ is ignored, so that a file size limit ends in the file layer's
+// OutputError and not in a kill.
 #pragma once
 
 namespace littlebit {
 
-void install_stop_handlers();  // once, from main. A second SIGINT ends the process at once (exit 130).
+void install_stop_handlers();  // once, from main. A second SIGINT ends the process at once (exit
+                               // 130).
 bool stop_requested();         // async-signal-safe, any thread
 int stop_signal();             // the signal that asked, 0 if none
 void clear_stop_request();     // tests

@@ -1,0 +1,168 @@
+// See file_ops.h. EINTR is retried everywhere; what the fault hook returns is treated like errno of
+// the call itself.
+#include "core/file_ops.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+
+namespace littlebit {
+namespace {
+
+FaultHook& fault_hook() {
+  static FaultHook hook;
+  return hook;
+}
+
+int injected_fault(std::string_view operation, const std::filesystem::path& path) {
+  return fault_hook() ? fault_hook()(operation, path) : 0;
+}
+
+// Calls `operation` until it is not interrupted; 0 or errno.
+template <class Call>
+int retry(std::string_view operation, const std::filesystem::path& path, const Call& call) {
+  while (true) {
+    int error = injected_fault(operation, path);
+    if (error == 0 && call() < 0) error = errno;
+    if (error != EINTR) return error;
+  }
+}
+
+std::string hint_for(const std::filesystem::path& path, int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "free space on that file system, or write to another one";
+    case EFBIG:
+      return "raise the file size limit (ulimit -f), or write to another file system";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "choose a folder this user may write to";
+    case ENAMETOOLONG:
+      return "use a shorter name";
+    case ENOENT:
+      return "create the folder `" + file_ops::folder_of(path).string() + "` first";
+    case ENOTDIR: {
+      std::filesystem::path part = file_ops::folder_of(path);
+      std::error_code ignored;
+      while (part.has_relative_path() && !std::filesystem::exists(part, ignored)) {
+        part = file_ops::folder_of(part);
+      }
+      return "`" + part.string() + "` is a file, expected a folder";
+    }
+    case EISDIR:
+      return "`" + path.string() + "` is a folder, expected a file";
+    default:
+      return "";
+  }
+}
+
+// The lock belongs to the open file, so it ends with the process. File systems without locks are
+// tolerated.
+bool lock_is_ours(int descriptor, const std::filesystem::path& path) {
+  int error = 0;
+  do {
+    error = flock(descriptor, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+  } while (error == EINTR);
+  if (error == EWOULDBLOCK) {
+    close(descriptor);
+    throw OutputError("cannot write `" + path.string() + "`: another process is writing it",
+                      "wait for that process to end, or write to another place");
+  }
+  struct stat opened {
+  }, named{};  // it may have been published or removed before we got the lock
+  return fstat(descriptor, &opened) == 0 && stat(path.c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+int open_locked(const std::filesystem::path& path, int flags) {
+  while (true) {
+    const int descriptor = open(path.c_str(), flags | O_CLOEXEC, 0666);
+    if (descriptor < 0 && errno == EINTR) continue;
+    if (descriptor < 0) file_ops::output_error("create", path, errno);
+    if (lock_is_ours(descriptor, path)) return descriptor;
+    close(descriptor);
+  }
+}
+
+}  // namespace
+
+void set_fault_hook(FaultHook hook) { fault_hook() = std::move(hook); }
+
+namespace file_ops {
+
+void output_error(std::string_view what, const std::filesystem::path& path, int error) {
+  throw OutputError("cannot " + std::string(what) + " `" + path.string() +
+                        "`: " + std::generic_category().message(error),
+                    hint_for(path, error));
+}
+
+int try_write_all(int descriptor, std::span<const std::byte> bytes,
+                  const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    ssize_t written = 0;
+    const int error = retry(
+        "write", path, [&] { return written = ::write(descriptor, bytes.data(), bytes.size()); });
+    if (error != 0) return error;
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  return 0;
+}
+
+int try_fsync(int descriptor, const std::filesystem::path& path) {
+  return retry("fsync", path, [&] { return ::fsync(descriptor); });
+}
+
+int try_rename(const std::filesystem::path& from, const std::filesystem::path& to) {
+  return retry("rename", to, [&] { return ::rename(from.c_str(), to.c_str()); });
+}
+
+int try_exchange(const std::filesystem::path& a, const std::filesystem::path& b) {
+  return retry("exchange", b, [&] {
+    return ::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE);
+  });
+}
+
+void fsync_path(const std::filesystem::path& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) output_error("open", path, errno);
+  struct stat status {};
+  const bool folder = fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode);
+  const int error = try_fsync(descriptor, path);
+  close(descriptor);
+  // Some network file systems cannot fsync a folder and say so; their renames are durable by
+  // themselves.
+  if (error != 0 && !(folder && (error == EINVAL || error == ENOTSUP))) {
+    output_error("flush", path, error);
+  }
+}
+
+int open_locked_file(const std::filesystem::path& path) {
+  return open_locked(path, O_WRONLY | O_CREAT);
+}
+
+int open_locked_folder(const std::filesystem::path& path) {
+  return open_locked(path, O_RDONLY | O_DIRECTORY);
+}
+
+std::filesystem::path without_trailing_slash(const std::filesystem::path& path) {
+  const std::filesystem::path normal = path.lexically_normal();
+  return normal.has_filename() ? normal : normal.parent_path();
+}
+
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  const std::filesystem::path folder = path.parent_path();
+  return folder.empty() ? std::filesystem::path(".") : folder;
+}
+
+}  // namespace file_ops
+}  // namespace littlebit

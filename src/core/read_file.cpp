@@ -1,0 +1,133 @@
+// Reading: mapped and whole files. What cannot be read is named, with the nearest thing that
+// exists.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "core/file_ops.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/strings.h"
+
+namespace littlebit {
+namespace {
+
+// A pipe or device has no size to check beforehand; this bounds what is taken from one.
+constexpr uint64_t kMaxStreamBytes = 1ull << 30;
+
+std::string hint_for_missing(const std::filesystem::path& path) {
+  const std::filesystem::path folder = file_ops::folder_of(path);
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder, error)) {
+    return "the folder `" + folder.string() + "` does not exist";
+  }
+  std::vector<std::string> names;
+  std::filesystem::directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator() && names.size() < 1000;
+       entry.increment(error)) {
+    names.push_back(entry->path().filename().string());
+  }
+  const auto nearest = nearest_name(path.filename().string(), names);
+  return nearest ? "did you mean `" + (folder / *nearest).string() + "`?" : "check the path";
+}
+
+[[noreturn]] void input_error(const std::filesystem::path& path, int error) {
+  throw InputError("cannot read `" + path.string() + "`: " + std::generic_category().message(error),
+                   error == ENOENT || error == ENOTDIR ? hint_for_missing(path) : "");
+}
+
+// Closes the descriptor at the end of a scope.
+struct Descriptor {
+  int value;
+  ~Descriptor() { close(value); }
+};
+
+int open_to_read(const std::filesystem::path& path, struct stat* status) {
+  int descriptor = -1;
+  do {
+    descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  } while (descriptor < 0 && errno == EINTR);
+  if (descriptor < 0) input_error(path, errno);
+  if (fstat(descriptor, status) != 0) {
+    const int error = errno;
+    close(descriptor);
+    input_error(path, error);
+  }
+  if (S_ISDIR(status->st_mode)) {
+    close(descriptor);
+    throw InputError("cannot read `" + path.string() + "`: it is a folder, expected a file");
+  }
+  return descriptor;
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
+    throw InputError("cannot read `" + path.string() + "`: it is a pipe or device, expected a file",
+                     "write it to a file first");
+  }
+  const Descriptor descriptor{open_to_read(path, &status)};
+  if (status.st_size == 0) return;
+  size_ = static_cast<size_t>(status.st_size);
+  void* address = mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor.value, 0);
+  if (address == MAP_FAILED) {
+    size_ = 0;
+    input_error(path, errno);
+  }
+  data_ = static_cast<const std::byte*>(address);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      path_(std::move(other.path_)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
+}
+
+std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
+  struct stat status {};
+  const Descriptor descriptor{open_to_read(path, &status)};
+  const bool regular = S_ISREG(status.st_mode);
+  const uint64_t limit = regular ? max_bytes : std::min(max_bytes, kMaxStreamBytes);
+  const auto refuse_size = [&] {
+    throw InputError("`" + path.string() + "` is longer than " + format_bytes(limit) +
+                         ", the most that is read of such a file",
+                     "check that it is the file you meant");
+  };
+  if (regular && static_cast<uint64_t>(status.st_size) > limit) refuse_size();
+
+  // Files under /proc say size 0 and hold text, so the end is where read() says it is.
+  std::string text;
+  size_t length = 0;
+  text.resize(static_cast<size_t>(status.st_size) + 1);
+  while (true) {
+    if (length == text.size()) text.resize(std::max<size_t>(text.size() * 2, 4096));
+    const ssize_t got = read(descriptor.value, text.data() + length, text.size() - length);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) input_error(path, errno);
+    if (got == 0) break;
+    length += static_cast<size_t>(got);
+    if (length > limit) refuse_size();
+  }
+  text.resize(length);
+  return text;
+}
+
+}  // namespace littlebit

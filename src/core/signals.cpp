@@ -1,0 +1,43 @@
+// The handler touches one lock-free atomic and nothing else.
+#include "littlebit/core/signals.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+
+namespace littlebit {
+namespace {
+
+std::atomic<int> g_stop_signal{0};
+std::atomic<bool> g_interrupted{false};
+static_assert(std::atomic<int>::is_always_lock_free);
+
+void on_stop_signal(int signal_number) {
+  if (signal_number == SIGINT && g_interrupted.exchange(true)) _exit(130);
+  int none = 0;
+  g_stop_signal.compare_exchange_strong(none, signal_number);
+}
+
+}  // namespace
+
+void install_stop_handlers() {
+  struct sigaction action {};
+  action.sa_handler = on_stop_signal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  action.sa_handler = SIG_IGN;  // a write past the file size limit then fails with EFBIG
+  sigaction(SIGXFSZ, &action, nullptr);
+}
+
+bool stop_requested() { return g_stop_signal.load() != 0; }
+int stop_signal() { return g_stop_signal.load(); }
+
+void clear_stop_request() {
+  g_interrupted = false;
+  g_stop_signal = 0;
+}
+
+}  // namespace littlebit
