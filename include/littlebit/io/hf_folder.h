@@ -1,7 +1,9 @@
-// A Hugging Face model folder on disk: config.json, model.safetensors or shards with model.safetensors.index.json.
+// A Hugging Face model folder on disk: config.json, model.safetensors or shards with
+// model.safetensors.index.json.
 //
-// Tensors are found by the names the file gives them, and also with or without a leading "model." (checkpoints of the
-// bare decoder leave it out). Every lookup is remembered, so that tensors nobody asked for can be reported.
+// Tensors are found by the names the file gives them, and also with or without a leading "model."
+// (checkpoints of the bare decoder leave it out). Every lookup is remembered, so that tensors
+// nobody asked for can be reported.
 #pragma once
 
 #include <filesystem>
@@ -18,7 +20,8 @@ namespace littlebit {
 
 class HfFolder {
  public:
-  // Reads config.json only: enough for plans and tokenizers. InputError where the folder or the file is missing.
+  // Reads config.json only: enough for plans and tokenizers. InputError where the folder or the
+  // file is missing.
   explicit HfFolder(const std::filesystem::path& folder);
   ~HfFolder();
   HfFolder(HfFolder&&) noexcept;
@@ -26,22 +29,27 @@ class HfFolder {
   const std::filesystem::path& path() const { return folder_; }
   const Json& config() const { return *config_; }
 
-  // Opens the tensor files (once). InputError: neither file nor index, missing shard, tensor in two shards, ...
+  // Opens the tensor files (once). InputError: neither file nor index, missing shard, tensor in two
+  // shards, ...
   void open_tensors();
   bool has_tensor_files() const;  // whether open_tensors() would find something to open
 
-  const TensorView* find(const std::string& name) const;   // nullptr where there is none; open_tensors() first
-  const TensorView& require(const std::string& name) const;  // InputError naming the tensor, the folder and near names
-  std::vector<std::string> names() const;                   // every tensor, sorted, as the files name them
-  std::vector<std::string> unused() const;                  // names never found by find/require, sorted
+  const TensorView* find(
+      const std::string& name) const;  // nullptr where there is none; open_tensors() first
+  const TensorView& require(
+      const std::string& name) const;  // InputError naming the tensor, the folder and near names
+  std::vector<std::string> names() const;   // every tensor, sorted, as the files name them
+  std::vector<std::string> unused() const;  // names never found by find/require, sorted
 
-  // Content hash of config.json and all tensor files in name order (32 hex digits). Reads everything once.
+  // Content hash of config.json and all tensor files in name order (32 hex digits). Reads
+  // everything once.
   std::string content_hash() const;
   uint64_t tensor_bytes() const;  // sum over tensors
 
  private:
   std::filesystem::path folder_;
   std::unique_ptr<Json> config_;
+  bool opened_ = false;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::map<std::string, const TensorView*> tensors_;
   mutable std::set<std::string> used_;

@@ -1,14 +1,17 @@
-// safetensors files: 8-byte little-endian header length, JSON header {name: {dtype, shape, data_offsets}}, data.
+// safetensors files: 8-byte little-endian header length, JSON header {name: {dtype, shape,
+// data_offsets}}, data.
 //
-// Reading maps the file and validates the whole header before anything is used: length, UTF-8, duplicates, known
-// dtypes, shape * size = span without overflow, spans in bounds, without overlap and without holes. Tensors are views
-// into the map. Writing streams in the order of declaration, data aligned to 64 bytes, and publishes atomically.
+// Reading maps the file and validates the whole header before anything is used: length, UTF-8,
+// duplicates, known dtypes, shape * size = span without overflow, spans in bounds, without overlap
+// and without holes. Tensors are views into the map. Writing streams in the order of declaration,
+// data aligned to 64 bytes, and publishes atomically.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,10 +22,11 @@ namespace littlebit {
 
 enum class Dtype { kBool, kU8, kI8, kI16, kU16, kI32, kU32, kI64, kU64, kF16, kBF16, kF32, kF64 };
 
-size_t dtype_size(Dtype dtype);        // bytes per element
-const char* dtype_name(Dtype dtype);   // the format's own name: "F32", "BF16", "I64", ...
+size_t dtype_size(Dtype dtype);       // bytes per element
+const char* dtype_name(Dtype dtype);  // the format's own name: "F32", "BF16", "I64", ...
 
-// One tensor inside a mapped file. `data` lives as long as the file it came from.
+// One tensor inside a mapped file. `data` lives as long as the file it came from, and starts at any
+// byte: copy it or read it by memcpy, files of others do not align their tensors.
 struct TensorView {
   std::string name;
   Dtype dtype;
@@ -36,11 +40,12 @@ std::string shape_text(std::span<const int64_t> shape);  // "[4096, 128]"
 
 class SafetensorsFile {
  public:
-  explicit SafetensorsFile(const std::filesystem::path& path);  // InputError naming file, tensor and what is wrong
+  explicit SafetensorsFile(
+      const std::filesystem::path& path);  // InputError naming file, tensor and what is wrong
 
   const std::filesystem::path& path() const { return file_.path(); }
-  const std::vector<TensorView>& tensors() const { return tensors_; }  // in file order
-  const TensorView* find(const std::string& name) const;               // nullptr where there is none
+  const std::vector<TensorView>& tensors() const { return tensors_; }  // in the order of their data
+  const TensorView* find(const std::string& name) const;  // nullptr where there is none
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
  private:
@@ -50,15 +55,17 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-// Declare every tensor, then write each one's bytes in the order of declaration (in one or many parts), then commit.
+// Declare every tensor, then write each one's bytes in the order of declaration (in one or many
+// parts), then commit.
 class SafetensorsWriter {
  public:
   explicit SafetensorsWriter(const std::filesystem::path& path);
   void set_metadata(std::map<std::string, std::string> metadata);
   void declare(const std::string& name, Dtype dtype, std::vector<int64_t> shape);
-  void write(std::span<const std::byte> bytes);  // the next bytes of the current tensor; may span tensors
-  void commit();  // LB_ASSERT that every declared byte was written
-  uint64_t header_bytes() const;  // after the first write
+  void write(
+      std::span<const std::byte> bytes);  // the next bytes of the current tensor; may span tensors
+  void commit();                          // LB_ASSERT that every declared byte was written
+  uint64_t header_bytes() const;          // after the first write
 
  private:
   void write_header();
@@ -71,6 +78,7 @@ class SafetensorsWriter {
   std::filesystem::path path_;
   std::map<std::string, std::string> metadata_;
   std::vector<Entry> entries_;
+  std::set<std::string> names_;
   std::unique_ptr<OutputFile> file_;
   uint64_t data_start_ = 0, expected_ = 0;
 };

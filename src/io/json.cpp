@@ -1,0 +1,264 @@
+// Strict JSON parsing on top of nlohmann's SAX reader: a small builder that refuses duplicate keys
+// and deep nesting, and messages that carry source:line:column. Printing never fails: malformed
+// UTF-8 is replaced, NaN becomes null.
+#include "littlebit/io/json.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/strings.h"
+
+namespace littlebit {
+namespace {
+
+constexpr size_t kMaxDepth = 128;
+
+// At most `limit` bytes of `text`, cut between characters.
+std::string shortened(std::string text, size_t limit = 200) {
+  if (text.size() <= limit) return text;
+  while (limit > 0 && (text[limit] & 0xC0) == 0x80) --limit;
+  return text.substr(0, limit) + "...";
+}
+
+// The text under parsing, and where things in it are.
+struct Text {
+  std::string_view bytes;
+  const std::string& source;
+  int64_t first_line;
+
+  // Always throws: `reason`, placed at byte `offset`.
+  [[noreturn]] void fail(size_t offset, const std::string& reason) const {
+    const std::string_view before = bytes.substr(0, std::min(offset, bytes.size()));
+    const int64_t line = first_line + std::count(before.begin(), before.end(), '\n');
+    const std::string_view in_line = before.substr(before.rfind('\n') + 1);  // npos + 1 = 0
+    const int64_t column = 1 + std::count_if(in_line.begin(), in_line.end(),
+                                             [](char c) { return (c & 0xC0) != 0x80; });
+    throw InputError(source + ":" + std::to_string(line) + ":" + std::to_string(column) + ": " +
+                     reason);
+  }
+};
+
+// Hands the text to nlohmann byte by byte and tells how far it has read.
+struct Cursor {
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  const char* at;
+  const char** progress;
+
+  reference operator*() const { return *at; }
+  Cursor& operator++() {
+    *progress = ++at;
+    return *this;
+  }
+  bool operator==(const Cursor& other) const { return at == other.at; }
+  bool operator!=(const Cursor& other) const { return at != other.at; }
+};
+
+// Builds the value; every callback returns true or throws.
+class Builder : public nlohmann::json_sax<Json> {
+ public:
+  Builder(const Text& text, const char* const* progress) : text_(text), progress_(progress) {}
+
+  Json take() { return std::move(root_); }
+
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(number_integer_t value) override { return add(value); }
+  bool number_unsigned(number_unsigned_t value) override { return add(value); }
+  bool number_float(number_float_t value, const string_t&) override { return add(value); }
+  bool string(string_t& value) override { return add(std::move(value)); }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(std::size_t) override { return open(Json::object()); }
+  bool start_array(std::size_t) override { return open(Json::array()); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+
+  bool key(string_t& name) override {
+    if (open_.back()->contains(name)) {
+      text_.fail(string_start(), "the key \"" + shortened(name) + "\" appears twice");
+    }
+    key_ = std::move(name);
+    return true;
+  }
+
+  bool parse_error(std::size_t position, const std::string&,
+                   const nlohmann::detail::exception& error) override {
+    // The library's words without its own tag and position: "[...] parse error at line 1, column 2:
+    // reason".
+    std::string reason = error.what();
+    const size_t tag = reason.find("] ");
+    if (reason.starts_with('[') && tag != std::string::npos) reason.erase(0, tag + 2);
+    const size_t column = reason.find("column ");
+    const size_t colon = reason.find(": ", column);
+    if (reason.starts_with("parse error at") && colon != std::string::npos) {
+      reason.erase(0, colon + 2);
+    }
+    text_.fail(position == 0 ? 0 : position - 1, "not valid JSON: " + shortened(reason));
+  }
+
+ private:
+  Json* place(Json value) {
+    if (open_.empty()) {
+      root_ = std::move(value);
+      return &root_;
+    }
+    Json& parent = *open_.back();
+    if (parent.is_object()) return &(parent[key_] = std::move(value));
+    parent.push_back(std::move(value));
+    return &parent.back();
+  }
+  bool add(Json value) {
+    place(std::move(value));
+    return true;
+  }
+  bool open(Json value) {
+    if (open_.size() == kMaxDepth) {
+      text_.fail(offset() - 1, "nested deeper than " + std::to_string(kMaxDepth) + " levels");
+    }
+    open_.push_back(place(std::move(value)));
+    return true;
+  }
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+  size_t offset() const { return static_cast<size_t>(*progress_ - text_.bytes.data()); }
+  size_t string_start()
+      const {  // the opening quote of the string whose closing quote was read last
+    size_t at = offset() - 1;
+    for (;;) {
+      at = text_.bytes.rfind('"', at - 1);
+      size_t slashes = 0;
+      while (slashes < at && text_.bytes[at - 1 - slashes] == '\\') ++slashes;
+      if (slashes % 2 == 0) return at;
+    }
+  }
+
+  const Text& text_;
+  const char* const* progress_;
+  Json root_;
+  std::vector<Json*> open_;
+  std::string key_;
+};
+
+const Json* member(const Json& object, const std::string& key) {
+  const auto found = object.find(key);  // end() where `object` is no object
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+const Json& required(const Json& object, const std::string& key, const std::string& source) {
+  const Json* value = member(object, key);
+  if (value == nullptr) throw InputError(source + ": the key \"" + key + "\" is missing");
+  return *value;
+}
+
+[[noreturn]] void wrong_type(const Json& value, const std::string& key, const std::string& source,
+                             const std::string& expected) {
+  throw InputError(source + ": \"" + key + "\" must be " + expected + ", found " +
+                   shortened(to_json_line(value), 60));
+}
+
+int64_t integer_of(const Json& value, const std::string& key, const std::string& source) {
+  if (value.is_number_unsigned() && value.get<uint64_t>() <= INT64_MAX) return value.get<int64_t>();
+  if (value.is_number_integer() && !value.is_number_unsigned()) return value.get<int64_t>();
+  if (value.is_number_float()) {
+    constexpr double kExact = 9007199254740992.0;  // 2^53: below it every integer is a double
+    const double number = value.get<double>();
+    if (number > -kExact && number < kExact && number == static_cast<double>(int64_t(number))) {
+      return static_cast<int64_t>(number);
+    }
+  }
+  wrong_type(value, key, source, "an integer");
+}
+
+double number_of(const Json& value, const std::string& key, const std::string& source) {
+  if (!value.is_number()) wrong_type(value, key, source, "a number");
+  return value.get<double>();
+}
+
+bool flag_of(const Json& value, const std::string& key, const std::string& source) {
+  if (!value.is_boolean()) wrong_type(value, key, source, "true or false");
+  return value.get<bool>();
+}
+
+std::string string_of(const Json& value, const std::string& key, const std::string& source) {
+  if (!value.is_string()) wrong_type(value, key, source, "a string");
+  return value.get<std::string>();
+}
+
+}  // namespace
+
+Json parse_json(std::string_view bytes, const std::string& source, int64_t first_line) {
+  const Text text{bytes, source, first_line};
+  if (const size_t bad = invalid_utf8_at(bytes); bad != std::string_view::npos) {
+    text.fail(bad, "not UTF-8 (byte offset " + std::to_string(bad) + ")");
+  }
+  // The library takes a NUL byte for the end of the text.
+  if (const size_t nul = bytes.find('\0'); nul != std::string_view::npos) {
+    text.fail(nul, "not valid JSON: a NUL byte");
+  }
+  const char* progress = bytes.data();
+  Builder builder(text, &progress);
+  Json::sax_parse(Cursor{bytes.data(), &progress}, Cursor{bytes.data() + bytes.size(), &progress},
+                  &builder);
+  return builder.take();
+}
+
+Json read_json_file(const std::filesystem::path& file, uint64_t max_bytes) {
+  return parse_json(read_file(file, max_bytes), file.string());
+}
+
+std::string to_json_line(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string to_json_pretty(const Json& value) {
+  return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+int64_t get_integer(const Json& object, const std::string& key, const std::string& source) {
+  return integer_of(required(object, key, source), key, source);
+}
+int64_t get_integer(const Json& object, const std::string& key, const std::string& source,
+                    int64_t fallback) {
+  const Json* value = member(object, key);
+  return value == nullptr ? fallback : integer_of(*value, key, source);
+}
+
+double get_number(const Json& object, const std::string& key, const std::string& source) {
+  return number_of(required(object, key, source), key, source);
+}
+double get_number(const Json& object, const std::string& key, const std::string& source,
+                  double fallback) {
+  const Json* value = member(object, key);
+  return value == nullptr ? fallback : number_of(*value, key, source);
+}
+
+bool get_flag(const Json& object, const std::string& key, const std::string& source) {
+  return flag_of(required(object, key, source), key, source);
+}
+bool get_flag(const Json& object, const std::string& key, const std::string& source,
+              bool fallback) {
+  const Json* value = member(object, key);
+  return value == nullptr ? fallback : flag_of(*value, key, source);
+}
+
+std::string get_string(const Json& object, const std::string& key, const std::string& source) {
+  return string_of(required(object, key, source), key, source);
+}
+std::string get_string(const Json& object, const std::string& key, const std::string& source,
+                       const std::string& fallback) {
+  const Json* value = member(object, key);
+  return value == nullptr ? fallback : string_of(*value, key, source);
+}
+
+}  // namespace littlebit
