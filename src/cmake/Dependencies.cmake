@@ -44,3 +44,6 @@ foreach(folder ${libtorch}/../nvidia/cu13/lib ${libtorch}/lib)
     target_link_options(torch INTERFACE -Wl,-rpath-link,${folder})
   endif()
 endforeach()
+# at::parallel_for is a template of OpenMP pragmas: our code must be compiled with them too.
+target_compile_options(torch INTERFACE -fopenmp)
+target_link_options(torch INTERFACE -fopenmp)

@@ -14,7 +14,7 @@ if(LITTLEBIT_MOLD)
 endif()
 
 add_library(littlebit_flags INTERFACE)
-target_compile_options(littlebit_flags INTERFACE -Wall -Wextra -Wshadow $<$<BOOL:${LITTLEBIT_WERROR}>:-Werror>)
+target_compile_options(littlebit_flags INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers $<$<BOOL:${LITTLEBIT_WERROR}>:-Werror>)
 target_include_directories(littlebit_flags INTERFACE ${CMAKE_SOURCE_DIR}/include)
 if(LITTLEBIT_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)

@@ -1,0 +1,50 @@
+// Training state on disk: everything an exact resume needs, independent of how many ranks wrote it.
+//
+// <root>/step-N/ holds state.safetensors (every latent, scale, bias and norm under the authors'
+// names, and its AdamW moments as "exp_avg/<name>", "exp_avg_sq/<name>", fp32) and manifest.json
+// (docs/formats.md). The folder appears under its name only when complete; one without a valid
+// manifest does not exist for the readers here.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "littlebit/io/json.h"
+#include "littlebit/optim/optimizer.h"
+
+namespace littlebit {
+
+struct TrainingPosition {
+  int64_t step = 0;    // optimizer steps done
+  int64_t tokens = 0;  // cumulative
+};
+
+struct Checkpoint {
+  std::filesystem::path folder;
+  TrainingPosition position;
+  // Settings that decide the numbers of a run, by key: the trainer refuses to resume under other
+  // ones.
+  Json trajectory;
+};
+
+// Writes <root>/step-N and returns its path. OutputError where it cannot be written; older
+// checkpoints are untouched.
+std::filesystem::path save_checkpoint(const std::filesystem::path& root, const Optimizer& optimizer,
+                                      const TrainingPosition& position, const Json& trajectory);
+
+// The complete checkpoints under `root`, newest first. Not an error where there is none.
+std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& root);
+
+// One checkpoint folder's manifest. InputError where it is none or damaged.
+Checkpoint read_checkpoint(const std::filesystem::path& folder);
+
+// Latents, vectors, moments and sign bits into `optimizer` and its student. Each tensor's hash is
+// verified. InputError naming the tensor: damaged, missing, of another shape.
+void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer);
+
+// Removes all but the `keep` newest complete checkpoints; keep = 0 keeps all.
+void prune_checkpoints(const std::filesystem::path& root, int64_t keep);
+
+}  // namespace littlebit

@@ -1,0 +1,30 @@
+// A model to score: a dense Hugging Face folder or a packed LittleBit folder, opened the same way.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "littlebit/io/hf_folder.h"
+#include "littlebit/models/decoder.h"
+#include "littlebit/quant/student.h"
+
+namespace littlebit {
+
+class EvalModel {
+ public:
+  // InputError naming what is missing or not understood.
+  EvalModel(const std::filesystem::path& folder, at::ScalarType compute_dtype, at::Device device);
+  ~EvalModel();
+
+  const Decoder& decoder() const;
+  const HfFolder& folder() const { return *folder_; }
+  bool packed() const { return student_ != nullptr; }
+
+ private:
+  std::unique_ptr<HfFolder> folder_;
+  std::unique_ptr<Decoder> dense_;
+  std::unique_ptr<Student> student_;
+};
+
+}  // namespace littlebit

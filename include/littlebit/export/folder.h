@@ -1,0 +1,62 @@
+// A student as a model folder: packed in the authors' format (specs section 7), or dense effective
+// weights as a plain Hugging Face folder. Both carry config.json and the tokenizer files of the
+// teacher.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "littlebit/io/hf_folder.h"
+#include "littlebit/quant/student.h"
+
+namespace littlebit {
+
+// Bytes of a model by part. Packed: signs are the int32 words, scales the bf16 vectors. Dense:
+// `signs` is 0 and `linears` the matrices.
+struct ByteTable {
+  uint64_t signs = 0, scales = 0, linears = 0, biases = 0, norms = 0, embeddings = 0, head = 0,
+           other = 0;
+  uint64_t total() const {
+    return signs + scales + linears + biases + norms + embeddings + head + other;
+  }
+};
+
+struct PackedExport {
+  std::filesystem::path folder;
+  ByteTable bytes;          // of the export
+  ByteTable teacher_bytes;  // of the checkpoint it came from, as stored there
+  double formula_bits = 0;  // per weight of the linear layers: the authors' figure over all layers
+  double stored_bits =
+      0;  // per weight of the linear layers: words with padding, scales and biases really written
+};
+
+// Writes `folder` (published atomically; an older one of that name is replaced). OutputError where
+// it cannot be written.
+PackedExport export_packed(const std::filesystem::path& folder, const Student& student,
+                           std::span<const LayerPlan> plans, const QuantOptions& options,
+                           const HfFolder& teacher);
+
+// The same model with dense matrices in `dtype` (fp32 or bf16) under the teacher's tensor names,
+// fused matrices fused again. Loadable by Hugging Face transformers. Returns its bytes.
+ByteTable export_dense(const std::filesystem::path& folder, const Student& student,
+                       at::ScalarType dtype, const HfFolder& teacher);
+
+// Reads a packed folder back and compares every tensor with the student's, rounded to the stored
+// dtype; returns how many tensors were compared. InputError naming the first that differs.
+int64_t verify_packed(const std::filesystem::path& folder, const Student& student,
+                      std::span<const LayerPlan> plans);
+
+// Whether the folder holds a LittleBit model (littlebit_config.json, or packed tensors).
+bool is_packed_folder(const HfFolder& folder);
+
+// A student from a packed folder (ours, the authors', legacy unpacked): signs, scales, norms,
+// embeddings and head from the folder, no latents. The folder must outlive it. InputError by tensor
+// name.
+std::unique_ptr<Student> load_packed(const HfFolder& folder, at::ScalarType compute_dtype,
+                                     at::Device device);
+
+}  // namespace littlebit

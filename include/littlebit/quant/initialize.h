@@ -1,0 +1,46 @@
+// Gives a student its starting factors: by factorising the teacher's weights, or from a file.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "littlebit/quant/factor_file.h"
+#include "littlebit/quant/student.h"
+
+namespace littlebit {
+
+struct LayerReport {
+  LayerPlan plan;
+  double relative_error = 0;
+  double seconds = 0;
+};
+
+// `latents`: one flat tensor per group to fill (may be empty: signs and scales only). Layers are
+// factorised in parallel, one thread each; `done` is called for each as it is ready (from any
+// thread, one at a time), the result is in layer order and does not depend on the number of
+// threads. Biases come from `teacher_folder`. InputError naming the tensor where a weight is
+// missing, misshapen or not finite.
+std::vector<LayerReport> factorize_model(Student& student, std::span<const at::Tensor> latents,
+                                         const HfFolder& teacher_folder,
+                                         std::span<const LayerPlan> plans,
+                                         const QuantOptions& options, uint64_t seed,
+                                         const std::function<void(const LayerReport&)>& done);
+
+// Plans of every layer as `file` has them. InputError: a layer is missing (all are named).
+// UsageError: `expected` (plans by the configuration, empty: none asked for) has other ranks or
+// paths.
+std::vector<LayerPlan> plan_from_file(Decoder& decoder, const FactorFile& file,
+                                      std::span<const LayerPlan> expected);
+
+// Factors, biases and norm parameters from `file`; what it lacks of biases comes from
+// `teacher_folder` where given, of norm parameters stays as it is. relative_error is against the
+// teacher's weights where `teacher_folder` is given.
+std::vector<LayerReport> load_factors(Student& student, std::span<const at::Tensor> latents,
+                                      const FactorFile& file, std::span<const LayerPlan> plans,
+                                      const HfFolder* teacher_folder);
+
+}  // namespace littlebit

@@ -1,0 +1,64 @@
+// The LittleBit layer (paper eq. 5, specs section 1) without latents: sign bits and scales.
+//
+// With h = u1, l = v1 * u2, g = v2 and both paths concatenated along the rank, R = paths * r:
+//   W1 = [V1 diag(g1); V2 diag(g2)] [R, d_in],  L = [l1, l2] [R],  W2 = [diag(h1) U1, diag(h2) U2]
+//   [d_out, R], y = ((x W1^T) * L) W2^T + bias.
+// W1, W2 are exact in the dtype of the scales they are expanded with. They exist only while
+// materialised (or during one forward call). Scales and bias are views into the group's flat vector
+// buffer, so an update there is seen at once.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "littlebit/nn/linear.h"
+#include "littlebit/quant/sign_matrix.h"
+
+namespace littlebit {
+
+// One path's signs and scales.
+struct SignPath {
+  SignMatrix U, V;            // [d_out, r], [r, d_in]
+  at::Tensor u1, u2, v1, v2;  // [d_out], [r], [r], [d_in]; fp32 (fp64 in tests)
+};
+
+class LittleBitLinear : public Linear {
+ public:
+  LittleBitLinear(std::string name, std::vector<SignPath> paths, at::Tensor bias,
+                  at::ScalarType compute_dtype);
+
+  at::Tensor forward(const at::Tensor& x) const override;
+
+  // What autograd differentiates: W1, W2, L and, where there is one, the bias.
+  struct Weights {
+    at::Tensor w1, w2, l, bias;
+  };
+  Weights expand() const;                 // fresh tensors
+  void materialize(bool differentiable);  // keeps expand()'s result for forward; leaves that
+                                          // require gradients if asked
+  const Weights& weights() const { return weights_; }  // while materialised
+  void release() { weights_ = {}; }
+
+  // Sum of the paths' effective weights [d_out, d_in] in the dtype of the scales: reports, tests,
+  // dense export.
+  at::Tensor effective_weight() const;
+
+  const std::string& name() const { return name_; }
+  const std::vector<SignPath>& paths() const { return paths_; }
+  std::vector<SignPath>& paths() { return paths_; }
+  const at::Tensor& bias() const { return bias_; }
+  int64_t rank() const { return paths_[0].U.cols(); }
+  int64_t in_features() const { return paths_[0].V.cols(); }
+  int64_t out_features() const { return paths_[0].U.rows(); }
+
+ private:
+  std::string name_;
+  std::vector<SignPath> paths_;
+  at::Tensor bias_;
+  at::ScalarType compute_dtype_;
+  Weights weights_;
+};
+
+}  // namespace littlebit

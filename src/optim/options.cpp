@@ -1,0 +1,43 @@
+// The one declaration of every option of section `optim`, and the learning-rate schedule they
+// define.
+#include "littlebit/optim/options.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "littlebit/config/option_tree.h"
+
+namespace littlebit {
+
+void OptimOptions::declare(OptionGroup& group) {
+  group.number("learning_rate", &learning_rate, {.min = 0, .max = 1e6},
+               "Peak rate. The paper uses 4e-5 for 7B models; small models take 1e-3 to 4e-3.");
+  group.number("beta1", &beta1, {.min = 0, .max = 1}, "AdamW's average of gradients.");
+  group.number("beta2", &beta2, {.min = 0, .max = 1}, "AdamW's average of squared gradients.");
+  group.number("epsilon", &epsilon, {.min = 0, .max = 1, .min_open = true}, "AdamW's epsilon.");
+  group.number("weight_decay", &weight_decay, {.min = 0, .max = 1e3},
+               "Decoupled weight decay of latents and scales; biases and norms have none.");
+  group.number("warmup_ratio", &warmup_ratio, {.min = 0, .max = 1},
+               "Share of all steps over which the rate rises linearly from 0.");
+  group.choice(
+      "schedule", &schedule, {"cosine", "constant", "linear"},
+      "What the rate does after the warm-up: falls to 0 along a cosine or a line, or stays.");
+  group.number("max_grad_norm", &max_grad_norm, {.min = 0, .max = 1e12},
+               "Gradients are scaled down to this global norm; 0 leaves them as they are.");
+}
+
+double learning_rate_at(const OptimOptions& options, int64_t k, int64_t steps) {
+  const double n = static_cast<double>(steps), at = static_cast<double>(k);
+  const double warmup = std::ceil(options.warmup_ratio * n);
+  if (at < warmup) return options.learning_rate * at / warmup;
+  const double rest = std::max(1.0, n - warmup);
+  const double progress = std::min(1.0, (at - warmup) / rest);
+  double factor = 1;
+  if (options.schedule == Schedule::kCosine)
+    factor = (1 + std::cos(std::numbers::pi * progress)) / 2;
+  if (options.schedule == Schedule::kLinear) factor = 1 - progress;
+  return options.learning_rate * factor;
+}
+
+}  // namespace littlebit

@@ -1,0 +1,136 @@
+#include "littlebit/quant/factor_file.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/outer.h>
+#include <c10/core/GradMode.h>
+
+#include "littlebit/core/error.h"
+#include "littlebit/nn/tensor_io.h"
+#include "littlebit/quant/sign_matrix.h"
+
+namespace littlebit {
+namespace {
+
+const char* suffix(int path) { return path == 0 ? "" : "_R"; }
+
+// The authors write scales as [1, n]; [n] is understood too.
+bool is_vector_of(const TensorView& view, int64_t n) { return view.numel() == n; }
+
+[[noreturn]] void wrong_shape(const TensorView& view, const std::string& where,
+                              const std::string& expected) {
+  throw InputError("tensor " + view.name + " of " + where + " has shape " + shape_text(view.shape) +
+                   ", expected " + expected);
+}
+
+int64_t to_integer(const TensorView& view, size_t i) {
+  return map_tensor(view).view({-1})[i].item<int64_t>();
+}
+
+}  // namespace
+
+FactorFile::FactorFile(const std::filesystem::path& path) : where_(path.string()) {
+  if (std::filesystem::is_directory(path)) {
+    own_folder_ = std::make_unique<HfFolder>(path);
+    own_folder_->open_tensors();
+    folder_ = own_folder_.get();
+  } else {
+    own_file_ = std::make_unique<SafetensorsFile>(path);
+  }
+}
+
+FactorFile::FactorFile(const HfFolder& folder) : folder_(&folder), where_(folder.path().string()) {}
+
+FactorFile::~FactorFile() = default;
+
+const TensorView* FactorFile::find(const std::string& name) const {
+  return folder_ ? folder_->find(name) : own_file_->find(name);
+}
+
+const TensorView& FactorFile::require(const std::string& name) const {
+  const TensorView* view = find(name);
+  if (!view) throw InputError("no tensor " + name + " in " + where_, "is this a LittleBit model?");
+  return *view;
+}
+
+bool FactorFile::has_layer(const std::string& layer) const {
+  return find(layer + ".U_packed") || find(layer + ".U");
+}
+
+bool FactorFile::is_packed() const {
+  const auto packed = [](const std::string& name) { return name.ends_with(".U_packed"); };
+  if (folder_) {
+    for (const std::string& name : folder_->names()) {
+      if (packed(name)) return true;
+    }
+    return false;
+  }
+  for (const TensorView& view : own_file_->tensors()) {
+    if (packed(view.name)) return true;
+  }
+  return false;
+}
+
+LayerPlan FactorFile::plan(const std::string& layer, int64_t d_in, int64_t d_out) const {
+  LayerPlan plan{.name = layer, .d_in = d_in, .d_out = d_out};
+  plan.paths = find(layer + ".U_R_packed") || find(layer + ".U_R") ? 2 : 1;
+  for (int p = 0; p < plan.paths; ++p) {
+    const auto factor_shape = [&](const std::string& factor) -> std::vector<int64_t> {
+      const std::string name = layer + "." + factor + suffix(p);
+      const TensorView* packed = find(name + "_packed");
+      if (!packed) return require(name).shape;
+      const TensorView& shape = require(name + "_shape");
+      if (!is_vector_of(shape, 2) || (shape.dtype != Dtype::kI64 && shape.dtype != Dtype::kI32)) {
+        wrong_shape(shape, where_, "two integers");
+      }
+      const std::vector<int64_t> size = {to_integer(shape, 0), to_integer(shape, 1)};
+      if (size[0] < 1 || size[1] < 1 || packed->dtype != Dtype::kI32 ||
+          packed->shape != std::vector<int64_t>{size[0], (size[1] + 31) / 32}) {
+        wrong_shape(*packed, where_, "int32 words of a matrix " + shape_text(size));
+      }
+      return size;
+    };
+    const std::vector<int64_t> u = factor_shape("U"), v = factor_shape("V");
+    if (p == 0 && u.size() == 2) plan.rank = u[1];
+    const std::vector<int64_t> want_u = {d_out, plan.rank}, want_v = {plan.rank, d_in};
+    if (plan.rank < 1 || u != want_u || v != want_v) {
+      throw InputError("layer " + layer + " of " + where_ + " has factors " + shape_text(u) +
+                       " and " + shape_text(v) + " (path " + std::to_string(p + 1) +
+                       "), the model's matrix is " + shape_text(std::vector<int64_t>{d_out, d_in}));
+    }
+    const std::pair<const char*, int64_t> scales[] = {
+        {".u1", d_out}, {".u2", plan.rank}, {".v1", plan.rank}, {".v2", d_in}};
+    for (const auto& [name, size] : scales) {
+      const TensorView& view = require(layer + name + suffix(p));
+      if (!is_vector_of(view, size)) wrong_shape(view, where_, std::to_string(size) + " numbers");
+    }
+  }
+  return plan;
+}
+
+LayerFactors FactorFile::load(const LayerPlan& plan, at::ScalarType dtype) const {
+  c10::NoGradGuard no_grad;
+  LayerFactors factors;
+  for (int p = 0; p < plan.paths; ++p) {
+    const auto scale = [&](const char* name) {
+      return load_tensor(require(plan.name + name + suffix(p)), dtype, at::kCPU).reshape({-1});
+    };
+    FactorPath path{.u1 = scale(".u1"), .u2 = scale(".u2"), .v1 = scale(".v1"), .v2 = scale(".v2")};
+    const auto factor = [&](const char* name, int64_t rows, int64_t cols,
+                            const at::Tensor& row_scale, const at::Tensor& column_scale) {
+      const TensorView* packed = find(plan.name + name + suffix(p) + "_packed");
+      if (!packed) return load_tensor(require(plan.name + name + suffix(p)), dtype, at::kCPU);
+      const int64_t words = (cols + 31) / 32;
+      SignMatrix signs(map_tensor(*packed).reshape({-1}), 0, rows, words * 32);
+      at::Tensor padded = at::empty({rows, words * 32}, row_scale.options());
+      signs.expand_into(padded, {}, {});
+      return at::outer(row_scale.abs(), column_scale.abs()).mul_(padded.narrow(1, 0, cols));
+    };
+    path.U = factor(".U", plan.d_out, plan.rank, path.u1, path.u2);
+    path.V = factor(".V", plan.rank, plan.d_in, path.v1, path.v2);
+    factors.paths.push_back(std::move(path));
+  }
+  return factors;
+}
+
+}  // namespace littlebit

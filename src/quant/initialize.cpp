@@ -1,0 +1,169 @@
+#include "littlebit/quant/initialize.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <numeric>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/signals.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/nn/tensor_io.h"
+
+namespace littlebit {
+namespace {
+
+// Where the i-th linear layer of the decoder stands.
+struct LayerPlace {
+  LinearSlot* slot;
+  StudentGroup* group;
+  size_t layer;  // inside the group
+  at::Tensor latents;
+};
+
+std::vector<LayerPlace> places(Student& student, std::span<const at::Tensor> latents) {
+  std::vector<LayerPlace> all;
+  for (size_t g = 0; g < student.groups().size(); ++g) {
+    size_t layer = 0;
+    student.decoder().visit_linears(static_cast<int64_t>(g), [&](LinearSlot& slot) {
+      all.push_back(
+          {&slot, &student.groups()[g], layer++, latents.empty() ? at::Tensor() : latents[g]});
+    });
+  }
+  return all;
+}
+
+}  // namespace
+
+std::vector<LayerReport> factorize_model(Student& student, std::span<const at::Tensor> latents,
+                                         const HfFolder& teacher_folder,
+                                         std::span<const LayerPlan> plans,
+                                         const QuantOptions& options, uint64_t seed,
+                                         const std::function<void(const LayerReport&)>& done) {
+  const std::vector<LayerPlace> layers = places(student, latents);
+  LB_ASSERT(layers.size() == plans.size(), "a plan for every layer");
+  std::vector<LayerReport> reports(layers.size());
+
+  // The largest layers first, each on one thread, handed out one by one.
+  std::vector<size_t> order(layers.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto work = [&](size_t i) { return plans[i].d_in * plans[i].d_out * plans[i].rank; };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return work(a) > work(b); });
+
+  std::atomic<size_t> next = 0;
+  std::mutex mutex;
+  at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
+    c10::NoGradGuard no_grad;
+    for (size_t taken = next++; taken < order.size(); taken = next++) {
+      if (stop_requested()) return;
+      const size_t i = order[taken];
+      const LayerPlace& place = layers[i];
+      const at::Tensor weight = load_slot_weight(teacher_folder, *place.slot, at::kFloat, at::kCPU);
+      const LayerFactors factors = factorize_layer(weight, plans[i], options, seed);
+      const at::Tensor bias = load_slot_bias(teacher_folder, *place.slot, at::kFloat, at::kCPU);
+      place.group->set_layer(place.layer, factors, bias, place.latents);
+      reports[i] = {plans[i], factors.relative_error, factors.seconds};
+      const std::lock_guard lock(mutex);
+      if (done) done(reports[i]);
+    }
+  });
+  if (stop_requested())
+    throw Error(ExitCode::kStopped, "stopped during the factorisation; nothing was saved");
+  return reports;
+}
+
+std::vector<LayerPlan> plan_from_file(Decoder& decoder, const FactorFile& file,
+                                      std::span<const LayerPlan> expected) {
+  std::vector<LayerPlan> plans;
+  std::vector<std::string> missing, different;
+  size_t next = 0;
+  decoder.visit_linears([&](LinearSlot& slot) {
+    const size_t i = next++;
+    if (!file.has_layer(slot.name)) {
+      missing.push_back(slot.name);
+      return;
+    }
+    plans.push_back(file.plan(slot.name, slot.d_in, slot.d_out));
+    if (expected.empty()) return;
+    const LayerPlan &have = plans.back(), &want = expected[i];
+    if (have.rank != want.rank || have.paths != want.paths) {
+      different.push_back(slot.name + ": rank " + std::to_string(have.rank) + " x " +
+                          std::to_string(have.paths) + " path(s) in the file, " +
+                          std::to_string(want.rank) + " x " + std::to_string(want.paths) +
+                          " by the configuration");
+    }
+  });
+  if (!missing.empty()) {
+    throw InputError(
+        "quant.init_file has no LittleBit layer " + join(missing, ", "),
+        "layers are named as in the Hugging Face model: <layer>.U_packed or <layer>.U, and so on");
+  }
+  if (!different.empty()) {
+    const size_t count = different.size();
+    different.resize(std::min<size_t>(count, 3));
+    if (count > 3) different.push_back("... and " + std::to_string(count - 3) + " more");
+    throw UsageError("quant.init_file contradicts the configuration: " + join(different, "; "),
+                     "leave quant.bits_per_weight, residual, kv_factor and min_rank unset: ranks "
+                     "and paths come from "
+                     "the file");
+  }
+  return plans;
+}
+
+std::vector<LayerReport> load_factors(Student& student, std::span<const at::Tensor> latents,
+                                      const FactorFile& file, std::span<const LayerPlan> plans,
+                                      const HfFolder* teacher_folder) {
+  c10::NoGradGuard no_grad;
+  const std::vector<LayerPlace> layers = places(student, latents);
+  LB_ASSERT(layers.size() == plans.size(), "a plan for every layer");
+  const at::ScalarType dtype = student.decoder().residual_dtype();
+  std::vector<LayerReport> reports;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const LayerPlace& place = layers[i];
+    const LayerFactors factors = file.load(plans[i], dtype);
+    at::Tensor bias;
+    if (place.slot->has_bias) {
+      const TensorView* view = file.find(place.slot->name + ".bias");
+      if (view) {
+        bias = load_tensor(*view, dtype, at::kCPU);
+        if (bias.numel() != place.slot->d_out) {
+          throw InputError("tensor " + view->name + " has shape " + shape_text(view->shape) +
+                           ", expected " + std::to_string(place.slot->d_out) + " numbers");
+        }
+      } else if (teacher_folder) {
+        bias = load_slot_bias(*teacher_folder, *place.slot, dtype, at::kCPU);
+      } else {
+        throw InputError("no tensor " + place.slot->name + ".bias beside the layer's factors");
+      }
+    }
+    place.group->set_layer(place.layer, factors, bias, place.latents);
+    LayerReport report{.plan = plans[i]};
+    if (teacher_folder) {
+      const at::Tensor weight = load_slot_weight(*teacher_folder, *place.slot, dtype, at::kCPU);
+      at::Tensor rest = weight;
+      for (const FactorPath& path : factors.paths) rest = rest - effective_weight(path);
+      const double whole = at::linalg_vector_norm(weight).item<double>();
+      if (whole > 0) report.relative_error = at::linalg_vector_norm(rest).item<double>() / whole;
+    }
+    reports.push_back(std::move(report));
+  }
+  student.decoder().visit_parameters([&](Parameter& parameter) {
+    const TensorView* view = file.find(parameter.name);
+    if (!view) return;
+    const at::Tensor value = load_tensor(*view, dtype, parameter.value.device());
+    if (value.sizes() != parameter.value.sizes()) {
+      throw InputError("tensor " + view->name + " has shape " + shape_text(view->shape) +
+                       ", the model's is " + shape_text(parameter.value.sizes().vec()));
+    }
+    parameter.value.copy_(value);
+  });
+  return reports;
+}
+
+}  // namespace littlebit

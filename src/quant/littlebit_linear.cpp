@@ -1,0 +1,68 @@
+#include "littlebit/quant/littlebit_linear.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
+#include <c10/core/GradMode.h>
+
+namespace littlebit {
+
+LittleBitLinear::LittleBitLinear(std::string name, std::vector<SignPath> paths, at::Tensor bias,
+                                 at::ScalarType compute_dtype)
+    : name_(std::move(name)),
+      paths_(std::move(paths)),
+      bias_(std::move(bias)),
+      compute_dtype_(compute_dtype) {}
+
+LittleBitLinear::Weights LittleBitLinear::expand() const {
+  c10::NoGradGuard no_grad;
+  const int64_t r = rank(), num_paths = static_cast<int64_t>(paths_.size());
+  const auto options = paths_[0].u1.options().dtype(compute_dtype_);
+  Weights weights{.w1 = at::empty({num_paths * r, in_features()}, options),
+                  .w2 = at::empty({out_features(), num_paths * r}, options),
+                  .l = at::empty({num_paths * r}, options),
+                  .bias = bias_};
+  for (int64_t p = 0; p < num_paths; ++p) {
+    const SignPath& path = paths_[p];
+    path.V.expand_into(weights.w1.narrow(0, p * r, r), {}, path.v2.to(compute_dtype_));
+    path.U.expand_into(weights.w2.narrow(1, p * r, r), path.u1.to(compute_dtype_), {});
+    weights.l.narrow(0, p * r, r).copy_(path.v1 * path.u2);
+  }
+  return weights;
+}
+
+void LittleBitLinear::materialize(bool differentiable) {
+  weights_ = expand();
+  if (differentiable) {
+    weights_.w1.set_requires_grad(true);
+    weights_.w2.set_requires_grad(true);
+    weights_.l.set_requires_grad(true);
+  }
+}
+
+at::Tensor LittleBitLinear::forward(const at::Tensor& x) const {
+  const Weights weights = weights_.w1.defined() ? weights_ : expand();
+  at::Tensor t = at::linear(x, weights.w1);
+  t = c10::GradMode::is_enabled() ? t * weights.l : t.mul_(weights.l);
+  const at::Tensor bias = weights.bias.defined() ? weights.bias.to(compute_dtype_) : weights.bias;
+  return at::linear(t, weights.w2, bias);
+}
+
+at::Tensor LittleBitLinear::effective_weight() const {
+  c10::NoGradGuard no_grad;
+  at::Tensor sum;
+  for (const SignPath& path : paths_) {
+    const auto options = path.u1.options();
+    at::Tensor v = at::empty({path.V.rows(), path.V.cols()}, options);
+    at::Tensor u = at::empty({path.U.rows(), path.U.cols()}, options);
+    path.V.expand_into(v, {}, path.v2);
+    path.U.expand_into(u, path.u1, {});
+    const at::Tensor weight = at::matmul(u.mul_(path.v1 * path.u2), v);
+    sum = sum.defined() ? sum.add_(weight) : weight;
+  }
+  return sum;
+}
+
+}  // namespace littlebit

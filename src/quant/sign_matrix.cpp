@@ -1,0 +1,129 @@
+#include "littlebit/quant/sign_matrix.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+#include <c10/util/BFloat16.h>
+
+#include <algorithm>
+#include <atomic>
+#include <type_traits>
+
+#include "littlebit/core/error.h"
+#include "littlebit/kernels/signs.h"
+
+namespace littlebit {
+namespace {
+
+constexpr int64_t kGrain = 1 << 16;  // elements worth a thread of their own
+
+uint32_t* word_data(const at::Tensor& words) {
+  return reinterpret_cast<uint32_t*>(words.data_ptr<int32_t>());
+}
+
+// T: what ATen calls the element, K: what the kernel does.
+template <class T, class K>
+void expand_cpu(const at::Tensor& words, int64_t first_bit, const at::Tensor& out,
+                const at::Tensor& row_scale, const at::Tensor& column_scale) {
+  const auto data = [](const at::Tensor& t) {
+    return t.defined() ? reinterpret_cast<const K*>(t.const_data_ptr<T>()) : nullptr;
+  };
+  const SignExpansion<K> job{word_data(words),
+                             first_bit,
+                             out.size(0),
+                             out.size(1),
+                             data(row_scale),
+                             data(column_scale),
+                             reinterpret_cast<K*>(out.data_ptr<T>()),
+                             out.stride(0)};
+  const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, job.cols));
+  at::parallel_for(0, job.rows, grain,
+                   [&](int64_t begin, int64_t end) { expand_signs(job, begin, end); });
+}
+
+}  // namespace
+
+SignMatrix::SignMatrix(at::Tensor words, int64_t first_bit, int64_t rows, int64_t cols)
+    : words_(std::move(words)), first_bit_(first_bit), rows_(rows), cols_(cols) {}
+
+void SignMatrix::expand_into(const at::Tensor& out, const at::Tensor& row_scale,
+                             const at::Tensor& column_scale) const {
+  LB_ASSERT(out.size(0) == rows_ && out.size(1) == cols_, "shape of the expansion");
+  LB_ASSERT(!(row_scale.defined() && column_scale.defined()), "one scale at most");
+  if (!out.is_cpu()) {
+    at::Tensor signs = expand_reference(words_, first_bit_, rows_, cols_, out.scalar_type());
+    if (row_scale.defined()) signs.mul_(row_scale.unsqueeze(1));
+    if (column_scale.defined()) signs.mul_(column_scale);
+    out.copy_(signs);
+    return;
+  }
+  LB_ASSERT(out.stride(1) == 1, "rows of the expansion are contiguous");
+  const at::Tensor rows = row_scale.defined() ? row_scale.contiguous() : row_scale;
+  const at::Tensor columns = column_scale.defined() ? column_scale.contiguous() : column_scale;
+  switch (out.scalar_type()) {
+    case at::kFloat:
+      return expand_cpu<float, float>(words_, first_bit_, out, rows, columns);
+    case at::kDouble:
+      return expand_cpu<double, double>(words_, first_bit_, out, rows, columns);
+    case at::kBFloat16:
+      return expand_cpu<at::BFloat16, uint16_t>(words_, first_bit_, out, rows, columns);
+    default:
+      LB_ASSERT(false, "dtype of the expansion");
+  }
+}
+
+at::Tensor SignMatrix::padded_words() const {
+  const int64_t per_row = (cols_ + 31) / 32;
+  const at::Tensor from = words_.cpu();
+  at::Tensor padded = at::zeros({rows_, per_row}, at::TensorOptions().dtype(at::kInt));
+  copy_bit_rows(word_data(from), first_bit_, cols_, word_data(padded), 0, per_row * 32, rows_,
+                cols_);
+  return padded;
+}
+
+void SignMatrix::set_from_padded_words(const at::Tensor& padded) {
+  const int64_t per_row = (cols_ + 31) / 32;
+  LB_ASSERT(padded.size(0) == rows_ && padded.size(1) == per_row, "shape of packed words");
+  const at::Tensor from = padded.cpu().contiguous();
+  at::Tensor to = words_.cpu();  // the tensor itself on the CPU
+  copy_bit_rows(word_data(from), 0, per_row * 32, word_data(to), first_bit_, cols_, rows_, cols_);
+  if (!words_.is_cpu()) words_.copy_(to);
+}
+
+int64_t update_signs(const at::Tensor& latents, const at::Tensor& words) {
+  LB_ASSERT(latents.is_contiguous() && latents.numel() == words.numel() * 32, "32 latents a word");
+  if (!latents.is_cpu()) {
+    const at::Tensor place = at::arange(32, words.options().dtype(at::kInt));
+    const at::Tensor fresh =
+        latents.lt(0).view({-1, 32}).to(at::kInt).bitwise_left_shift(place).sum(1).to(at::kInt);
+    const at::Tensor changed =
+        fresh.bitwise_xor(words).unsqueeze(1).bitwise_right_shift(place).bitwise_and(1);
+    words.copy_(fresh);
+    return changed.sum().item<int64_t>();
+  }
+  std::atomic<int64_t> flips = 0;
+  const auto pack = [&](const auto* data) {
+    at::parallel_for(0, words.numel(), kGrain / 32, [&](int64_t begin, int64_t end) {
+      flips += pack_signs(data + begin * 32, (end - begin) * 32, word_data(words) + begin);
+    });
+  };
+  if (latents.scalar_type() == at::kDouble) {
+    pack(latents.const_data_ptr<double>());
+  } else {
+    pack(latents.const_data_ptr<float>());
+  }
+  return flips;
+}
+
+at::Tensor expand_reference(const at::Tensor& words, int64_t first_bit, int64_t rows, int64_t cols,
+                            at::ScalarType dtype) {
+  const at::Tensor index =
+      at::arange(first_bit, first_bit + rows * cols, words.options().dtype(at::kLong));
+  const at::Tensor bits = words.index_select(0, index.bitwise_right_shift(5))
+                              .bitwise_right_shift(index.bitwise_and(31).to(at::kInt))
+                              .bitwise_and(1);
+  return bits.mul(-2).add(1).to(dtype).view({rows, cols});
+}
+
+}  // namespace littlebit
