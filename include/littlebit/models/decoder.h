@@ -11,6 +11,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,11 +22,11 @@
 
 namespace littlebit {
 
-// Where a slot's matrix (or a parameter) comes from: rows [row_begin, row_end) of a tensor (all
-// rows: 0, -1).
+// Where a slot's matrix (or a parameter) comes from: rows [row_begin, row_end) of a tensor (all rows:
+// 0, -1). Where a part is taken, `rows` says how many rows the whole tensor has.
 struct TensorSource {
   std::string tensor;
-  int64_t row_begin = 0, row_end = -1;
+  int64_t row_begin = 0, row_end = -1, rows = -1;
 };
 
 // A linear layer's place. `name` is the module's Hugging Face name
@@ -45,7 +46,8 @@ struct LinearSlot {
 struct Parameter {
   std::string name;
   TensorSource source;
-  at::Tensor value;
+  at::Tensor value;  // [size]
+  int64_t size = 0;
 
   bool used() const { return !name.empty(); }
 };
@@ -61,11 +63,18 @@ struct Stem {
 };
 struct Block {
   LinearSlot q, k, v, o, gate, up, gate_up, down;
+  // norm_first false: input_norm and pre_mlp_norm follow the residual sums of attention and MLP.
   Norm input_norm, post_attention_norm, pre_mlp_norm, post_mlp_norm, q_norm, k_norm;
 };
 struct Tail {
   Norm final_norm;
   LinearSlot project_out;
+};
+
+// Tensor names, "" where the model has no such tensor. A tied head is named too: files may hold it
+// again.
+struct FrozenNames {
+  std::string embedding, positions, head;
 };
 
 // Frozen tensors, shared between teacher and student. Compute dtype. A tied head is the embedding
@@ -81,6 +90,7 @@ struct FrozenTensors {
 struct SequenceContext {
   int64_t length = 0;
   at::Tensor cos, sin, local_cos, local_sin;  // [T, rotary_dim / 2], undefined where unused
+  std::map<int64_t, at::Tensor> masks;        // by window: causal_mask(T, window), those in use
 };
 
 class Decoder {
@@ -111,6 +121,7 @@ class Decoder {
   void visit_linears(const std::function<void(LinearSlot&)>& visit);  // all groups in order
   void visit_parameters(const std::function<void(Parameter&)>& visit);
 
+  FrozenNames frozen_names;
   FrozenTensors frozen;
   Stem stem;
   std::vector<Block> blocks;

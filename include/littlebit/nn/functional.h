@@ -15,6 +15,10 @@ enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };
 
 at::Tensor activate(const at::Tensor& x, Activation activation);
 
+// activate(gate) * up, overwriting `gate` where autograd does not need it: pass a tensor that
+// nobody else reads.
+at::Tensor activate_gated(at::Tensor gate, const at::Tensor& up, Activation activation);
+
 // x * rsqrt(mean(x^2) + eps) * (weight + offset) over the last dimension; returns x's dtype.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, double offset);
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
@@ -24,10 +28,16 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
 // convention: x [B, n, T, D], cos/sin [T, D_rot / 2] in fp32 (fp64). Returns x's dtype.
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
 
-// Causal attention. q [B, N, T, D], k/v [B, K, T, D], N a multiple of K. window > 0: a position
-// sees itself and the window - 1 before it. softcap > 0: scores become softcap * tanh(scores /
-// softcap). Returns [B, N, T, D].
+// What is added to the scores [T, T]: 0 where a position may look, -infinity elsewhere. window > 0:
+// a position sees itself and the window - 1 before it; 0: all before it.
+at::Tensor causal_mask(int64_t length, int64_t window, at::ScalarType dtype, at::Device device);
+
+// Causal attention. q [B, N, T, D], k/v [B, K, T, D], N a multiple of K. softcap > 0: scores become
+// softcap * tanh(scores / softcap). Returns [B, N, T, D]. `mask`: causal_mask(T, window) in q's
+// dtype where the caller has it at hand; made here where it is undefined and needed (a window below
+// T, or a softcap).
 at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            double scale, int64_t window, double softcap);
+                            double scale, int64_t window, double softcap,
+                            const at::Tensor& mask = {});
 
 }  // namespace littlebit

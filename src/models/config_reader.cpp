@@ -1,0 +1,122 @@
+#include "config_reader.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "harmless_keys.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
+
+namespace littlebit {
+namespace {
+
+std::string shown(const Json& value) {
+  const std::string text = to_json_line(value);
+  return text.size() <= 60 ? text : text.substr(0, 57) + "...";
+}
+
+std::string range_text(double low, double high) {
+  return to_json_line(Json(low)) + " to " + to_json_line(Json(high));
+}
+
+// A value that cannot switch anything on.
+bool off(const Json& value) {
+  return value.is_null() || value == false || value == 0 || value == "" ||
+         (value.is_structured() && value.empty());
+}
+
+}  // namespace
+
+ConfigReader::ConfigReader(const Json& config, std::string path)
+    : config_(config), path_(std::move(path)) {
+  if (!config_.is_object()) {
+    const std::string what = path_.empty() ? "it" : "'" + path_.substr(0, path_.size() - 1) + "'";
+    throw InputError("config.json: " + what + " is not a JSON object");
+  }
+}
+
+const Json* ConfigReader::find(const std::string& key) {
+  read_.insert(key);
+  const auto found = config_.find(key);
+  return found == config_.end() || found->is_null() ? nullptr : &*found;
+}
+
+bool ConfigReader::present(const std::string& key) {
+  read_.insert(key);
+  return config_.contains(key);
+}
+
+bool ConfigReader::is_null(const std::string& key) {
+  return present(key) && config_.at(key).is_null();
+}
+
+int64_t ConfigReader::integer(const std::string& key, int64_t fallback, int64_t low, int64_t high) {
+  const Json* value = find(key);
+  if (value == nullptr) return fallback;
+  const bool fits = value->is_number_unsigned()
+                        ? value->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX)
+                        : value->is_number_integer();
+  if (!fits || value->get<int64_t>() < low || value->get<int64_t>() > high) {
+    fail(key, "an integer from " + format_count(low) + " to " + format_count(high));
+  }
+  return value->get<int64_t>();
+}
+
+double ConfigReader::number(const std::string& key, double fallback, double low, double high) {
+  const Json* value = find(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_number() || !(value->get<double>() >= low && value->get<double>() <= high)) {
+    fail(key, "a number from " + range_text(low, high));
+  }
+  return value->get<double>();
+}
+
+bool ConfigReader::flag(const std::string& key, bool fallback) {
+  const Json* value = find(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_boolean()) fail(key, "true or false");
+  return value->get<bool>();
+}
+
+std::string ConfigReader::text(const std::string& key, const std::string& fallback) {
+  const Json* value = find(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_string()) fail(key, "a text");
+  return value->get<std::string>();
+}
+
+const Json* ConfigReader::object(const std::string& key) {
+  const Json* value = find(key);
+  if (value != nullptr && !value->is_object()) fail(key, "an object");
+  return value;
+}
+
+const Json* ConfigReader::list(const std::string& key) {
+  const Json* value = find(key);
+  if (value != nullptr && !value->is_array()) fail(key, "a list");
+  return value;
+}
+
+void ConfigReader::refuse_unread(const std::string& model_type) {
+  std::vector<std::string> unknown;
+  for (const auto& [key, value] : config_.items()) {
+    if (read_.count(key) != 0 || harmless_reason(key) != nullptr) continue;
+    if (key.starts_with("_") || off(value)) continue;
+    unknown.push_back("'" + path_ + key + "' = " + shown(value));
+  }
+  if (unknown.empty()) return;
+  throw InputError(
+      "config.json: not understood for model_type '" + model_type + "': " + join(unknown, ", "),
+      "such a setting may change what the model computes; if you know that it does not, "
+      "delete it from config.json (docs/models.md lists what is understood)");
+}
+
+void ConfigReader::fail(const std::string& key, const std::string& expected,
+                        const std::string& hint) const {
+  const auto found = config_.find(key);
+  const std::string value = found == config_.end() ? "missing" : shown(*found);
+  throw InputError("config.json: '" + path_ + key + "' is " + value + ", expected " + expected,
+                   hint);
+}
+
+}  // namespace littlebit

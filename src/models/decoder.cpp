@@ -1,0 +1,261 @@
+// The one decoder: forward functions that obey the spec, and the walk over its slots and
+// parameters.
+#include "littlebit/models/decoder.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/tanh.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+
+#include "littlebit/core/error.h"
+#include "littlebit/models/architectures.h"
+#include "rope.h"
+
+namespace littlebit {
+namespace {
+
+LinearSlot open_slot(int64_t d_in, int64_t d_out, bool has_bias) {
+  LinearSlot slot;
+  slot.d_in = d_in;
+  slot.d_out = d_out;
+  slot.has_bias = has_bias;
+  return slot;
+}
+
+Block open_block(const ModelSpec& spec) {
+  const int64_t hidden = spec.hidden_size, inner = spec.intermediate_size;
+  const int64_t q_size = spec.num_heads * spec.head_dim,
+                kv_size = spec.num_kv_heads * spec.head_dim;
+  Block block;
+  block.q = open_slot(hidden, q_size, spec.q_bias);
+  block.k = open_slot(hidden, kv_size, spec.k_bias);
+  block.v = open_slot(hidden, kv_size, spec.v_bias);
+  block.o = open_slot(q_size, hidden, spec.o_bias);
+  if (spec.fused_gate_up) {
+    block.gate_up = open_slot(hidden, 2 * inner, spec.mlp_bias);
+  } else {
+    if (spec.gated_mlp) block.gate = open_slot(hidden, inner, spec.mlp_bias);
+    block.up = open_slot(hidden, inner, spec.mlp_bias);
+  }
+  block.down = open_slot(inner, hidden, spec.mlp_bias);
+  return block;
+}
+
+at::Tensor run(const LinearSlot& slot, const at::Tensor& x) {
+  LB_ASSERT(slot.linear != nullptr, slot.name + " is open");
+  return slot.linear->forward(x);
+}
+
+at::Tensor run(const Norm& norm, const ModelSpec& spec, const at::Tensor& x) {
+  if (spec.norm == NormKind::kLayer) {
+    return layer_norm(x, norm.weight.value, norm.bias.value, spec.norm_eps);
+  }
+  return rms_norm(x, norm.weight.value, spec.norm_eps, spec.norm_offset);
+}
+
+// x + branch, into the branch's memory where autograd keeps no reference to it.
+at::Tensor add_residual(const at::Tensor& x, at::Tensor branch) {
+  if (c10::GradMode::is_enabled() && branch.requires_grad()) return x + branch;
+  return branch.add_(x);
+}
+
+template <typename Visit>
+void visit_used(std::initializer_list<LinearSlot*> slots, const Visit& visit) {
+  for (LinearSlot* slot : slots) {
+    if (slot->used()) visit(*slot);
+  }
+}
+
+template <typename Visit>
+void visit_used(Norm& norm, const Visit& visit) {
+  if (norm.weight.used()) visit(norm.weight);
+  if (norm.bias.used()) visit(norm.bias);
+}
+
+constexpr Norm Block::*kBlockNorms[] = {&Block::input_norm,   &Block::q_norm,
+                                        &Block::k_norm,       &Block::post_attention_norm,
+                                        &Block::pre_mlp_norm, &Block::post_mlp_norm};
+
+Norm copy_of(const Norm& norm) {
+  Norm copy = norm;
+  if (norm.weight.used()) copy.weight.value = norm.weight.value.detach().clone();
+  if (norm.bias.used()) copy.bias.value = norm.bias.value.detach().clone();
+  return copy;
+}
+
+struct Rotation {
+  const at::Tensor& cos;
+  const at::Tensor& sin;
+};
+
+Rotation rotation_of(const ModelSpec& spec, int64_t layer, const SequenceContext& context) {
+  const bool local = !spec.uses_local_rope.empty() && spec.uses_local_rope[layer];
+  return local ? Rotation{context.local_cos, context.local_sin}
+               : Rotation{context.cos, context.sin};
+}
+
+// h [B, T, H] in the compute dtype -> [B, T, H] in the compute dtype.
+at::Tensor attention(const Block& block, const ModelSpec& spec, int64_t layer, const at::Tensor& h,
+                     const SequenceContext& context) {
+  const int64_t batch = h.size(0), length = h.size(1);
+  at::Tensor q = run(block.q, h).view({batch, length, spec.num_heads, spec.head_dim});
+  at::Tensor k = run(block.k, h).view({batch, length, spec.num_kv_heads, spec.head_dim});
+  at::Tensor v = run(block.v, h).view({batch, length, spec.num_kv_heads, spec.head_dim});
+  if (spec.qk_norm) {
+    q = rms_norm(q, block.q_norm.weight.value, spec.norm_eps, spec.norm_offset);
+    k = rms_norm(k, block.k_norm.weight.value, spec.norm_eps, spec.norm_offset);
+  }
+  q = q.transpose(1, 2);
+  k = k.transpose(1, 2);
+  v = v.transpose(1, 2);
+  if (spec.rope.kind != RopeKind::kNone) {
+    const Rotation rotation = rotation_of(spec, layer, context);
+    q = rotate(q, rotation.cos, rotation.sin);
+    k = rotate(k, rotation.cos, rotation.sin);
+  }
+  const double scale = spec.attention_scale != 0
+                           ? spec.attention_scale
+                           : 1 / std::sqrt(static_cast<double>(spec.head_dim));
+  const int64_t window = spec.layer_window(layer) < length ? spec.layer_window(layer) : 0;
+  const auto mask = context.masks.find(window);
+  const at::Tensor mixed =
+      causal_attention(q, k, v, scale, window, spec.attention_softcap,
+                       mask == context.masks.end() ? at::Tensor() : mask->second);
+  return run(block.o, mixed.transpose(1, 2).reshape({batch, length, -1}));
+}
+
+at::Tensor mlp(const Block& block, const ModelSpec& spec, const at::Tensor& h) {
+  if (spec.fused_gate_up) {
+    const std::vector<at::Tensor> parts = run(block.gate_up, h).chunk(2, -1);
+    return run(block.down, activate_gated(parts[0], parts[1], spec.activation));
+  }
+  if (!spec.gated_mlp) return run(block.down, activate(run(block.up, h), spec.activation));
+  const at::Tensor gate = run(block.gate, h);
+  return run(block.down, activate_gated(gate, run(block.up, h), spec.activation));
+}
+
+}  // namespace
+
+Decoder::Decoder(ModelSpec spec, at::ScalarType compute_dtype, at::Device device)
+    : spec_(std::move(spec)), compute_dtype_(compute_dtype), device_(device) {
+  blocks.reserve(spec_.num_layers);
+  for (int64_t layer = 0; layer < spec_.num_layers; ++layer) blocks.push_back(open_block(spec_));
+  if (spec_.embedding_size != spec_.hidden_size) {
+    stem.project_in = open_slot(spec_.embedding_size, spec_.hidden_size, false);
+    tail.project_out = open_slot(spec_.hidden_size, spec_.embedding_size, false);
+  }
+  find_architecture(spec_.model_type).name_slots(*this);
+}
+
+at::ScalarType Decoder::residual_dtype() const {
+  return compute_dtype_ == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+SequenceContext Decoder::context(int64_t length) const {
+  SequenceContext context{.length = length};
+  const auto placed = at::TensorOptions().dtype(residual_dtype()).device(device_);
+  if (spec_.rope.kind != RopeKind::kNone) {
+    const auto [cos, sin] = rope_tables(spec_.rope, length);
+    context.cos = cos.to(placed);
+    context.sin = sin.to(placed);
+  }
+  if (!spec_.uses_local_rope.empty()) {
+    const auto [cos, sin] = rope_tables(spec_.local_rope, length);
+    context.local_cos = cos.to(placed);
+    context.local_sin = sin.to(placed);
+  }
+  for (int64_t layer = 0; layer < spec_.num_layers; ++layer) {
+    const int64_t window = spec_.layer_window(layer) < length ? spec_.layer_window(layer) : 0;
+    const bool needed = window > 0 || spec_.attention_softcap > 0;
+    if (needed && context.masks.count(window) == 0) {
+      context.masks[window] = causal_mask(length, window, compute_dtype_, device_);
+    }
+  }
+  return context;
+}
+
+at::Tensor Decoder::stem_forward(const at::Tensor& ids_bt) const {
+  at::Tensor x = at::embedding(frozen.embedding, ids_bt);
+  if (stem.project_in.used()) x = run(stem.project_in, x);
+  x = x.to(residual_dtype());
+  if (spec_.embedding_scale != 1) {
+    // As the model was trained: the factor is rounded to the type it computes in.
+    x = x * at::scalar_tensor(spec_.embedding_scale, compute_dtype_).item<double>();
+  }
+  if (spec_.learned_positions) {
+    x = x + frozen.positions.narrow(0, spec_.position_offset, ids_bt.size(1)).to(residual_dtype());
+  }
+  return x;
+}
+
+at::Tensor Decoder::block_forward(int64_t layer, const at::Tensor& x_bth,
+                                  const SequenceContext& context) const {
+  const Block& block = blocks[layer];
+  at::Tensor h = spec_.norm_first ? run(block.input_norm, spec_, x_bth) : x_bth;
+  at::Tensor branch =
+      attention(block, spec_, layer, h.to(compute_dtype_), context).to(residual_dtype());
+  if (spec_.sandwich_norms) branch = run(block.post_attention_norm, spec_, branch);
+  at::Tensor x = add_residual(x_bth, branch);
+  if (!spec_.norm_first) x = run(block.input_norm, spec_, x);
+
+  h = spec_.norm_first ? run(block.pre_mlp_norm, spec_, x) : x;
+  branch = mlp(block, spec_, h.to(compute_dtype_)).to(residual_dtype());
+  if (spec_.sandwich_norms) branch = run(block.post_mlp_norm, spec_, branch);
+  x = add_residual(x, branch);
+  return spec_.norm_first ? x : run(block.pre_mlp_norm, spec_, x);
+}
+
+at::Tensor Decoder::tail_forward(const at::Tensor& x_bth) const {
+  at::Tensor z = spec_.final_norm ? run(tail.final_norm, spec_, x_bth) : x_bth;
+  if (tail.project_out.used()) {
+    z = run(tail.project_out, z.to(compute_dtype_)).to(residual_dtype());
+  }
+  return z;
+}
+
+at::Tensor Decoder::head_forward(const at::Tensor& z) const {
+  const at::Tensor logits = at::linear(z.to(compute_dtype_), frozen.head).to(residual_dtype());
+  if (spec_.logit_softcap == 0) return logits;
+  return at::tanh(logits / spec_.logit_softcap) * spec_.logit_softcap;
+}
+
+void Decoder::visit_linears(int64_t group, const std::function<void(LinearSlot&)>& visit) {
+  if (group == 0) return visit_used({&stem.project_in}, visit);
+  if (group == num_groups() - 1) return visit_used({&tail.project_out}, visit);
+  Block& block = blocks[group - 1];
+  visit_used(
+      {&block.q, &block.k, &block.v, &block.o, &block.gate, &block.up, &block.gate_up, &block.down},
+      visit);
+}
+
+void Decoder::visit_parameters(int64_t group, const std::function<void(Parameter&)>& visit) {
+  if (group == 0) return;
+  if (group == num_groups() - 1) return visit_used(tail.final_norm, visit);
+  for (const auto norm : kBlockNorms) visit_used(blocks[group - 1].*norm, visit);
+}
+
+void Decoder::visit_linears(const std::function<void(LinearSlot&)>& visit) {
+  for (int64_t group = 0; group < num_groups(); ++group) visit_linears(group, visit);
+}
+
+void Decoder::visit_parameters(const std::function<void(Parameter&)>& visit) {
+  for (int64_t group = 0; group < num_groups(); ++group) visit_parameters(group, visit);
+}
+
+Decoder open_decoder(const Decoder& teacher) {
+  Decoder student(teacher.spec(), teacher.compute_dtype(), teacher.device());
+  student.frozen = teacher.frozen;
+  for (size_t layer = 0; layer < teacher.blocks.size(); ++layer) {
+    for (const auto norm : kBlockNorms) {
+      student.blocks[layer].*norm = copy_of(teacher.blocks[layer].*norm);
+    }
+  }
+  student.tail.final_norm = copy_of(teacher.tail.final_norm);
+  return student;
+}
+
+}  // namespace littlebit

@@ -1,0 +1,58 @@
+// What the architecture files share: reading the settings that most families spell alike, and
+// naming slots the way Hugging Face's Llama modules are named.
+#pragma once
+
+#include <string>
+
+#include "config_reader.h"
+#include "littlebit/models/architectures.h"
+
+namespace littlebit {
+
+// Values of keys that config.json leaves out, as Hugging Face's configuration classes have them.
+struct FamilyDefaults {
+  int64_t vocab_size, hidden_size, intermediate_size, num_layers, num_heads;
+  int64_t num_kv_heads = 0;  // 0: num_heads
+  int64_t head_dim = 0;      // 0: hidden_size / num_heads
+  int64_t max_positions;
+  double norm_eps = 1e-6;
+  double rope_theta = 10000;
+  bool tied_embeddings = false;
+  bool partial_rotary = false;          // partial_rotary_factor is understood
+  int64_t rope_original_positions = 0;  // of longrope; 0: must be given
+  const char* activation_key = "hidden_act";
+  const char* activation = "silu";
+};
+
+// Sizes, norm epsilon, activation, tying and rotary embedding of a decoder in Llama's form.
+ModelSpec read_llama_like(ConfigReader& reader, const FamilyDefaults& defaults);
+
+Activation read_activation(ConfigReader& reader, const std::string& key,
+                           const std::string& fallback);
+RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const ModelSpec& spec);
+
+// A window of config.json: 0 for null, `fallback` where the key is missing.
+int64_t read_window(ConfigReader& reader, const std::string& key, int64_t fallback);
+
+// Per layer whether it is a sliding one: config.json's layer_types where it is there, else
+// `fallback(layer)`.
+std::vector<bool> read_sliding_layers(ConfigReader& reader, int64_t num_layers,
+                                      bool (*fallback)(int64_t layer, int64_t argument),
+                                      int64_t argument);
+
+// spec.window from the layers that slide; empty where none does.
+void set_windows(ModelSpec& spec, const std::vector<bool>& sliding, int64_t window);
+
+// Names and sources of every slot and norm that the spec uses, in Llama's (where norms follow the
+// sub-layers too, Gemma's) naming.
+void name_llama_slots(Decoder& decoder);
+
+// One slot from `module`.weight and .bias; one norm of `size` numbers likewise.
+void name_slot(LinearSlot& slot, const std::string& module);
+void name_norm(Norm& norm, const std::string& module, NormKind kind, int64_t size);
+
+// The families' functions for the table in architectures.cpp, one file each.
+ModelSpec parse_llama(const Json& config);
+ModelSpec parse_mistral(const Json& config);
+
+}  // namespace littlebit

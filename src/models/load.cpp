@@ -1,0 +1,113 @@
+// Tensors of a folder into the places of a decoder. Every shape is checked against the spec before
+// memory is taken.
+#include "littlebit/core/error.h"
+#include "littlebit/models/decoder.h"
+#include "littlebit/nn/tensor_io.h"
+
+namespace littlebit {
+namespace {
+
+constexpr char kModel[] = "model.";
+
+// The text model inside a multimodal one keeps its names behind a prefix, of which there are two
+// spellings.
+const TensorView* find_tensor(const HfFolder& folder, const std::string& name) {
+  if (const TensorView* found = folder.find(name)) return found;
+  if (const TensorView* found = folder.find("language_model." + name)) return found;
+  if (!name.starts_with(kModel)) return nullptr;
+  return folder.find("model.language_model." + name.substr(sizeof(kModel) - 1));
+}
+
+const TensorView& require_tensor(const HfFolder& folder, const std::string& name) {
+  const TensorView* found = find_tensor(folder, name);
+  return found != nullptr ? *found : folder.require(name);
+}
+
+void check_shape(const HfFolder& folder, const TensorView& view,
+                 const std::vector<int64_t>& shape) {
+  if (view.shape == shape) return;
+  throw InputError(folder.path().string() + ": tensor '" + view.name + "' has shape " +
+                       shape_text(view.shape) + ", config.json asks for " + shape_text(shape),
+                   "config.json and the tensor files belong to different models");
+}
+
+TensorView take_rows(const TensorView& view, const TensorSource& source) {
+  if (source.row_end < 0) return view;
+  TensorView part = view;
+  const size_t row_bytes = view.data.size() / static_cast<size_t>(view.shape[0]);
+  part.shape[0] = source.row_end - source.row_begin;
+  part.data = view.data.subspan(source.row_begin * row_bytes, part.shape[0] * row_bytes);
+  return part;
+}
+
+at::Tensor load_checked(const HfFolder& folder, const TensorSource& source,
+                        std::vector<int64_t> shape, at::ScalarType dtype, at::Device device) {
+  const TensorView& view = require_tensor(folder, source.tensor);
+  if (source.row_end >= 0) shape[0] = source.rows;
+  check_shape(folder, view, shape);
+  if (!at::isFloatingType(scalar_type(view.dtype))) {
+    throw InputError(folder.path().string() + ": tensor '" + view.name + "' holds " +
+                         dtype_name(view.dtype) + ", expected F32, F16, BF16 or F64",
+                     "models that are quantised already cannot be read; take the original");
+  }
+  try {
+    return load_tensor(take_rows(view, source), dtype, device);
+  } catch (const InputError& error) {
+    throw InputError(folder.path().string() + ": " + error.what(), error.hint());
+  }
+}
+
+void load_frozen(Decoder& decoder, const HfFolder& folder) {
+  const ModelSpec& spec = decoder.spec();
+  const at::ScalarType dtype = decoder.compute_dtype();
+  const at::Device device = decoder.device();
+  const FrozenNames& names = decoder.frozen_names;
+  const std::vector<int64_t> shape = {spec.vocab_size, spec.embedding_size};
+  // A tied matrix may be stored under either name, or both: the embedding's counts.
+  const bool under_head = spec.tied_embeddings && find_tensor(folder, names.embedding) == nullptr &&
+                          find_tensor(folder, names.head) != nullptr;
+  decoder.frozen.embedding =
+      load_checked(folder, {under_head ? names.head : names.embedding}, shape, dtype, device);
+  if (spec.tied_embeddings) {
+    find_tensor(folder, names.head);  // a redundant copy is accounted for
+    decoder.frozen.head = decoder.frozen.embedding;
+  } else {
+    decoder.frozen.head = load_checked(folder, {names.head}, shape, dtype, device);
+  }
+  if (spec.learned_positions) {
+    decoder.frozen.positions =
+        load_checked(folder, {names.positions},
+                     {spec.max_positions + spec.position_offset, spec.hidden_size}, dtype, device);
+  }
+}
+
+}  // namespace
+
+at::Tensor load_slot_weight(const HfFolder& folder, const LinearSlot& slot, at::ScalarType dtype,
+                            at::Device device) {
+  return load_checked(folder, slot.weight, {slot.d_out, slot.d_in}, dtype, device);
+}
+
+at::Tensor load_slot_bias(const HfFolder& folder, const LinearSlot& slot, at::ScalarType dtype,
+                          at::Device device) {
+  if (!slot.has_bias) return {};
+  return load_checked(folder, slot.bias, {slot.d_out}, dtype, device);
+}
+
+Decoder load_decoder(const HfFolder& folder, const ModelSpec& spec, at::ScalarType compute_dtype,
+                     at::Device device) {
+  Decoder decoder(spec, compute_dtype, device);
+  load_frozen(decoder, folder);
+  decoder.visit_linears([&](LinearSlot& slot) {
+    slot.linear =
+        std::make_unique<DenseLinear>(load_slot_weight(folder, slot, compute_dtype, device),
+                                      load_slot_bias(folder, slot, compute_dtype, device));
+  });
+  decoder.visit_parameters([&](Parameter& parameter) {
+    parameter.value =
+        load_checked(folder, parameter.source, {parameter.size}, decoder.residual_dtype(), device);
+  });
+  return decoder;
+}
+
+}  // namespace littlebit

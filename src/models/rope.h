@@ -1,0 +1,17 @@
+// Rotation tables, as Hugging Face's modeling_rope_utils computes them: fp32 throughout, so that
+// the angles of far positions round alike.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <utility>
+
+#include "littlebit/models/model_spec.h"
+
+namespace littlebit {
+
+// cos and sin [length, rotary_dim / 2] for positions 0 .. length - 1, scaled by the attention
+// factor, fp32, on the CPU.
+std::pair<at::Tensor, at::Tensor> rope_tables(const RopeSpec& rope, int64_t length);
+
+}  // namespace littlebit
