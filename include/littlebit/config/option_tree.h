@@ -1,11 +1,14 @@
-// The typed option tree: one declaration per option feeds YAML files, `key.path=value` words, --help, --print-config,
-// docs/config.md and configs/reference.yaml.
+// The typed option tree: one declaration per option feeds YAML files, `key.path=value` words,
+// --help, --print-config, docs/config.md and configs/reference.yaml.
 //
-// A component owns a plain options struct with defaults as member initialisers and one member function
-//     void declare(OptionGroup& group);       // group.number("learning_rate", &learning_rate, {...}, "help")
-// A program adds such structs to a tree, loads a file, applies overrides and calls finish(): errors of all sources are
-// collected and thrown together as one UsageError (exit 2), each with file:line or the word it came from, and for an
-// unknown key the nearest valid name. Only this room sees yaml-cpp. Not thread-safe.
+// A component owns a plain options struct with defaults as member initialisers and one member
+// function
+//     void declare(OptionGroup& group);       // group.number("learning_rate", &learning_rate,
+//     {...}, "help")
+// A program adds such structs to a tree, loads a file, applies overrides and calls finish(): errors
+// of all sources are collected and thrown together as one UsageError (exit 2), each with file:line
+// or the word it came from, and for an unknown key the nearest valid name. Only this room sees
+// yaml-cpp. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +37,8 @@ struct NumberRange {
 class OptionTree;
 struct OptionNode;
 
-// Declares the options of one component. The pointers must outlive the tree; their values at declaration are the
-// defaults. `help` is one or two sentences without a final newline.
+// Declares the options of one component. The pointers must outlive the tree; their values at
+// declaration are the defaults. `help` is one or two sentences without a final newline.
 class OptionGroup {
  public:
   void flag(std::string name, bool* value, std::string help);
@@ -43,35 +46,46 @@ class OptionGroup {
   void number(std::string name, double* value, NumberRange range, std::string help);
   void text(std::string name, std::string* value, std::string help);
   void path(std::string name, std::filesystem::path* value, std::string help);
-  void texts(std::string name, std::vector<std::string>* values, std::string help);  // list of strings
+  void texts(std::string name, std::vector<std::string>* values,
+             std::string help);  // list of strings
   // One of `choices`, stored as the index into them (see the enum overload).
   void choice(std::string name, int* index, std::vector<std::string> choices, std::string help);
 
   // An enum class whose values are 0, 1, ... in the order of `choices`.
   template <class Enum>
   void choice(std::string name, Enum* value, std::vector<std::string> choices, std::string help) {
-    static_assert(sizeof(Enum) == sizeof(int));
-    choice(std::move(name), reinterpret_cast<int*>(value), std::move(choices), std::move(help));
+    add_choice(
+        std::move(name), [value] { return static_cast<int>(*value); },
+        [value](int index) { *value = static_cast<Enum>(index); }, std::move(choices),
+        std::move(help));
   }
 
-  // A list of records, each of type Record with its own declare(OptionGroup&). A file or command line gives the whole
-  // list; a single record or (where the record declares `main_key`) a bare string stands for a list of one.
+  // A list of records, each of type Record with its own declare(OptionGroup&). A file or command
+  // line gives the whole list; a single record or (where `main_key` names one of its options) a
+  // bare string stands for a list of one. Every record must set its main_key. `name.0.key=value`
+  // changes one record, or adds one at the end.
   template <class Record>
-  void records(std::string name, std::vector<Record>* values, std::string main_key, std::string help) {
+  void records(std::string name, std::vector<Record>* values, std::string main_key,
+               std::string help) {
     add_records(
-        std::move(name), std::move(main_key), std::move(help), [values] { values->clear(); },
-        [values](OptionGroup& group) { values->emplace_back().declare(group); },
-        [values] { return values->size(); },
+        std::move(name), std::move(main_key), std::move(help), [values] { return values->size(); },
+        [values](size_t size) { values->resize(size); },
         [values](size_t i, OptionGroup& group) { (*values)[i].declare(group); },
-        [values](size_t n) { values->reserve(n); });
+        [](OptionGroup& group) { Record().declare(group); });
   }
 
  private:
   friend class OptionTree;
+  friend void resize_records(OptionNode& records, size_t count);
   explicit OptionGroup(OptionNode* node) : node_(node) {}
-  void add_records(std::string name, std::string main_key, std::string help, std::function<void()> clear,
-                   std::function<void(OptionGroup&)> append, std::function<size_t()> size,
-                   std::function<void(size_t, OptionGroup&)> describe, std::function<void(size_t)> reserve);
+  void add_choice(std::string name, std::function<int()> get, std::function<void(int)> set,
+                  std::vector<std::string> choices, std::string help);
+  // `describe` declares the options of one record, `describe_new` those of a passing one: only
+  // their names and defaults are kept.
+  void add_records(std::string name, std::string main_key, std::string help,
+                   std::function<size_t()> size, std::function<void(size_t)> resize,
+                   std::function<void(size_t, OptionGroup&)> describe,
+                   const std::function<void(OptionGroup&)>& describe_new);
   OptionNode* node_;
 };
 
@@ -80,31 +94,37 @@ class OptionTree {
   OptionTree();
   ~OptionTree();
 
-  // Adds `options` under `section` ("quant", "optim", ...). Adding twice to one section is fine, one name twice is a bug.
+  // Adds `options` under `section` ("quant", "optim", ...). Adding twice to one section is fine,
+  // one name twice is a bug.
   template <class Options>
   void add(const std::string& section, const std::string& section_help, Options& options) {
     OptionGroup group(section_node(section, section_help));
     options.declare(group);
   }
 
-  void load_yaml(const std::filesystem::path& file);             // InputError where it cannot be read or is no YAML
-  void load_yaml_text(std::string_view text, std::string name);  // `name` stands for the file in messages
+  void load_yaml(
+      const std::filesystem::path& file);  // InputError where it cannot be read or is no YAML
+  void load_yaml_text(std::string_view text,
+                      std::string name);  // `name` stands for the file in messages
   void set(std::string_view word);  // "key.path=value", the value parsed as YAML; later words win
-  void add_error(std::string message);                           // a cross-option check of the caller's
-  // An error about one option: the message is put behind its key and the place it was set at.
+  void add_error(std::string message);  // a cross-option check of the caller's
+  // An error about one option ("optim.beta1", "data.train.0.path"): the message is put behind its
+  // key and the place it was set at.
   void add_error_at(std::string_view key, std::string message);
   void finish() const;  // throws one UsageError listing every error found so far
 
   Origin origin(std::string_view key) const;
   bool is_set(std::string_view key) const { return origin(key) != Origin::kDefault; }
 
-  std::string to_yaml(bool with_origins) const;  // resolved values; with origins each line ends in "# default|file:line|command line"
-  std::string reference_yaml() const;            // every option, its default, its help as comments
-  std::string markdown() const;                  // docs/config.md
-  std::string help_text() const;                 // for --help: key, default, help, wrapped to 100 columns
+  std::string to_yaml(bool with_origins)
+      const;  // resolved values; with origins each line ends in "# default|file:line|command line"
+  std::string reference_yaml() const;  // every option, its default, its help as comments
+  std::string markdown() const;        // docs/config.md
+  std::string help_text() const;       // for --help: key, default, help, wrapped to 100 columns
 
  private:
   OptionNode* section_node(const std::string& section, const std::string& help);
+  const OptionNode& node(std::string_view key) const;
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -1,0 +1,467 @@
+// The option tree: what each kind of option accepts, where values come from, and that all errors
+// are told at once.
+#include "littlebit/config/option_tree.h"
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <limits>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/rng.h"
+#include "temp_folder.h"
+#include "unit/config/sample_options.h"
+
+namespace littlebit {
+namespace {
+
+using Catch::Matchers::Contains;
+
+TEST_CASE("defaults stay where nothing is given") {
+  Sample sample;
+  sample.tree.load_yaml_text("", "empty.yaml");
+  sample.tree.load_yaml_text("# nothing but a comment\n", "empty.yaml");
+  sample.tree.finish();
+  CHECK(sample.optim.learning_rate == 4e-5);
+  CHECK(sample.tree.origin("optim.learning_rate") == Origin::kDefault);
+  CHECK_FALSE(sample.tree.is_set("data.train"));
+  CHECK_THROWS_AS(sample.tree.origin("optim.nothing"), std::logic_error);
+}
+
+TEST_CASE("a file sets values, words win over it, later words over earlier ones") {
+  Sample sample;
+  sample.tree.load_yaml_text(
+      "optim:\n  learning_rate: 1e-4\n  schedule: linear\n  steps: 12\n"
+      "data:\n  shuffle: false\n  cache_dir: /tmp/a b\n  tasks: [boolq, \"c4\"]\n",
+      "run.yaml");
+  sample.tree.set("optim.steps=20");
+  sample.tree.set("optim.steps=30");
+  sample.tree.set("data.name=x=y");
+  sample.tree.finish();
+  CHECK(sample.optim.learning_rate == 1e-4);
+  CHECK(sample.optim.schedule == Schedule::kLinear);
+  CHECK(sample.optim.steps == 30);
+  CHECK_FALSE(sample.data.shuffle);
+  CHECK(sample.data.cache_dir == "/tmp/a b");
+  CHECK(sample.data.tasks == std::vector<std::string>{"boolq", "c4"});
+  CHECK(sample.data.name == "x=y");
+  CHECK(sample.tree.origin("optim.steps") == Origin::kCommandLine);
+  CHECK(sample.tree.origin("optim.schedule") == Origin::kFile);
+  CHECK(sample.tree.origin("data.level") == Origin::kDefault);
+}
+
+TEST_CASE("a word may set a whole section, and one text stands for a list of one") {
+  Sample sample;
+  sample.tree.set("optim={steps: 3, schedule: constant}");
+  sample.tree.set("data.tasks=wikitext2");
+  sample.tree.finish();
+  CHECK(sample.optim.steps == 3);
+  CHECK(sample.optim.schedule == Schedule::kConstant);
+  CHECK(sample.data.tasks == std::vector<std::string>{"wikitext2"});
+}
+
+TEST_CASE("integers are integers") {
+  const auto steps = [](const std::string& text) {
+    Sample sample;
+    sample.tree.set("optim.steps=" + text);
+    sample.tree.finish();
+    return sample.optim.steps;
+  };
+  CHECK(steps("7") == 7);
+  CHECK(steps("+7") == 7);
+  CHECK(steps("1000000") == 1000000);
+  for (const char* bad : {"1e3", "1_000", "1.0", "1.", "0x10", "007", "+-3", "--3", "-", "\"7\"",
+                          "'7'", "true", "[7]", "{a: 7}", "seven", "7 8", "1,000", "\"\""}) {
+    INFO(bad);
+    CHECK_THROWS_WITH(steps(bad), Contains("expected an integer"));
+  }
+  CHECK_THROWS_WITH(steps("9223372036854775808"), Contains("64-bit"));
+  CHECK_THROWS_WITH(steps("-3"), Contains("integer from 1 to 1000000, got `-3`"));
+  CHECK_THROWS_WITH(steps("1000001"), Contains("from 1 to"));
+
+  int64_t wide = 5;
+  struct Wide {
+    int64_t* value;
+    void declare(OptionGroup& group) { group.integer("wide", value, {}, "Any."); }
+  } options{&wide};
+  OptionTree tree;
+  tree.add("x", "", options);
+  tree.set("x.wide=-9223372036854775808");
+  CHECK(wide == std::numeric_limits<int64_t>::min());
+  tree.set("x.wide=9223372036854775807");
+  CHECK(wide == std::numeric_limits<int64_t>::max());
+  tree.finish();
+}
+
+TEST_CASE("numbers take every usual notation and nothing else") {
+  const auto rate = [](const std::string& text) {
+    Sample sample;
+    sample.tree.set("optim.learning_rate=" + text);
+    sample.tree.finish();
+    return sample.optim.learning_rate;
+  };
+  CHECK(rate("1e-4") == 1e-4);
+  CHECK(rate("1E-4") == 1e-4);
+  CHECK(rate("1") == 1);
+  CHECK(rate("+.5") == 0.5);
+  CHECK(rate("0.25") == 0.25);
+  for (const char* bad : {"nan", ".nan", "inf", ".inf", "-.inf", "infinity", "1e", "1e-4x", "1_0.5",
+                          "\"1\"", "0x1p3", "false", "[1]", ".", "-.", "1,5", "+-1"}) {
+    INFO(bad);
+    CHECK_THROWS_WITH(rate(bad), Contains("expected a finite number"));
+  }
+  CHECK_THROWS_WITH(rate("1e999"), Contains("64-bit"));
+  CHECK_THROWS_WITH(rate("0"), Contains("number greater than 0 and at most 10"));
+  CHECK_THROWS_WITH(rate("-1"), Contains("greater than 0"));
+  CHECK_THROWS_WITH(rate("10.5"), Contains("at most 10"));
+  CHECK(rate("10") == 10);
+}
+
+TEST_CASE("flags are true or false") {
+  Sample sample;
+  sample.tree.set("data.shuffle=false");
+  sample.tree.finish();
+  CHECK_FALSE(sample.data.shuffle);
+  for (const char* bad : {"no", "False", "0", "\"true\"", "[true]", "on", "off", "1"}) {
+    INFO(bad);
+    Sample other;
+    other.tree.set(std::string("data.shuffle=") + bad);
+    CHECK_THROWS_WITH(other.tree.finish(), Contains("expected true or false"));
+    CHECK(other.data.shuffle);
+  }
+}
+
+TEST_CASE("texts, paths and choices") {
+  Sample sample;
+  sample.tree.load_yaml_text("data: {name: 12, cache_dir: true, level: \"high\"}", "a.yaml");
+  sample.tree.finish();
+  CHECK(sample.data.name == "12");
+  CHECK(sample.data.cache_dir == "true");
+  CHECK(sample.data.level == 1);
+  const auto message = [](const std::string& word) {
+    Sample other;
+    other.tree.set(word);
+    try {
+      other.tree.finish();
+    } catch (const UsageError& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  CHECK_THAT(message("data.name=[a]"), Contains("expected a text, got a list"));
+  CHECK_THAT(message("data.cache_dir={a: b}"), Contains("expected a path, got a mapping"));
+  CHECK_THAT(message("data.cache_dir=\"a\\0b\""), Contains("expected a path"));
+  CHECK_THAT(message("data.tasks=[a, [b]]"),
+             Contains("expected a list of texts, got a list in it"));
+  CHECK_THAT(message("data.tasks=[a, ~]"), Contains("got nothing in it"));
+  CHECK_THAT(message("optim.schedule=cosin"),
+             Contains("expected cosine, constant, linear or sqrt, got `cosin`; did you mean"));
+  CHECK_THAT(message("optim.schedule=[]"), Contains("got a list"));
+}
+
+TEST_CASE("a value that is left out is an error with advice") {
+  Sample sample;
+  sample.tree.load_yaml_text("optim:\n  learning_rate:\n  schedule: ~\ndata: null\n", "a.yaml");
+  sample.tree.set("data.name=");
+  CHECK_THROWS_WITH(sample.tree.finish(),
+                    Contains("a.yaml:2: `optim.learning_rate` has no value") &&
+                        Contains("default 4e-5") &&
+                        Contains("a.yaml:3: `optim.schedule` has no value") &&
+                        Contains("a.yaml:4: `data` has no value") &&
+                        Contains("`data.name=`: `data.name` has no"));
+}
+
+TEST_CASE("all errors are told at once, each with its place and the nearest name") {
+  Sample sample;
+  sample.tree.load_yaml_text(
+      "optim:\n"
+      "  learnig_rate: 1\n"
+      "  steps: many\n"
+      "dta:\n"
+      "  shuffle: true\n"
+      "learning_rate: 2\n"
+      "data:\n"
+      "  shuffle: true\n"
+      "  shuffle: false\n"
+      "  zzzzzz: 1\n",
+      "dir/run.yaml");
+  sample.tree.set("optim.beta=3");
+  sample.tree.set("steps=3");
+  sample.tree.set("no-equals-sign");
+  sample.tree.set("=3");
+  sample.tree.set("data.tasks=[a");
+  sample.tree.add_error("something of the program's own");
+  sample.tree.add_error_at("optim.schedule", "does not suit");
+  try {
+    sample.tree.finish();
+    FAIL("expected an error");
+  } catch (const UsageError& error) {
+    CHECK(error.code() == ExitCode::kUsage);
+    const std::string text = error.what();
+    INFO(text);
+    CHECK_THAT(text, Contains("13 errors"));
+    CHECK_THAT(text, Contains("dir/run.yaml:2: unknown key `optim.learnig_rate`; did you mean "
+                              "`optim.learning_rate`?"));
+    CHECK_THAT(text, Contains("dir/run.yaml:3: `optim.steps`: expected an integer, got `many`"));
+    CHECK_THAT(text, Contains("dir/run.yaml:4: unknown key `dta`; did you mean `data`?"));
+    CHECK_THAT(text, Contains("dir/run.yaml:6: unknown key `learning_rate`; did you mean "
+                              "`optim.learning_rate`?"));
+    CHECK_THAT(text, Contains("dir/run.yaml:9: key `shuffle` given twice, first on line 8"));
+    CHECK_THAT(text, Contains("dir/run.yaml:10: unknown key `data.zzzzzz`; expected one of"));
+    CHECK_THAT(text, Contains("`optim.beta=3`: unknown key `optim.beta`"));
+    CHECK_THAT(text, Contains("`steps=3`: unknown key `steps`; did you mean `optim.steps`?"));
+    CHECK_THAT(text, Contains("`no-equals-sign`: expected key.path=value"));
+    CHECK_THAT(text, Contains("`=3`: expected key.path=value"));
+    CHECK_THAT(text, Contains("`data.tasks=[a`: the value: not YAML"));
+    CHECK_THAT(text, Contains("something of the program's own"));
+    CHECK_THAT(text, Contains("`optim.schedule` (the default): does not suit"));
+  }
+}
+
+TEST_CASE("add_error_at names the place a value came from") {
+  Sample sample;
+  sample.tree.load_yaml_text("optim:\n  steps: 3\n", "run.yaml");
+  sample.tree.set("data.train=[{path: a}]");
+  sample.tree.add_error_at("optim.steps", "too few");
+  CHECK_THROWS_WITH(sample.tree.finish(), "run.yaml:2: `optim.steps`: too few");
+  sample.tree.add_error_at("data.train.0.path", "is missing");
+  CHECK_THROWS_WITH(sample.tree.finish(),
+                    Contains("`data.train=[{path: a}]`: `data.train.0.path`: is missing"));
+}
+
+TEST_CASE("sections are mappings") {
+  Sample sample;
+  sample.tree.load_yaml_text("optim: 3\ndata: [a]\n", "run.yaml");
+  CHECK_THROWS_WITH(sample.tree.finish(), Contains("`optim`: expected a mapping") &&
+                                              Contains("got `3`") && Contains("got a list"));
+  Sample list;
+  list.tree.load_yaml_text("- a\n", "run.yaml");
+  CHECK_THROWS_WITH(list.tree.finish(), Contains("run.yaml:1: expected a mapping"));
+}
+
+TEST_CASE("records come as a list, one mapping, one text, or one by one") {
+  Sample sample;
+  sample.tree.load_yaml_text(
+      "data:\n  train:\n    - path: a.txt\n    - {path: b, format: jsonl, weight: 0.5}\n    - c\n",
+      "run.yaml");
+  REQUIRE(sample.data.train.size() == 3);
+  CHECK(sample.data.train[0].path == "a.txt");
+  CHECK(sample.data.train[1].format == SourceKind::kJsonl);
+  CHECK(sample.data.train[1].weight == 0.5);
+  CHECK(sample.data.train[2].path == "c");
+  sample.tree.set("data.train.1.weight=2");
+  sample.tree.set("data.train.3.path=d");
+  sample.tree.set("data.train.4=e");
+  sample.tree.finish();
+  REQUIRE(sample.data.train.size() == 5);
+  CHECK(sample.data.train[1].path == "b");
+  CHECK(sample.data.train[1].weight == 2);
+  CHECK(sample.data.train[3].path == "d");
+  CHECK(sample.data.train[4].path == "e");
+  CHECK(sample.tree.origin("data.train") == Origin::kCommandLine);
+  CHECK(sample.tree.origin("data.train.1.path") == Origin::kFile);
+  CHECK(sample.tree.origin("data.train.1.format") == Origin::kFile);
+  CHECK(sample.tree.origin("data.train.0.format") == Origin::kDefault);
+
+  sample.tree.set("data.train=[{path: x, format: jsonl}]");
+  REQUIRE(sample.data.train.size() == 1);
+  CHECK(sample.data.train[0].weight == 1);  // nothing of the older list shines through
+  sample.tree.set("data.train=y.txt");
+  REQUIRE(sample.data.train.size() == 1);
+  CHECK(sample.data.train[0].path == "y.txt");
+  CHECK(sample.data.train[0].format == SourceKind::kText);
+  sample.tree.set("data.train={path: z, weight: 3}");
+  CHECK(sample.data.train[0].weight == 3);
+  sample.tree.set("data.train=[]");
+  CHECK(sample.data.train.empty());
+  sample.tree.finish();
+}
+
+TEST_CASE("records obey the rules of options") {
+  Sample sample;
+  sample.tree.load_yaml_text(
+      "data:\n"
+      "  train:\n"
+      "    - path: a\n"
+      "      weigth: 1\n"
+      "    - weight: -1\n"
+      "    - [b]\n"
+      "    -\n"
+      "    - path: c\n"
+      "      path: d\n",
+      "run.yaml");
+  sample.tree.set("data.train.9.path=x");
+  sample.tree.set("data.train.first.path=x");
+  CHECK_THROWS_WITH(
+      sample.tree.finish(),
+      Contains(
+          "run.yaml:4: unknown key `data.train.0.weigth`; did you mean `data.train.0.weight`") &&
+          Contains("run.yaml:5: `data.train.1.weight`: expected a number greater than 0") &&
+          Contains("run.yaml:5: `data.train.1` has no `path`") &&
+          Contains("run.yaml:6: `data.train.2`: expected a mapping") &&
+          Contains("`data.train.3` has no value") &&
+          Contains("run.yaml:9: key `path` given twice") &&
+          Contains("number of a record of `data.train`, 0 to 5, got `9`") &&
+          Contains("got `first`"));
+}
+
+TEST_CASE("anchors and aliases work, bombs do not") {
+  Sample sample;
+  sample.tree.load_yaml_text(
+      "data:\n  train:\n    - &a {path: x, weight: 2}\n    - *a\n  tasks: [&t boolq, *t]\n",
+      "run.yaml");
+  sample.tree.finish();
+  REQUIRE(sample.data.train.size() == 2);
+  CHECK(sample.data.train[1].weight == 2);
+  CHECK(sample.data.tasks == std::vector<std::string>{"boolq", "boolq"});
+
+  const auto start = std::chrono::steady_clock::now();
+  std::string bomb = "data:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+  for (int i = 1; i <= 30; ++i) {
+    const std::string before = "*a" + std::to_string(i - 1);
+    bomb += "  a" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + before;
+    for (int k = 1; k < 10; ++k) bomb += ", " + before;
+    bomb += "]\n";
+  }
+  CHECK_THROWS_WITH(Sample().tree.load_yaml_text(bomb, "bomb.yaml"),
+                    Contains("bomb.yaml:9") && Contains("aliases expand to more than"));
+  std::string texts = "data:\n  name: &n \"" + std::string(1 << 20, 'x') + "\"\n  tasks: [*n";
+  for (int k = 0; k < 10000; ++k) texts += ", *n";
+  CHECK_THROWS_WITH(Sample().tree.load_yaml_text(texts + "]\n", "bomb.yaml"),
+                    Contains("aliases expand"));
+  CHECK_THROWS_WITH(Sample().tree.load_yaml_text("data: &d {tasks: [*d]}", "loop.yaml"),
+                    Contains("inside of what it stands for"));
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
+}
+
+TEST_CASE("what is no YAML, or beyond the limits, is an input error with its position") {
+  const auto message = [](const std::string& text) {
+    Sample sample;
+    try {
+      sample.tree.load_yaml_text(text, "f.yaml");
+    } catch (const InputError& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  CHECK_THAT(message("a: [b\nc: d"), Contains("f.yaml:2") && Contains("not YAML"));
+  CHECK_THAT(message("optim:\n\tsteps: 1"), Contains("f.yaml:2"));
+  CHECK_THAT(message("a: *none"), Contains("f.yaml:1:4"));
+  CHECK_THAT(message("a: 1\n---\nb: 2"), Contains("f.yaml:2") && Contains("second document"));
+  CHECK_THAT(message("a: !!python/object:os.system x"), Contains("tags such as"));
+  CHECK_THAT(message("a: \xFF"), Contains("f.yaml:1:4: not UTF-8"));
+  CHECK_THAT(message("a: 1\nb: \x04\nc: 1"), Contains("f.yaml:2:4: a control character"));
+  CHECK_THAT(message("? [a]\n: b"), Contains("a key that is no text"));
+  CHECK_THAT(message("~: b"), Contains("a key that is no text"));
+  CHECK_THAT(message(std::string(100000, '[')), Contains("nested more than 64 deep"));
+  std::string deep = "a:";
+  for (int i = 1; i < 200; ++i) deep += "\n" + std::string(static_cast<size_t>(i), ' ') + "a:";
+  CHECK_THAT(message(deep), Contains("nested more than 64 deep"));
+  std::string many = "a: [";
+  for (int i = 0; i < 1100000; ++i) many += "1,";
+  CHECK_THAT(message(many + "]"), Contains("more than 1,048,576 values"));
+  CHECK_THAT(message("<<: {optim: {}}"), Contains("no error"));
+  Sample merge;
+  merge.tree.load_yaml_text("optim:\n  <<: {steps: 1}\n", "f.yaml");
+  CHECK_THROWS_WITH(merge.tree.finish(), Contains("f.yaml:2: merge keys"));
+}
+
+TEST_CASE("a file beyond 16 MiB, a missing one, a folder") {
+  const TempFolder folder;
+  Sample sample;
+  write_file(folder / "big.yaml", "# " + std::string(17 << 20, 'x'));
+  CHECK_THROWS_WITH(sample.tree.load_yaml(folder / "big.yaml"), Contains("longer than 16.00 MiB"));
+  CHECK_THROWS_AS(sample.tree.load_yaml(folder / "none.yaml"), InputError);
+  CHECK_THROWS_AS(sample.tree.load_yaml(folder.path()), InputError);
+  write_file(folder / "good.yaml", "\xEF\xBB\xBFoptim: {steps: 4}\r\n");  // with a byte order mark
+  sample.tree.load_yaml(folder / "good.yaml");
+  sample.tree.finish();
+  CHECK(sample.optim.steps == 4);
+  sample.tree.set("optim.steps=5");
+  CHECK_THROWS_AS(sample.tree.load_yaml(folder / "good.yaml"),
+                  std::logic_error);  // words come last
+}
+
+TEST_CASE("very many errors are counted, not all listed") {
+  Sample sample;
+  std::string text = "optim:\n";
+  for (int i = 0; i < 20000; ++i) text += "  learning_rate_" + std::to_string(i) + ": 1\n";
+  const auto start = std::chrono::steady_clock::now();
+  sample.tree.load_yaml_text(text, "run.yaml");
+  CHECK_THROWS_WITH(sample.tree.finish(),
+                    Contains("20,000 errors") && Contains("... and 19,900 more"));
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
+}
+
+TEST_CASE("long and odd words are shown cut and printable") {
+  Sample sample;
+  sample.tree.set("data.nme=" + std::string(100000, 'x'));
+  sample.tree.set("data.\nx=1");
+  try {
+    sample.tree.finish();
+    FAIL("expected an error");
+  } catch (const UsageError& error) {
+    const std::string text = error.what();
+    CHECK(text.size() < 1000);
+    CHECK_THAT(text, Contains("...`") && Contains("data.\\x0Ax"));
+  }
+}
+
+TEST_CASE("declaring a name twice, or with letters no key has, is a bug") {
+  struct Twice {
+    bool a = false;
+    void declare(OptionGroup& group) {
+      group.flag("a", &a, "");
+      group.flag("a", &a, "");
+    }
+  } twice;
+  struct Odd {
+    bool a = false;
+    void declare(OptionGroup& group) { group.flag("a.b", &a, ""); }
+  } odd;
+  OptionTree tree;
+  CHECK_THROWS_AS(tree.add("x", "", twice), std::logic_error);
+  CHECK_THROWS_AS(tree.add("y", "", odd), std::logic_error);
+}
+
+// Whatever bytes a configuration holds, it ends in values or in an Error.
+TEST_CASE("damaged configurations end in an error or in values") {
+  const std::string good =
+      "optim: {learning_rate: 1e-4, steps: 10}\n"
+      "data:\n  train:\n    - &a {path: \"x\\ty\", weight: 2}\n    - *a\n  name: 'q''q'\n  tasks: "
+      "|\n    t\n";
+  const RandomStream random(1, "yaml damage");
+  int errors = 0;
+  for (uint64_t trial = 0; trial < 3000; ++trial) {
+    std::string text = good;
+    const uint64_t changes = 1 + random.below(trial * 16, 4);
+    for (uint64_t k = 0; k < changes; ++k) {
+      const uint64_t at = random.below(trial * 16 + 1 + 3 * k, text.size());
+      const std::string_view pool = "[]{}:,&*#!|>'\"%@`-?~ \n\t\\<=0a\x01\x80\xC3";
+      const char c = pool[random.below(trial * 16 + 2 + 3 * k, pool.size())];
+      switch (random.below(trial * 16 + 3 + 3 * k, 3)) {
+        case 0:
+          text[at] = c;
+          break;
+        case 1:
+          text.insert(at, 1, c);
+          break;
+        default:
+          text.erase(at, 1 + random.bits(trial) % 9);
+      }
+    }
+    Sample sample;
+    INFO(text);
+    try {
+      sample.tree.load_yaml_text(text, "f");
+      sample.tree.finish();
+    } catch (const Error&) {
+      ++errors;
+    }
+  }
+  CHECK(errors > 1000);
+  CHECK(errors < 3000);
+}
+
+}  // namespace
+}  // namespace littlebit
