@@ -5,18 +5,18 @@
 #include "littlebit/nn/tensor_io.h"
 
 namespace littlebit {
-namespace {
-
-constexpr char kModel[] = "model.";
 
 // The text model inside a multimodal one keeps its names behind a prefix, of which there are two
 // spellings.
 const TensorView* find_tensor(const HfFolder& folder, const std::string& name) {
   if (const TensorView* found = folder.find(name)) return found;
   if (const TensorView* found = folder.find("language_model." + name)) return found;
+  constexpr std::string_view kModel = "model.";
   if (!name.starts_with(kModel)) return nullptr;
-  return folder.find("model.language_model." + name.substr(sizeof(kModel) - 1));
+  return folder.find("model.language_model." + name.substr(kModel.size()));
 }
+
+namespace {
 
 const TensorView& require_tensor(const HfFolder& folder, const std::string& name) {
   const TensorView* found = find_tensor(folder, name);
@@ -94,18 +94,24 @@ at::Tensor load_slot_bias(const HfFolder& folder, const LinearSlot& slot, at::Sc
   return load_checked(folder, slot.bias, {slot.d_out}, dtype, device);
 }
 
-Decoder load_decoder(const HfFolder& folder, const ModelSpec& spec, at::ScalarType compute_dtype,
-                     at::Device device) {
+Decoder load_open_decoder(const HfFolder& folder, const ModelSpec& spec,
+                          at::ScalarType compute_dtype, at::Device device) {
   Decoder decoder(spec, compute_dtype, device);
   load_frozen(decoder, folder);
+  decoder.visit_parameters([&](Parameter& parameter) {
+    parameter.value =
+        load_checked(folder, parameter.source, {parameter.size}, decoder.residual_dtype(), device);
+  });
+  return decoder;
+}
+
+Decoder load_decoder(const HfFolder& folder, const ModelSpec& spec, at::ScalarType compute_dtype,
+                     at::Device device) {
+  Decoder decoder = load_open_decoder(folder, spec, compute_dtype, device);
   decoder.visit_linears([&](LinearSlot& slot) {
     slot.linear =
         std::make_unique<DenseLinear>(load_slot_weight(folder, slot, compute_dtype, device),
                                       load_slot_bias(folder, slot, compute_dtype, device));
-  });
-  decoder.visit_parameters([&](Parameter& parameter) {
-    parameter.value =
-        load_checked(folder, parameter.source, {parameter.size}, decoder.residual_dtype(), device);
   });
   return decoder;
 }

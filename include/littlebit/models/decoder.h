@@ -22,8 +22,8 @@
 
 namespace littlebit {
 
-// Where a slot's matrix (or a parameter) comes from: rows [row_begin, row_end) of a tensor (all rows:
-// 0, -1). Where a part is taken, `rows` says how many rows the whole tensor has.
+// Where a slot's matrix (or a parameter) comes from: rows [row_begin, row_end) of a tensor (all
+// rows: 0, -1). Where a part is taken, `rows` says how many rows the whole tensor has.
 struct TensorSource {
   std::string tensor;
   int64_t row_begin = 0, row_end = -1, rows = -1;
@@ -139,9 +139,18 @@ class Decoder {
 Decoder load_decoder(const HfFolder& folder, const ModelSpec& spec, at::ScalarType compute_dtype,
                      at::Device device);
 
+// The same without its linear layers: frozen tensors and parameters loaded, slots open. For a
+// packed student, whose folder has no matrices.
+Decoder load_open_decoder(const HfFolder& folder, const ModelSpec& spec,
+                          at::ScalarType compute_dtype, at::Device device);
+
 // A decoder for a student: shares `teacher`'s frozen tensors, has its parameters as copies, its
 // slots open.
 Decoder open_decoder(const Decoder& teacher);
+
+// The tensor that a TensorSource, a Parameter or FrozenNames call `name`, whatever the folder calls
+// it; nullptr where there is none.
+const TensorView* find_tensor(const HfFolder& folder, const std::string& name);
 
 // A slot's matrix [d_out, d_in] (bias [d_out], undefined where none) as the checkpoint has it.
 at::Tensor load_slot_weight(const HfFolder& folder, const LinearSlot& slot, at::ScalarType dtype,
