@@ -13,6 +13,14 @@ namespace {
 constexpr Architecture kArchitectures[] = {
     {"llama", parse_llama, name_llama_slots},
     {"mistral", parse_mistral, name_llama_slots},
+    {"qwen2", parse_qwen2, name_llama_slots},
+    {"qwen3", parse_qwen3, name_llama_slots},
+    {"phi3", parse_phi3, name_phi3_slots},
+    {"phi4", parse_phi3, name_phi3_slots},  // some copies of Phi-4-mini call it so
+    {"gemma2", parse_gemma2, name_llama_slots},
+    {"gemma3", parse_gemma3, name_llama_slots},
+    {"gemma3_text", parse_gemma3_text, name_llama_slots},
+    {"opt", parse_opt, name_opt_slots},
 };
 
 }  // namespace
@@ -36,6 +44,19 @@ ModelSpec parse_model_spec(const Json& config) {
   ModelSpec spec = find_architecture(model_type).parse(config);
   spec.model_type = model_type;
   return spec;
+}
+
+Json decoder_config(const Json& config) {
+  const auto text = config.find("text_config");
+  if (text == config.end() || !text->is_object()) return config;
+  Json decoder = *text;
+  for (const char* key : {"torch_dtype", "dtype", "transformers_version", "bos_token_id",
+                          "eos_token_id", "pad_token_id"}) {
+    if (!decoder.contains(key) && config.contains(key)) decoder[key] = config[key];
+  }
+  decoder["model_type"] = "gemma3_text";
+  decoder["architectures"] = {"Gemma3ForCausalLM"};
+  return decoder;
 }
 
 }  // namespace littlebit

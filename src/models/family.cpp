@@ -33,7 +33,7 @@ struct RopeName {
 constexpr RopeName kRopes[] = {
     {"default", RopeKind::kDefault},   {"linear", RopeKind::kLinear},
     {"dynamic", RopeKind::kDynamic},   {"llama3", RopeKind::kLlama3},
-    {"longrope", RopeKind::kLongrope}, {"su", RopeKind::kLongrope},
+    {"longrope", RopeKind::kLongrope},
 };
 
 template <typename Table>
@@ -57,9 +57,10 @@ std::vector<double> read_factors(ConfigReader& reader, const std::string& key, i
   return factors;
 }
 
-RopeKind read_rope_kind(ConfigReader& scaling) {
+RopeKind read_rope_kind(ConfigReader& scaling, bool phi) {
   const std::string older = scaling.text("type", ""), newer = scaling.text("rope_type", older);
   if (!older.empty() && older != newer) scaling.fail("type", "the same as rope_type");
+  if (phi && (newer == "su" || newer == "yarn")) return RopeKind::kLongrope;
   for (const RopeName& entry : kRopes) {
     if (newer == entry.name) return entry.kind;
   }
@@ -101,8 +102,8 @@ RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const M
   RopeSpec rope{.kind = RopeKind::kDefault};
   rope.theta = reader.number("rope_theta", defaults.rope_theta, 1, 1e30);
   const double part = reader.number("partial_rotary_factor", 1, 1e-6, 1);
-  if (part != 1 && !defaults.partial_rotary)
-    reader.fail("partial_rotary_factor", "1 in this family");
+  const bool phi = defaults.phi_original_positions > 0;
+  if (part != 1 && !phi) reader.fail("partial_rotary_factor", "1 in this family");
   rope.rotary_dim = static_cast<int64_t>(static_cast<double>(spec.head_dim) * part);
   if (rope.rotary_dim < 2 || rope.rotary_dim % 2 != 0) {
     throw InputError("config.json: " + std::to_string(rope.rotary_dim) + " of a head's " +
@@ -110,12 +111,12 @@ RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const M
                      " dimensions would rotate, expected an even number above 0");
   }
   const int64_t original = reader.integer("original_max_position_embeddings",
-                                          defaults.rope_original_positions, 2, kMaxPositions);
+                                          defaults.phi_original_positions, 2, kMaxPositions);
   const Json* object = reader.object("rope_scaling");
   if (object == nullptr) return rope;
 
   ConfigReader scaling(*object, "rope_scaling.");
-  rope.kind = read_rope_kind(scaling);
+  rope.kind = read_rope_kind(scaling, phi);
   switch (rope.kind) {
     case RopeKind::kNone:
     case RopeKind::kDefault:
@@ -190,6 +191,11 @@ ModelSpec read_llama_like(ConfigReader& reader, const FamilyDefaults& defaults) 
 int64_t read_window(ConfigReader& reader, const std::string& key, int64_t fallback) {
   if (reader.is_null(key)) return 0;
   return reader.integer(key, fallback, 1, INT64_C(1) << 40);
+}
+
+double read_softcap(ConfigReader& reader, const std::string& key, double fallback) {
+  if (reader.is_null(key)) return 0;
+  return reader.number(key, fallback, 1e-3, 1e9);
 }
 
 std::vector<bool> read_sliding_layers(ConfigReader& reader, int64_t num_layers,

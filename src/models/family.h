@@ -18,8 +18,9 @@ struct FamilyDefaults {
   double norm_eps = 1e-6;
   double rope_theta = 10000;
   bool tied_embeddings = false;
-  bool partial_rotary = false;          // partial_rotary_factor is understood
-  int64_t rope_original_positions = 0;  // of longrope; 0: must be given
+  // Above 0: Phi's rotary settings (partial rotation, longrope under its old names "su" and "yarn")
+  // with this original_max_position_embeddings.
+  int64_t phi_original_positions = 0;
   const char* activation_key = "hidden_act";
   const char* activation = "silu";
 };
@@ -31,8 +32,9 @@ Activation read_activation(ConfigReader& reader, const std::string& key,
                            const std::string& fallback);
 RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const ModelSpec& spec);
 
-// A window of config.json: 0 for null, `fallback` where the key is missing.
+// A setting that null switches off: 0 for null, `fallback` where the key is missing.
 int64_t read_window(ConfigReader& reader, const std::string& key, int64_t fallback);
+double read_softcap(ConfigReader& reader, const std::string& key, double fallback);
 
 // Per layer whether it is a sliding one: config.json's layer_types where it is there, else
 // `fallback(layer)`.
@@ -54,5 +56,14 @@ void name_norm(Norm& norm, const std::string& module, NormKind kind, int64_t siz
 // The families' functions for the table in architectures.cpp, one file each.
 ModelSpec parse_llama(const Json& config);
 ModelSpec parse_mistral(const Json& config);
+ModelSpec parse_qwen2(const Json& config);
+ModelSpec parse_qwen3(const Json& config);
+ModelSpec parse_phi3(const Json& config);
+ModelSpec parse_gemma2(const Json& config);
+ModelSpec parse_gemma3(const Json& config);
+ModelSpec parse_gemma3_text(const Json& config);
+ModelSpec parse_opt(const Json& config);
+void name_phi3_slots(Decoder& decoder);
+void name_opt_slots(Decoder& decoder);
 
 }  // namespace littlebit

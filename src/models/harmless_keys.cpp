@@ -86,6 +86,7 @@ constexpr HarmlessKey kHarmless[] = {
     {"num_labels", kOtherHead},
     {"problem_type", kOtherHead},
     {"task_specific_params", kOtherHead},
+    {"output_projection", "OPT's converter left it; the head is always there"},
     {"chunk_size_feed_forward", kNumerics},
     {"pretraining_tp", kNumerics},
     {"attn_implementation", kNumerics},

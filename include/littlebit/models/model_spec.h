@@ -31,6 +31,7 @@ struct RopeSpec {
 
 struct ModelSpec {
   std::string model_type;  // as config.json says
+  std::string left_out;    // what the folder holds besides this decoder, for a note; mostly ""
 
   int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0;
   int64_t num_layers = 0, num_heads = 0, num_kv_heads = 0, head_dim = 0;
@@ -73,5 +74,9 @@ struct ModelSpec {
 // changes the numbers and is not implemented, by name, with what is supported; missing or
 // contradictory sizes.
 ModelSpec parse_model_spec(const Json& config);
+
+// The config.json of the decoder alone, for folders written from it: `config` itself, but of a
+// multimodal model its text part as a model of its own.
+Json decoder_config(const Json& config);
 
 }  // namespace littlebit

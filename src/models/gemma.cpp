@@ -1,0 +1,112 @@
+// Gemma 2 and Gemma 3: norm weights stored as w - 1, norms before and after both halves of a block,
+// scaled embeddings, layers with and without a window. Of a multimodal Gemma 3 the text model is
+// taken.
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "family.h"
+
+namespace littlebit {
+namespace {
+
+ModelSpec read_gemma(ConfigReader& reader, int64_t vocab_size, int64_t max_positions,
+                     double rope_theta) {
+  ModelSpec spec = read_llama_like(reader, {.vocab_size = vocab_size,
+                                            .hidden_size = 2304,
+                                            .intermediate_size = 9216,
+                                            .num_layers = 26,
+                                            .num_heads = 8,
+                                            .num_kv_heads = 4,
+                                            .head_dim = 256,
+                                            .max_positions = max_positions,
+                                            .rope_theta = rope_theta,
+                                            .tied_embeddings = true,
+                                            .activation_key = "hidden_activation",
+                                            .activation = "gelu_pytorch_tanh"});
+  reader.ignore("hidden_act");  // Hugging Face reads hidden_activation
+  spec.norm_offset = 1;
+  spec.sandwich_norms = true;
+  spec.embedding_scale = std::sqrt(static_cast<double>(spec.hidden_size));
+  spec.attention_scale = 1 / std::sqrt(reader.number("query_pre_attn_scalar", 256, 1e-3, 1e9));
+  spec.q_bias = spec.k_bias = spec.v_bias = spec.o_bias = reader.flag("attention_bias", false);
+  return spec;
+}
+
+// Every pattern-th layer sees everything, the others have a window and a rotary base of their own.
+std::vector<bool> read_gemma3_layers(ConfigReader& reader, int64_t num_layers) {
+  const char* key = reader.present("_sliding_window_pattern") ? "_sliding_window_pattern"
+                                                              : "sliding_window_pattern";
+  const int64_t pattern = reader.integer(key, 6, 1, 1 << 20);
+  const auto slides = [](int64_t layer, int64_t period) { return (layer + 1) % period != 0; };
+  if (const Json* kinds = reader.list("global_local_attention_pattern")) {
+    Json expected = Json::array();
+    for (int64_t layer = 0; layer < static_cast<int64_t>(kinds->size()); ++layer) {
+      expected.push_back(slides(layer, pattern) ? "SLIDING_LOCAL" : "GLOBAL");
+    }
+    if (*kinds != expected) {
+      reader.fail("global_local_attention_pattern", "what sliding_window_pattern says");
+    }
+  }
+  return read_sliding_layers(reader, num_layers, slides, pattern);
+}
+
+ModelSpec read_gemma3(ConfigReader& reader) {
+  ModelSpec spec = read_gemma(reader, 262208, 131072, 1e6);
+  spec.qk_norm = true;
+  spec.logit_softcap = read_softcap(reader, "final_logit_softcapping", 0);
+  if (read_softcap(reader, "attn_logit_softcapping", 0) != 0) {
+    reader.fail("attn_logit_softcapping", "null: Gemma 3 has no cap on attention scores");
+  }
+  const std::vector<bool> sliding = read_gemma3_layers(reader, spec.num_layers);
+  const char* key = reader.present("sliding_window_attention_size")
+                        ? "sliding_window_attention_size"
+                        : "sliding_window";
+  set_windows(spec, sliding, read_window(reader, key, 4096));
+  spec.uses_local_rope = sliding;
+  spec.local_rope = {.kind = RopeKind::kDefault, .rotary_dim = spec.rope.rotary_dim};
+  spec.local_rope.theta = reader.number("rope_local_base_freq", 10000, 1, 1e30);
+  reader.refuse_unread("gemma3_text");
+  return spec;
+}
+
+}  // namespace
+
+ModelSpec parse_gemma2(const Json& config) {
+  ConfigReader reader(config, "");
+  ModelSpec spec = read_gemma(reader, 256000, 8192, 10000);
+  spec.attention_softcap = read_softcap(reader, "attn_logit_softcapping", 50);
+  spec.logit_softcap = read_softcap(reader, "final_logit_softcapping", 30);
+  const std::vector<bool> sliding = read_sliding_layers(
+      reader, spec.num_layers, [](int64_t layer, int64_t) { return layer % 2 == 0; }, 0);
+  set_windows(spec, sliding, read_window(reader, "sliding_window", 4096));
+  reader.refuse_unread("gemma2");
+  return spec;
+}
+
+ModelSpec parse_gemma3_text(const Json& config) {
+  ConfigReader reader(config, "");
+  return read_gemma3(reader);
+}
+
+ModelSpec parse_gemma3(const Json& config) {
+  ConfigReader whole(config, "");
+  const Json* text = whole.object("text_config");
+  if (text == nullptr) return parse_gemma3_text(config);  // a text model under the family's name
+  ConfigReader reader(*text, "text_config.");
+  if (reader.text("model_type", "gemma3_text") != "gemma3_text") {
+    reader.fail("model_type", "gemma3_text");
+  }
+  ModelSpec spec = read_gemma3(reader);
+  if (whole.flag("tie_word_embeddings", spec.tied_embeddings) != spec.tied_embeddings) {
+    whole.fail("tie_word_embeddings", "the same as in text_config");
+  }
+  spec.left_out = "the image encoder and its projector (vision_config)";
+  for (const char* key : {"vision_config", "mm_tokens_per_image", "boi_token_index",
+                          "eoi_token_index", "image_token_index"}) {
+    whole.ignore(key);  // of the part that is left out
+  }
+  whole.refuse_unread("gemma3");
+  return spec;
+}
+
+}  // namespace littlebit

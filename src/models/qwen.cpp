@@ -1,0 +1,52 @@
+// Qwen2, Qwen2.5 and QwQ (model_type qwen2): biases on q, k, v. Qwen3: each head of q and k normed.
+#include "family.h"
+
+namespace littlebit {
+namespace {
+
+// Windows act only where use_sliding_window says so, and only on the layers above the first
+// max_window_layers.
+void read_qwen_windows(ConfigReader& reader, ModelSpec& spec) {
+  const bool used = reader.flag("use_sliding_window", false);
+  const int64_t window = read_window(reader, "sliding_window", 4096);
+  const std::vector<bool> sliding = read_sliding_layers(
+      reader, spec.num_layers, [](int64_t layer, int64_t full) { return layer >= full; },
+      reader.integer("max_window_layers", 28, 0, 1 << 20));
+  set_windows(spec, sliding, used ? window : 0);
+}
+
+}  // namespace
+
+ModelSpec parse_qwen2(const Json& config) {
+  ConfigReader reader(config, "");
+  ModelSpec spec = read_llama_like(reader, {.vocab_size = 151936,
+                                            .hidden_size = 4096,
+                                            .intermediate_size = 22016,
+                                            .num_layers = 32,
+                                            .num_heads = 32,
+                                            .num_kv_heads = 32,
+                                            .max_positions = 32768});
+  spec.q_bias = spec.k_bias = spec.v_bias = true;
+  read_qwen_windows(reader, spec);
+  reader.refuse_unread("qwen2");
+  return spec;
+}
+
+ModelSpec parse_qwen3(const Json& config) {
+  ConfigReader reader(config, "");
+  ModelSpec spec = read_llama_like(reader, {.vocab_size = 151936,
+                                            .hidden_size = 4096,
+                                            .intermediate_size = 22016,
+                                            .num_layers = 32,
+                                            .num_heads = 32,
+                                            .num_kv_heads = 32,
+                                            .head_dim = 128,
+                                            .max_positions = 32768});
+  spec.qk_norm = true;
+  spec.q_bias = spec.k_bias = spec.v_bias = spec.o_bias = reader.flag("attention_bias", false);
+  read_qwen_windows(reader, spec);
+  reader.refuse_unread("qwen3");
+  return spec;
+}
+
+}  // namespace littlebit
