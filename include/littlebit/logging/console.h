@@ -1,7 +1,9 @@
-// What a person sees: messages on stderr, one live progress line on a terminal (plain lines elsewhere), tables.
+// What a person sees: messages on stderr, one live progress line on a terminal (plain lines
+// elsewhere), tables.
 //
-// Thread-safe. Colour only on a terminal and only where NO_COLOR is unset. The same messages, with times and without
-// colour, go to a log file once open_log_file() was called.
+// Thread-safe. Colour only on a terminal and only where NO_COLOR is unset or empty. The same
+// messages, with times and without colour, go to a log file once open_log_file() was called.
+// Control characters in messages are made visible.
 #pragma once
 
 #include <cstdint>
@@ -17,19 +19,27 @@ void log_info(std::string_view message);
 void log_warning(std::string_view message);  // "warning: ..."
 // "error: ..." and, where given, "hint: ..." on the next line.
 void log_error(std::string_view message, std::string_view hint = "");
-void open_log_file(const std::filesystem::path& file);  // appends
+// Appends. A log file that cannot be written later on is given up with a warning.
+void open_log_file(const std::filesystem::path& file);
 
 // Progress of one piece of long work: what, how far, how fast, how long still.
-//   Progress progress("tokenising", total_bytes, "B");  progress.update(done);  progress.finish("1.2 M tokens");
-// On a terminal one line is rewritten at most ten times a second; elsewhere a plain line appears at most every
-// `plain_seconds`. The destructor clears an unfinished line.
+//   Progress progress("tokenising", total_bytes, "B");
+//   progress.update(done);
+//   progress.finish("1.2 M tokens");
+// On a terminal one line is rewritten at most ten times a second; elsewhere a plain line appears at
+// most every `plain_seconds`, as it does in the log file. The destructor clears an unfinished line.
+// Of several at once the one updated last is shown.
 class Progress {
  public:
-  Progress(std::string what, int64_t total, std::string unit, double plain_seconds = 10);
+  // total <= 0: unknown. `first`: where the count begins, so that a resumed run shows its own rate.
+  // The unit "B" is written as KiB, MiB, ...
+  Progress(std::string what, int64_t total, std::string unit, double plain_seconds = 10,
+           int64_t first = 0);
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   ~Progress();
-  // `note` is put behind the bar: "layer 12, rank 544". With plain_seconds = 0 every update is a plain line.
+  // `note` is put behind the bar: "layer 12, rank 544". With plain_seconds = 0 every update is a
+  // plain line (off a terminal).
   void update(int64_t done, std::string_view note = "");
   void finish(std::string_view note = "");
 
@@ -38,7 +48,8 @@ class Progress {
   std::unique_ptr<State> state_;
 };
 
-// A table with aligned columns; the first column is left-aligned, the rest right-aligned. Printed to stderr as info.
+// A table with aligned columns; the first column is left-aligned, the rest right-aligned. Printed
+// to stderr as info.
 class Table {
  public:
   explicit Table(std::vector<std::string> header) : rows_{std::move(header)} {}
