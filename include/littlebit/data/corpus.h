@@ -1,9 +1,11 @@
 // From text files to blocks of token ids, and the order in which training sees them.
 //
-// Specs section 6. Each document is tokenised on its own with the tokenizer's usual special tokens. A source becomes a
-// token file in the cache (docs/formats.md: versioned, keyed by content, tokenizer and format), mapped on later runs.
-// Blocks are [sequence_length] int32 slices; the remainder that fills no block is dropped: per source with `contiguous`
-// blocking, per group of 1000 documents running across the sources in order with `reference`.
+// Specs section 6. Each document is tokenised on its own with the tokenizer's usual special tokens.
+// A source becomes a token file in the cache (docs/formats.md: versioned, keyed by content,
+// tokenizer and format), mapped on later runs. Blocks are [sequence_length] int32 slices; the
+// remainder that fills no block is dropped: per pass over a source with `contiguous` blocking, per
+// group of 1000 documents running across the sources in order with `reference`. A Corpus and a
+// Sampler may be read from several threads at once.
 #pragma once
 
 #include <cstdint>
@@ -20,30 +22,37 @@
 
 namespace littlebit {
 
-// Calls sink(document) for each document of a text source, in order. InputError: missing, not UTF-8 (file, offset), a
-// jsonl record without the field (file, line), nothing but white space in the whole file.
-// kWikitext joins the rows as specs section 8 says; CRLF is kept as it is. Not for kTokens.
-void for_each_document(const SourceOptions& source, const std::function<void(std::string_view)>& sink);
+// Calls sink(document) for each document of a text source, in order; the view holds during the
+// call. kText, kWikitext: the whole file; kLines: lines that are not blank, without their "\n";
+// kJsonl: the field of each record. A name ending in .gz is inflated, a byte order mark is skipped,
+// CRLF and NUL bytes are kept as they are. Not for kTokens. InputError: missing, truncated or
+// damaged gzip, not UTF-8 (file, offset), a record that is no JSON object or lacks the field (file,
+// line), a document beyond 2 GiB, nothing but white space in the whole file.
+void for_each_document(const SourceOptions& source,
+                       const std::function<void(std::string_view)>& sink);
 
-// The WikiText rows of `text` (lines with their "\n", white-space-only lines as "") joined by "\n\n": specs section 8.
+// The WikiText rows of `text` (lines with their "\n", white-space-only lines as "") joined by
+// "\n\n": specs section 8.
 std::string join_wikitext_rows(std::string_view text);
 
 // The blocks of one epoch, unshuffled.
 class Corpus {
  public:
-  // Tokenises (or maps from the cache) every source. `tokenizer` may be null where all sources are `tokens`.
-  // Ids are checked against `vocab_size`: an id outside is an InputError (exit 3) naming source and position; a
-  // tokenizer that can give ids beyond the model is a UsageError (exit 2). Fewer tokens than one block: InputError.
+  // Tokenises (or maps from the cache) every source. `tokenizer` may be null where all sources are
+  // `tokens`. Ids are checked against `vocab_size`: an id outside is an InputError (exit 3) naming
+  // source and position; a tokenizer that can give ids beyond the model is a UsageError (exit 2).
+  // Fewer tokens than one block: InputError.
   static Corpus build(const DataOptions& options, const Tokenizer* tokenizer, int64_t vocab_size,
                       const std::filesystem::path& cache_dir);
   Corpus(Corpus&&) noexcept;
   ~Corpus();
 
-  int64_t num_blocks() const;         // per epoch
+  int64_t num_blocks() const;  // per epoch
   int64_t sequence_length() const;
   void copy_block(int64_t index, std::span<int32_t> out) const;  // index in [0, num_blocks())
-  int64_t num_tokens() const;         // tokens in the sources, before blocking
-  std::string content_hash() const;   // of what decides the blocks: for run.json and the resume check
+  int64_t num_tokens() const;  // tokens in the sources, before blocking
+  std::string content_hash()
+      const;  // of what decides the blocks: for run.json and the resume check
 
  private:
   struct State;
@@ -51,7 +60,8 @@ class Corpus {
   std::unique_ptr<State> state_;
 };
 
-// Which block stands at place i of the endless stream, epoch after epoch: a pure function of (seed, epoch, index), O(1).
+// Which block stands at place i of the endless stream, epoch after epoch: a pure function of (seed,
+// epoch, index), O(1).
 class Sampler {
  public:
   Sampler(int64_t num_blocks, uint64_t seed, bool shuffle);

@@ -1,4 +1,5 @@
-// Options of the training data: where text comes from and how it becomes blocks of tokens (section `data`).
+// Options of the training data: where text comes from and how it becomes blocks of tokens (section
+// `data`).
 #pragma once
 
 #include <cstdint>

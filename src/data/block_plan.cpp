@@ -1,0 +1,97 @@
+// Groups are few (passes, or thousands of documents), so a block is found by a binary search and a
+// short walk.
+#include "data/block_plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "littlebit/core/error.h"
+
+namespace littlebit {
+namespace {
+
+constexpr int64_t kGroupDocuments = 1000;
+
+// Calls visit(n) per pass over `count` things: count for each whole pass, then the first part of a
+// fraction.
+template <class Visit>
+void for_each_pass(double weight, int64_t count, const Visit& visit) {
+  const double whole = std::floor(weight);
+  for (int64_t pass = 0; pass < static_cast<int64_t>(whole); ++pass) visit(count);
+  // The small term keeps 0.29 of 100 at 29: weights are decimal fractions.
+  const auto part = static_cast<int64_t>((weight - whole) * static_cast<double>(count) + 1e-6);
+  if (part > 0) visit(std::min(part, count));
+}
+
+}  // namespace
+
+void BlockPlan::end_group() {
+  const size_t first = groups_.empty() ? 0 : groups_.back().end_stretch;
+  int64_t tokens = 0;
+  for (size_t i = first; i < stretches_.size(); ++i) tokens += stretches_[i].count;
+  const int64_t blocks = tokens / sequence_length_;
+  if (blocks == 0) {
+    stretches_.resize(first);
+    return;
+  }
+  groups_.push_back({num_blocks_, first, stretches_.size()});
+  num_blocks_ += blocks;
+}
+
+BlockPlan BlockPlan::contiguous(std::span<const PlannedSource> sources, int64_t sequence_length) {
+  BlockPlan plan(sequence_length);
+  for (size_t s = 0; s < sources.size(); ++s) {
+    for_each_pass(sources[s].weight, sources[s].num_tokens, [&](int64_t count) {
+      plan.stretches_.push_back({s, 0, count});
+      plan.end_group();
+    });
+  }
+  return plan;
+}
+
+BlockPlan BlockPlan::reference(std::span<const PlannedSource> sources, int64_t sequence_length) {
+  BlockPlan plan(sequence_length);
+  int64_t room = kGroupDocuments;
+  for (size_t s = 0; s < sources.size(); ++s) {
+    const std::span<const uint64_t> starts = sources[s].document_starts;
+    LB_ASSERT(!starts.empty(), "reference blocking of a source without documents");
+    for_each_pass(sources[s].weight, static_cast<int64_t>(starts.size()) - 1, [&](int64_t count) {
+      for (int64_t document = 0; document < count;) {
+        const int64_t end = std::min(document + room, count);
+        const auto first = static_cast<int64_t>(starts[static_cast<size_t>(document)]);
+        const auto last = static_cast<int64_t>(starts[static_cast<size_t>(end)]);
+        plan.stretches_.push_back({s, first, last - first});
+        room -= end - document;
+        document = end;
+        if (room > 0) continue;
+        plan.end_group();
+        room = kGroupDocuments;
+      }
+    });
+  }
+  plan.end_group();
+  return plan;
+}
+
+void BlockPlan::for_each_stretch(int64_t index, const Visit& visit) const {
+  LB_ASSERT(index >= 0 && index < num_blocks_, "block index out of range");
+  const auto next =
+      std::upper_bound(groups_.begin(), groups_.end(), index,
+                       [](int64_t block, const Group& group) { return block < group.first_block; });
+  const Group& group = *(next - 1);
+  int64_t skip = (index - group.first_block) * sequence_length_;
+  int64_t wanted = sequence_length_;
+  for (size_t i = group.first_stretch; wanted > 0; ++i) {
+    const Stretch& stretch = stretches_[i];
+    if (skip >= stretch.count) {
+      skip -= stretch.count;
+      continue;
+    }
+    const int64_t count = std::min(stretch.count - skip, wanted);
+    visit(stretch.source, stretch.first + skip, count);
+    wanted -= count;
+    skip = 0;
+  }
+}
+
+}  // namespace littlebit

@@ -1,0 +1,126 @@
+// From text to a token file in the cache: read on this thread, tokenised in batches on all of them,
+// written in order, so that the file is the same for every number of threads. A file in the cache
+// is never trusted beyond its checksum.
+#include <optional>
+
+#include "data/documents.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/parallel.h"
+#include "littlebit/core/signals.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/data/token_file.h"
+#include "littlebit/logging/console.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kBatchBytes = 8u << 20;
+constexpr size_t kBatchDocuments = 8192;
+constexpr char kCacheVersion[] =
+    "littlebit token cache 1";  // changes when the same text gives other ids
+
+std::string cache_key(const SourceOptions& source, const Tokenizer& tokenizer) {
+  Hasher hasher;
+  const bool is_gzip = source.path.extension() == ".gz";
+  const bool is_jsonl = source.format == SourceFormat::kJsonl;
+  for (const std::string& part :
+       {std::string(kCacheVersion), file_hash(source.path), tokenizer.content_hash(),
+        std::string(format_name(source.format)), std::string(is_gzip ? "gzip" : "plain"),
+        is_jsonl ? source.field : std::string()}) {
+    hasher.update(part);
+    hasher.update(std::string_view("\0", 1));
+  }
+  return hasher.hex();
+}
+
+// The file at `path` if it is there, whole, and made for `key`; else `fault` says why it cannot be
+// used ("": not there).
+std::optional<TokenFile> open_cached(const fs::path& path, const std::string& key,
+                                     std::string* fault) {
+  fault->clear();
+  std::error_code error;
+  if (!fs::exists(path, error)) return std::nullopt;
+  try {
+    TokenFile file(path);
+    if (file.key() == key) return file;
+    *fault = path.string() + ": made for something else";
+  } catch (const InputError& damage) {
+    *fault = damage.what();
+  }
+  return std::nullopt;
+}
+
+// Collects documents and writes their ids batch by batch.
+class BatchTokenizer {
+ public:
+  BatchTokenizer(const Tokenizer& tokenizer, int threads, TokenFileWriter* writer)
+      : tokenizer_(tokenizer), threads_(threads), writer_(writer) {}
+
+  // True where a batch was written.
+  bool add(std::string_view document) {
+    if (document.size() >= kBatchBytes) {  // a batch of its own, not worth a copy
+      flush();
+      writer_->add_document(tokenizer_.encode(document, true));
+      return true;
+    }
+    documents_.emplace_back(document);
+    bytes_ += document.size();
+    if (bytes_ < kBatchBytes && documents_.size() < kBatchDocuments) return false;
+    flush();
+    return true;
+  }
+
+  void flush() {
+    std::vector<std::vector<int32_t>> ids(documents_.size());
+    parallel_for(static_cast<int64_t>(ids.size()), threads_, [&](int64_t i) {
+      ids[size_t(i)] = tokenizer_.encode(documents_[size_t(i)], true);
+    });
+    for (const std::vector<int32_t>& document : ids) writer_->add_document(document);
+    documents_.clear();
+    bytes_ = 0;
+  }
+
+ private:
+  const Tokenizer& tokenizer_;
+  const int threads_;
+  TokenFileWriter* writer_;
+  std::vector<std::string> documents_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace
+
+TokenFile tokenize_source(const SourceOptions& source, const Tokenizer& tokenizer,
+                          const fs::path& cache_dir, int threads) {
+  const std::string key = cache_key(source, tokenizer);
+  const fs::path path = cache_dir / ("tokens-" + key + ".bin");
+  std::string fault;
+  if (auto cached = open_cached(path, key, &fault)) return std::move(*cached);
+  create_folders(cache_dir);
+  {
+    TokenFileWriter writer(path, key);  // waits while another process writes this file
+    if (auto cached = open_cached(path, key, &fault)) return std::move(*cached);
+    if (!fault.empty()) log_warning(fault + "; tokenising again");
+    std::error_code ignored;  // a file that cannot be asked cannot be read either
+    Progress progress("tokenising " + source.path.filename().string(),
+                      static_cast<int64_t>(fs::file_size(source.path, ignored)), "B");
+    BatchTokenizer batches(tokenizer, threads, &writer);
+    read_documents(source, [&](std::string_view document, uint64_t bytes_done) {
+      if (!batches.add(document)) return;
+      progress.update(static_cast<int64_t>(bytes_done));
+      if (stop_requested()) {
+        throw Error(ExitCode::kStopped, source.path.string() + ": told to stop while tokenising it",
+                    "start the same command again; this file is then tokenised from its beginning");
+      }
+    });
+    batches.flush();
+    writer.commit();
+    progress.finish(format_count(writer.num_documents()) + " documents, " +
+                    format_count(writer.num_tokens()) + " tokens");
+  }
+  return TokenFile(path);
+}
+
+}  // namespace littlebit

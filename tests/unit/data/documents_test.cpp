@@ -1,0 +1,177 @@
+// Documents out of text files: the four formats, plain and gzipped, and every kind of file that is
+// not what it says.
+#include "littlebit/data/corpus.h"
+#include "unit/data/gzip.h"
+#include "unit/io/expect_error.h"
+#include "unit/io/temp_folder.h"
+
+using namespace littlebit;
+using namespace littlebit::test;
+
+namespace {
+
+using Documents = std::vector<std::string>;
+
+Documents read(const std::filesystem::path& path, SourceFormat format,
+               const std::string& field = "text") {
+  Documents documents;
+  SourceOptions source;
+  source.path = path;
+  source.format = format;
+  source.field = field;
+  for_each_document(source, [&](std::string_view document) { documents.emplace_back(document); });
+  return documents;
+}
+
+// The documents of a file with these bytes, read from a plain and from a gzipped file, which must
+// agree.
+Documents documents_of(const std::string& bytes, SourceFormat format,
+                       const std::string& field = "text") {
+  const TempFolder folder;
+  const Documents plain = read(folder.write("a.txt", bytes), format, field);
+  CHECK(read(folder.write("a.txt.gz", gzip(bytes)), format, field) == plain);
+  return plain;
+}
+
+void refused(const std::string& name, const std::string& bytes, SourceFormat format,
+             std::vector<std::string> words) {
+  const TempFolder folder;
+  const auto path = folder.write(name, bytes);
+  words.push_back(path.string());
+  expect_input_error(words, [&] { read(path, format); });
+}
+
+constexpr SourceFormat kTextFormats[] = {SourceFormat::kText, SourceFormat::kLines,
+                                         SourceFormat::kWikitext, SourceFormat::kJsonl};
+
+}  // namespace
+
+TEST_CASE("documents: text is one document, byte for byte") {
+  CHECK(documents_of("one\ntwo\n\n", SourceFormat::kText) == Documents{"one\ntwo\n\n"});
+  CHECK(documents_of("a\r\nb\r\n", SourceFormat::kText) == Documents{"a\r\nb\r\n"});
+  const std::string with_nul("a\0b", 3);
+  CHECK(documents_of(with_nul, SourceFormat::kText) == Documents{with_nul});
+  CHECK(documents_of("\xEF\xBB\xBFmark", SourceFormat::kText) == Documents{"mark"});
+}
+
+TEST_CASE("documents: lines are documents where they are not blank") {
+  CHECK(documents_of("one\n\n \t\n\xC2\xA0\n two \nlast", SourceFormat::kLines) ==
+        Documents{"one", " two ", "last"});
+  CHECK(documents_of("one\r\ntwo\r\n\r\n", SourceFormat::kLines) == Documents{"one\r", "two\r"});
+  CHECK(documents_of("\xEF\xBB\xBFone\ntwo", SourceFormat::kLines) == Documents{"one", "two"});
+  const std::string with_nul("a\0b\nc", 5);
+  CHECK(documents_of(with_nul, SourceFormat::kLines) == Documents{std::string("a\0b", 3), "c"});
+}
+
+TEST_CASE("documents: jsonl gives a field of each record") {
+  CHECK(documents_of("{\"text\": \"a\\nb\", \"id\": 1}\n\n{\"text\": \"\"}\r\n{\"text\": \"c\"}",
+                     SourceFormat::kJsonl) == Documents{"a\nb", "", "c"});
+  CHECK(documents_of("{\"body\": \"x\"}\n", SourceFormat::kJsonl, "body") == Documents{"x"});
+}
+
+TEST_CASE("documents: wikitext rows are joined as the spec says") {
+  // As wiki.test.raw begins: blank lines are " \n", a heading, a long line.
+  const std::string file = " \n = Robert = \n \n Robert is an actor . \n";
+  const std::string joined = "\n\n = Robert = \n\n\n\n\n Robert is an actor . \n";
+  CHECK(join_wikitext_rows(file) == joined);
+  CHECK(documents_of(file, SourceFormat::kWikitext) == Documents{joined});
+  CHECK(join_wikitext_rows("") == "");
+  CHECK(join_wikitext_rows("a") == "a");
+  CHECK(join_wikitext_rows("a\nb") == "a\n\n\nb");
+  CHECK(join_wikitext_rows("a\n\n") == "a\n\n\n");
+  CHECK(join_wikitext_rows("a \r\n\r\nb\r\n") == "a \r\n\n\n\n\nb\r\n");
+  CHECK(join_wikitext_rows("a\n\xE3\x80\x80\nb") == "a\n\n\n\n\nb");  // an ideographic space
+}
+
+TEST_CASE("documents: missing files and folders are input errors") {
+  const TempFolder folder;
+  for (const SourceFormat format : kTextFormats) {
+    expect_input_error({"none.txt"}, [&] { read(folder / "none.txt", format); });
+    expect_input_error({"folder"}, [&] { read(folder.path(), format); });
+  }
+}
+
+TEST_CASE("documents: files without text are refused") {
+  for (const SourceFormat format : kTextFormats) {
+    refused("a.txt", "", format, {"empty"});
+    refused("a.txt", " \n\t\r\n\xE2\x80\x83\n", format, {"nothing but white space"});
+    refused("a.gz", gzip(""), format, {"nothing but white space"});
+    refused("a.gz", "", format, {"empty"});
+  }
+  refused("a.jsonl", "{\"text\": \" \"}\n{\"text\": \"\"}\n", SourceFormat::kJsonl,
+          {"nothing but white space"});
+}
+
+TEST_CASE("documents: what is not UTF-8 is refused with its offset") {
+  for (const SourceFormat format :
+       {SourceFormat::kText, SourceFormat::kLines, SourceFormat::kWikitext}) {
+    refused("a.txt", "good\nbad \xFF here\n", format, {"UTF-8", "byte 9"});
+    refused("a.txt.gz", gzip("good\nbad \xFF here\n"), format, {"UTF-8", "byte 9", "uncompressed"});
+    refused("a.txt",
+            "\xEF\xBB\xBF"
+            "ab\xC3",
+            format, {"UTF-8", "byte 5"});
+  }
+  refused("a.jsonl", "{\"text\": \"a\"}\n{\"text\": \"\xFF\"}\n", SourceFormat::kJsonl,
+          {"UTF-8", "byte 24"});
+}
+
+TEST_CASE("documents: a bad jsonl record is named by its line") {
+  const auto bad_third = [](const std::string& line) {
+    return "{\"text\": \"a\"}\n\n" + line + "\n{\"text\": \"b\"}\n";
+  };
+  refused("a.jsonl", bad_third("{\"text\": \"cut"), SourceFormat::kJsonl,
+          {":3:", "not valid JSON"});
+  refused("a.jsonl", bad_third("[1]"), SourceFormat::kJsonl, {":3:", "object"});
+  refused("a.jsonl", bad_third("{\"txt\": \"c\"}"), SourceFormat::kJsonl, {":3:", "\"text\""});
+  refused("a.jsonl", bad_third("{\"text\": 7}"), SourceFormat::kJsonl,
+          {":3:", "\"text\"", "string"});
+  refused("a.jsonl", bad_third("{\"text\": null}"), SourceFormat::kJsonl, {":3:", "\"text\""});
+  refused("a.jsonl", bad_third("plain text"), SourceFormat::kJsonl, {":3:"});
+  const TempFolder folder;
+  const auto path = folder.write("a.jsonl", "{\"body\": \"c\"}\n");
+  try {
+    read(path, SourceFormat::kJsonl);
+    FAIL("no error was thrown");
+  } catch (const InputError& error) {
+    CHECK(error.hint().find("body") != std::string::npos);
+  }
+}
+
+TEST_CASE("documents: gzip files of several members and with padding are read") {
+  const TempFolder folder;
+  const std::string bytes =
+      gzip("one\ntw") + gzip("") + gzip("o\nthree\n") + std::string(512, '\0');
+  CHECK(read(folder.write("a.gz", bytes), SourceFormat::kLines) ==
+        Documents{"one", "two", "three"});
+  CHECK(read(folder.write("a.gz", bytes), SourceFormat::kText) == Documents{"one\ntwo\nthree\n"});
+}
+
+TEST_CASE("documents: gzip lines longer than the pieces they are read in") {
+  std::string text;
+  Documents expected;
+  for (int i = 0; i < 40; ++i) {
+    std::string line(size_t(1) << (i % 20), char('a' + i % 26));
+    line += std::to_string(i);
+    text += line + "\n";
+    expected.push_back(line);
+  }
+  CHECK(documents_of(text, SourceFormat::kLines) == expected);
+}
+
+TEST_CASE("documents: truncated and damaged gzip files are refused") {
+  std::string text;
+  for (int i = 0; i < 5000; ++i) text += "line " + std::to_string(i * 7919 % 5003) + "\n";
+  const std::string whole = gzip(text);
+  for (const SourceFormat format : {SourceFormat::kText, SourceFormat::kLines}) {
+    for (const size_t length : {size_t(2), size_t(10), whole.size() / 2, whole.size() - 1}) {
+      refused("a.gz", whole.substr(0, length), format,
+              {"truncated", "byte " + std::to_string(length)});
+    }
+    std::string flipped = whole;
+    flipped[whole.size() - 8] ^= 1;  // of the checksum
+    refused("a.gz", flipped, format, {"damaged", "incorrect data check"});
+    refused("a.gz", whole + "tail", format, {"damaged", "something else"});
+    refused("a.gz", text, format, {"not gzip"});
+  }
+}
