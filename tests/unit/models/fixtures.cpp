@@ -19,7 +19,7 @@ namespace littlebit {
 namespace {
 
 std::filesystem::path golden() {
-  return std::filesystem::path(LITTLEBIT_SOURCE_DIR) / "tests/golden/models";
+  return std::filesystem::path(LITTLEBIT_SOURCE_DIR) / "tests/golden";
 }
 
 HfFolder open_folder(const std::filesystem::path& path) {
@@ -36,7 +36,7 @@ at::Tensor loss_of(const at::Tensor& logits, const at::Tensor& ids) {
 
 }  // namespace
 
-std::filesystem::path Fixture::path() const { return golden() / name; }
+std::filesystem::path Fixture::path() const { return golden() / set / name; }
 
 at::Tensor Fixture::expected(const std::string& tensor) const {
   const SafetensorsFile file(path() / "expected.safetensors");
@@ -51,10 +51,12 @@ std::map<std::string, double> Fixture::grad_norms() const {
 
 std::vector<Fixture> fixtures() {
   std::vector<Fixture> all;
-  const Json manifest = read_json_file(golden() / "manifest.json");
-  for (const Json& row : manifest["variants"]) {
-    const Json& t = row["tolerance"];
-    all.push_back({row["name"], {t["atol"], t["rtol"], t["loss"], t["grad_norm_rtol"]}});
+  for (const char* set : {"models", "more_models"}) {
+    const Json manifest = read_json_file(golden() / set / "manifest.json");
+    for (const Json& row : manifest["variants"]) {
+      const Json& t = row["tolerance"];
+      all.push_back({set, row["name"], {t["atol"], t["rtol"], t["loss"], t["grad_norm_rtol"]}});
+    }
   }
   return all;
 }

@@ -18,7 +18,7 @@ struct Tolerance {
 };
 
 struct Fixture {
-  std::string name;
+  std::string set, name;  // folders below tests/golden
   Tolerance tolerance;
 
   std::filesystem::path path() const;
@@ -26,7 +26,7 @@ struct Fixture {
   std::map<std::string, double> grad_norms() const;      // empty where there are none
 };
 
-std::vector<Fixture> fixtures();  // every row of manifest.json
+std::vector<Fixture> fixtures();  // every row of both manifest.json
 Fixture fixture(const std::string& name);
 
 // A decoder with the folder that its weights may be mapped from.

@@ -41,6 +41,7 @@ TEST_CASE("fixtures: gradient norms of every parameter", "[golden]") {
   for (const Fixture& fixture : fixtures()) {
     DYNAMIC_SECTION(fixture.name) {
       const std::map<std::string, double> want = fixture.grad_norms();
+      if (want.empty()) continue;  // sequences of one token have no loss
       LoadedModel model(fixture.path());
       const std::map<std::string, double> got =
           gradient_norms(model.decoder, fixture.expected("input_ids"));
@@ -64,6 +65,8 @@ TEST_CASE("fixtures: print the gaps", "[.][gaps]") {
     LoadedModel model(fixture.path());
     const at::Tensor ids = fixture.expected("input_ids");
     const ForwardResult got = forward_full(model.decoder, ids, true);
+    const at::Tensor loss = fixture.expected("loss");
+    if (!loss.defined()) continue;
     double worst = 0;
     const std::map<std::string, double> norms = gradient_norms(model.decoder, ids);
     for (const auto& [name, norm] : fixture.grad_norms()) {
@@ -73,9 +76,8 @@ TEST_CASE("fixtures: print the gaps", "[.][gaps]") {
               << gap(got.logits, fixture.expected("logits"), 0).largest << " | "
               << gap(got.hidden_states, fixture.expected("hidden_states"), 0).largest << " | "
               << gap(got.final_hidden, fixture.expected("final_hidden"), 0).largest << " | "
-              << std::abs(next_token_loss(got.logits, ids) -
-                          fixture.expected("loss").item<double>())
-              << " | " << worst << " | " << fixture.tolerance.atol << " |\n";
+              << std::abs(next_token_loss(got.logits, ids) - loss.item<double>()) << " | " << worst
+              << " | " << fixture.tolerance.atol << " |\n";
   }
   SUCCEED();
 }
