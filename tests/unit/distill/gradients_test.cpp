@@ -1,0 +1,306 @@
+// The block schedule against one plain autograd graph of the textbook formula (specs sections 1, 2,
+// 6): every gradient, the global norm, and the parameters after a clipped AdamW step.
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <catch2/catch.hpp>
+#include <map>
+
+#include "littlebit/core/error.h"
+#include "littlebit/distill/step.h"
+#include "littlebit/nn/autograd.h"
+#include "littlebit/optim/optimizer.h"
+#include "support/tiny_model.h"
+
+using namespace littlebit;
+
+namespace {
+
+struct Case {
+  Surrogate surrogate = Surrogate::kSmoothSign;
+  int paths = 2;
+  bool tied = false, biases = false;
+  Recompute recompute = Recompute::kFull;
+  std::vector<int64_t> split = {3};  // sequences per micro-batch
+  Normalization normalization = Normalization::kReference;
+};
+
+// Forward sign, backward the surrogate's derivative, by plain autograd: the value is the sign, the
+// graph is tanh's (clamp's).
+at::Tensor textbook_sign(const at::Tensor& v, Surrogate surrogate) {
+  const at::Tensor sign = v.detach().ge(0).to(v.scalar_type()) * 2 - 1;
+  const at::Tensor smooth =
+      surrogate == Surrogate::kSmoothSign ? at::tanh(v * 100) : at::clamp(v, -1, 1);
+  return sign + smooth - smooth.detach();
+}
+
+class TextbookLinear : public Linear {
+ public:
+  TextbookLinear(std::vector<FactorPath> paths, at::Tensor bias, Surrogate surrogate)
+      : paths_(std::move(paths)), bias_(std::move(bias)), surrogate_(surrogate) {}
+  at::Tensor forward(const at::Tensor& x) const override {
+    at::Tensor y;
+    for (const FactorPath& p : paths_) {
+      const at::Tensor part =
+          at::matmul(at::matmul(x * p.v2, textbook_sign(p.V, surrogate_).t()) * (p.v1 * p.u2),
+                     textbook_sign(p.U, surrogate_).t()) *
+          p.u1;
+      y = y.defined() ? y + part : part;
+    }
+    return bias_.defined() ? y + bias_ : y;
+  }
+
+ private:
+  std::vector<FactorPath> paths_;
+  at::Tensor bias_;
+  Surrogate surrogate_;
+};
+
+struct Problem {
+  test::TempFolder folder;
+  std::unique_ptr<HfFolder> files;
+  std::unique_ptr<Decoder> teacher;
+  std::vector<LayerPlan> plans;
+  std::vector<LayerFactors> factors;
+  std::vector<at::Tensor> biases;
+  at::Tensor ids;
+
+  Problem(const Case& c, at::ScalarType dtype) {
+    test::write_tiny_llama(folder.path(), {.tied = c.tied, .biases = c.biases});
+    files = std::make_unique<HfFolder>(folder.path());
+    files->open_tensors();
+    teacher = std::make_unique<Decoder>(
+        load_decoder(*files, parse_model_spec(files->config()), dtype, at::Device(at::kCPU)));
+    at::manual_seed(3);
+    const auto random = [&](at::IntArrayRef shape, double scale) {
+      return at::randn(shape, at::TensorOptions().dtype(at::kDouble))
+          .mul_(scale)
+          .to(at::kFloat)
+          .to(dtype);
+    };
+    teacher->visit_linears([&](LinearSlot& slot) {
+      plans.push_back(
+          {.name = slot.name, .d_in = slot.d_in, .d_out = slot.d_out, .rank = 8, .paths = c.paths});
+      LayerFactors layer;
+      const double latent = c.surrogate == Surrogate::kSmoothSign ? 0.01 : 0.9;
+      for (int p = 0; p < c.paths; ++p) {
+        layer.paths.push_back({.U = random({slot.d_out, 8}, latent),
+                               .V = random({8, slot.d_in}, latent),
+                               .u1 = random({slot.d_out}, 0.3),
+                               .u2 = random({8}, 0.5),
+                               .v1 = random({8}, 0.5),
+                               .v2 = random({slot.d_in}, 0.3)});
+      }
+      factors.push_back(layer);
+      biases.push_back(slot.has_bias ? random({slot.d_out}, 0.1) : at::Tensor());
+    });
+    ids = at::randint(48, {3, 10}, at::TensorOptions().dtype(at::kLong));
+  }
+};
+
+// name -> gradient, and the loss terms, from one autograd graph.
+struct Reference {
+  std::map<std::string, at::Tensor> values, gradients;
+  double kl = 0, hidden = 0;
+};
+
+Reference reference(const Problem& problem, const Case& c) {
+  Reference out;
+  std::vector<at::Tensor> leaves;
+  std::vector<std::string> names;
+  const auto leaf = [&](const std::string& name, const at::Tensor& value) {
+    at::Tensor copy = value.detach().clone().set_requires_grad(true);
+    names.push_back(name);
+    leaves.push_back(copy);
+    out.values[name] = copy;
+    return copy;
+  };
+  Decoder student = open_decoder(*problem.teacher);
+  size_t i = 0;
+  student.visit_linears([&](LinearSlot& slot) {
+    std::vector<FactorPath> paths;
+    for (int p = 0; p < c.paths; ++p) {
+      const FactorPath& f = problem.factors[i].paths[p];
+      const std::string r = p ? "_R" : "";
+      paths.push_back({leaf(slot.name + ".U" + r, f.U), leaf(slot.name + ".V" + r, f.V),
+                       leaf(slot.name + ".u1" + r, f.u1), leaf(slot.name + ".u2" + r, f.u2),
+                       leaf(slot.name + ".v1" + r, f.v1), leaf(slot.name + ".v2" + r, f.v2)});
+    }
+    const at::Tensor bias =
+        slot.has_bias ? leaf(slot.name + ".bias", problem.biases[i]) : at::Tensor();
+    slot.linear = std::make_unique<TextbookLinear>(paths, bias, c.surrogate);
+    ++i;
+  });
+  student.visit_parameters(
+      [&](Parameter& parameter) { parameter.value = leaf(parameter.name, parameter.value); });
+
+  const auto hidden_states = [&](const Decoder& model) {
+    const SequenceContext context = model.context(problem.ids.size(1));
+    std::vector<at::Tensor> states;
+    at::Tensor h = model.stem_forward(problem.ids);
+    for (int64_t layer = 0; layer < model.spec().num_layers; ++layer) {
+      h = model.block_forward(layer, h, context);
+      states.push_back(h);
+    }
+    states.back() = model.tail_forward(h);
+    return states;
+  };
+  c10::AutoGradMode with_grad(true);
+  const auto teacher_states = hidden_states(*problem.teacher);
+  const auto student_states = hidden_states(student);
+  const at::Tensor log_p =
+      at::log_softmax(problem.teacher->head_forward(teacher_states.back()), -1).detach();
+  const at::Tensor log_q = at::log_softmax(student.head_forward(student_states.back()), -1);
+  const double divisor = c.normalization == Normalization::kReference
+                             ? static_cast<double>(problem.ids.size(0))
+                             : static_cast<double>(problem.ids.numel());
+  const at::Tensor kl = at::sum(at::exp(log_p) * (log_p - log_q)) / divisor;
+  at::Tensor hidden = at::zeros({}, kl.options());
+  for (size_t k = 0; k < student_states.size(); ++k) {
+    hidden = hidden + 10 * at::mse_loss(student_states[k], teacher_states[k].detach());
+  }
+  out.kl = kl.item<double>();
+  out.hidden = hidden.item<double>();
+  const auto results = gradients({kl + hidden}, {at::ones({}, kl.options())}, leaves);
+  for (size_t k = 0; k < names.size(); ++k) out.gradients[names[k]] = results[k];
+  return out;
+}
+
+double relative_gap(const at::Tensor& got, const at::Tensor& want) {
+  const double norm = want.norm().item<double>();
+  const double gap = (got.reshape(want.sizes()) - want).norm().item<double>();
+  return norm > 0 ? gap / norm : gap;
+}
+
+void check(const Case& c, at::ScalarType dtype, double tolerance) {
+  const Problem problem(c, dtype);
+  const Reference want = reference(problem, c);
+
+  Student student(open_decoder(*problem.teacher), problem.plans);
+  const OptimOptions optim{.learning_rate = 1e-3, .weight_decay = 0.1, .max_grad_norm = 1};
+  Optimizer optimizer(student, optim, c.surrogate);
+  size_t next = 0;
+  for (size_t g = 0; g < student.groups().size(); ++g) {
+    for (size_t layer = 0; layer < student.groups()[g].layers().size(); ++layer, ++next) {
+      student.groups()[g].set_layer(layer, problem.factors[next], problem.biases[next],
+                                    optimizer.groups()[g].latents);
+    }
+  }
+  DistillationStep step(*problem.teacher, student, {.normalization = c.normalization}, c.recompute);
+  const auto accumulate = [&] {
+    DistillationLoss loss;
+    int64_t first = 0;
+    for (const int64_t sequences : c.split) {
+      loss += step.accumulate(problem.ids.narrow(0, first, sequences), problem.ids.size(0));
+      first += sequences;
+    }
+    return loss;
+  };
+  const DistillationLoss loss = accumulate();
+  CHECK(loss.kl == Approx(want.kl).epsilon(tolerance));
+  CHECK(loss.hidden == Approx(want.hidden).epsilon(tolerance));
+
+  const double norm = optimizer.finish_gradients();
+  double squares = 0;
+  size_t compared = 0;
+  const auto compare = [&](const std::vector<Segment>& segments, const at::Tensor& flat) {
+    for (const Segment& segment : segments) {
+      INFO(segment.name);
+      REQUIRE(want.gradients.count(segment.name) == 1);
+      const at::Tensor& expected = want.gradients.at(segment.name);
+      REQUIRE(expected.norm().item<double>() > 0);
+      CHECK(relative_gap(segment.view(flat), expected) < tolerance);
+      squares += expected.pow(2).sum().item<double>();
+      ++compared;
+    }
+  };
+  for (StudentGroup& group : student.groups()) {
+    if (group.layout().num_vectors == 0) continue;
+    compare(group.layout().latents, group.latent_gradients());
+    compare(group.layout().vectors, group.vector_gradients());
+  }
+  CHECK(compared == want.gradients.size());
+  CHECK(norm == Approx(std::sqrt(squares)).epsilon(tolerance));
+
+  // The same step again from fresh buffers, with the update: AdamW's first step by its textbook
+  // formula.
+  for (StudentGroup& group : student.groups()) group.zero_gradients();
+  accumulate();
+  const StepStatistics statistics = optimizer.step(1, optim.learning_rate);
+  CHECK(statistics.gradient_norm == Approx(norm).epsilon(tolerance));
+  const double coefficient = std::min(1.0, 1 / (norm + 1e-6));
+  REQUIRE(coefficient < 1);
+  const auto compare_step = [&](const std::vector<Segment>& segments, const at::Tensor& flat) {
+    for (const Segment& segment : segments) {
+      INFO(segment.name);
+      const at::Tensor g = want.gradients.at(segment.name) * coefficient;
+      const bool decays =
+          !segment.name.ends_with(".bias") && segment.name.find("norm") == std::string::npos;
+      const at::Tensor m = 0.1 * g / (1 - 0.9), v = 0.001 * g * g / (1 - 0.999);
+      const at::Tensor expected =
+          want.values.at(segment.name).detach() * (1 - (decays ? 1e-3 * 0.1 : 0)) -
+          1e-3 * m / (v.sqrt() + 1e-8);
+      // Where a gradient is near zero its sign, and with it the whole update, is rounding: leave
+      // those out.
+      const at::Tensor certain = g.abs() > 1e3 * tolerance * g.abs().max();
+      const at::Tensor gap = (segment.view(flat) - expected).abs() * certain.to(dtype);
+      CHECK(gap.max().item<double>() < 1e-3 * 1e-3 + (dtype == at::kDouble ? 1e-9 : 0));
+    }
+  };
+  for (size_t g = 0; g < student.groups().size(); ++g) {
+    compare_step(student.groups()[g].layout().latents, optimizer.groups()[g].latents);
+    compare_step(student.groups()[g].layout().vectors, student.groups()[g].vectors());
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the block schedule's gradients equal one autograd graph's") {
+  std::vector<Case> cases;
+  for (const Surrogate surrogate : {Surrogate::kSmoothSign, Surrogate::kSte}) {
+    for (const int paths : {1, 2}) {
+      for (const bool tied : {false, true}) {
+        cases.push_back({.surrogate = surrogate, .paths = paths, .tied = tied, .biases = !tied});
+      }
+    }
+  }
+  cases.push_back({.biases = true, .split = {1, 2}});
+  cases.push_back({.biases = true, .split = {1, 1, 1}});
+  cases.push_back({.recompute = Recompute::kNone, .split = {2, 1}});
+  cases.push_back({.normalization = Normalization::kPerToken});
+  for (const Case& c : cases) {
+    CAPTURE(static_cast<int>(c.surrogate), c.paths, c.tied, c.biases, c.split.size());
+    check(c, at::kDouble, 1e-9);
+    check(c, at::kFloat, 1e-5);
+  }
+}
+
+TEST_CASE("an infinite gradient norm stops before anything is updated") {
+  const Case c;
+  const Problem problem(c, at::kFloat);
+  Student student(open_decoder(*problem.teacher), problem.plans);
+  Optimizer optimizer(student, {}, c.surrogate);
+  DistillationStep step(*problem.teacher, student, {}, Recompute::kFull);
+  step.accumulate(problem.ids, 3);
+  student.groups()[1].vector_gradients()[-1] = std::numeric_limits<double>::infinity();
+  const at::Tensor before = student.groups()[1].vectors().clone();
+  CHECK_THROWS_AS(optimizer.step(1, 1e-3), NumericsError);
+  CHECK(at::equal(before, student.groups()[1].vectors()));
+}
+
+TEST_CASE("evaluate gives the same loss as accumulate and leaves no gradients") {
+  const Case c;
+  const Problem problem(c, at::kDouble);
+  Student student(open_decoder(*problem.teacher), problem.plans);
+  Optimizer optimizer(student, {}, c.surrogate);
+  for (size_t g = 0, next = 0; g < student.groups().size(); ++g) {
+    for (size_t layer = 0; layer < student.groups()[g].layers().size(); ++layer, ++next) {
+      student.groups()[g].set_layer(layer, problem.factors[next], problem.biases[next],
+                                    optimizer.groups()[g].latents);
+    }
+  }
+  DistillationStep step(*problem.teacher, student, {}, Recompute::kFull);
+  const DistillationLoss loss = step.evaluate(problem.ids, 3);
+  CHECK_FALSE(student.groups()[1].latent_gradients().defined());
+  CHECK(step.accumulate(problem.ids, 3).total() == Approx(loss.total()).epsilon(1e-12));
+}
