@@ -8,10 +8,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
-#include "littlebit/io/json.h"
 #include "littlebit/optim/optimizer.h"
 
 namespace littlebit {
@@ -21,18 +21,21 @@ struct TrainingPosition {
   int64_t tokens = 0;  // cumulative
 };
 
+// Settings that decide the numbers of a run, by option key, as text: the trainer refuses to resume
+// under other ones.
+using Trajectory = std::map<std::string, std::string>;
+
 struct Checkpoint {
   std::filesystem::path folder;
   TrainingPosition position;
-  // Settings that decide the numbers of a run, by key: the trainer refuses to resume under other
-  // ones.
-  Json trajectory;
+  Trajectory trajectory;
 };
 
 // Writes <root>/step-N and returns its path. OutputError where it cannot be written; older
 // checkpoints are untouched.
-std::filesystem::path save_checkpoint(const std::filesystem::path& root, const Optimizer& optimizer,
-                                      const TrainingPosition& position, const Json& trajectory);
+std::filesystem::path save_checkpoint(const std::filesystem::path& root, Optimizer& optimizer,
+                                      const TrainingPosition& position,
+                                      const Trajectory& trajectory);
 
 // The complete checkpoints under `root`, newest first. Not an error where there is none.
 std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& root);

@@ -1,0 +1,199 @@
+#include "littlebit/checkpoint/checkpoint.h"
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/hash.h"
+#include "littlebit/io/json.h"
+#include "littlebit/io/safetensors.h"
+#include "littlebit/logging/console.h"
+#include "littlebit/nn/tensor_io.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kVersion = 1;
+constexpr const char* kFormat = "littlebit-checkpoint";
+constexpr const char* kState = "state.safetensors";
+constexpr const char* kManifest = "manifest.json";
+constexpr const char* kPrefix = "step-";
+
+struct NamedTensor {
+  std::string name;
+  at::Tensor tensor;  // a view of the optimizer's or the student's storage
+};
+
+// Every tensor of the state in a fixed order.
+std::vector<NamedTensor> state_tensors(Optimizer& optimizer) {
+  std::vector<NamedTensor> tensors;
+  for (size_t g = 0; g < optimizer.groups().size(); ++g) {
+    const OptimizerGroup& state = optimizer.groups()[g];
+    const StudentGroup& group = optimizer.student().groups()[g];
+    const auto add = [&](const std::vector<Segment>& segments, const std::string& prefix,
+                         const at::Tensor& flat) {
+      for (const Segment& segment : segments)
+        tensors.push_back({prefix + segment.name, segment.view(flat)});
+    };
+    add(group.layout().latents, "", state.latents);
+    add(group.layout().vectors, "", group.vectors());
+    add(group.layout().latents, "exp_avg/", state.latent_average);
+    add(group.layout().vectors, "exp_avg/", state.vector_average);
+    add(group.layout().latents, "exp_avg_sq/", state.latent_square);
+    add(group.layout().vectors, "exp_avg_sq/", state.vector_square);
+  }
+  return tensors;
+}
+
+std::string folder_name(int64_t step) { return kPrefix + std::to_string(step); }
+
+// A key of the manifest; InputError where it is missing or of another type.
+template <class T>
+T field(const Json& object, const char* key, const fs::path& file) {
+  try {
+    return object.at(key).get<T>();
+  } catch (const nlohmann::json::exception&) {
+    throw InputError("checkpoint manifest " + file.string() + " has no usable \"" + key + "\"",
+                     "the file is damaged; resume from an older checkpoint");
+  }
+}
+
+}  // namespace
+
+fs::path save_checkpoint(const fs::path& root, Optimizer& optimizer,
+                         const TrainingPosition& position, const Trajectory& trajectory) {
+  c10::NoGradGuard no_grad;
+  create_folders(root);
+  const fs::path folder = root / folder_name(position.step);
+  OutputFolder output(folder);
+  const std::vector<NamedTensor> tensors = state_tensors(optimizer);
+
+  SafetensorsWriter writer(output.staging() / kState);
+  for (const NamedTensor& named : tensors) {
+    writer.declare(named.name, dtype_of(named.tensor.scalar_type()), named.tensor.sizes().vec());
+  }
+  Json entries = Json::array();
+  for (const NamedTensor& named : tensors) {
+    const at::Tensor bytes = named.tensor.cpu().contiguous();
+    write_tensor(writer, bytes);
+    entries.push_back(
+        {{"name", named.name},
+         {"dtype", dtype_name(dtype_of(bytes.scalar_type()))},
+         {"shape", bytes.sizes().vec()},
+         {"file", kState},
+         {"hash", content_hash(std::as_bytes(std::span(
+                      static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes())))}});
+  }
+  writer.commit();
+  const Json manifest = {{"format", kFormat},        {"version", kVersion},
+                         {"step", position.step},    {"tokens", position.tokens},
+                         {"trajectory", trajectory}, {"tensors", std::move(entries)}};
+  write_file(output.staging() / kManifest, to_json_pretty(manifest));
+  output.commit();
+  return folder;
+}
+
+Checkpoint read_checkpoint(const fs::path& folder) {
+  const fs::path file = folder / kManifest;
+  if (!fs::exists(file)) {
+    throw InputError(
+        "no training checkpoint in " + folder.string() + " (" + kManifest + " is missing)",
+        "checkpoints are folders named step-N under <output.dir>/checkpoints");
+  }
+  const Json manifest = read_json_file(file);
+  if (!manifest.is_object() || manifest.value("format", Json()) != kFormat) {
+    throw InputError(file.string() + " is not a manifest of a LittleBit training checkpoint");
+  }
+  const auto version = field<int64_t>(manifest, "version", file);
+  if (version != kVersion) {
+    throw InputError("checkpoint " + folder.string() + " has version " + std::to_string(version) +
+                         ", this program reads version " + std::to_string(kVersion),
+                     "use the program that wrote it");
+  }
+  Checkpoint checkpoint{.folder = folder,
+                        .position = {.step = field<int64_t>(manifest, "step", file),
+                                     .tokens = field<int64_t>(manifest, "tokens", file)},
+                        .trajectory = field<Trajectory>(manifest, "trajectory", file)};
+  if (checkpoint.position.step < 0 || checkpoint.position.tokens < 0) {
+    throw InputError("checkpoint manifest " + file.string() + " has a negative position");
+  }
+  return checkpoint;
+}
+
+std::vector<Checkpoint> list_checkpoints(const fs::path& root) {
+  std::vector<Checkpoint> found;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kPrefix) || name.ends_with(".partial")) continue;
+    try {
+      found.push_back(read_checkpoint(entry.path()));
+    } catch (const InputError& damaged) {
+      log_warning("passing over " + entry.path().string() + ": " + damaged.what());
+    }
+  }
+  std::sort(found.begin(), found.end(), [](const Checkpoint& a, const Checkpoint& b) {
+    return a.position.step > b.position.step;
+  });
+  return found;
+}
+
+void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
+  c10::NoGradGuard no_grad;
+  const fs::path manifest_file = checkpoint.folder / kManifest;
+  const Json manifest = read_json_file(manifest_file);
+  const std::string hint = "resume from an older checkpoint (--resume DIR)";
+  std::map<std::string, const Json*> entries;
+  const Json empty = Json::array();
+  const auto tensors = manifest.find("tensors");
+  for (const Json& entry : tensors == manifest.end() ? empty : *tensors) {
+    entries[field<std::string>(entry, "name", manifest_file)] = &entry;
+  }
+  const SafetensorsFile file(checkpoint.folder / kState);
+
+  // Everything is checked before anything is changed.
+  const std::vector<NamedTensor> state = state_tensors(optimizer);
+  for (const NamedTensor& named : state) {
+    const TensorView* view = file.find(named.name);
+    const auto entry = entries.find(named.name);
+    if (!view || entry == entries.end()) {
+      throw InputError("checkpoint " + checkpoint.folder.string() + " has no tensor " + named.name,
+                       hint);
+    }
+    if (view->shape != named.tensor.sizes().vec() ||
+        view->dtype != dtype_of(named.tensor.scalar_type())) {
+      throw InputError("tensor " + named.name + " of checkpoint " + checkpoint.folder.string() +
+                           " is " + dtype_name(view->dtype) + " " + shape_text(view->shape) +
+                           ", expected " + shape_text(named.tensor.sizes().vec()),
+                       hint);
+    }
+    if (content_hash(view->data) != field<std::string>(*entry->second, "hash", manifest_file)) {
+      throw InputError("tensor " + named.name + " of checkpoint " + checkpoint.folder.string() +
+                           " is damaged: its content does not have the hash in the manifest",
+                       hint);
+    }
+  }
+  for (const NamedTensor& named : state) named.tensor.copy_(map_tensor(*file.find(named.name)));
+  for (size_t g = 0; g < optimizer.groups().size(); ++g) {
+    update_signs(optimizer.groups()[g].latents, optimizer.student().groups()[g].bits());
+  }
+}
+
+void prune_checkpoints(const fs::path& root, int64_t keep) {
+  if (keep <= 0) return;
+  const std::vector<Checkpoint> found = list_checkpoints(root);
+  for (size_t i = static_cast<size_t>(keep); i < found.size(); ++i) {
+    std::error_code error;
+    fs::remove_all(found[i].folder, error);
+    if (error) log_warning("could not remove " + found[i].folder.string() + ": " + error.message());
+  }
+}
+
+}  // namespace littlebit
