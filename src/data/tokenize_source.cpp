@@ -35,19 +35,17 @@ std::string cache_key(const SourceOptions& source, const Tokenizer& tokenizer) {
   return hasher.hex();
 }
 
-// The file at `path` if it is there, whole, and made for `key`; else `fault` says why it cannot be
-// used ("": not there).
-std::optional<TokenFile> open_cached(const fs::path& path, const std::string& key,
-                                     std::string* fault) {
-  fault->clear();
+// The file at `path` if it is there, whole, and made for `key`. A warning where it is there and
+// cannot be used.
+std::optional<TokenFile> open_cached(const fs::path& path, const std::string& key) {
   std::error_code error;
   if (!fs::exists(path, error)) return std::nullopt;
   try {
     TokenFile file(path);
     if (file.key() == key) return file;
-    *fault = path.string() + ": made for something else";
+    log_warning(path.string() + ": made for something else; tokenising again");
   } catch (const InputError& damage) {
-    *fault = damage.what();
+    log_warning(std::string(damage.what()) + "; tokenising again");
   }
   return std::nullopt;
 }
@@ -96,13 +94,10 @@ TokenFile tokenize_source(const SourceOptions& source, const Tokenizer& tokenize
                           const fs::path& cache_dir, int threads) {
   const std::string key = cache_key(source, tokenizer);
   const fs::path path = cache_dir / ("tokens-" + key + ".bin");
-  std::string fault;
-  if (auto cached = open_cached(path, key, &fault)) return std::move(*cached);
+  if (auto cached = open_cached(path, key)) return std::move(*cached);
   create_folders(cache_dir);
   {
-    TokenFileWriter writer(path, key);  // waits while another process writes this file
-    if (auto cached = open_cached(path, key, &fault)) return std::move(*cached);
-    if (!fault.empty()) log_warning(fault + "; tokenising again");
+    TokenFileWriter writer(path, key);
     std::error_code ignored;  // a file that cannot be asked cannot be read either
     Progress progress("tokenising " + source.path.filename().string(),
                       static_cast<int64_t>(fs::file_size(source.path, ignored)), "B");

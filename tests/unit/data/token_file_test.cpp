@@ -263,3 +263,17 @@ TEST_CASE("tokenize_source: a stop request ends it with exit code 143") {
   CHECK(std::filesystem::is_empty(folder / "cache"));
   CHECK(tokenize_source(source, ByteTokenizer(), folder / "cache", 1).tokens().size() == 100000);
 }
+
+TEST_CASE("tokenize_source: a cache file that another is writing is refused") {
+  const TempFolder folder;
+  const auto source = lines_source(folder.write("a.txt", "one\n"));
+  const ByteTokenizer tokenizer;
+  tokenize_source(source, tokenizer, folder / "cache", 1);
+  const auto path = only_file(folder / "cache");
+  std::filesystem::remove(path);
+  TokenFileWriter other(path, kKey);
+  expect_error(ExitCode::kOutput, {path.string(), "another process"},
+               [&] { tokenize_source(source, tokenizer, folder / "cache", 1); });
+  other.commit();
+  CHECK(tokenize_source(source, tokenizer, folder / "cache", 1).tokens().size() == 4);
+}

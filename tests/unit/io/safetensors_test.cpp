@@ -53,10 +53,10 @@ std::string one(const std::string& dtype, const std::string& shape, const std::s
 
 TEST_CASE("safetensors: a file written by hand is read") {
   const TempFolder folder;
-  const std::string header =
-      R"({"__metadata__":{"format":"pt"},"second":{"dtype":"U8","shape":[],"data_offsets":[12,13]},)"
-      R"("first":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},)"
-      R"("none":{"shape":[0,5],"data_offsets":[13,13],"dtype":"F32"}}   )";
+  const std::string header = R"({"__metadata__":{"format":"pt"},)"
+                             R"("second":{"dtype":"U8","shape":[],"data_offsets":[12,13]},)"
+                             R"("first":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},)"
+                             R"("none":{"shape":[0,5],"data_offsets":[13,13],"dtype":"F32"}}   )";
   const SafetensorsFile file(folder.write("a.safetensors", file_bytes(header, 13)));
   REQUIRE(file.tensors().size() == 3);
   CHECK(file.tensors()[0].name == "first");
