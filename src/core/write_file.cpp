@@ -46,6 +46,10 @@ OutputFile::OutputFile(const fs::path& path)
     : path_(path), partial_(with_suffix(path, ".partial")) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) output_error("write", path, EISDIR);
+  if (fs::is_other(path, ignored)) {  // rename() would put a file in place of /dev/null
+    throw OutputError("cannot write `" + path.string() + "`: it is a device or pipe",
+                      "give the name of a regular file");
+  }
   descriptor_ = file_ops::open_locked_file(partial_);
   if (ftruncate(descriptor_, 0) != 0) {  // what a killed writer left
     const int error = errno;

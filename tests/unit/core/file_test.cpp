@@ -208,6 +208,9 @@ TEST_CASE("a path below a regular file, a folder in the way, a missing folder") 
   CHECK_THROWS_AS(OutputFolder(folder / "file"), OutputError);
   CHECK_THROWS_AS(AppendFile(folder / "file/x"), OutputError);
   CHECK_THROWS_AS(OutputFile(folder / "folder"), OutputError);
+  REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK_THROWS_AS(OutputFile(folder / "pipe"), OutputError);
+  CHECK(fs::is_fifo(folder / "pipe"));
   CHECK_THAT(error_of<OutputError>([&] { write_file(folder / "none/x", ""); }).hint(),
              Contains("create the folder"));
 }
