@@ -66,11 +66,10 @@ struct Applier {
 
   void fail_null(const OptionNode& node, int line) {
     if (node.key.empty()) return fail(line, "expected a mapping of sections, got nothing");
-    const std::string advice =
-        node.kind == OptionNode::Kind::kValue
-            ? "give a " + node.allowed +
-                  " (\"\" for an empty text), or leave it out for the default " + node.default_text
-            : "give it a value, or leave it out";
+    const std::string advice = node.kind == OptionNode::Kind::kValue
+                                   ? "expected " + node.allowed +
+                                         "; leave the key out for the default " + node.default_text
+                                   : "give it one, or leave the key out";
     fail(line, "`" + node.key + "` has no value; " + advice);
   }
 

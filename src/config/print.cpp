@@ -55,6 +55,7 @@ struct ResolvedPrinter {
   }
 
   void print(const OptionNode& section) {
+    if (section.children.empty()) return;  // `name:` alone would be a null
     line(section.name + ":", nullptr);
     for (const auto& option : section.children) {
       if (option->kind == OptionNode::Kind::kRecords) {
@@ -123,6 +124,7 @@ std::string OptionTree::reference_yaml() const {
       "# do not edit. A configuration file needs only what differs, and any key can be given on\n"
       "# the command line as key.path=value.\n";
   for (const auto& section : state_->root.children) {
+    if (section->children.empty()) continue;
     text += "\n";
     append_wrapped(&text, "# ", section->help);
     text += section->name + ":\n";

@@ -110,6 +110,17 @@ TEST_CASE("records that are there by default are printed as one") {
   CHECK(read.data.train[1].weight == 2);
 }
 
+TEST_CASE("a section without options leaves the files readable") {
+  struct Nothing {
+    void declare(OptionGroup&) {}
+  } nothing;
+  OptionTree tree;
+  tree.add("nothing", "Holds no option yet.", nothing);
+  tree.load_yaml_text(tree.reference_yaml(), "reference.yaml");
+  tree.load_yaml_text(tree.to_yaml(true), "config.yaml");
+  CHECK_NOTHROW(tree.finish());
+}
+
 TEST_CASE("the page lists every option in a table") {
   const std::string page = Sample().tree.markdown();
   CHECK_THAT(page, Contains("littlebit-train --print-reference markdown"));
