@@ -20,6 +20,8 @@ constexpr char kStorage[] = "the tensor files say their own types";
 constexpr char kOtherHead[] = "belongs to heads other than the language model's";
 constexpr char kNumerics[] = "changes the order of sums, not the function";
 
+constexpr char kLittleBit[] = "how a LittleBit folder was made; its own file says what counts";
+
 constexpr HarmlessKey kHarmless[] = {
     {"architectures", kMetadata},
     {"auto_map", kMetadata},
@@ -86,6 +88,13 @@ constexpr HarmlessKey kHarmless[] = {
     {"num_labels", kOtherHead},
     {"problem_type", kOtherHead},
     {"task_specific_params", kOtherHead},
+    {"quant_func", kLittleBit},
+    {"quant_mod", kLittleBit},
+    {"eff_bit", kLittleBit},
+    {"split_dim", kLittleBit},
+    {"min_split_dim", kLittleBit},
+    {"residual", kLittleBit},
+    {"kv_factor", kLittleBit},
     {"output_projection", "OPT's converter left it; the head is always there"},
     {"chunk_size_feed_forward", kNumerics},
     {"pretraining_tp", kNumerics},
