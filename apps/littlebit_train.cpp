@@ -1,0 +1,77 @@
+// littlebit-train: parses the command line, runs, maps errors to exit codes.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "littlebit/core/error.h"
+#include "littlebit/logging/run_main.h"
+#include "littlebit/train/run.h"
+
+namespace {
+
+using namespace littlebit;
+
+struct Arguments {
+  std::string config, resume = "never", reference;
+  std::vector<std::string> words;
+  bool check = false, print_config = false;
+};
+
+RunRequest parse_resume(const std::string& text) {
+  if (text == "never") return {.resume = Resume::kNever};
+  if (text == "auto") return {.resume = Resume::kAuto};
+  return {.resume = Resume::kFolder, .resume_from = text};
+}
+
+int run(const Arguments& arguments) {
+  RunOptions options;
+  OptionTree tree;
+  options.declare(tree);
+  if (!arguments.reference.empty()) {
+    std::cout << (arguments.reference == "yaml" ? tree.reference_yaml() : tree.markdown());
+    return 0;
+  }
+  if (!arguments.config.empty()) tree.load_yaml(arguments.config);
+  for (const std::string& word : arguments.words) tree.set(word);
+  if (!arguments.print_config) options.check(tree);
+  tree.finish();
+  if (arguments.print_config) {
+    std::cout << tree.to_yaml(/*with_origins=*/true);
+    return 0;
+  }
+  if (arguments.check) {
+    check_run(options, tree);
+    return 0;
+  }
+  return static_cast<int>(run_training(options, tree, parse_resume(arguments.resume)));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Compresses a Hugging Face language model to 1 ... 0.1 bits per weight by LittleBit.");
+  Arguments arguments;
+  app.add_option("--config", arguments.config, "YAML file with options")->check(CLI::ExistingFile);
+  app.add_option("options", arguments.words, "key.path=value, over the file's");
+  app.add_option(
+         "--resume", arguments.resume,
+         "auto (newest checkpoint of output.dir, else afresh), a checkpoint folder, or never")
+      ->capture_default_str();
+  app.add_flag("--check", arguments.check, "check everything, print the plan, write nothing");
+  app.add_flag("--print-config", arguments.print_config,
+               "print the resolved options with their origins");
+  app.add_option("--print-reference", arguments.reference, "print every option as yaml or markdown")
+      ->check(CLI::IsMember({"yaml", "markdown"}));
+  app.footer([] {
+    RunOptions options;
+    OptionTree tree;
+    options.declare(tree);
+    return "Options:\n" + tree.help_text();
+  });
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+  }
+  return run_main([&] { return run(arguments); });
+}

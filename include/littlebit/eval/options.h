@@ -1,0 +1,42 @@
+// What is scored, and how (section `eval`); shared by littlebit-eval and the scores taken during
+// training.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace littlebit {
+
+class OptionGroup;
+
+struct EvalOptions {
+  std::vector<std::string> tasks;            // names of evaluation_tasks()
+  std::filesystem::path text;                // a text file of one's own: task "text"
+  std::filesystem::path data_root = "data";  // where the tasks' data lies
+  int64_t sequence_length = 0;               // 0: min(2048, the model's maximum)
+  int64_t limit = 0;                         // chunks per task; 0: all
+  int64_t batch_size = 0;                    // chunks per forward pass; 0: about 4096 tokens
+  void declare(OptionGroup& group);
+};
+
+// The same section's options that only the program littlebit-eval has.
+enum class EvalDtype { kFp32, kBf16 };
+enum class EvalDevice { kCpu };
+
+struct EvalRunOptions {
+  EvalDtype dtype = EvalDtype::kFp32;
+  EvalDevice device = EvalDevice::kCpu;
+  int64_t threads = 0;           // 0: every core this process may use
+  std::filesystem::path output;  // results.json; empty: none is written
+  void declare(OptionGroup& group);
+};
+
+// Section `model`.
+struct ModelOptions {
+  std::filesystem::path path;
+  void declare(OptionGroup& group);
+};
+
+}  // namespace littlebit

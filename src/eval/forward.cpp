@@ -1,0 +1,47 @@
+// The command `forward`: everything a model computes for given ids, for comparisons.
+#include "littlebit/models/forward.h"
+
+#include "compute.h"
+#include "littlebit/core/error.h"
+#include "littlebit/eval/commands.h"
+#include "littlebit/eval/model.h"
+#include "littlebit/nn/tensor_io.h"
+
+namespace littlebit {
+namespace {
+
+constexpr char kIds[] = "input_ids";
+
+at::Tensor read_ids(const SafetensorsFile& file) {
+  if (const TensorView* view = file.find(kIds)) return map_tensor(*view);
+  throw InputError(file.path().string() + ": no tensor '" + kIds + "'",
+                   "the file must hold int32 or int64 ids of shape [batch, positions]");
+}
+
+}  // namespace
+
+int run_forward(const ForwardOptions& options) {
+  use_threads(options.threads);
+  const SafetensorsFile input(options.input);
+  const at::Tensor ids = read_ids(input);
+  const EvalModel model(options.model, compute_type(options.dtype), at::kCPU);
+  ForwardResult result;
+  try {
+    result = forward_full(model.decoder(), ids, options.hidden_states);
+  } catch (const InputError& error) {
+    throw InputError(options.input.string() + ": " + error.what(), error.hint());
+  }
+
+  std::vector<std::pair<const char*, const at::Tensor*>> outputs = {
+      {"logits", &result.logits}, {"final_hidden", &result.final_hidden}};
+  if (options.hidden_states) outputs.emplace_back("hidden_states", &result.hidden_states);
+  SafetensorsWriter writer(options.output);
+  for (const auto& [name, tensor] : outputs) {
+    writer.declare(name, Dtype::kF32, tensor->sizes().vec());
+  }
+  for (const auto& [name, tensor] : outputs) write_tensor(writer, tensor->to(at::kFloat));
+  writer.commit();
+  return static_cast<int>(ExitCode::kDone);
+}
+
+}  // namespace littlebit

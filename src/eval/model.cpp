@@ -1,0 +1,48 @@
+#include "littlebit/eval/model.h"
+
+#include "littlebit/core/strings.h"
+#include "littlebit/export/folder.h"
+#include "littlebit/logging/console.h"
+
+namespace littlebit {
+namespace {
+
+// Tensors that stand in the folder and mean nothing to the model hint at a misread checkpoint.
+void report_unused(const HfFolder& folder) {
+  std::vector<std::string> names = folder.unused();
+  // Old checkpoints carry the rotary frequencies, which follow from config.json.
+  std::erase_if(names,
+                [](const std::string& name) { return name.ends_with("rotary_emb.inv_freq"); });
+  if (names.empty()) return;
+  const size_t count = names.size();
+  if (count > 3) names.resize(3);
+  log_warning(folder.path().string() + ": " + std::to_string(count) +
+              " tensor(s) that the model has no place for are ignored: " + join(names, ", ") +
+              (count > 3 ? ", ..." : ""));
+}
+
+}  // namespace
+
+EvalModel::EvalModel(const std::filesystem::path& folder, at::ScalarType compute_dtype,
+                     at::Device device)
+    : folder_(std::make_unique<HfFolder>(folder)) {
+  folder_->open_tensors();
+  if (is_packed_folder(*folder_)) {
+    student_ = load_packed(*folder_, compute_dtype, device);
+  } else {
+    const ModelSpec spec = parse_model_spec(folder_->config());
+    dense_ = std::make_unique<Decoder>(load_decoder(*folder_, spec, compute_dtype, device));
+  }
+  const std::string& left_out = decoder().spec().left_out;
+  if (left_out.empty()) {
+    report_unused(*folder_);
+  } else {
+    log_info(left_out);
+  }
+}
+
+EvalModel::~EvalModel() = default;
+
+const Decoder& EvalModel::decoder() const { return student_ ? student_->decoder() : *dense_; }
+
+}  // namespace littlebit

@@ -1,0 +1,33 @@
+#include "littlebit/eval/options.h"
+
+#include "littlebit/config/option_tree.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/eval/tasks.h"
+
+namespace littlebit {
+
+void EvalOptions::declare(OptionGroup& group) {
+  group.texts("tasks", &tasks, "Tasks to score: " + join(evaluation_tasks(), ", "));
+  group.path("text", &text, "A text file of your own, scored as the task `text`");
+  group.path("data_root", &data_root,
+             "Where the tasks' data lies: DATA_ROOT/<task>/ or DATA_ROOT/ itself");
+  group.integer("sequence_length", &sequence_length, {.min = 0, .max = 1 << 24},
+                "Tokens per chunk; 0: 2048, or the model's maximum where that is less");
+  group.integer("limit", &limit, {.min = 0}, "Score only the first N chunks of a text; 0: all");
+  group.integer("batch_size", &batch_size, {.min = 0, .max = 1 << 20},
+                "Chunks per forward pass; 0: about 4096 tokens");
+}
+
+void EvalRunOptions::declare(OptionGroup& group) {
+  group.choice("dtype", &dtype, {"fp32", "bf16"}, "Type of the matrix products");
+  group.choice("device", &device, {"cpu"}, "Where to compute");
+  group.integer("threads", &threads, {.min = 0, .max = 4096},
+                "Threads to compute with; 0: every core this process may use");
+  group.path("output", &output, "Write the scores to this file (results.json)");
+}
+
+void ModelOptions::declare(OptionGroup& group) {
+  group.path("path", &path, "Folder of the model: config.json, safetensors, tokenizer files");
+}
+
+}  // namespace littlebit

@@ -1,0 +1,101 @@
+// Perplexity over chunks that do not overlap. Sums are taken in double, logits exist for a few rows
+// at a time.
+#include "littlebit/eval/perplexity.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/log_softmax.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/signals.h"
+#include "littlebit/core/strings.h"
+
+namespace littlebit {
+namespace {
+
+constexpr int64_t kTokensPerForward = 4096;
+constexpr int64_t kLogitRows = 1024;
+
+// Sum of the cross-entropies of predicting ids[:, 1:] [B, T].
+double batch_nll(const Decoder& decoder, const SequenceContext& context, const at::Tensor& ids) {
+  at::Tensor x = decoder.stem_forward(ids);
+  for (int64_t layer = 0; layer < decoder.spec().num_layers; ++layer) {
+    x = decoder.block_forward(layer, x, context);
+  }
+  const at::Tensor z = decoder.tail_forward(x);
+  const int64_t predictions = ids.size(1) - 1;
+  const at::Tensor rows = z.narrow(1, 0, predictions).reshape({-1, z.size(-1)});
+  const at::Tensor targets = ids.narrow(1, 1, predictions).reshape({-1, 1});
+  double sum = 0;
+  for (int64_t first = 0; first < rows.size(0); first += kLogitRows) {
+    const int64_t count = std::min(kLogitRows, rows.size(0) - first);
+    const at::Tensor logits = decoder.head_forward(rows.narrow(0, first, count));
+    const at::Tensor log_p = at::log_softmax(logits, -1).gather(1, targets.narrow(0, first, count));
+    sum -= log_p.sum(at::kDouble).item<double>();
+  }
+  return sum;
+}
+
+void check_ids(std::span<const int32_t> ids, int64_t vocab_size) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] >= 0 && ids[i] < vocab_size) continue;
+    throw InputError("token " + format_count(static_cast<int64_t>(i)) + " of the text is id " +
+                         std::to_string(ids[i]) + ", the model knows 0 to " +
+                         std::to_string(vocab_size - 1),
+                     "use the tokenizer that belongs to the model");
+  }
+}
+
+}  // namespace
+
+PerplexityResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids,
+                                  const PerplexityOptions& options,
+                                  const std::function<void(int64_t, int64_t)>& progress) {
+  const c10::AutoGradMode no_grad(false);
+  const auto start = std::chrono::steady_clock::now();
+  const int64_t length = options.sequence_length;
+  LB_ASSERT(length >= 2, "a chunk predicts at least one token");
+  int64_t chunks = static_cast<int64_t>(ids.size()) / length;
+  if (chunks == 0) {
+    throw InputError("the text has " + format_count(static_cast<int64_t>(ids.size())) +
+                         " tokens, less than one chunk of " + format_count(length),
+                     "give a longer text or a smaller sequence length");
+  }
+  if (options.limit > 0) chunks = std::min(chunks, options.limit);
+  check_ids(ids.first(chunks * length), decoder.spec().vocab_size);
+
+  const int64_t batch = options.batch_size > 0 ? options.batch_size
+                                               : std::max<int64_t>(1, kTokensPerForward / length);
+  const SequenceContext context = decoder.context(length);
+  double sum = 0;
+  for (int64_t first = 0; first < chunks; first += batch) {
+    if (stop_requested()) throw Error(ExitCode::kStopped, "stopped before the text was scored");
+    const int64_t count = std::min(batch, chunks - first);
+    const auto part = ids.subspan(first * length, count * length);
+    const at::Tensor batch_ids =
+        at::from_blob(const_cast<int32_t*>(part.data()), {count, length}, at::kInt);
+    sum += batch_nll(decoder, context, batch_ids.to(decoder.device(), at::kLong));
+    if (progress) progress(first + count, chunks);
+  }
+
+  PerplexityResult result{.protocol = "concatenated_chunks@" + std::to_string(length)};
+  result.tokens = chunks * length;
+  result.chunks = chunks;
+  result.nll = sum / static_cast<double>(chunks * (length - 1));
+  result.perplexity = std::exp(result.nll);
+  if (!std::isfinite(result.perplexity)) {
+    throw NumericsError("the mean cross-entropy came out as " + std::to_string(result.nll) +
+                            ": the model's numbers overflow",
+                        "compute in fp32; if it does not help, the model is damaged");
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  result.seconds = elapsed.count();
+  return result;
+}
+
+}  // namespace littlebit

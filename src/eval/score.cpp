@@ -1,0 +1,98 @@
+// The main command of littlebit-eval. What can fail cheaply is done before what takes long.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "compute.h"
+#include "littlebit/config/option_tree.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/eval/commands.h"
+#include "littlebit/eval/model.h"
+#include "littlebit/eval/results.h"
+#include "littlebit/eval/tasks.h"
+#include "littlebit/logging/console.h"
+
+namespace littlebit {
+namespace {
+
+struct ScoreOptions {
+  ModelOptions model;
+  EvalOptions eval;
+  EvalRunOptions run;
+
+  void add_to(OptionTree& tree) {
+    tree.add("model", "The model to score", model);
+    tree.add("eval", "What is scored, and how", eval);
+    tree.add("eval", "What is scored, and how", run);
+  }
+};
+
+void check(const ScoreOptions& options) {
+  if (options.model.path.empty()) {
+    throw UsageError("no model was given", "give its folder: --model DIR (model.path=DIR)");
+  }
+  if (options.eval.tasks.empty() && options.eval.text.empty()) {
+    throw UsageError("nothing to score", "give --tasks with one or more of " +
+                                             join(evaluation_tasks(), ", ") +
+                                             ", or a text file with --text FILE");
+  }
+  check_tasks(options.eval);
+}
+
+}  // namespace
+
+std::string quoted_word(const std::string& key, const std::string& value) {
+  return key + "=" + to_json_line(Json(value));
+}
+
+std::string quoted_word(const std::string& key, const std::vector<std::string>& values) {
+  return key + "=" + to_json_line(Json(values));
+}
+
+std::string score_keys_help() {
+  OptionTree tree;
+  ScoreOptions options;
+  options.add_to(tree);
+  return tree.help_text();
+}
+
+int run_score(const std::filesystem::path& config, const std::vector<std::string>& words) {
+  ScoreOptions options;
+  OptionTree tree;
+  options.add_to(tree);
+  if (!config.empty()) tree.load_yaml(config);
+  for (const std::string& word : words) tree.set(word);
+  tree.finish();
+  check(options);
+  use_threads(options.run.threads);
+
+  // Taken now, so that a place that cannot be written is not found out after hours.
+  std::optional<OutputFile> output;
+  if (!options.run.output.empty()) {
+    if (options.run.output.has_parent_path()) create_folders(options.run.output.parent_path());
+    output.emplace(options.run.output);
+  }
+  HfFolder{options.model.path};  // its errors come first: there may be no folder at all
+  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model.path);
+  const std::vector<TaskText> texts = load_task_texts(options.eval, *tokenizer);
+  const EvalModel model(options.model.path, compute_type(options.run.dtype), at::kCPU);
+  check_vocabulary(*tokenizer, model.decoder().spec());
+  const PerplexityOptions how = chunk_options(options.eval, model.decoder().spec());
+  log_info(options.model.path.string() + ": " + (model.packed() ? "packed LittleBit" : "dense") +
+           " " + model.decoder().spec().model_type + ", " + tokenizer->description());
+
+  Results results(options.model.path.string());
+  for (const TaskText& text : texts) {
+    results.add(text.task, score_text(model.decoder(), text, how));
+  }
+  if (output) {
+    output->write(to_json_pretty(results.to_json()));
+    output->commit();
+  }
+  std::fputs(results.table().c_str(), stdout);
+  return static_cast<int>(ExitCode::kDone);
+}
+
+}  // namespace littlebit

@@ -1,0 +1,32 @@
+// The command `tokenize`: token ids of given strings, for comparisons.
+#include <nlohmann/json.hpp>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/eval/commands.h"
+#include "littlebit/io/json.h"
+#include "littlebit/tokenizer/tokenizer.h"
+
+namespace littlebit {
+
+int run_tokenize(const TokenizeOptions& options) {
+  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model);
+  const std::string source = options.input.string();
+  const Json texts = read_json_file(options.input);
+  if (!texts.is_array()) throw InputError(source + ": expected a list of strings");
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (!texts[i].is_string()) {
+      throw InputError(source + ": entry " + std::to_string(i) + " is not a string",
+                       "expected a list of strings");
+    }
+    const std::string& text = texts[i].get_ref<const std::string&>();
+    lines.push_back(to_json_line({{"ids", tokenizer->encode(text, false)},
+                                  {"ids_with_special", tokenizer->encode(text, true)}}));
+  }
+  write_file(options.output, lines.empty() ? "[]\n" : "[\n" + join(lines, ",\n") + "\n]\n");
+  return static_cast<int>(ExitCode::kDone);
+}
+
+}  // namespace littlebit

@@ -1,0 +1,67 @@
+#include "model_files.h"
+
+#include <nlohmann/json.hpp>
+
+#include "littlebit/core/file.h"
+#include "littlebit/models/model_spec.h"
+
+namespace littlebit {
+namespace {
+
+constexpr const char* kTokenizerFiles[] = {
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+    "vocab.json",     "merges.txt",      "added_tokens.json",     "generation_config.json"};
+
+// The width at which the authors' code splits products; ours does not, their loader wants the key.
+constexpr int kSplitDim = 1024;
+
+}  // namespace
+
+double formula_bits(std::span<const LayerPlan> plans) {
+  double bits = 0, weights = 0;
+  for (const LayerPlan& plan : plans) {
+    const double size = static_cast<double>(plan.d_in) * static_cast<double>(plan.d_out);
+    bits += plan.effective_bits() * size;
+    weights += size;
+  }
+  return weights > 0 ? bits / weights : 0;
+}
+
+Json quant_keys(std::span<const LayerPlan> plans, const QuantOptions& options) {
+  // Factors from a file bring their own ranks: bits_per_weight was not asked for then.
+  const bool own_ranks = options.init == QuantInit::kFile;
+  return {{"quant_func", options.surrogate == Surrogate::kSte ? "STEBinary" : "SmoothSign"},
+          {"eff_bit", own_ranks ? formula_bits(plans) : options.bits_per_weight},
+          {"split_dim", kSplitDim},
+          {"residual", !plans.empty() && plans[0].paths == 2},
+          {"kv_factor", options.kv_factor},
+          {"min_split_dim", options.min_rank},
+          {"quant_mod", "LittleBitLinear"}};
+}
+
+Json config_without_quant_keys(const Json& config) {
+  Json model = config;
+  const Json quant = quant_keys({}, {});
+  for (const auto& [key, value] : quant.items()) model.erase(key);
+  return model;
+}
+
+void write_model_files(const std::filesystem::path& folder, const HfFolder& teacher,
+                       const std::string& torch_dtype, const Json& quant) {
+  Json config = decoder_config(teacher.config());
+  // Newer files call it "dtype".
+  config[config.contains("dtype") && !config.contains("torch_dtype") ? "dtype" : "torch_dtype"] =
+      torch_dtype;
+  if (!quant.is_null()) {
+    config.update(quant);
+    write_file(folder / kQuantFile, to_json_pretty(quant));
+  }
+  write_file(folder / "config.json", to_json_pretty(config));
+  for (const char* name : kTokenizerFiles) {
+    const std::filesystem::path file = teacher.path() / name;
+    std::error_code ignored;
+    if (std::filesystem::exists(file, ignored)) write_file(folder / name, read_file(file));
+  }
+}
+
+}  // namespace littlebit

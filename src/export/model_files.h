@@ -1,0 +1,29 @@
+// What stands beside the tensors of an exported folder: configuration and tokenizer files.
+#pragma once
+
+#include <filesystem>
+#include <span>
+
+#include "littlebit/io/hf_folder.h"
+#include "littlebit/io/json.h"
+#include "littlebit/quant/bit_budget.h"
+
+namespace littlebit {
+
+constexpr char kQuantFile[] = "littlebit_config.json";
+
+// The keys of littlebit_config.json, which stand in config.json again.
+Json quant_keys(std::span<const LayerPlan> plans, const QuantOptions& options);
+
+// config.json of a folder without those keys: what describes the model itself.
+Json config_without_quant_keys(const Json& config);
+
+// config.json in `folder`: the teacher's decoder with `torch_dtype` and, where they are given,
+// `quant` (also as littlebit_config.json); beside it the teacher's tokenizer files, byte for byte.
+void write_model_files(const std::filesystem::path& folder, const HfFolder& teacher,
+                       const std::string& torch_dtype, const Json& quant);
+
+// The authors' effective bits per weight over all layers, weighted by size.
+double formula_bits(std::span<const LayerPlan> plans);
+
+}  // namespace littlebit

@@ -1,0 +1,71 @@
+// A student into the authors' packed format, and the comparison of what was written with what is in
+// memory.
+#include <nlohmann/json.hpp>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/export/folder.h"
+#include "littlebit/nn/tensor_io.h"
+#include "model_files.h"
+#include "packed_tensors.h"
+#include "teacher_tensors.h"
+#include "tensor_blocks.h"
+
+namespace littlebit {
+
+PackedExport export_packed(const std::filesystem::path& folder, const Student& student,
+                           std::span<const LayerPlan> plans, const QuantOptions& options,
+                           const HfFolder& teacher) {
+  const Json quant = quant_keys(plans, options);
+  OutputFolder output(folder);
+  write_model_files(output.staging(), teacher, "bfloat16", quant);
+
+  PackedExport result{.folder = folder, .formula_bits = formula_bits(plans)};
+  const std::vector<PackedTensor> tensors =
+      packed_tensors(student, plans, quant.at("eff_bit").get<double>());
+  SafetensorsWriter writer(output.staging() / "model.safetensors");
+  writer.set_metadata({{"format", "pt"}});
+  for (const PackedTensor& tensor : tensors) {
+    writer.declare(tensor.name, dtype_of(tensor.dtype), tensor.shape);
+    result.bytes.*tensor.part += tensor.bytes();
+  }
+  for (const PackedTensor& tensor : tensors) write_rounded(writer, tensor.value(), tensor.dtype);
+  writer.commit();
+  output.commit();
+
+  result.bytes.other += writer.header_bytes();
+  result.teacher_bytes = stored_bytes(teacher_tensors(teacher, student.decoder().spec()));
+  double weights = 0;
+  for (const LayerPlan& plan : plans) {
+    weights += static_cast<double>(plan.d_in) * static_cast<double>(plan.d_out);
+  }
+  const uint64_t stored = result.bytes.signs + result.bytes.scales + result.bytes.biases;
+  if (weights > 0) result.stored_bits = 8 * static_cast<double>(stored) / weights;
+  return result;
+}
+
+int64_t verify_packed(const std::filesystem::path& folder, const Student& student,
+                      std::span<const LayerPlan> plans) {
+  HfFolder written(folder);
+  written.open_tensors();
+  const std::string source = (folder / kQuantFile).string();
+  const double target_bits = get_number(read_json_file(folder / kQuantFile), "eff_bit", source);
+  const std::vector<PackedTensor> tensors = packed_tensors(student, plans, target_bits);
+  for (const PackedTensor& tensor : tensors) {
+    const TensorView& view = written.require(tensor.name);
+    const bool form = view.dtype == dtype_of(tensor.dtype) && view.shape == tensor.shape;
+    if (form && same_bytes(view, tensor.value(), tensor.dtype)) continue;
+    throw InputError(
+        folder.string() + ": tensor '" + tensor.name + "' (" + dtype_name(view.dtype) + " " +
+            shape_text(view.shape) + ") differs from the model in memory (" +
+            dtype_name(dtype_of(tensor.dtype)) + " " + shape_text(tensor.shape) + ")",
+        "the disk or another program changed the file after it was written; export again");
+  }
+  const std::vector<std::string> extra = written.unused();
+  if (!extra.empty()) {
+    throw InputError(folder.string() + ": tensor '" + extra[0] + "' is not part of the model");
+  }
+  return static_cast<int64_t>(tensors.size());
+}
+
+}  // namespace littlebit
