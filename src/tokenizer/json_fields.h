@@ -51,4 +51,20 @@ class JsonFields {
 [[noreturn]] void refuse(const std::string& where, const std::string& found,
                          const std::string& supported);
 
+// Makes what "type" names from a table of {type, make(fields, more...)}; refuses other types and
+// unread keys.
+template <class Entry, size_t n, class... More>
+auto read_typed(JsonFields& fields, const Entry (&table)[n], const char* kind, More&... more) {
+  std::string type = fields.text("type"), known;
+  for (const Entry& entry : table) {
+    if (type == entry.type) {
+      auto made = entry.make(fields, more...);
+      fields.done();
+      return made;
+    }
+    known += std::string(known.empty() ? "" : ", ") + entry.type;
+  }
+  refuse(fields.where(), std::string(kind) + " \"" + type + "\"", known);
+}
+
 }  // namespace littlebit

@@ -32,6 +32,7 @@ struct SentencePieceModel {
   std::vector<Piece> pieces;  // index = id
   Kind kind = Kind::kUnigram;
   int32_t unk_id = 0;
+  std::string unk_piece = "<unk>";  // as the trainer's settings name it
   bool byte_fallback = false;
   bool treat_whitespace_as_suffix = false;
   bool has_character_map = false;  // a normalisation other than "identity"

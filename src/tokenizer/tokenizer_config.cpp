@@ -115,12 +115,13 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
     auto optional_flag = [&](const char* key, std::optional<bool>& flag) {
       if (fields.has(key)) flag = fields.flag(key);
     };
-    optional_flag("add_bos_token", config.add_bos_token);
-    optional_flag("add_eos_token", config.add_eos_token);
+    if (json.contains("add_bos_token"))
+      config.add_bos_token = fields.flag_or("add_bos_token", false);
+    if (json.contains("add_eos_token"))
+      config.add_eos_token = fields.flag_or("add_eos_token", false);
     optional_flag("add_prefix_space", config.add_prefix_space);
     optional_flag("legacy", config.legacy);
-    config.add_prefix_space_is_null =
-        json.contains("add_prefix_space") && !config.add_prefix_space.has_value();
+    config.add_prefix_space_is_null = json.contains("add_prefix_space") && !config.add_prefix_space;
     config.split_special_tokens = fields.flag_or("split_special_tokens", false);
     read_roles(json, file.string(), false, config);
     if (fields.has("added_tokens_decoder")) {

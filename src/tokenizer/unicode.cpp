@@ -1,5 +1,6 @@
 #include "tokenizer/unicode.h"
 
+#include <algorithm>
 #include <iterator>
 #include <memory>
 
@@ -12,6 +13,12 @@ namespace {
 struct CategoryRun {
   char32_t first;
   uint8_t category;
+};
+struct Range {
+  char32_t first, last;
+};
+struct CodePair {
+  char32_t from, to;
 };
 #include "tokenizer/unicode_tables.inc"
 
@@ -28,6 +35,13 @@ const uint8_t* categories() {
     return bytes;
   }();
   return table.get();
+}
+
+template <size_t n>
+bool in_ranges(const Range (&ranges)[n], char32_t code) {
+  const Range* it = std::lower_bound(std::begin(ranges), std::end(ranges), code,
+                                     [](const Range& r, char32_t c) { return r.last < c; });
+  return it != std::end(ranges) && it->first <= code;
 }
 
 bool between(char32_t code, char32_t first, char32_t last) { return code >= first && code <= last; }
@@ -102,6 +116,27 @@ bool is_word(char32_t code) {
   return between(code, 0x24B6, 0x24E9) || between(code, 0x1F130, 0x1F149) ||
          between(code, 0x1F150, 0x1F169) || between(code, 0x1F170, 0x1F189) ||
          between(code, 0x200C, 0x200D);
+}
+
+bool is_mark9(char32_t code) { return code >= 0x300 && in_ranges(kMarks9, code); }
+
+bool is_punctuation8(char32_t code) {
+  if (code < 0x80)
+    return between(code, '!', '/') || between(code, ':', '@') || between(code, '[', '`') ||
+           between(code, '{', '~');
+  return in_ranges(kPunctuation8, code);
+}
+
+void append_lower(std::string& out, char32_t code) {
+  if (code < 0x80) {
+    out.push_back(static_cast<char>(between(code, 'A', 'Z') ? code + 32 : code));
+    return;
+  }
+  const CodePair* it = std::lower_bound(std::begin(kLowerCase), std::end(kLowerCase), code,
+                                        [](const CodePair& p, char32_t c) { return p.from < c; });
+  bool found = it != std::end(kLowerCase) && it->from == code;
+  append_utf8(out, found ? it->to : code);
+  if (code == 0x130) append_utf8(out, 0x307);  // the one character whose lower case is two
 }
 
 size_t white_space_begin(std::string_view text, size_t end) {

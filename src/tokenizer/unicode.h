@@ -31,11 +31,16 @@ enum class Category : uint8_t {
   // clang-format on
 };
 Category category(char32_t code);
-bool is_letter(char32_t code);       // \p{L}
-bool is_number(char32_t code);       // \p{N}
-bool is_mark(char32_t code);         // \p{M}
-bool is_white_space(char32_t code);  // White_Space
-bool is_word(char32_t code);         // \w: Alphabetic, M, Nd, Pc, Join_Control
+bool is_letter(char32_t code);        // \p{L}
+bool is_number(char32_t code);        // \p{N}
+bool is_mark(char32_t code);          // \p{M}
+bool is_white_space(char32_t code);   // White_Space
+bool is_word(char32_t code);          // \w: Alphabetic, M, Nd, Pc, Join_Control
+bool is_mark9(char32_t code);         // \p{M} of Unicode 9.0
+bool is_punctuation8(char32_t code);  // ASCII punctuation, or \p{P} of Unicode 8.0
+
+// Appends the lower case of one character, without regard to what stands around it.
+void append_lower(std::string& out, char32_t code);
 
 // Start of the white space that ends at `end`, end of the white space that starts at `begin`.
 size_t white_space_begin(std::string_view text, size_t end);

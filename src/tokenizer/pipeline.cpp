@@ -1,0 +1,169 @@
+#include "tokenizer/pipeline.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/hash.h"
+#include "littlebit/core/strings.h"
+#include "tokenizer/json_fields.h"
+#include "tokenizer/unicode.h"
+
+namespace littlebit {
+namespace {
+
+constexpr size_t kLongestText = 1u << 30;
+
+// Workspaces that wait for the next call, so that their caches stay warm. Any number of threads.
+class WorkspacePool {
+ public:
+  std::unique_ptr<Workspace> take() {
+    std::lock_guard lock(mutex_);
+    if (free_.empty()) return std::make_unique<Workspace>();
+    auto workspace = std::move(free_.back());
+    free_.pop_back();
+    return workspace;
+  }
+  void give(std::unique_ptr<Workspace> workspace) {
+    std::lock_guard lock(mutex_);
+    free_.push_back(std::move(workspace));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Workspace>> free_;
+};
+
+class Pipeline final : public Tokenizer {
+ public:
+  explicit Pipeline(PipelineParts parts);
+
+  std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const override;
+  std::string decode(std::span<const int32_t> ids) const override;
+  int64_t vocab_size() const override { return static_cast<int64_t>(tokens_.size()); }
+  std::string content_hash() const override { return hash_; }
+  std::string description() const override;
+
+ private:
+  void encode_text(std::string_view text, bool at_start, Workspace& work,
+                   std::vector<int32_t>& ids) const;
+  void encode_normal(std::string_view text, bool at_start, Workspace& work,
+                     std::vector<int32_t>& ids) const;
+
+  PipelineParts parts_;
+  TokenMatcher raw_, normalized_;
+  std::vector<std::string> tokens_;  // by id; "" where there is none
+  std::string hash_;
+  mutable WorkspacePool pool_;
+};
+
+Pipeline::Pipeline(PipelineParts parts) : parts_(std::move(parts)) {
+  const auto& pre = parts_.pre_tokenizers;
+  if (pre.start_after_split && parts_.normalizer)
+    refuse("pre_tokenizer",
+           "Metaspace with prepend_scheme \"first\" after a split, with a normalizer",
+           "it as the first step, or without a normalizer");
+  parts_.added.fill(raw_, normalized_, [&](const std::string& text) {
+    std::string out = text;
+    if (parts_.normalizer) parts_.normalizer->apply(out);
+    return out;
+  });
+  auto put = [&](int32_t id, const std::string& token) {
+    if (static_cast<size_t>(id) >= tokens_.size()) tokens_.resize(static_cast<size_t>(id) + 1);
+    tokens_[static_cast<size_t>(id)] = token;
+  };
+  for (const auto& [token, id] : *parts_.vocabulary) put(id, token);
+  for (const auto& [id, token] : parts_.added.tokens()) put(id, token.content);
+  hash_ = hash_of_files(parts_.files);
+}
+
+void Pipeline::encode_normal(std::string_view text, bool at_start, Workspace& work,
+                             std::vector<int32_t>& ids) const {
+  PreTokens tokens{
+      .text = text, .rewritten = {}, .pieces = {{0, text.size()}}, .at_start = at_start};
+  for (const auto& step : parts_.pre_tokenizers.steps) step->apply(tokens);
+  for (const auto& piece : tokens.pieces) parts_.model->tokenize(tokens.view(piece), work, ids);
+}
+
+void Pipeline::encode_text(std::string_view text, bool at_start, Workspace& work,
+                           std::vector<int32_t>& ids) const {
+  std::string normal;
+  if (parts_.normalizer) {
+    normal = text;
+    at_start &= parts_.normalizer->apply(normal);
+    text = normal;
+  }
+  if (text.empty()) return;
+  if (normalized_.empty()) return encode_normal(text, at_start, work, ids);
+  for (const TextPart& part : normalized_.split(text)) {
+    if (part.id != TextPart::kText)
+      ids.push_back(part.id);
+    else
+      encode_normal(text.substr(part.begin, part.end - part.begin), at_start && part.begin == 0,
+                    work, ids);
+  }
+}
+
+std::vector<int32_t> Pipeline::encode(std::string_view text, bool add_special_tokens) const {
+  require_utf8(text, "the text");
+  if (text.size() > kLongestText)
+    throw InputError("the text has " + format_bytes(text.size()) + ", more than the " +
+                         format_bytes(kLongestText) + " that are tokenised at once",
+                     "split it into documents");
+  auto work = pool_.take();
+  std::vector<int32_t> ids;
+  ids.reserve(text.size() / 4 + 4);
+  for (const TextPart& part : raw_.split(text)) {
+    if (part.id != TextPart::kText)
+      ids.push_back(part.id);
+    else
+      encode_text(text.substr(part.begin, part.end - part.begin), part.begin == 0, *work, ids);
+  }
+  pool_.give(std::move(work));
+  return parts_.post_processor.apply(std::move(ids), add_special_tokens);
+}
+
+std::string Pipeline::decode(std::span<const int32_t> ids) const {
+  std::vector<std::string> tokens;
+  tokens.reserve(ids.size());
+  for (int32_t id : ids) {
+    if (id < 0 || id >= vocab_size())
+      throw InputError("token id " + std::to_string(id) + " is outside the vocabulary of " +
+                       std::to_string(vocab_size()));
+    const std::string& token = tokens_[static_cast<size_t>(id)];
+    if (!token.empty()) tokens.push_back(token);
+  }
+  if (!parts_.decoder) return join(tokens, " ");
+  parts_.decoder->apply(tokens);
+  return join(tokens, "");
+}
+
+std::string Pipeline::description() const {
+  std::string text = parts_.model->description() + ", " + std::to_string(vocab_size()) + " tokens";
+  bool front = true;
+  for (const auto& part : parts_.post_processor.parts) {
+    if (part.is_text) front = false;
+    for (int32_t id : part.ids)
+      text += ", adds " +
+              (id < vocab_size() ? tokens_[static_cast<size_t>(id)] : std::to_string(id)) +
+              (front ? " in front" : " at the end");
+  }
+  return text;
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> make_pipeline(PipelineParts parts) {
+  return std::make_unique<Pipeline>(std::move(parts));
+}
+
+std::string hash_of_files(const std::vector<std::filesystem::path>& files) {
+  Hasher hasher;
+  for (const auto& file : files) {
+    hasher.update(file.filename().string());
+    hasher.update(file_hash(file));
+  }
+  return hasher.hex();
+}
+
+}  // namespace littlebit
