@@ -1,0 +1,59 @@
+// A teacher folder of a few kilobytes and a student factorised from it.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <memory>
+#include <vector>
+
+#include "littlebit/quant/initialize.h"
+#include "support/tiny_model.h"
+
+namespace littlebit::test {
+
+struct TinyStudent {
+  HfFolder files;
+  std::unique_ptr<Student> student;
+  std::vector<LayerPlan> plans;
+  QuantOptions options;
+
+  // Of the model folder `teacher`; scales, norms and biases get noise, so that none is a round
+  // number.
+  explicit TinyStudent(const std::filesystem::path& teacher, bool residual = true)
+      : files(teacher) {
+    files.open_tensors();
+    const Decoder dense =
+        load_decoder(files, parse_model_spec(files.config()), at::kFloat, at::kCPU);
+    Decoder open = open_decoder(dense);
+    options.residual = residual;
+    options.bits_per_weight = 4;
+    options.kv_factor = 0.5;
+    plans = plan_model(open, options);
+    student = std::make_unique<Student>(std::move(open), plans);
+    factorize_model(*student, {}, files, plans, options, 5, {});
+    c10::NoGradGuard no_grad;
+    at::manual_seed(11);
+    for (StudentGroup& group : student->groups()) {
+      at::Tensor vectors = group.vectors();
+      vectors.add_(at::randn_like(vectors) * 0.01);
+      vectors.narrow(0, 0, group.layout().num_scales / 3).neg_();  // signs are arbitrary
+    }
+  }
+
+  // The student as its packed export holds it: everything but the signs rounded to bf16.
+  void round_to_bf16() {
+    c10::NoGradGuard no_grad;
+    const auto round = [](const at::Tensor& x) { return x.to(at::kBFloat16).to(x.scalar_type()); };
+    for (StudentGroup& group : student->groups()) {
+      at::Tensor vectors = group.vectors();
+      vectors.copy_(round(vectors));
+    }
+    FrozenTensors& frozen = student->decoder().frozen;
+    const bool tied = frozen.head.is_same(frozen.embedding);
+    frozen.embedding = round(frozen.embedding);
+    frozen.head = tied ? frozen.embedding : round(frozen.head);
+  }
+};
+
+}  // namespace littlebit::test

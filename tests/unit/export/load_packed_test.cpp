@@ -1,0 +1,132 @@
+// Folders as the authors' packer writes them, and damaged ones.
+#include <catch2/catch.hpp>
+
+#include "littlebit/core/error.h"
+#include "littlebit/export/folder.h"
+#include "littlebit/models/forward.h"
+#include "support/authors_folder.h"
+#include "support/tiny_model.h"
+#include "unit/io/expect_error.h"
+
+using namespace littlebit;
+using littlebit::test::AuthorsFolder;
+using littlebit::test::AuthorsOptions;
+using littlebit::test::expect_error;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Loaded {
+  HfFolder files;
+  std::unique_ptr<Student> student;
+  explicit Loaded(const fs::path& folder) : files(folder) {
+    files.open_tensors();
+    student = load_packed(files, at::kFloat, at::kCPU);
+  }
+};
+
+at::Tensor dense_logits(const fs::path& folder, const at::Tensor& ids) {
+  HfFolder files(folder);
+  files.open_tensors();
+  const Decoder decoder =
+      load_decoder(files, parse_model_spec(files.config()), at::kFloat, at::kCPU);
+  return forward_full(decoder, ids, false).logits;
+}
+
+struct AuthorsCase {
+  test::TinyOptions teacher;
+  AuthorsOptions form;
+};
+
+}  // namespace
+
+TEST_CASE("a folder of the authors' packer computes what its signs and scales say") {
+  const AuthorsCase cases[] = {
+      {{.tied = true}, {}},
+      {{.biases = true}, {.residual = false, .shards = false}},
+      {{.tied = true}, {.model_prefix = false, .rank = 16}},
+      {{.biases = true}, {.packed = false}},
+  };
+  const AuthorsCase& c = cases[GENERATE(0, 1, 2, 3)];
+  test::TempFolder temp;
+  const fs::path teacher = temp.path() / "teacher";
+  create_folders(teacher);
+  test::write_tiny_llama(teacher, c.teacher);
+  const AuthorsFolder authors(teacher, c.form);
+  authors.write(temp.path() / "packed");
+  authors.write_dense(temp.path() / "dense");
+
+  const Loaded loaded(temp.path() / "packed");
+  CHECK(is_packed_folder(loaded.files));
+  const at::Tensor ids = at::randint(48, {2, 12}, at::kLong);
+  const at::Tensor got = forward_full(loaded.student->decoder(), ids, false).logits;
+  const at::Tensor want = dense_logits(temp.path() / "dense", ids);
+  CHECK(want.std().item<double>() > 0.1);
+  // fp32 products in another order: through the latent dimension, or one effective matrix.
+  CHECK(at::allclose(got, want, 1e-4, 1e-4));
+  // A zero scale keeps the signs beside it.
+  for (const StudentGroup& group : loaded.student->groups()) {
+    for (const LittleBitLinear* layer : group.layers()) {
+      CHECK(at::allclose(layer->effective_weight().to(at::kDouble),
+                         authors.effective.at(layer->name() + ".weight"), 1e-5, 1e-6));
+      if (!c.form.packed) continue;
+      const SignPath& last = layer->paths().back();
+      const std::string name =
+          layer->name() + (layer->paths().size() == 2 ? ".V_R_packed" : ".V_packed");
+      CHECK(at::equal(last.V.padded_words(), authors.tensors.at(name)));
+    }
+  }
+  // A tied head stands in the file too; its copy is known and not needed.
+  for (const std::string& name : loaded.files.unused()) FAIL_CHECK(name + " was not accounted for");
+}
+
+TEST_CASE("what is missing or misshapen in a packed folder is named") {
+  test::TempFolder temp;
+  const fs::path teacher = temp.path() / "teacher", folder = temp.path() / "packed";
+  create_folders(teacher);
+  test::write_tiny_llama(teacher, {.biases = true});
+  AuthorsFolder authors(teacher, {.shards = false});
+  const std::string layer = "model.layers.1.mlp.down_proj";
+  std::vector<std::string> words;
+
+  SECTION("a layer") {
+    authors.tensors.erase(layer + ".U_packed");
+    words = {"packed", "1 linear layer(s)", layer};
+  }
+  SECTION("a scale") {
+    authors.tensors.erase(layer + ".v2_R");
+    words = {layer + ".v2_R"};
+  }
+  SECTION("a shape") {
+    authors.tensors.erase(layer + ".V_shape");
+    words = {layer + ".V_shape"};
+  }
+  SECTION("a bias") {
+    authors.tensors.erase(layer + ".bias");
+    words = {layer + ".bias", "missing"};
+  }
+  SECTION("a bias of another size") {
+    authors.tensors[layer + ".bias"] = at::zeros({3}, at::kBFloat16);
+    words = {layer + ".bias", "[3]", "32"};
+  }
+  SECTION("a norm") {
+    authors.tensors.erase("model.norm.weight");
+    words = {"model.norm.weight"};
+  }
+  SECTION("words") {
+    authors.tensors[layer + ".U_packed"] = at::zeros({32, 2}, at::kInt);
+    words = {layer + ".U_packed", "[32, 2]"};
+  }
+  SECTION("a rank that differs between the factors") {
+    authors.tensors[layer + ".V_packed"] = at::zeros({16, 2}, at::kInt);
+    authors.tensors[layer + ".V_shape"] = at::tensor({16, 40}, at::kLong);
+    words = {layer, "[16, 40]"};
+  }
+  SECTION("numbers") {
+    authors.tensors[layer + ".u1"][0][3] = std::numeric_limits<float>::quiet_NaN();
+    words = {layer + ".u1", "NaN"};
+  }
+  authors.write(folder);
+  expect_error(ExitCode::kInput, words, [&] { Loaded loaded(folder); });
+}
