@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -118,7 +119,9 @@ class Mutator {
         if (value.is_number()) value = value.get<double>() * (below(2) == 0 ? 2 : 0.5);
         break;
       case 4:
-        if (value.is_number_integer()) value = value.get<int64_t>() + (below(2) == 0 ? 1 : -1);
+        if (value.is_number_integer() && std::abs(value.get<double>()) < 1e9) {
+          value = value.get<int64_t>() + (below(2) == 0 ? 1 : -1);
+        }
         break;
       case 5:
         if (value.is_object()) {
