@@ -1,0 +1,86 @@
+// Every option of a training run, and the checks that span several of them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "littlebit/config/option_tree.h"
+#include "littlebit/data/options.h"
+#include "littlebit/distill/options.h"
+#include "littlebit/distill/step.h"
+#include "littlebit/eval/options.h"
+#include "littlebit/optim/options.h"
+#include "littlebit/quant/options.h"
+
+namespace littlebit {
+
+enum class ComputeDtype { kAuto, kFp32, kBf16 };
+enum class DeviceKind { kAuto, kCpu, kCuda };
+
+// Section `train`.
+struct TrainOptions {
+  int64_t steps = 0;  // 0: from epochs
+  double epochs = 0;  // 0: from steps
+  int64_t stop_after = 0;
+  int64_t micro_batch_size = 4;
+  int64_t global_batch_size = 0;  // 0: micro_batch_size
+  ComputeDtype dtype = ComputeDtype::kAuto;
+  DeviceKind device = DeviceKind::kAuto;
+  int64_t seed = 42;
+  Recompute recompute = Recompute::kFull;
+  int64_t threads = 0;  // 0: all
+  void declare(OptionGroup& group);
+
+  int64_t sequences_per_step() const {
+    return global_batch_size > 0 ? global_batch_size : micro_batch_size;
+  }
+};
+
+struct CheckpointOptions {
+  int64_t every = 0;  // 0: only at the end
+  int64_t keep = 2;
+  void declare(OptionGroup& group);
+};
+
+struct ExportOptions {
+  std::vector<std::string> formats = {"packed"};
+  ComputeDtype dense_dtype = ComputeDtype::kFp32;  // kFp32 or kBf16
+  void declare(OptionGroup& group);
+};
+
+// The rest of section `eval`, and the sections `log` and `output`.
+struct EvalScheduleOptions {
+  int64_t every = 0;  // steps; 0: before and after training only
+  void declare(OptionGroup& group);
+};
+struct LogOptions {
+  int64_t every = 1;
+  void declare(OptionGroup& group);
+};
+struct OutputOptions {
+  std::filesystem::path dir;
+  void declare(OptionGroup& group);
+};
+
+struct RunOptions {
+  ModelOptions model;
+  QuantOptions quant;
+  DataOptions data;
+  DistillOptions distill;
+  OptimOptions optim;
+  TrainOptions train;
+  CheckpointOptions checkpoint;
+  EvalOptions eval;
+  EvalScheduleOptions eval_schedule;
+  ExportOptions export_;
+  LogOptions log;
+  OutputOptions output;
+
+  void declare(OptionTree& tree);  // adds every section
+  void check(
+      OptionTree& tree) const;  // adds an error for every contradiction; call before tree.finish()
+};
+
+}  // namespace littlebit

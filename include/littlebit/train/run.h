@@ -1,0 +1,27 @@
+// One training run from its options to its finished folder (design: "The way of the data").
+#pragma once
+
+#include <filesystem>
+
+#include "littlebit/core/error.h"
+#include "littlebit/train/options.h"
+
+namespace littlebit {
+
+enum class Resume { kNever, kAuto, kFolder };
+
+struct RunRequest {
+  Resume resume = Resume::kNever;
+  std::filesystem::path resume_from;  // kFolder: a checkpoint folder
+};
+
+// Everything a run would check, and its plan (layers, ranks, bits, bytes, steps, tokens) printed;
+// writes nothing.
+void check_run(const RunOptions& options, const OptionTree& tree);
+
+// The run. Returns kDone, or kStopped where a signal stopped it with its state saved. Throws Error
+// otherwise; then checkpoints already written stay. `tree` holds the options with their origins,
+// for the run's config.yaml.
+ExitCode run_training(const RunOptions& options, const OptionTree& tree, const RunRequest& request);
+
+}  // namespace littlebit

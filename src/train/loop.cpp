@@ -1,0 +1,130 @@
+#include "loop.h"
+
+#include <ATen/ops/empty.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "littlebit/core/signals.h"
+#include "littlebit/distill/step.h"
+#include "littlebit/logging/console.h"
+#include "littlebit/logging/metrics.h"
+
+namespace littlebit {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Sequences [first, first + count) of the endless stream as ids [count, T].
+at::Tensor load_batch(const Corpus& corpus, const Sampler& sampler, int64_t first, int64_t count) {
+  const int64_t length = corpus.sequence_length();
+  at::Tensor ids = at::empty({count, length}, at::TensorOptions().dtype(at::kInt));
+  int32_t* data = ids.data_ptr<int32_t>();
+  for (int64_t i = 0; i < count; ++i) {
+    corpus.copy_block(sampler.block_at(first + i),
+                      {data + i * length, static_cast<size_t>(length)});
+  }
+  return ids.to(at::kLong);
+}
+
+std::string live_note(const DistillationLoss& loss, double rate, const StepStatistics& statistics,
+                      double tokens_per_second) {
+  char note[200];
+  std::snprintf(note, sizeof note,
+                "loss %.4g (KL %.4g + hidden %.4g), lr %.2e, grad norm %.3g, %.0f tokens/s",
+                loss.total(), loss.kl, loss.hidden, rate, statistics.gradient_norm,
+                tokens_per_second);
+  return note;
+}
+
+}  // namespace
+
+LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPosition& start,
+                    const std::function<void(int64_t step)>& score) {
+  const RunOptions& options = session.options;
+  const int64_t batch = options.train.sequences_per_step(),
+                length = session.corpus->sequence_length();
+  const Sampler sampler(session.corpus->num_blocks(), static_cast<uint64_t>(options.train.seed),
+                        options.data.shuffle);
+  DistillationStep step_function(*session.teacher, *session.student, options.distill,
+                                 options.train.recompute);
+  const Trajectory trajectory = make_trajectory(session);
+  MetricsFile metrics(folder.metrics());
+  Progress progress("training", session.steps, "steps", 10, start.step);
+
+  LoopResult result{.position = start};
+  TrainingPosition& position = result.position;
+  int64_t saved_step = -1;
+  const auto save = [&] {
+    if (saved_step == position.step) return;
+    save_checkpoint(folder.checkpoints(), *session.optimizer, position, trajectory);
+    prune_checkpoints(folder.checkpoints(), options.checkpoint.keep);
+    saved_step = position.step;
+  };
+  const auto last_step = [&](int64_t step) {
+    return step >= session.steps ||
+           (options.train.stop_after > 0 && step >= options.train.stop_after);
+  };
+  if (start.step > 0) saved_step = start.step;
+
+  const Clock::time_point begin = Clock::now();
+  int64_t tokens_here = 0;
+  while (!last_step(position.step)) {
+    if (stop_requested()) {
+      result.stopped_by_signal = true;
+      break;
+    }
+    const Clock::time_point step_begin = Clock::now();
+    DistillationLoss loss;
+    const int64_t first = position.step * batch;
+    for (int64_t done = 0; done < batch; done += options.train.micro_batch_size) {
+      const int64_t count = std::min(options.train.micro_batch_size, batch - done);
+      loss += step_function.accumulate(load_batch(*session.corpus, sampler, first + done, count),
+                                       batch);
+    }
+    if (!std::isfinite(loss.total())) {
+      throw NumericsError(
+          "the loss of step " + std::to_string(position.step + 1) +
+              " is not finite; nothing was updated",
+          "lower optim.learning_rate, or resume from the last checkpoint with other data");
+    }
+    const double rate = learning_rate_at(options.optim, position.step, session.steps);
+    const StepStatistics statistics = session.optimizer->step(position.step + 1, rate);
+    ++position.step;
+    position.tokens += batch * length;
+    tokens_here += batch * length;
+
+    const double seconds = seconds_since(step_begin);
+    const double tokens_per_second = static_cast<double>(tokens_here) / seconds_since(begin);
+    progress.update(position.step, live_note(loss, rate, statistics, tokens_per_second));
+    if (position.step % options.log.every == 0 || last_step(position.step)) {
+      metrics.append({{"step", position.step},
+                      {"loss", loss.total()},
+                      {"loss_kl", loss.kl},
+                      {"loss_hidden", loss.hidden},
+                      {"learning_rate", rate},
+                      {"grad_norm", statistics.gradient_norm},
+                      {"sign_flip_fraction", statistics.sign_flip_fraction},
+                      {"tokens", position.tokens},
+                      {"tokens_per_second", static_cast<double>(batch * length) / seconds},
+                      {"seconds", seconds}});
+    }
+    if (options.checkpoint.every > 0 && position.step % options.checkpoint.every == 0) save();
+    if (options.eval_schedule.every > 0 && position.step % options.eval_schedule.every == 0 &&
+        !last_step(position.step)) {
+      score(position.step);
+    }
+  }
+  save();
+  result.finished = position.step >= session.steps;
+  progress.finish();
+  return result;
+}
+
+}  // namespace littlebit

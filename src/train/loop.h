@@ -1,0 +1,24 @@
+// The training loop: batches, steps, metrics, checkpoints, stops at step borders.
+#pragma once
+
+#include <functional>
+
+#include "littlebit/core/error.h"
+#include "run_folder.h"
+#include "session.h"
+
+namespace littlebit {
+
+struct LoopResult {
+  TrainingPosition position;
+  bool stopped_by_signal = false;
+  bool finished = false;  // the schedule is done; else train.stop_after or a signal ended it
+};
+
+// Runs steps from `start` on. `score(step)` is called after every eval.every-th step. Saves a
+// checkpoint every checkpoint.every steps and at the end, whatever ended it. NumericsError before
+// an update with non-finite gradients.
+LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPosition& start,
+                    const std::function<void(int64_t step)>& score);
+
+}  // namespace littlebit

@@ -1,0 +1,107 @@
+#include "littlebit/train/options.h"
+
+#include <algorithm>
+
+namespace littlebit {
+
+void TrainOptions::declare(OptionGroup& group) {
+  group.integer("steps", &steps, {.min = 0},
+                "Optimizer steps; 0: as train.epochs says. Give one of the two.");
+  group.number(
+      "epochs", &epochs, {.min = 0, .max = 1e6},
+      "Passes over the training blocks: steps = floor(epochs * blocks / global_batch_size).");
+  group.integer("stop_after", &stop_after, {.min = 0},
+                "Stop cleanly after this step, with a checkpoint; the schedule stays that of all "
+                "steps. 0: never.");
+  group.integer("micro_batch_size", &micro_batch_size, {.min = 1, .max = 1 << 20},
+                "Sequences that run through the model at once: memory and speed, not results.");
+  group.integer("global_batch_size", &global_batch_size, {.min = 0, .max = 1 << 24},
+                "Sequences per optimizer step; 0: train.micro_batch_size.");
+  group.choice("dtype", &dtype, {"auto", "fp32", "bf16"},
+               "Type of matrix products. auto: what is fast on the device; fp32 on CPUs.");
+  group.choice("device", &device, {"auto", "cpu", "cuda"}, "Where to compute.");
+  group.integer("seed", &seed, {.min = 0}, "Seed of every random draw (SVD, shuffle).");
+  group.choice(
+      "recompute", &recompute, {"full", "none"},
+      "full: re-run each block in the backward pass, least memory. none: keep every block's "
+      "activations, a fifth faster.");
+  group.integer("threads", &threads, {.min = 0, .max = 4096},
+                "CPU threads; 0: every core this process may use.");
+}
+
+void CheckpointOptions::declare(OptionGroup& group) {
+  group.integer("every", &every, {.min = 0}, "Steps between checkpoints; 0: one at the end only.");
+  group.integer("keep", &keep, {.min = 0}, "How many of the newest checkpoints stay; 0: all.");
+}
+
+void ExportOptions::declare(OptionGroup& group) {
+  group.texts("formats", &formats,
+              "What is written at the end: packed (the authors' format), dense (effective weights "
+              "as a plain "
+              "Hugging Face folder), both, or nothing ([]).");
+  group.choice("dense_dtype", &dense_dtype, {"auto", "fp32", "bf16"},
+               "Type of the dense export's tensors; auto: fp32.");
+}
+
+void EvalScheduleOptions::declare(OptionGroup& group) {
+  group.integer("every", &every, {.min = 0},
+                "Steps between scores of the student; 0: before and after training only.");
+}
+
+void LogOptions::declare(OptionGroup& group) {
+  group.integer("every", &every, {.min = 1}, "Steps between lines of metrics.jsonl.");
+}
+
+void OutputOptions::declare(OptionGroup& group) {
+  group.path("dir", &dir,
+             "The run's folder: configuration, metrics, checkpoints, exports, report.");
+}
+
+void RunOptions::declare(OptionTree& tree) {
+  tree.add("model", "The teacher", model);
+  tree.add("quant", "How its linear layers become LittleBit layers", quant);
+  tree.add("data", "Training text", data);
+  tree.add("distill", "What the student learns from the teacher", distill);
+  tree.add("optim", "How parameters move", optim);
+  tree.add("train", "The run", train);
+  tree.add("checkpoint", "Saving", checkpoint);
+  tree.add("eval", "Scoring before, during and after training", eval);
+  tree.add("eval", "", eval_schedule);
+  tree.add("export", "The finished model", export_);
+  tree.add("log", "Metrics", log);
+  tree.add("output", "Where everything goes", output);
+}
+
+void RunOptions::check(OptionTree& tree) const {
+  if (model.path.empty())
+    tree.add_error_at("model.path", "is not set: give the teacher's Hugging Face folder");
+  if (output.dir.empty()) tree.add_error_at("output.dir", "is not set: give a folder for the run");
+  if (data.train.empty())
+    tree.add_error_at("data.train", "is empty: give at least one source of training text");
+  if (train.steps > 0 && train.epochs > 0) {
+    tree.add_error_at("train.epochs", "contradicts train.steps: give one of the two");
+  }
+  if (train.steps == 0 && train.epochs == 0) {
+    tree.add_error_at("train.steps", "is 0 and so is train.epochs: say how long to train");
+  }
+  if (quant.init == QuantInit::kFile && quant.init_file.empty()) {
+    tree.add_error_at("quant.init_file", "is not set, but quant.init is file");
+  }
+  if (quant.init != QuantInit::kFile && !quant.init_file.empty()) {
+    tree.add_error_at("quant.init_file", "is set, but quant.init is not file");
+  }
+  if (train.device == DeviceKind::kCuda) {
+    tree.add_error_at("train.device", "is cuda, but this program was built for CPUs");
+  }
+  for (const std::string& format : export_.formats) {
+    if (format != "packed" && format != "dense") {
+      tree.add_error_at("export.formats", "names \"" + format + "\"; known are packed and dense");
+    }
+  }
+  if (eval_schedule.every > 0 && eval.tasks.empty() && eval.text.empty()) {
+    tree.add_error_at("eval.every",
+                      "is set, but neither eval.tasks nor eval.text says what to score");
+  }
+}
+
+}  // namespace littlebit

@@ -1,0 +1,256 @@
+#include "littlebit/train/run.h"
+
+#include <ATen/Parallel.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "littlebit/core/strings.h"
+#include "littlebit/logging/console.h"
+#include "littlebit/logging/metrics.h"
+#include "littlebit/train/report.h"
+#include "loop.h"
+#include "run_folder.h"
+#include "scoring.h"
+#include "session.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string number(double value, const char* format = "%.4g") {
+  char text[64];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+// The checkpoint to go on from, if any.
+std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequest& request) {
+  if (request.resume == Resume::kFolder) return read_checkpoint(request.resume_from);
+  const std::vector<Checkpoint> found = list_checkpoints(folder.checkpoints());
+  if (request.resume == Resume::kAuto && !found.empty()) return found.front();
+  return std::nullopt;
+}
+
+// The newest checkpoint that loads: with --resume auto a damaged one is passed over for the one
+// before it.
+TrainingPosition resume_from(Session& session, const RunFolder& folder, const RunRequest& request,
+                             Checkpoint chosen) {
+  std::vector<Checkpoint> candidates = {chosen};
+  if (request.resume == Resume::kAuto) candidates = list_checkpoints(folder.checkpoints());
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    check_trajectory(candidates[i].trajectory, make_trajectory(session));
+    try {
+      resume_student(session, candidates[i]);
+      log_info("resumed from " + candidates[i].folder.string() + ", step " +
+               std::to_string(candidates[i].position.step));
+      return candidates[i].position;
+    } catch (const InputError& damaged) {
+      if (i + 1 == candidates.size()) throw;
+      log_warning(std::string(damaged.what()) + "; trying the checkpoint before it");
+    }
+  }
+  throw InputError("no checkpoint could be loaded from " + folder.checkpoints().string());
+}
+
+void print_bytes(const ByteTable& packed, const ByteTable& teacher) {
+  Table table({"part", "teacher", "packed"});
+  const auto row = [&](const char* name, uint64_t before, uint64_t after) {
+    if (before || after) table.add({name, format_bytes(before), format_bytes(after)});
+  };
+  row("linear layers", teacher.linears, 0);
+  row("signs", 0, packed.signs);
+  row("scales", 0, packed.scales);
+  row("biases", teacher.biases, packed.biases);
+  row("norms", teacher.norms, packed.norms);
+  row("embeddings", teacher.embeddings, packed.embeddings);
+  row("head", teacher.head, packed.head);
+  row("other", teacher.other, packed.other);
+  row("total", teacher.total(), packed.total());
+  table.print();
+}
+
+// Exports as asked, reads the packed one back and compares; adds to run.json's summary.
+void export_model(Session& session, const RunFolder& folder, Json& run,
+                  std::vector<std::string>& written) {
+  for (const std::string& format : session.options.export_.formats) {
+    create_folders(folder.root() / "export");
+    if (format == "dense") {
+      const auto dtype =
+          session.options.export_.dense_dtype == ComputeDtype::kBf16 ? at::kBFloat16 : at::kFloat;
+      const ByteTable bytes =
+          export_dense(folder.dense_export(), *session.student, dtype, *session.teacher_folder);
+      log_info("dense export: " + format_bytes(bytes.total()));
+      written.push_back(folder.dense_export().string());
+      continue;
+    }
+    const PackedExport packed =
+        export_packed(folder.packed_export(), *session.student, session.plans,
+                      session.options.quant, *session.teacher_folder);
+    const int64_t compared = verify_packed(folder.packed_export(), *session.student, session.plans);
+    print_bytes(packed.bytes, packed.teacher_bytes);
+    log_info("packed export: " + format_bytes(packed.bytes.total()) + ", " +
+             number(packed.stored_bits, "%.3f") + " bits per weight of the linear layers (" +
+             number(packed.formula_bits, "%.3f") + " by the paper's formula); read back, " +
+             std::to_string(compared) + " tensors are equal");
+    run["summary"]["bytes"] = export_json(packed);
+    written.push_back(folder.packed_export().string());
+  }
+}
+
+void print_summary(const Json& run, const std::vector<std::string>& written) {
+  const Json& summary = run.at("summary");
+  Table table({"", "perplexity"});
+  bool any = false;
+  for (const auto& [key, label] : {std::pair{"teacher_perplexity", "teacher"},
+                                   std::pair{"initial_perplexity", "student before training"},
+                                   std::pair{"final_perplexity", "student after training"}}) {
+    if (!summary.contains(key)) continue;
+    table.add({label, number(summary.at(key).get<double>())});
+    any = true;
+  }
+  if (any) table.print();
+  log_info("written:");
+  for (const std::string& path : written) log_info("  " + path);
+}
+
+Session prepare(const RunOptions& options, const OptionTree& tree,
+                const std::optional<Checkpoint>& checkpoint) {
+  Session session = open_session(options);
+  if (checkpoint) {
+    // Ranks and paths as the run began with them, whatever became of quant.init_file.
+    Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
+    session.plans = plan_from_file(shape, FactorFile(checkpoint->folder / "state.safetensors"), {});
+    session.options.quant.residual = session.plans.at(0).paths == 2;
+  } else {
+    make_plans(session, tree);
+  }
+  return session;
+}
+
+}  // namespace
+
+void check_run(const RunOptions& options, const OptionTree& tree) {
+  const Session session = prepare(options, tree, std::nullopt);
+  print_plan(session);
+  const TrainOptions& train = options.train;
+  if (train.steps > 0) {
+    log_info("training: " + format_count(train.steps) + " steps of " +
+             std::to_string(train.sequences_per_step()) + " x " +
+             std::to_string(options.data.sequence_length) + " tokens, " +
+             format_count(train.steps * train.sequences_per_step() * options.data.sequence_length) +
+             " in all");
+  } else {
+    log_info("training: " + number(train.epochs) + " epochs in steps of " +
+             std::to_string(train.sequences_per_step()) + " x " +
+             std::to_string(options.data.sequence_length) + " tokens");
+  }
+  for (const SourceOptions& source : options.data.train) {
+    if (!fs::exists(source.path)) {
+      throw InputError("training data " + source.path.string() + " does not exist",
+                       "check data.train; paths are taken from the current folder");
+    }
+  }
+  log_info("nothing was written (--check)");
+}
+
+ExitCode run_training(const RunOptions& options, const OptionTree& tree,
+                      const RunRequest& request) {
+  const auto begin = std::chrono::steady_clock::now();
+  const RunFolder folder(options.output.dir);
+  if (request.resume == Resume::kNever && folder.holds_a_run()) {
+    throw UsageError("output.dir " + folder.root().string() + " holds a run already",
+                     "--resume auto goes on with it; give another output.dir to start afresh");
+  }
+  const std::optional<Checkpoint> checkpoint = find_checkpoint(folder, request);
+  Session session = prepare(options, tree, checkpoint);
+  folder.create(tree);
+  build_corpus(session, folder.root() / "cache");
+  load_teacher(session);
+  log_info("teacher: " + session.spec.model_type + ", " + std::to_string(session.spec.num_layers) +
+           " blocks, " + format_bytes(session.teacher_folder->tensor_bytes()) +
+           "; training text: " + format_count(session.corpus->num_tokens()) + " tokens, " +
+           format_count(session.corpus->num_blocks()) + " blocks of " +
+           std::to_string(session.corpus->sequence_length()));
+
+  Json run = folder.read_run_json();
+  TrainingPosition start;
+  if (checkpoint) {
+    start = resume_from(session, folder, request, *checkpoint);
+    MetricsFile::truncate_after(folder.metrics(), start.step);
+    Json scores = Json::array();  // those of the restored past
+    for (const Json& score : run.value("scores", Json::array())) {
+      if (score.value("step", int64_t{0}) <= start.step) scores.push_back(score);
+    }
+    run["scores"] = std::move(scores);
+  } else {
+    run = {{"scores", Json::array()}, {"summary", Json::object()}};
+    if (!session.task_texts.empty()) {
+      run["summary"]["teacher_perplexity"] =
+          score_model(session, *session.teacher, "teacher", 0, run["scores"]);
+    }
+    start_student(session);
+    folder.write_factorization(session.layers);
+    print_plan(session);
+    if (!session.task_texts.empty()) {
+      run["summary"]["initial_perplexity"] =
+          score_model(session, session.student->decoder(), "student", 0, run["scores"]);
+    }
+  }
+  run["environment"] =
+      environment_json(at::get_num_threads(), session.dtype == at::kFloat ? "fp32" : "bf16");
+  run["model"] = {{"path", options.model.path.string()},
+                  {"hash", session.teacher_folder->content_hash()},
+                  {"model_type", session.spec.model_type}};
+  run["data"] = {{"hash", session.corpus->content_hash()},
+                 {"tokens", session.corpus->num_tokens()},
+                 {"blocks", session.corpus->num_blocks()},
+                 {"sequence_length", session.corpus->sequence_length()}};
+  run["steps"] = session.steps;
+  folder.write_run_json(run);
+
+  const auto score = [&](int64_t step) {
+    score_model(session, session.student->decoder(), "student", step, run["scores"]);
+    folder.write_run_json(run);
+  };
+  const LoopResult result = run_loop(session, folder, start, score);
+  run["step"] = result.position.step;
+  run["tokens"] = result.position.tokens;
+  if (!result.finished) {
+    folder.write_run_json(run);
+    write_report(folder.root());
+    const std::string state = "state of step " + std::to_string(result.position.step) +
+                              " saved in " + folder.checkpoints().string() +
+                              "; go on with --resume auto";
+    if (result.stopped_by_signal) {
+      log_warning("told to stop: " + state);
+      return ExitCode::kStopped;
+    }
+    log_info("train.stop_after: " + state);
+    return ExitCode::kDone;
+  }
+
+  if (!session.task_texts.empty()) {
+    run["summary"]["final_perplexity"] = score_model(session, session.student->decoder(), "student",
+                                                     result.position.step, run["scores"]);
+  }
+  std::vector<std::string> written;
+  export_model(session, folder, run, written);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  run["seconds"] = run.value("seconds", 0.0) + seconds;
+  folder.write_run_json(run);
+  write_report(folder.root());
+  for (const char* name : {"report.html", "run.json", "metrics.jsonl", "factorization.jsonl",
+                           "config.yaml", "log.txt", "checkpoints"}) {
+    if (fs::exists(folder.root() / name)) written.push_back((folder.root() / name).string());
+  }
+  print_summary(run, written);
+  log_info("done in " + format_duration(seconds));
+  return ExitCode::kDone;
+}
+
+}  // namespace littlebit

@@ -1,0 +1,98 @@
+#include "run_folder.h"
+
+#include <torch/headeronly/version.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/logging/console.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+// Four significant digits: what a table of errors and bits needs.
+double rounded(double value) {
+  if (value == 0 || !std::isfinite(value)) return value;
+  const double scale = std::pow(10, 3 - std::floor(std::log10(std::abs(value))));
+  return std::round(value * scale) / scale;
+}
+
+}  // namespace
+
+bool RunFolder::holds_a_run() const {
+  for (const char* name : {"config.yaml", "run.json", "metrics.jsonl", "checkpoints"}) {
+    if (fs::exists(root_ / name)) return true;
+  }
+  return false;
+}
+
+void RunFolder::create(const OptionTree& tree) const {
+  create_folders(root_);
+  write_file(root_ / "config.yaml", tree.to_yaml(/*with_origins=*/true));
+  open_log_file(root_ / "log.txt");
+}
+
+void RunFolder::write_factorization(std::span<const LayerReport> layers) const {
+  std::string lines;
+  for (const LayerReport& layer : layers) {
+    const LayerPlan& plan = layer.plan;
+    lines += to_json_line({{"name", plan.name},
+                           {"shape", {plan.d_out, plan.d_in}},
+                           {"rank", plan.rank},
+                           {"paths", plan.paths},
+                           {"bits", rounded(plan.effective_bits())},
+                           {"relative_error", layer.relative_error},
+                           {"seconds", rounded(layer.seconds)},
+                           {"at_floor", plan.at_floor},
+                           {"at_cap", plan.at_cap}}) +
+             "\n";
+  }
+  write_file(root_ / "factorization.jsonl", lines);
+}
+
+Json RunFolder::read_run_json() const {
+  const fs::path file = root_ / "run.json";
+  return fs::exists(file) ? read_json_file(file) : Json::object();
+}
+
+void RunFolder::write_run_json(const Json& run) const {
+  write_file(root_ / "run.json", to_json_pretty(run));
+}
+
+Json environment_json(int threads, const std::string& dtype) {
+  return {{"littlebit", LITTLEBIT_VERSION},
+          {"libtorch", TORCH_VERSION},
+          {"compiler", "g++ " __VERSION__},
+          {"device", "cpu"},
+          {"processor", processor_name()},
+          {"threads", threads},
+          {"dtype", dtype}};
+}
+
+Json bytes_json(const ByteTable& bytes) {
+  return {{"signs", bytes.signs},   {"scales", bytes.scales}, {"linears", bytes.linears},
+          {"biases", bytes.biases}, {"norms", bytes.norms},   {"embeddings", bytes.embeddings},
+          {"head", bytes.head},     {"other", bytes.other},   {"total", bytes.total()}};
+}
+
+Json export_json(const PackedExport& packed) {
+  return {{"packed", bytes_json(packed.bytes)},
+          {"teacher", bytes_json(packed.teacher_bytes)},
+          {"formula_bits_per_weight", packed.formula_bits},
+          {"stored_bits_per_weight", packed.stored_bits}};
+}
+
+}  // namespace littlebit

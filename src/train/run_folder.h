@@ -1,0 +1,45 @@
+// The files of a run's folder other than checkpoints and exports (design, "Files").
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "littlebit/eval/perplexity.h"
+#include "littlebit/export/folder.h"
+#include "littlebit/io/json.h"
+#include "littlebit/quant/initialize.h"
+#include "littlebit/train/options.h"
+
+namespace littlebit {
+
+class RunFolder {
+ public:
+  explicit RunFolder(std::filesystem::path root) : root_(std::move(root)) {}
+
+  const std::filesystem::path& root() const { return root_; }
+  std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
+  std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
+  std::filesystem::path packed_export() const { return root_ / "export" / "packed"; }
+  std::filesystem::path dense_export() const { return root_ / "export" / "dense"; }
+  std::filesystem::path report() const { return root_ / "report.html"; }
+
+  bool holds_a_run() const;
+  void create(const OptionTree& tree) const;  // the folder, config.yaml, the log file
+  void write_factorization(std::span<const LayerReport> layers) const;
+
+  Json read_run_json() const;  // {} where there is none yet
+  void write_run_json(const Json& run) const;
+
+ private:
+  std::filesystem::path root_;
+};
+
+// The parts of run.json.
+Json environment_json(int threads, const std::string& dtype);
+Json bytes_json(const ByteTable& bytes);
+Json export_json(const PackedExport& packed);
+
+}  // namespace littlebit

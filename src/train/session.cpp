@@ -1,0 +1,265 @@
+#include "session.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/parallel.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/logging/console.h"
+
+namespace littlebit {
+namespace {
+
+std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+bool needs_tokenizer(const RunOptions& options) {
+  const auto is_text = [](const SourceOptions& source) {
+    return source.format != SourceFormat::kTokens;
+  };
+  return !options.eval.tasks.empty() || !options.eval.text.empty() ||
+         std::any_of(options.data.train.begin(), options.data.train.end(), is_text);
+}
+
+std::vector<at::Tensor> flat_latents(const Optimizer& optimizer) {
+  std::vector<at::Tensor> latents;
+  for (const OptimizerGroup& group : optimizer.groups()) latents.push_back(group.latents);
+  return latents;
+}
+
+void make_student(Session& session) {
+  session.student = std::make_unique<Student>(open_decoder(*session.teacher), session.plans);
+  session.optimizer = std::make_unique<Optimizer>(*session.student, session.options.optim,
+                                                  session.options.quant.surrogate);
+}
+
+}  // namespace
+
+Session open_session(const RunOptions& options) {
+  Session session{.options = options};
+  const int64_t threads = options.train.threads;
+  at::set_num_threads(threads > 0 ? static_cast<int>(threads) : hardware_threads());
+  session.dtype = options.train.dtype == ComputeDtype::kBf16 ? at::kBFloat16 : at::kFloat;
+
+  session.teacher_folder = std::make_unique<HfFolder>(options.model.path);
+  session.spec = parse_model_spec(session.teacher_folder->config());
+  if (session.spec.learned_positions && options.data.sequence_length > session.spec.max_positions) {
+    throw UsageError("data.sequence_length is " + std::to_string(options.data.sequence_length) +
+                         ", the teacher has learned " + std::to_string(session.spec.max_positions) +
+                         " positions",
+                     "lower data.sequence_length");
+  }
+  if (options.data.sequence_length > session.spec.max_positions) {
+    log_warning("data.sequence_length " + std::to_string(options.data.sequence_length) +
+                " is beyond the teacher's max_position_embeddings " +
+                std::to_string(session.spec.max_positions));
+  }
+  check_tasks(options.eval);
+  if (needs_tokenizer(options)) {
+    session.tokenizer = load_tokenizer(options.model.path);
+    check_vocabulary(*session.tokenizer, session.spec);
+    if (!options.eval.tasks.empty() || !options.eval.text.empty()) {
+      session.scoring = chunk_options(options.eval, session.spec);
+      session.task_texts = load_task_texts(options.eval, *session.tokenizer);
+    }
+  }
+  return session;
+}
+
+void make_plans(Session& session, const OptionTree& tree) {
+  Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
+  QuantOptions& quant = session.options.quant;
+  if (quant.init != QuantInit::kFile) {
+    session.plans = plan_model(shape, quant);
+    return;
+  }
+  const FactorFile file(quant.init_file);
+  std::vector<LayerPlan> expected;
+  session.plans = plan_from_file(shape, file, {});
+  const bool two_paths = session.plans.at(0).paths == 2;
+  const bool bits_set = tree.is_set("quant.bits_per_weight") || tree.is_set("quant.kv_factor") ||
+                        tree.is_set("quant.min_rank");
+  if (bits_set || tree.is_set("quant.residual")) {
+    QuantOptions asked = quant;
+    if (!tree.is_set("quant.residual")) asked.residual = two_paths;
+    expected = plan_model(shape, asked);
+    if (!bits_set) {  // only the number of paths was asked for
+      for (size_t i = 0; i < expected.size(); ++i) expected[i].rank = session.plans[i].rank;
+    }
+    plan_from_file(shape, file, expected);
+  }
+  quant.residual = two_paths;
+}
+
+void build_corpus(Session& session, const std::filesystem::path& default_cache) {
+  const DataOptions& data = session.options.data;
+  session.corpus.emplace(Corpus::build(data, session.tokenizer.get(), session.spec.vocab_size,
+                                       data.cache_dir.empty() ? default_cache : data.cache_dir));
+  const TrainOptions& train = session.options.train;
+  session.steps = train.steps;
+  if (session.steps == 0) {
+    session.steps =
+        static_cast<int64_t>(train.epochs * static_cast<double>(session.corpus->num_blocks()) /
+                             static_cast<double>(train.sequences_per_step()));
+    if (session.steps < 1) {
+      throw UsageError("train.epochs=" + fixed(train.epochs, 3) + " over " +
+                           format_count(session.corpus->num_blocks()) + " blocks of " +
+                           std::to_string(data.sequence_length) +
+                           " tokens gives less than one step of " +
+                           std::to_string(train.sequences_per_step()) + " sequences",
+                       "raise train.epochs, lower train.global_batch_size, or add text");
+    }
+  }
+}
+
+void load_teacher(Session& session) {
+  session.teacher_folder->open_tensors();
+  session.teacher = std::make_unique<Decoder>(
+      load_decoder(*session.teacher_folder, session.spec, session.dtype, at::Device(at::kCPU)));
+  const std::vector<std::string> unused = session.teacher_folder->unused();
+  if (!unused.empty()) {
+    log_warning("the teacher's folder has " + std::to_string(unused.size()) +
+                " tensor(s) the model does not use: " +
+                join(std::span(unused).first(std::min<size_t>(unused.size(), 5)), ", ") +
+                (unused.size() > 5 ? ", ..." : ""));
+  }
+}
+
+void start_student(Session& session) {
+  make_student(session);
+  const QuantOptions& quant = session.options.quant;
+  const std::vector<at::Tensor> latents = flat_latents(*session.optimizer);
+  if (quant.init == QuantInit::kFile) {
+    session.layers = load_factors(*session.student, latents, FactorFile(quant.init_file),
+                                  session.plans, session.teacher_folder.get());
+    log_info("start factors of " + std::to_string(session.layers.size()) + " layers from " +
+             quant.init_file.string());
+    return;
+  }
+  Progress progress("factorising", static_cast<int64_t>(session.plans.size()), "layers");
+  int64_t ready = 0;
+  session.layers = factorize_model(
+      *session.student, latents, *session.teacher_folder, session.plans, quant,
+      static_cast<uint64_t>(session.options.train.seed), [&](const LayerReport& layer) {
+        progress.update(++ready,
+                        layer.plan.name + ", relative error " + fixed(layer.relative_error, 3));
+      });
+  progress.finish();
+}
+
+void resume_student(Session& session, const Checkpoint& checkpoint) {
+  make_student(session);
+  load_checkpoint(checkpoint, *session.optimizer);
+}
+
+Trajectory make_trajectory(const Session& session) {
+  const RunOptions& o = session.options;
+  const auto number = [](double value) {
+    char text[64];
+    std::snprintf(text, sizeof text, "%.17g", value);
+    return std::string(text);
+  };
+  const auto name = [](auto value) { return std::to_string(static_cast<int>(value)); };
+  std::string ranks;
+  for (const LayerPlan& plan : session.plans) {
+    ranks +=
+        (ranks.empty() ? "" : " ") + std::to_string(plan.rank) + "x" + std::to_string(plan.paths);
+  }
+  return {{"model.path (content)", session.teacher_folder->content_hash()},
+          {"ranks", ranks},
+          {"quant.surrogate", name(o.quant.surrogate)},
+          {"data.train (content)", session.corpus->content_hash()},
+          {"data.sequence_length", std::to_string(o.data.sequence_length)},
+          {"data.shuffle", name(o.data.shuffle)},
+          {"distill.kl_weight", number(o.distill.kl_weight)},
+          {"distill.hidden_weight", number(o.distill.hidden_weight)},
+          {"distill.normalization", name(o.distill.normalization)},
+          {"optim.learning_rate", number(o.optim.learning_rate)},
+          {"optim.beta1", number(o.optim.beta1)},
+          {"optim.beta2", number(o.optim.beta2)},
+          {"optim.epsilon", number(o.optim.epsilon)},
+          {"optim.weight_decay", number(o.optim.weight_decay)},
+          {"optim.warmup_ratio", number(o.optim.warmup_ratio)},
+          {"optim.schedule", name(o.optim.schedule)},
+          {"optim.max_grad_norm", number(o.optim.max_grad_norm)},
+          {"train.steps", std::to_string(session.steps)},
+          {"train.global_batch_size", std::to_string(o.train.sequences_per_step())},
+          {"train.dtype", session.dtype == at::kFloat ? "fp32" : "bf16"},
+          {"train.seed", std::to_string(o.train.seed)}};
+}
+
+void check_trajectory(const Trajectory& saved, const Trajectory& now) {
+  std::vector<std::string> differences;
+  for (const auto& [key, value] : now) {
+    const auto old = saved.find(key);
+    if (old == saved.end()) {
+      differences.push_back(key + " is not in the checkpoint");
+    } else if (old->second != value) {
+      differences.push_back(key + " was " + old->second + ", is " + value);
+    }
+  }
+  if (differences.empty()) return;
+  throw UsageError(
+      "the checkpoint belongs to a run with other settings: " + join(differences, "; "),
+      "resume with the settings of the run's config.yaml, or start a new output.dir");
+}
+
+void print_plan(const Session& session) {
+  // Layers of one kind and plan make one row.
+  struct Row {
+    int64_t count = 0;
+    const LayerPlan* plan = nullptr;
+    double error = 0;
+  };
+  std::vector<std::string> order;
+  std::map<std::string, Row> rows;
+  double bits = 0, stored = 0, weights = 0;
+  for (size_t i = 0; i < session.plans.size(); ++i) {
+    const LayerPlan& plan = session.plans[i];
+    const std::string kind = plan.name.substr(plan.name.rfind('.') + 1);
+    const std::string key = kind + "/" + std::to_string(plan.d_out) + "/" +
+                            std::to_string(plan.d_in) + "/" + std::to_string(plan.rank);
+    if (!rows.count(key)) order.push_back(key);
+    Row& row = rows[key];
+    ++row.count;
+    row.plan = &plan;
+    if (!session.layers.empty()) row.error += session.layers[i].relative_error;
+    const double size = static_cast<double>(plan.d_in * plan.d_out);
+    bits += plan.effective_bits() * size;
+    stored += static_cast<double>(plan.stored_bits());
+    weights += size;
+  }
+  const bool with_error = !session.layers.empty();
+  std::vector<std::string> header = {"layer", "number", "shape", "rank", "paths", "bits/weight"};
+  if (with_error) header.push_back("relative error");
+  header.push_back("");
+  Table table(header);
+  for (const std::string& key : order) {
+    const Row& row = rows[key];
+    const LayerPlan& plan = *row.plan;
+    std::vector<std::string> cells = {
+        plan.name.substr(plan.name.rfind('.') + 1),
+        std::to_string(row.count),
+        std::to_string(plan.d_out) + " x " + std::to_string(plan.d_in),
+        std::to_string(plan.rank),
+        std::to_string(plan.paths),
+        fixed(plan.effective_bits(), 3)};
+    if (with_error) cells.push_back(fixed(row.error / static_cast<double>(row.count), 4));
+    cells.push_back(plan.at_floor ? "at quant.min_rank" : plan.at_cap ? "at full rank" : "");
+    table.add(std::move(cells));
+  }
+  table.print();
+  log_info(std::to_string(session.plans.size()) + " linear layers, " +
+           format_count(static_cast<int64_t>(weights)) + " weights: " + fixed(bits / weights, 3) +
+           " bits per weight by the paper's formula, " + fixed(stored / weights, 3) +
+           " as stored (" + format_bytes(static_cast<uint64_t>(stored / 8)) + ")");
+}
+
+}  // namespace littlebit

@@ -1,0 +1,59 @@
+// What a run works on: teacher, data, plans, student, optimizer, opened in the order in which a
+// mistake is cheapest to find (configuration, config.json, tokenizer, data, weights).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "littlebit/checkpoint/checkpoint.h"
+#include "littlebit/data/corpus.h"
+#include "littlebit/eval/tasks.h"
+#include "littlebit/optim/optimizer.h"
+#include "littlebit/quant/initialize.h"
+#include "littlebit/train/options.h"
+
+namespace littlebit {
+
+struct Session {
+  RunOptions options;
+  std::unique_ptr<HfFolder> teacher_folder;
+  ModelSpec spec;
+  at::ScalarType dtype = at::kFloat;
+  std::unique_ptr<Tokenizer> tokenizer;  // null where nothing needs text
+  std::vector<TaskText> task_texts;      // what eval.tasks and eval.text name
+  PerplexityOptions scoring;
+  std::optional<Corpus> corpus;
+  int64_t steps = 0;  // of the whole schedule
+  std::vector<LayerPlan> plans;
+  std::unique_ptr<Decoder> teacher;
+  std::unique_ptr<Student> student;
+  std::unique_ptr<Optimizer> optimizer;
+  std::vector<LayerReport> layers;  // after the start factors were made; empty after a resume
+};
+
+// Threads, teacher folder, tokenizer, task texts; with `tree`'s knowledge of which quant keys were
+// set, the plans. Loads no weights.
+Session open_session(const RunOptions& options);
+
+// The layers' plans: by the budget, or from quant.init_file (contradictions with keys set
+// explicitly: UsageError).
+void make_plans(Session& session, const OptionTree& tree);
+
+void build_corpus(Session& session, const std::filesystem::path& default_cache);
+void load_teacher(Session& session);
+
+// Student and optimizer with start factors, shown layer by layer; or from a checkpoint.
+void start_student(Session& session);
+void resume_student(Session& session, const Checkpoint& checkpoint);
+
+// The settings that decide a run's numbers.
+Trajectory make_trajectory(const Session& session);
+// UsageError listing every setting in which `saved` differs.
+void check_trajectory(const Trajectory& saved, const Trajectory& now);
+
+// The table of layers, ranks, bits: for --check and the start of a run.
+void print_plan(const Session& session);
+
+}  // namespace littlebit
