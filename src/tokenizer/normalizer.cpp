@@ -129,6 +129,15 @@ std::unique_ptr<Normalizer> make_normal_form(JsonFields&) {
   return std::make_unique<InNormalForm>(form);
 }
 
+std::unique_ptr<Normalizer> make_replace(JsonFields& fields) {
+  auto pattern = read_text_pattern(fields.get("pattern"), fields.where("pattern"));
+  // There Hugging Face's own code loses its place in the text.
+  if (pattern.may_match_nothing())
+    refuse(fields.where("pattern"), "a pattern that may match nothing",
+           "patterns that match some text");
+  return std::make_unique<Replace>(std::move(pattern), fields.text("content"));
+}
+
 std::unique_ptr<Normalizer> make_sequence(JsonFields& fields) {
   std::vector<std::unique_ptr<Normalizer>> steps;
   for (const Json& step : fields.array("normalizers"))
@@ -150,11 +159,7 @@ constexpr Entry kNormalizers[] = {
      [](JsonFields& f) -> std::unique_ptr<Normalizer> {
        return std::make_unique<Prepend>(f.text("prepend"));
      }},
-    {"Replace",
-     [](JsonFields& f) -> std::unique_ptr<Normalizer> {
-       return std::make_unique<Replace>(read_text_pattern(f.get("pattern"), f.where("pattern")),
-                                        f.text("content"));
-     }},
+    {"Replace", make_replace},
     {"Lowercase",
      [](JsonFields&) -> std::unique_ptr<Normalizer> { return std::make_unique<Lowercase>(); }},
     {"Strip",

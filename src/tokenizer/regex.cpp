@@ -60,6 +60,12 @@ Regex::Regex(std::string_view pattern, const std::string& where) : code_(new Cod
 Regex::Regex(Regex&&) noexcept = default;
 Regex::~Regex() = default;
 
+bool Regex::may_match_nothing() const {
+  uint32_t value = 0;
+  pcre2_pattern_info(code_->code, PCRE2_INFO_MATCHEMPTY, &value);
+  return value != 0;
+}
+
 Regex::Search::Search(const Regex& regex, std::string_view text)
     : regex_(regex), text_(text), data_(new Data) {
   data_->match = pcre2_match_data_create_from_pattern(regex.code_->code, nullptr);

@@ -18,6 +18,8 @@ class Regex {
   Regex(Regex&&) noexcept;
   ~Regex();
 
+  bool may_match_nothing() const;  // some match may be empty
+
   // found(begin, end) for each match in order. A pattern that backtracks without end is an
   // InputError.
   template <class Found>

@@ -15,6 +15,8 @@ class TextPattern {
   explicit TextPattern(std::string literal) : literal_(std::move(literal)) {}
   explicit TextPattern(Regex regex) : regex_(std::move(regex)) {}
 
+  bool may_match_nothing() const { return regex_ && regex_->may_match_nothing(); }
+
   // found(begin, end) for each match, in order and without overlap.
   template <class Found>
   void find_all(std::string_view text, Found&& found) const {

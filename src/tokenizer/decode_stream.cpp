@@ -1,0 +1,24 @@
+#include "littlebit/tokenizer/decode_stream.h"
+
+#include "littlebit/core/error.h"
+
+namespace littlebit {
+
+std::string DecodeStream::step(int32_t id) {
+  ids_.push_back(id);
+  std::string text = tokenizer_.decode(ids_);
+  constexpr const char* kUnfinished = "\xEF\xBF\xBD";  // U+FFFD
+  if (text.size() <= shown_text_.size() || text.ends_with(kUnfinished)) return "";
+  if (!text.starts_with(shown_text_))
+    throw InputError("token " + std::to_string(id) + " changes text that was already given out",
+                     "decode the ids as a whole");
+  std::string added = text.substr(shown_text_.size());
+  // Keep the ids since the last piece: what comes next is decoded after them, as in the whole text.
+  size_t kept = ids_.size() - shown_;
+  ids_.erase(ids_.begin(), ids_.begin() + static_cast<ptrdiff_t>(shown_));
+  shown_text_ = tokenizer_.decode(ids_);
+  shown_ = kept;
+  return added;
+}
+
+}  // namespace littlebit
