@@ -47,3 +47,8 @@ endforeach()
 # at::parallel_for is a template of OpenMP pragmas: our code must be compiled with them too.
 target_compile_options(torch INTERFACE -fopenmp)
 target_link_options(torch INTERFACE -fopenmp)
+# libsentencepiece and libc10 both export FLAGS_minloglevel, an object of 32 bytes and one of 4. All references bind to
+# the library named first: it must be the one with room for both, or sentencepiece's start-up writes over c10's flags
+# behind it, and a failed allocation aborts instead of throwing. No other name is exported by both.
+target_link_options(torch INTERFACE
+  "SHELL:-Wl,--push-state,--no-as-needed ${sentencepiece_LIBRARY} -Wl,--pop-state")
