@@ -1,0 +1,295 @@
+// littlebit-eval as a user runs it: scores, forward passes, ids, and wrong input of every kind.
+#include <ATen/ATen.h>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "integration/program.h"
+#include "littlebit/export/folder.h"
+#include "littlebit/io/json.h"
+#include "littlebit/nn/tensor_io.h"
+#include "support/authors_folder.h"
+#include "support/tiny_model.h"
+
+using namespace littlebit;
+using littlebit::test::Outcome;
+
+namespace {
+
+namespace fs = std::filesystem;
+using Catch::Matchers::Contains;
+
+const fs::path kSource = LITTLEBIT_SOURCE_DIR;
+const std::string kTeacher = (kSource / "data" / "wiki-llama-5m").string();
+const std::string kData = (kSource / "data").string();
+
+Outcome eval(const std::vector<std::string>& arguments, const std::string& prefix = "") {
+  return test::run_program("littlebit-eval", arguments, prefix);
+}
+
+fs::path golden(const std::string& name) { return kSource / "tests" / "golden" / "models" / name; }
+
+at::Tensor tensor_of(const SafetensorsFile& file, const std::string& name) {
+  const TensorView* view = file.find(name);
+  REQUIRE(view != nullptr);
+  return map_tensor(*view).clone();
+}
+
+void write_ids(const fs::path& path, const std::string& name, const at::Tensor& ids) {
+  SafetensorsWriter writer(path);
+  writer.declare(name, dtype_of(ids.scalar_type()), ids.sizes().vec());
+  write_tensor(writer, ids);
+  writer.commit();
+}
+
+// One message line, a hint, the exit code, and no stack trace.
+void check_refused(const Outcome& outcome, int code, const std::vector<std::string>& words) {
+  INFO(outcome.err);
+  CHECK(outcome.code == code);
+  CHECK_THAT(outcome.err, Contains("error: "));
+  for (const std::string& word : words) CHECK_THAT(outcome.err, Contains(word));
+  CHECK(outcome.err.find("frame #") == std::string::npos);
+  CHECK(outcome.out.empty());
+}
+
+}  // namespace
+
+TEST_CASE("perplexity of the shipped teacher: table, results.json, YAML and words") {
+  const TempFolder temp;
+  const Outcome first = eval({"--model", kTeacher, "--tasks", "wikitext2", "--data-root", kData,
+                              "--seqlen", "128", "--limit", "6", "--output",
+                              (temp / "new" / "results.json").string(), "--threads", "1"});
+  INFO(first.err);
+  REQUIRE(first.code == 0);
+  CHECK_THAT(first.out, Contains("wikitext2") && Contains("concatenated_chunks@128"));
+  const Json results = read_json_file(temp / "new" / "results.json");
+  CHECK(results.at("model") == kTeacher);
+  const Json& score = results.at("tasks").at("wikitext2");
+  CHECK(score.at("protocol") == "concatenated_chunks@128");
+  CHECK(score.at("tokens") == 768);
+  CHECK(score.at("perplexity").get<double>() ==
+        Approx(std::exp(score.at("nll").get<double>())).epsilon(1e-9));
+  CHECK(score.at("perplexity").get<double>() > 20);
+  CHECK(score.at("perplexity").get<double>() < 200);
+  CHECK(score.at("seconds").get<double>() > 0);
+
+  write_file(temp / "eval.yaml", "model:\n  path: " + kTeacher +
+                                     "\neval:\n  tasks: [wikitext2]\n  data_root: " + kData +
+                                     "\n  sequence_length: 64\n  limit: 6\n");
+  const Outcome second = eval({"--config", (temp / "eval.yaml").string(), "--batch-size", "2",
+                               "--text", kData + "/README.md", "eval.sequence_length=128",
+                               "eval.output=" + (temp / "second.json").string()});
+  INFO(second.err);
+  REQUIRE(second.code == 0);
+  const Json tasks = read_json_file(temp / "second.json").at("tasks");
+  // The batch size and the threads change the order of sums only.
+  CHECK(tasks.at("wikitext2").at("nll").get<double>() ==
+        Approx(score.at("nll").get<double>()).epsilon(1e-5));
+  CHECK(tasks.at("text").at("protocol") == "concatenated_chunks@128");
+  CHECK(tasks.size() == 2);
+}
+
+TEST_CASE("forward gives the golden outputs, from int32 and int64 ids") {
+  const TempFolder temp;
+  const fs::path folder = golden("llama_gqa");
+  const SafetensorsFile expected(folder / "expected.safetensors");
+  const at::Tensor ids = tensor_of(expected, "input_ids");
+  for (const auto type : {at::kInt, at::kLong}) {
+    const std::string input = (temp / "ids.safetensors").string(),
+                      output = (temp / "out.safetensors").string();
+    write_ids(input, "input_ids", ids.to(type));
+    std::vector<std::string> arguments = {"forward", "--model",  folder.string(), "--input",
+                                          input,     "--output", output};
+    if (type == at::kLong) arguments.emplace_back("--hidden-states");
+    const Outcome outcome = eval(arguments);
+    INFO(outcome.err);
+    REQUIRE(outcome.code == 0);
+    const SafetensorsFile got(output);
+    CHECK(got.tensors().size() == (type == at::kLong ? 3 : 2));
+    for (const TensorView& tensor : got.tensors()) {
+      CHECK(tensor.dtype == Dtype::kF32);
+      // The fixture's own tolerance.
+      CHECK(
+          at::allclose(tensor_of(got, tensor.name), tensor_of(expected, tensor.name), 1e-4, 5e-5));
+    }
+  }
+}
+
+TEST_CASE("forward and perplexity of a packed folder are those of its effective weights") {
+  const TempFolder temp;
+  create_folders(temp / "teacher");
+  test::write_tiny_llama(temp / "teacher", {.tied = true});
+  const test::AuthorsFolder authors(temp / "teacher", {});
+  authors.write(temp / "packed");
+  authors.write_dense(temp / "dense");
+  write_ids(temp / "ids", "input_ids", at::randint(48, {2, 20}, at::kLong));
+  for (const char* model : {"packed", "dense"}) {
+    const Outcome outcome =
+        eval({"forward", "--model", (temp / model).string(), "--input", (temp / "ids").string(),
+              "--output", (temp / model).string() + ".out", "--dtype", "fp32"});
+    INFO(outcome.err);
+    REQUIRE(outcome.code == 0);
+    CHECK(outcome.err.find("ignored") == std::string::npos);
+  }
+  const SafetensorsFile packed((temp / "packed").string() + ".out"),
+      dense((temp / "dense").string() + ".out");
+  CHECK(at::allclose(tensor_of(packed, "logits"), tensor_of(dense, "logits"), 1e-4, 1e-4));
+}
+
+TEST_CASE("tokenize needs the tokenizer's files only") {
+  const TempFolder temp;
+  const fs::path fixture = kSource / "tests" / "golden" / "tokenizers" / "stories260k";
+  write_file(temp / "strings.json", R"(["Once upon a time", "", "caf\u00e9 \ud83d\ude00\n"])");
+  const Outcome outcome =
+      eval({"tokenize", "--model", fixture.string(), "--input", (temp / "strings.json").string(),
+            "--output", (temp / "ids.json").string()});
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+  const Json ids = read_json_file(temp / "ids.json");
+  REQUIRE(ids.size() == 3);
+  CHECK(ids[0].at("ids") == Json({403, 407, 261, 378}));
+  CHECK(ids[0].at("ids_with_special") == Json({1, 403, 407, 261, 378}));
+  CHECK(ids[1].at("ids").empty());
+  CHECK(ids[1].at("ids_with_special") == Json({1}));
+  CHECK(ids[2].at("ids").size() > 4);
+}
+
+TEST_CASE("wrong words on the command line end in exit code 2") {
+  check_refused(eval({}), 2, {"no model was given", "--model DIR"});
+  check_refused(eval({"--model", kTeacher}), 2, {"nothing to score", "wikitext2"});
+  check_refused(eval({"--model", kTeacher, "--tasks", "wikitxt2"}), 2,
+                {"wikitxt2", "did you mean 'wikitext2'?"});
+  check_refused(eval({"--modle", kTeacher}), 2, {"--modle"});
+  check_refused(eval({"--model", kTeacher, "--tasks", "wikitext2", "eval.limt=3", "model.pth=x"}),
+                2, {"eval.limt", "eval.limit", "model.pth", "model.path"});
+  check_refused(eval({"--model", kTeacher, "--tasks", "wikitext2", "--limit", "many"}), 2,
+                {"eval.limit", "many"});
+  check_refused(eval({"--model", kTeacher, "--tasks", "wikitext2", "--dtype", "fp8"}), 2,
+                {"fp32", "bf16", "fp8"});
+  check_refused(
+      eval({"--model", kTeacher, "--tasks", "wikitext2", "--seqlen", "1", "--data-root", kData}), 2,
+      {"predicts nothing"});
+  check_refused(eval({"--model", golden("opt").string(), "--tasks", "wikitext2"}), 3,
+                {"tokenizer"});
+  check_refused(eval({"forward", "--model", kTeacher}), 2, {"--input"});
+  const Outcome help = eval({"--help"});
+  CHECK(help.code == 0);
+  CHECK_THAT(help.out, Contains("--tasks") && Contains("eval.sequence_length") &&
+                           Contains("forward") && Contains("tokenize"));
+}
+
+TEST_CASE("missing or damaged input ends in exit code 3") {
+  const TempFolder temp;
+  const auto path = [&](const char* name) { return (temp / name).string(); };
+  check_refused(eval({"--model", path("none"), "--tasks", "wikitext2"}), 3, {"no such folder"});
+  check_refused(eval({"--model", kTeacher, "--tasks", "wikitext2", "--data-root", path("none")}), 3,
+                {"wiki.test.raw", "--data-root"});
+  check_refused(eval({"--model", kTeacher, "--text", path("none")}), 3, {"none"});
+  write_file(temp / "short.txt", "A short text.");
+  check_refused(eval({"--model", kTeacher, "--text", path("short.txt")}), 3,
+                {"less than one chunk of 1,024"});
+
+  const auto forward = [&](const fs::path& model) {
+    return eval(
+        {"forward", "--model", model.string(), "--input", path("ids"), "--output", path("out")});
+  };
+  check_refused(forward(kTeacher), 3, {"ids", "No such file"});
+  write_file(temp / "ids", "no safetensors");
+  check_refused(forward(kTeacher), 3, {"ids"});
+  write_ids(temp / "ids", "tokens", at::zeros({1, 3}, at::kLong));
+  check_refused(forward(kTeacher), 3, {"no tensor 'input_ids'"});
+  write_ids(temp / "ids", "input_ids", at::zeros({3}, at::kLong));
+  check_refused(forward(kTeacher), 3, {"[3]", "[batch, positions]"});
+  write_ids(temp / "ids", "input_ids", at::zeros({1, 3}));
+  check_refused(forward(kTeacher), 3, {"int32 or int64"});
+  write_ids(temp / "ids", "input_ids", at::tensor({5, 4096}, at::kInt).unsqueeze(0));
+  check_refused(forward(kTeacher), 3, {"4096", "0 to 4095"});
+  write_ids(temp / "ids", "input_ids", at::full({1, 3}, -1, at::kLong));
+  check_refused(forward(kTeacher), 3, {"-1"});
+  write_ids(temp / "ids", "input_ids", at::ones({1, 4000}, at::kLong));
+  check_refused(forward(golden("opt")), 3, {"4000", "positions"});
+  CHECK_FALSE(fs::exists(temp / "out"));
+
+  // A model cut short, and one of another size than its config.json says.
+  create_folders(temp / "model");
+  test::write_tiny_llama(temp / "model");
+  write_ids(temp / "ids", "input_ids", at::ones({1, 4}, at::kLong));
+  const std::string bytes = read_file(temp / "model" / "model.safetensors");
+  write_file(temp / "model" / "model.safetensors", bytes.substr(0, bytes.size() - 1));
+  check_refused(forward(temp / "model"), 3, {"model.safetensors"});
+  create_folders(temp / "other");
+  test::write_tiny_llama(temp / "other", {.intermediate = 48});
+  fs::copy_file(temp / "other" / "config.json", temp / "model" / "config.json",
+                fs::copy_options::overwrite_existing);
+  write_file(temp / "model" / "model.safetensors", bytes);
+  check_refused(forward(temp / "model"), 3, {"gate_proj.weight", "[40, 32]", "[48, 32]"});
+
+  const auto tokenize = [&](const std::string& text) {
+    write_file(temp / "strings", text);
+    return eval(
+        {"tokenize", "--model", kTeacher, "--input", path("strings"), "--output", path("out")});
+  };
+  check_refused(tokenize("{}"), 3, {"list of strings"});
+  check_refused(tokenize("[\"a\", 3]"), 3, {"entry 1"});
+  check_refused(tokenize("[\"a\""), 3, {"strings:1"});
+}
+
+TEST_CASE("a tokenizer with more ids than the model is a contradiction") {
+  const TempFolder temp;
+  test::write_tiny_llama(temp.path());  // 48 ids
+  for (const char* name : {"tokenizer.model", "tokenizer_config.json"}) {
+    fs::copy_file(kSource / "tests" / "golden" / "stories260k" / name, temp / name);
+  }
+  write_file(temp / "text.txt", "Once upon a time");
+  check_refused(eval({"--model", temp.path().string(), "--text", (temp / "text.txt").string(),
+                      "--seqlen", "2"}),
+                2, {"512 ids", "48"});
+}
+
+TEST_CASE("output that cannot be written ends in exit code 5") {
+  const TempFolder temp;
+  write_file(temp / "file", "");
+  check_refused(eval({"--model", kTeacher, "--tasks", "wikitext2", "--data-root", kData, "--output",
+                      (temp / "file" / "results.json").string()}),
+                5, {"file"});
+  write_ids(temp / "ids", "input_ids", at::ones({1, 40}, at::kLong));
+  const std::vector<std::string> forward = {"forward",
+                                            "--model",
+                                            kTeacher,
+                                            "--input",
+                                            (temp / "ids").string(),
+                                            "--output",
+                                            (temp / "out").string()};
+  // 40 x 4096 logits are 640 KiB; the limit is one block.
+  check_refused(eval(forward, "ulimit -f 1;"), 5, {"out"});
+  CHECK_FALSE(fs::exists(temp / "out"));
+  CHECK_FALSE(fs::exists(temp / "out.partial"));
+}
+
+#ifndef __SANITIZE_ADDRESS__  // which takes more address space than the limit leaves
+TEST_CASE("memory that is full ends in exit code 5") {
+  const TempFolder temp;
+  write_ids(temp / "ids", "input_ids", at::ones({512, 1000}, at::kInt));  // 8 GB of logits
+  check_refused(eval({"forward", "--model", kTeacher, "--input", (temp / "ids").string(),
+                      "--output", (temp / "out").string(), "--threads", "1"},
+                     "ulimit -v 3000000;"),
+                5, {"memory is full"});
+}
+#endif
+
+TEST_CASE("a stop signal ends the scoring with exit code 143") {
+  const TempFolder temp;
+  const std::string result = (temp / "results.json").string();
+  // The shell waits until the file is begun, then stops the program.
+  const std::string script =
+      LITTLEBIT_BINARY_DIR "/bin/littlebit-eval --model " + test::shell_quoted(kTeacher) +
+      " --tasks wikitext2 --data-root " + test::shell_quoted(kData) +
+      " --batch-size 1 --seqlen 64 --output " + test::shell_quoted(result) +
+      " >/dev/null 2>&1 & pid=$!; while [ ! -e " + test::shell_quoted(result + ".partial") +
+      " ]; do sleep 0.05; kill -0 $pid || exit 99; done; kill -TERM $pid; wait $pid";
+  const int status = std::system(("sh -c " + test::shell_quoted(script)).c_str());
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 143);
+  CHECK_FALSE(fs::exists(result));
+  CHECK_FALSE(fs::exists(result + ".partial"));
+}

@@ -1,0 +1,42 @@
+// Runs a program of the build as a user would and keeps what it said.
+#pragma once
+
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "littlebit/core/file.h"
+#include "temp_folder.h"
+
+namespace littlebit::test {
+
+struct Outcome {
+  int code = -1;
+  std::string out, err;
+};
+
+inline std::string shell_quoted(const std::string& word) {
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + "'";
+}
+
+// `prefix` stands before the program in the shell's line: "ulimit -f 1;".
+inline Outcome run_program(const std::string& program, const std::vector<std::string>& arguments,
+                           const std::string& prefix = "") {
+  const TempFolder temp;
+  std::string line = prefix + " " + LITTLEBIT_BINARY_DIR "/bin/" + program;
+  for (const std::string& argument : arguments) line += " " + shell_quoted(argument);
+  line += " </dev/null >" + shell_quoted((temp / "out").string()) + " 2>" +
+          shell_quoted((temp / "err").string());
+  const int status = std::system(line.c_str());
+  if (!WIFEXITED(status)) throw std::runtime_error(program + " was killed: " + line);
+  return {WEXITSTATUS(status), read_file(temp / "out"), read_file(temp / "err")};
+}
+
+}  // namespace littlebit::test
