@@ -121,10 +121,10 @@ at::Tensor attention(const Block& block, const ModelSpec& spec, int64_t layer, c
                            ? spec.attention_scale
                            : 1 / std::sqrt(static_cast<double>(spec.head_dim));
   const int64_t window = spec.layer_window(layer) < length ? spec.layer_window(layer) : 0;
-  const auto mask = context.masks.find(window);
+  const auto band = context.bands.find(window);
   const at::Tensor mixed =
       causal_attention(q, k, v, scale, window, spec.attention_softcap,
-                       mask == context.masks.end() ? at::Tensor() : mask->second);
+                       band == context.bands.end() ? at::Tensor() : band->second);
   return run(block.o, mixed.transpose(1, 2).reshape({batch, length, -1}));
 }
 
@@ -170,10 +170,9 @@ SequenceContext Decoder::context(int64_t length) const {
   }
   for (int64_t layer = 0; layer < spec_.num_layers; ++layer) {
     const int64_t window = spec_.layer_window(layer) < length ? spec_.layer_window(layer) : 0;
-    const bool needed = window > 0 || spec_.attention_softcap > 0;
-    if (needed && context.masks.count(window) == 0) {
-      context.masks[window] = causal_mask(length, window, compute_dtype_, device_);
-    }
+    if (context.bands.count(window) != 0) continue;
+    context.bands[window] =
+        causal_band(length, window, spec_.attention_softcap, compute_dtype_, device_);
   }
   return context;
 }

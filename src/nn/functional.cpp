@@ -20,6 +20,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "littlebit/core/error.h"
@@ -34,17 +35,44 @@ at::ScalarType accumulate_type(const at::Tensor& x) {
 // True where x's memory may be reused for a result: no backward pass will read it.
 bool disposable(const at::Tensor& x) { return !(c10::GradMode::is_enabled() && x.requires_grad()); }
 
+// Attention of one chunk: q [B, N, C, D] against the keys [B, K, S, D] that it may look at.
+using ChunkAttention = at::Tensor (*)(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                      double scale, double softcap, const at::Tensor& mask);
+
+at::Tensor fused_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                           double scale, double /*softcap*/, const at::Tensor& mask) {
+  return at::scaled_dot_product_attention(q, k, v, mask, 0.0, /*is_causal=*/false, scale,
+                                          /*enable_gqa=*/q.size(1) != k.size(1));
+}
+
 // Scores in full, for what the fused kernels do not know: soft caps.
 at::Tensor softcapped_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                 double scale, double softcap, const at::Tensor& mask) {
-  const int64_t batch = q.size(0), heads = k.size(1), length = q.size(2), group = q.size(1) / heads;
-  const at::Tensor grouped = q.reshape({batch, heads, group * length, q.size(3)});
+  const int64_t batch = q.size(0), heads = k.size(1), group = q.size(1) / heads;
+  const int64_t queries = q.size(2), keys = k.size(2);
+  const at::Tensor grouped = q.reshape({batch, heads, group * queries, q.size(3)});
   at::Tensor scores = at::matmul(grouped, k.transpose(2, 3)).to(accumulate_type(q));
   scores = at::tanh(scores * (scale / softcap)) * softcap;
-  scores = scores.view({batch, heads, group, length, length}) + mask;
+  scores = scores.view({batch, heads, group, queries, keys}) + mask;
   const at::Tensor weights = at::softmax(scores, -1).to(v.scalar_type());
-  return at::matmul(weights.view({batch, heads, group * length, length}), v)
-      .view({batch, heads * group, length, v.size(3)});
+  return at::matmul(weights.view({batch, heads, group * queries, keys}), v)
+      .view({batch, heads * group, queries, v.size(3)});
+}
+
+// How many queries are taken at a time: chunks leave out the keys that none of their queries sees.
+// More chunks than this cost more in small products and in adding up gradients than they save.
+int64_t chunk_size(int64_t length, int64_t window) {
+  constexpr int64_t kSmallest = 64, kMostChunks = 8;
+  const int64_t chunks = std::clamp<int64_t>(length / kSmallest, 1, kMostChunks);
+  const int64_t size = (length + chunks - 1) / chunks;
+  return window > 0 ? std::min(size, std::max(window, kSmallest)) : size;
+}
+
+// Whether one call of the fused kernel does it all. On the CPU it computes the scores of short
+// sequences in full, masked half and all; beyond a thousand positions it leaves out most by itself.
+bool one_call(int64_t length, int64_t window, double softcap, at::Device device) {
+  if (window > 0 || softcap > 0) return false;
+  return !device.is_cpu() || length > 1024 || chunk_size(length, window) == length;
 }
 
 }  // namespace
@@ -110,28 +138,45 @@ at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& 
   return at::cat(parts, -1).to(x.scalar_type());
 }
 
-at::Tensor causal_mask(int64_t length, int64_t window, at::ScalarType dtype, at::Device device) {
+// [C, S]: the last row is the last query of a chunk, the last column its own position.
+at::Tensor causal_band(int64_t length, int64_t window, double softcap, at::ScalarType dtype,
+                       at::Device device) {
+  if (window >= length) window = 0;
+  if (one_call(length, window, softcap, device)) return {};
+  const int64_t queries = chunk_size(length, window);
+  const int64_t keys = window > 0 ? std::min(length, queries + window - 1) : length;
   const auto options = at::TensorOptions().dtype(at::kBool).device(device);
-  at::Tensor visible = at::ones({length, length}, options).tril();
-  if (window > 0) visible = visible.triu(1 - window);
-  return at::zeros({length, length}, options.dtype(dtype))
+  at::Tensor visible = at::ones({queries, keys}, options).tril(keys - queries);
+  if (window > 0) visible = visible.triu(keys - queries - window + 1);
+  return at::zeros({queries, keys}, options.dtype(dtype))
       .masked_fill_(visible.logical_not_(), -std::numeric_limits<double>::infinity());
 }
 
 at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            double scale, int64_t window, double softcap, const at::Tensor& mask) {
+                            double scale, int64_t window, double softcap, const at::Tensor& band) {
   const int64_t length = q.size(2);
-  const bool windowed = window > 0 && window < length;
-  at::Tensor added;
-  if (windowed || softcap > 0) {
-    added = mask.defined()
-                ? mask
-                : causal_mask(length, windowed ? window : 0, q.scalar_type(), q.device());
+  if (window >= length) window = 0;
+  if (one_call(length, window, softcap, q.device())) {
+    return at::scaled_dot_product_attention(q, k, v, {}, 0.0, /*is_causal=*/true, scale,
+                                            /*enable_gqa=*/q.size(1) != k.size(1));
   }
-  if (softcap > 0) return softcapped_attention(q, k, v, scale, softcap, added);
-  const std::optional<at::Tensor> attn_mask = windowed ? std::optional(added) : std::nullopt;
-  return at::scaled_dot_product_attention(q, k, v, attn_mask, 0.0, /*is_causal=*/!windowed, scale,
-                                          /*enable_gqa=*/q.size(1) != k.size(1));
+  const ChunkAttention attend = softcap > 0 ? softcapped_attention : fused_attention;
+  const at::Tensor masks =
+      band.defined() ? band : causal_band(length, window, softcap, q.scalar_type(), q.device());
+  std::vector<at::Tensor> parts;
+  int64_t begin = 0;
+  for (const at::Tensor& part : q.split(chunk_size(length, window), 2)) {
+    const int64_t queries = part.size(2), end = begin + queries;
+    const int64_t first = window > 0 ? std::max<int64_t>(0, begin - window + 1) : 0;
+    const int64_t keys = end - first;
+    const at::Tensor mask =
+        masks.narrow(0, masks.size(0) - queries, queries).narrow(1, masks.size(1) - keys, keys);
+    parts.push_back(
+        attend(part, k.narrow(2, first, keys), v.narrow(2, first, keys), scale, softcap, mask)
+            .transpose(1, 2));
+    begin = end;
+  }
+  return at::cat(parts, 1).transpose(1, 2);
 }
 
 }  // namespace littlebit

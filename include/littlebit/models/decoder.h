@@ -90,7 +90,7 @@ struct FrozenTensors {
 struct SequenceContext {
   int64_t length = 0;
   at::Tensor cos, sin, local_cos, local_sin;  // [T, rotary_dim / 2], undefined where unused
-  std::map<int64_t, at::Tensor> masks;        // by window: causal_mask(T, window), those in use
+  std::map<int64_t, at::Tensor> bands;        // by window: causal_band(T, window), those in use
 };
 
 class Decoder {

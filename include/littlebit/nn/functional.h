@@ -28,16 +28,18 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
 // convention: x [B, n, T, D], cos/sin [T, D_rot / 2] in fp32 (fp64). Returns x's dtype.
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
 
-// What is added to the scores [T, T]: 0 where a position may look, -infinity elsewhere. window > 0:
-// a position sees itself and the window - 1 before it; 0: all before it.
-at::Tensor causal_mask(int64_t length, int64_t window, at::ScalarType dtype, at::Device device);
+// What causal_attention adds to scores so that a position sees itself and what lies before it, at
+// most the window - 1 positions next to it where window > 0. It depends on the arguments only; its
+// layout is causal_attention's own business. Undefined where causal_attention needs none.
+at::Tensor causal_band(int64_t length, int64_t window, double softcap, at::ScalarType dtype,
+                       at::Device device);
 
-// Causal attention. q [B, N, T, D], k/v [B, K, T, D], N a multiple of K. softcap > 0: scores become
-// softcap * tanh(scores / softcap). Returns [B, N, T, D]. `mask`: causal_mask(T, window) in q's
-// dtype where the caller has it at hand; made here where it is undefined and needed (a window below
-// T, or a softcap).
+// Causal attention. q [B, N, T, D], k/v [B, K, T, D], N a multiple of K. window > 0: a position
+// sees itself and the window - 1 before it. softcap > 0: scores become softcap * tanh(scores /
+// softcap). Returns [B, N, T, D]. `band`: causal_band(T, window, softcap) in q's dtype where the
+// caller has it at hand.
 at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             double scale, int64_t window, double softcap,
-                            const at::Tensor& mask = {});
+                            const at::Tensor& band = {});
 
 }  // namespace littlebit

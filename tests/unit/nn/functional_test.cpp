@@ -190,17 +190,6 @@ TEST_CASE("activate_gated is activate times up, and differentiable") {
   }
 }
 
-TEST_CASE("causal_mask lets a position see itself and the window before it") {
-  const at::Tensor mask = causal_mask(5, 2, at::kFloat, at::kCPU);
-  for (int64_t t = 0; t < 5; ++t) {
-    for (int64_t s = 0; s < 5; ++s) {
-      const bool seen = s <= t && s > t - 2;
-      CHECK(mask[t][s].item<double>() == (seen ? 0 : -std::numeric_limits<double>::infinity()));
-    }
-  }
-  CHECK(at::isfinite(causal_mask(5, 0, at::kFloat, at::kCPU)).sum().item<int64_t>() == 15);
-}
-
 TEST_CASE("causal_attention equals the formula for every head layout, window and soft cap") {
   struct Layout {
     int64_t heads, kv_heads;
@@ -215,8 +204,8 @@ TEST_CASE("causal_attention equals the formula for every head layout, window and
                           << softcap);
         const at::Tensor want = attention_by_hand(q, k, v, 0.8, window, softcap);
         CHECK(largest_gap(causal_attention(q, k, v, 0.8, window, softcap), want) < kExact);
-        const at::Tensor mask = causal_mask(9, window, at::kDouble, at::kCPU);
-        CHECK(largest_gap(causal_attention(q, k, v, 0.8, window, softcap, mask), want) < kExact);
+        const at::Tensor band = causal_band(9, window, softcap, at::kDouble, at::kCPU);
+        CHECK(largest_gap(causal_attention(q, k, v, 0.8, window, softcap, band), want) < kExact);
         CHECK(gradient_gap(
                   [&](const at::Tensor& x) {
                     return causal_attention(x, k, v, 0.8, window, softcap);
@@ -235,6 +224,38 @@ TEST_CASE("causal_attention equals the formula for every head layout, window and
       }
     }
   }
+}
+
+TEST_CASE("causal_attention in chunks equals the formula") {
+  // Lengths that divide into chunks and that do not, windows below, at and above the chunk.
+  for (const int64_t length : {128, 201}) {
+    const at::Tensor q = numbers({1, 4, length, 3}, 0.1), k = numbers({1, 2, length, 3}, 0.5),
+                     v = numbers({1, 2, length, 3}, 0.9);
+    for (const int64_t window : {0, 5, 64, 90, 128, 200}) {
+      for (const double softcap : {0.0, 0.7}) {
+        INFO(length << " positions, window " << window << ", cap " << softcap);
+        const at::Tensor want = attention_by_hand(q, k, v, 0.8, window, softcap);
+        CHECK(largest_gap(causal_attention(q, k, v, 0.8, window, softcap), want) < kExact);
+        const at::Tensor band = causal_band(length, window, softcap, at::kDouble, at::kCPU);
+        CHECK(largest_gap(causal_attention(q, k, v, 0.8, window, softcap, band), want) < kExact);
+        const auto of_all = [&](const at::Tensor& x) {
+          return causal_attention(q * x, k * x, v * x, 0.8, window, softcap);
+        };
+        CHECK(gradient_gap(of_all, numbers({1, 1, length, 3}, 0.4)) < kDifference);
+      }
+    }
+  }
+}
+
+TEST_CASE("long sequences take the fused kernel's own causal path") {
+  CHECK_FALSE(causal_band(1025, 0, 0, at::kFloat, at::kCPU).defined());
+  CHECK_FALSE(causal_band(127, 0, 0, at::kFloat, at::kCPU).defined());
+  CHECK(causal_band(1024, 0, 0, at::kFloat, at::kCPU).sizes() == at::IntArrayRef({128, 1024}));
+  CHECK(causal_band(4096, 256, 0, at::kFloat, at::kCPU).sizes() == at::IntArrayRef({256, 511}));
+  const at::Tensor q = numbers({1, 1, 1100, 2}, 0.1), k = numbers({1, 1, 1100, 2}, 0.5),
+                   v = numbers({1, 1, 1100, 2}, 0.9);
+  CHECK(largest_gap(causal_attention(q, k, v, 0.8, 0, 0), attention_by_hand(q, k, v, 0.8, 0, 0)) <
+        kExact);
 }
 
 TEST_CASE("causal_attention in fp32 and bf16 stays near fp64") {
