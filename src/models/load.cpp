@@ -31,6 +31,11 @@ void check_shape(const HfFolder& folder, const TensorView& view,
                    "config.json and the tensor files belong to different models");
 }
 
+bool is_floating(Dtype dtype) {
+  return dtype == Dtype::kF32 || dtype == Dtype::kBF16 || dtype == Dtype::kF16 ||
+         dtype == Dtype::kF64;
+}
+
 TensorView take_rows(const TensorView& view, const TensorSource& source) {
   if (source.row_end < 0) return view;
   TensorView part = view;
@@ -45,7 +50,7 @@ at::Tensor load_checked(const HfFolder& folder, const TensorSource& source,
   const TensorView& view = require_tensor(folder, source.tensor);
   if (source.row_end >= 0) shape[0] = source.rows;
   check_shape(folder, view, shape);
-  if (!at::isFloatingType(scalar_type(view.dtype))) {
+  if (!is_floating(view.dtype)) {
     throw InputError(folder.path().string() + ": tensor '" + view.name + "' holds " +
                          dtype_name(view.dtype) + ", expected F32, F16, BF16 or F64",
                      "models that are quantised already cannot be read; take the original");
