@@ -1,0 +1,245 @@
+#include "report_data.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <string_view>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/strings.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr size_t kMostBytesOfLine = 1 << 20;
+constexpr size_t kMostBytesOfFile = 64 << 20;  // of run.json and config.yaml
+constexpr size_t kMostLayers = 20000, kMostOptions = 5000;
+
+std::string_view text_in(const MappedFile& file) {
+  const auto bytes = file.bytes();
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// Calls `use` with the mapped file, where there is one; what it throws becomes a note.
+template <class Use>
+void with_file(const fs::path& path, ReportData* data, const Use& use) {
+  std::error_code error;
+  if (!fs::exists(path, error)) return;
+  try {
+    const MappedFile file(path);
+    use(text_in(file));
+  } catch (const Error& failure) {
+    data->notes.push_back(failure.what());
+  }
+}
+
+// Calls `use` with each object of a file of JSON lines and the number of objects before it.
+template <class Use>
+void for_json_lines(const fs::path& path, ReportData* data, const Use& use) {
+  with_file(path, data, [&](std::string_view rest) {
+    int64_t number = 0, used = 0, bad = 0;
+    std::string first_reason;
+    while (!rest.empty()) {
+      const size_t end = std::min(rest.find('\n'), rest.size());
+      const std::string_view line = rest.substr(0, end);
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+      ++number;
+      if (trim(line).empty()) continue;
+      try {
+        const std::string source = path.filename().string();
+        if (line.size() > kMostBytesOfLine) throw InputError(source + ": a line is too long");
+        const Json object = parse_json(line, source, number);
+        if (!object.is_object()) throw InputError(source + ": a line is no JSON object");
+        use(object, used++);
+      } catch (const Error& failure) {
+        if (bad++ == 0) first_reason = failure.what();
+      }
+    }
+    if (bad > 0) {
+      data->notes.push_back(format_count(bad) + " line" + (bad > 1 ? "s" : "") + " of " +
+                            path.filename().string() + " skipped: " + first_reason);
+    }
+  });
+}
+
+void read_metrics(const fs::path& path, ReportData* data) {
+  MetricColumns columns;
+  const auto column_of_key = {std::pair{&MetricColumns::loss, "loss"},
+                              {&MetricColumns::loss_kl, "loss_kl"},
+                              {&MetricColumns::loss_hidden, "loss_hidden"},
+                              {&MetricColumns::learning_rate, "learning_rate"},
+                              {&MetricColumns::grad_norm, "grad_norm"},
+                              {&MetricColumns::sign_flip_fraction, "sign_flip_fraction"},
+                              {&MetricColumns::tokens_per_second, "tokens_per_second"}};
+  for_json_lines(path, data, [&](const Json& object, int64_t) {
+    const double step = number_of(object, "step");
+    if (!(std::abs(step) <= 1e15)) throw InputError(path.filename().string() + ": no `step`");
+    columns.step.push_back(step);
+    for (const auto& [column, key] : column_of_key) {
+      (columns.*column).push_back(number_of(object, key));
+    }
+  });
+  // In the order of steps already, unless lines were moved by hand.
+  if (!std::is_sorted(columns.step.begin(), columns.step.end())) {
+    std::vector<size_t> order(columns.step.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return columns.step[a] < columns.step[b]; });
+    const auto reorder = [&](std::vector<double>* column) {
+      std::vector<double> sorted;
+      sorted.reserve(order.size());
+      for (const size_t i : order) sorted.push_back((*column)[i]);
+      *column = std::move(sorted);
+    };
+    for (const auto& [column, key] : column_of_key) reorder(&(columns.*column));
+    reorder(&columns.step);
+  }
+  data->metrics = std::move(columns);
+}
+
+void read_layers(const fs::path& path, ReportData* data) {
+  for_json_lines(path, data, [&](const Json& object, int64_t index) {
+    if (index >= static_cast<int64_t>(kMostLayers)) throw InputError("more layers than shown");
+    ReportLayer layer{.name = text_of(object, "name")};
+    layer.kind = layer.name.substr(layer.name.rfind('.') + 1);  // npos + 1 = 0
+    const Json& shape = member_of(object, "shape");
+    const bool sized =
+        shape.is_array() && shape.size() == 2 && shape[0].is_number() && shape[1].is_number();
+    layer.d_out = sized ? shape[0].get<double>() : kNan;
+    layer.d_in = sized ? shape[1].get<double>() : kNan;
+    layer.rank = number_of(object, "rank");
+    layer.paths = number_of(object, "paths");
+    layer.bits = number_of(object, "bits");
+    layer.relative_error = number_of(object, "relative_error");
+    layer.seconds = number_of(object, "seconds");
+    layer.at_floor = member_of(object, "at_floor") == Json(true);
+    layer.at_cap = member_of(object, "at_cap") == Json(true);
+    data->layers.push_back(std::move(layer));
+  });
+}
+
+void read_run(const fs::path& path, ReportData* data) {
+  with_file(path, data, [&](std::string_view text) {
+    const std::string source = path.filename().string();
+    if (text.size() > kMostBytesOfFile) throw InputError(source + " is too long to be a run's");
+    Json run = parse_json(text, source);
+    if (!run.is_object()) throw InputError(source + " is no JSON object");
+    data->run = std::move(run);
+  });
+  const Json& scores = member_of(data->run, "scores");
+  if (!scores.is_array()) return;
+  for (const Json& entry : scores) {
+    const double step = number_of(entry, "step");
+    if (!(step >= 0 && step <= 1e15)) continue;
+    data->scores.push_back({text_of(entry, "task"), text_of(entry, "model"),
+                            text_of(entry, "protocol"), step, number_of(entry, "perplexity"),
+                            number_of(entry, "tokens")});
+  }
+  std::stable_sort(data->scores.begin(), data->scores.end(),
+                   [](const ReportScore& a, const ReportScore& b) { return a.step < b.step; });
+}
+
+// config.yaml as the option tree prints it: sections, options at two spaces, the records of a list
+// at four and six. A line each, with "  # origin" behind the value.
+class ConfigReader {
+ public:
+  // false where a line has another form.
+  bool add(std::string_view line) {
+    const size_t indent = std::min(line.find_first_not_of(' '), line.size());
+    std::string_view rest = line.substr(indent);
+    if (rest.empty()) return true;
+    ReportOption option;
+    const size_t mark = rest.rfind("  # ");
+    if (mark != std::string_view::npos) {
+      option.origin = trim(rest.substr(mark + 4));
+      rest = rest.substr(0, mark);
+    }
+    std::string prefix;
+    if (indent == 2) {
+      prefix = section_ + ".";
+      list_.clear();
+    } else if (indent == 4 && rest.starts_with("- ") && !list_.empty()) {
+      rest.remove_prefix(2);
+      prefix = list_ + "[" + std::to_string(++record_) + "].";
+    } else if (indent == 6 && record_ >= 0) {
+      prefix = list_ + "[" + std::to_string(record_) + "].";
+    } else if (indent != 0) {
+      return false;
+    }
+    const size_t colon = rest.find(':');
+    if (colon == std::string_view::npos || colon == 0) return false;
+    const std::string name(rest.substr(0, colon));
+    option.key = prefix + name;
+    option.value = trim(rest.substr(colon + 1));
+    if (indent == 0) {
+      section_ = name;
+      list_.clear();
+      record_ = -1;
+      return option.value.empty();
+    }
+    if (section_.empty()) return false;
+    if (indent == 2) {
+      list_ = option.value.empty() ? option.key : "";
+      record_ = -1;
+      if (option.value.empty()) return true;
+    }
+    options.push_back(std::move(option));
+    return options.size() <= kMostOptions;
+  }
+
+  std::vector<ReportOption> options;
+
+ private:
+  std::string section_, list_;
+  int record_ = -1;
+};
+
+void read_config(const fs::path& path, ReportData* data) {
+  with_file(path, data, [&](std::string_view text) {
+    if (text.size() > kMostBytesOfFile) {
+      throw InputError(path.filename().string() + " is too long to be a configuration");
+    }
+    ConfigReader reader;
+    for (const std::string& line : split(text, '\n')) {
+      if (reader.add(line)) continue;
+      data->config_text = text;
+      return;
+    }
+    data->options = std::move(reader.options);
+  });
+}
+
+}  // namespace
+
+const Json& member_of(const Json& object, const char* key) {
+  static const Json kNull;
+  const auto found = object.find(key);  // end() where `object` is no object
+  return found == object.end() ? kNull : *found;
+}
+
+double number_of(const Json& object, const char* key) {
+  const Json& value = member_of(object, key);
+  return value.is_number() ? value.get<double>() : kNan;
+}
+
+std::string text_of(const Json& object, const char* key) {
+  const Json& value = member_of(object, key);
+  return value.is_string() ? value.get<std::string>() : "";
+}
+
+ReportData read_report_data(const fs::path& run_folder) {
+  ReportData data;
+  read_run(run_folder / "run.json", &data);
+  read_metrics(run_folder / "metrics.jsonl", &data);
+  read_layers(run_folder / "factorization.jsonl", &data);
+  read_config(run_folder / "config.yaml", &data);
+  return data;
+}
+
+}  // namespace littlebit

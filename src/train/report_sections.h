@@ -1,0 +1,23 @@
+// The sections of report.html, each as HTML; "" where the run folder has nothing for it.
+#pragma once
+
+#include <string>
+
+#include "report_data.h"
+
+namespace littlebit {
+
+// report_results.cpp
+std::string headline(const ReportData& data, const std::string& folder_name);
+std::string score_section(const ReportData& data);
+std::string training_section(const ReportData& data);
+
+// report_model.cpp
+std::string bytes_section(const ReportData& data);
+std::string layer_section(const ReportData& data);
+
+// report_settings.cpp
+std::string config_section(const ReportData& data);
+std::string environment_section(const ReportData& data);
+
+}  // namespace littlebit
