@@ -6,11 +6,11 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <atomic>
 #include <mutex>
 #include <numeric>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/parallel.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/nn/tensor_io.h"
@@ -24,6 +24,19 @@ struct LayerPlace {
   StudentGroup* group;
   size_t layer;  // inside the group
   at::Tensor latents;
+};
+
+// Restores the number of ATen's threads, which the workers set to one.
+class OneThreadEach {
+ public:
+  OneThreadEach() : threads_(at::get_num_threads()) {}
+  ~OneThreadEach() { at::set_num_threads(threads_); }
+  OneThreadEach(const OneThreadEach&) = delete;
+  OneThreadEach& operator=(const OneThreadEach&) = delete;
+  int threads() const { return threads_; }
+
+ private:
+  int threads_;
 };
 
 std::vector<LayerPlace> places(Student& student, std::span<const at::Tensor> latents) {
@@ -56,22 +69,23 @@ std::vector<LayerReport> factorize_model(Student& student, std::span<const at::T
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return work(a) > work(b); });
 
-  std::atomic<size_t> next = 0;
+  // Threads of our own, each with one of ATen's: MKL's LAPACK must not be entered from an OpenMP
+  // region (it waits there for threads that it does not get).
+  const OneThreadEach guard;
   std::mutex mutex;
-  at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
+  parallel_for(static_cast<int64_t>(order.size()), guard.threads(), [&](int64_t taken) {
+    if (stop_requested()) return;
+    at::set_num_threads(1);
     c10::NoGradGuard no_grad;
-    for (size_t taken = next++; taken < order.size(); taken = next++) {
-      if (stop_requested()) return;
-      const size_t i = order[taken];
-      const LayerPlace& place = layers[i];
-      const at::Tensor weight = load_slot_weight(teacher_folder, *place.slot, at::kFloat, at::kCPU);
-      const LayerFactors factors = factorize_layer(weight, plans[i], options, seed);
-      const at::Tensor bias = load_slot_bias(teacher_folder, *place.slot, at::kFloat, at::kCPU);
-      place.group->set_layer(place.layer, factors, bias, place.latents);
-      reports[i] = {plans[i], factors.relative_error, factors.seconds};
-      const std::lock_guard lock(mutex);
-      if (done) done(reports[i]);
-    }
+    const size_t i = order[taken];
+    const LayerPlace& place = layers[i];
+    const at::Tensor weight = load_slot_weight(teacher_folder, *place.slot, at::kFloat, at::kCPU);
+    const LayerFactors factors = factorize_layer(weight, plans[i], options, seed);
+    const at::Tensor bias = load_slot_bias(teacher_folder, *place.slot, at::kFloat, at::kCPU);
+    place.group->set_layer(place.layer, factors, bias, place.latents);
+    reports[i] = {plans[i], factors.relative_error, factors.seconds};
+    const std::lock_guard lock(mutex);
+    if (done) done(reports[i]);
   });
   if (stop_requested())
     throw Error(ExitCode::kStopped, "stopped during the factorisation; nothing was saved");

@@ -1,0 +1,28 @@
+# What a user and CI call. Everything is built in build/ by the CMake preset `cpu`.
+.PHONY: demo test build setup check-format format docs clean
+
+build: setup
+	@cmake --preset cpu $(if $(LIBTORCH),-DLIBTORCH=$(LIBTORCH)) >build.log 2>&1 || (cat build.log; exit 1)
+	@cmake --build --preset cpu
+
+setup:
+	@.ci/setup
+
+# The main job on the shipped teacher and text: factorise, train, export, report. A few minutes on 2 cores.
+demo: build
+	@rm -rf out/demo
+	build/bin/littlebit-train --config configs/train/demo.yaml
+
+test: build
+	@.ci/test
+
+format:
+	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format-14 -i
+
+# The files the program writes about its own options.
+docs: build
+	build/bin/littlebit-train --print-reference markdown > docs/config.md
+	build/bin/littlebit-train --print-reference yaml > configs/reference.yaml
+
+clean:
+	rm -rf build build-asan build-bench out

@@ -1,0 +1,143 @@
+// Dual-SVID: the randomised SVD against the exact one and against svd_lowrank's recipe, rank-1
+// fits, whole models.
+#include "littlebit/quant/factorization.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <catch2/catch.hpp>
+
+#include "littlebit/core/error.h"
+#include "littlebit/quant/initialize.h"
+#include "support/tiny_model.h"
+
+using namespace littlebit;
+
+namespace {
+
+double relative_error(const at::Tensor& w, const at::Tensor& approximation) {
+  return ((w - approximation).norm() / w.norm()).item<double>();
+}
+
+// A matrix with a spectrum like a weight's: a few strong directions, then a slow decay.
+at::Tensor weight_like(int64_t m, int64_t n) {
+  const int64_t k = std::min(m, n);
+  const at::Tensor u = std::get<0>(at::linalg_qr(at::randn({m, k}))),
+                   v = std::get<0>(at::linalg_qr(at::randn({n, k})));
+  const at::Tensor s = at::arange(1, k + 1).to(at::kFloat).pow(-0.4);
+  return at::matmul(u * s, v.t());
+}
+
+// torch.svd_lowrank(w, q=r, niter=2), centred on nothing: no oversampling, two power iterations.
+at::Tensor svd_lowrank_product(const at::Tensor& w, int64_t r) {
+  at::Tensor q = std::get<0>(at::linalg_qr(at::matmul(w, at::randn({w.size(1), r}))));
+  for (int i = 0; i < 2; ++i) {
+    q = std::get<0>(at::linalg_qr(at::matmul(w.t(), q)));
+    q = std::get<0>(at::linalg_qr(at::matmul(w, q)));
+  }
+  return at::matmul(q, at::matmul(q.t(), w));
+}
+
+}  // namespace
+
+TEST_CASE(
+    "randomised SVD: no worse than svd_lowrank(q=r, niter=2), within 0.1 % of the exact "
+    "truncation") {
+  at::manual_seed(1);
+  for (const auto& [m, n, r] :
+       {std::tuple<int64_t, int64_t, int64_t>{256, 256, 40}, {300, 120, 64}, {120, 300, 8}}) {
+    const at::Tensor w = weight_like(m, n);
+    const LowRank got = randomized_svd(w, r, {}, 7, "test");
+    const double error = relative_error(w, at::matmul(got.left, got.right));
+    const auto [u, s, vh] = at::linalg_svd(w, false);
+    const double exact =
+        relative_error(w, at::matmul(u.narrow(1, 0, r) * s.narrow(0, 0, r), vh.narrow(0, 0, r)));
+    CHECK(error <= relative_error(w, svd_lowrank_product(w, r)));
+    CHECK(error <= exact * 1.015);  // a slowly decaying spectrum, as here, is the hard case
+    // Both sides carry sqrt(S): the leading columns (rows) have the singular values as squared
+    // norms.
+    const at::Tensor leading = s.narrow(0, 0, r / 4);
+    CHECK(at::allclose(got.left.square().sum(0).narrow(0, 0, r / 4), leading, 1e-2));
+    CHECK(at::allclose(got.right.square().sum(1).narrow(0, 0, r / 4), leading, 1e-2));
+  }
+}
+
+TEST_CASE("randomised SVD of what has no more rank: exact, finite, also for zero and full rank") {
+  at::manual_seed(2);
+  const at::Tensor low = at::matmul(at::randn({60, 5}), at::randn({5, 80}));
+  const LowRank got = randomized_svd(low, 16, {}, 7, "test");
+  CHECK(relative_error(low, at::matmul(got.left, got.right)) < 1e-5);
+  CHECK(at::isfinite(got.left).all().item<bool>());
+  const LowRank zero = randomized_svd(at::zeros({16, 24}), 8, {}, 7, "test");
+  CHECK(zero.left.abs().max().item<float>() == 0);
+  CHECK(zero.right.abs().max().item<float>() == 0);
+  const at::Tensor square = at::randn({32, 32});
+  const LowRank full = randomized_svd(square, 32, {}, 7, "test");
+  CHECK(relative_error(square, at::matmul(full.left, full.right)) < 1e-5);
+}
+
+TEST_CASE("leading_pair is the exact rank-1 SVD's, non-negative, split evenly") {
+  at::manual_seed(3);
+  for (const at::Tensor& a :
+       {at::randn({50, 20}).abs(), at::rand({8, 300}), at::outer(at::rand({9}), at::rand({4}))}) {
+    const RankOne got = leading_pair(a);
+    const auto [u, s, vh] = at::linalg_svd(a, false);
+    CHECK(at::allclose(at::outer(got.row, got.column), at::outer(u.select(1, 0), vh[0]) * s[0],
+                       1e-4, 1e-5));
+    CHECK(got.row.min().item<float>() >= 0);
+    CHECK(got.column.min().item<float>() >= 0);
+    CHECK(got.row.norm().item<double>() == Approx(std::sqrt(s[0].item<double>())).epsilon(1e-4));
+  }
+  const RankOne zero = leading_pair(at::zeros({4, 6}));
+  CHECK(zero.row.abs().max().item<float>() == 0);
+}
+
+TEST_CASE("a layer: deterministic, the residual path and Joint-ITQ lower the error") {
+  at::manual_seed(4);
+  const at::Tensor w = weight_like(128, 192);
+  QuantOptions options;
+  const LayerPlan one{.name = "l", .d_in = 192, .d_out = 128, .rank = 24, .paths = 1};
+  LayerPlan two = one;
+  two.paths = 2;
+  const LayerFactors a = factorize_layer(w, two, options, 5),
+                     b = factorize_layer(w, two, options, 5);
+  CHECK(at::equal(a.paths[1].U, b.paths[1].U));
+  CHECK(at::equal(a.paths[0].u1, b.paths[0].u1));
+  CHECK_FALSE(at::equal(a.paths[0].U, factorize_layer(w, two, options, 6).paths[0].U));
+  const at::Tensor sum = effective_weight(a.paths[0]) + effective_weight(a.paths[1]);
+  CHECK(a.relative_error == Approx(relative_error(w, sum)).epsilon(1e-4));
+  const double single = factorize_layer(w, one, options, 5).relative_error;
+  CHECK(a.relative_error < single);
+  options.init = QuantInit::kJointItq;
+  CHECK(factorize_layer(w, one, options, 5).relative_error < single);
+}
+
+TEST_CASE(
+    "a model is factorised the same for any number of threads; weights that are not finite are "
+    "named") {
+  test::TempFolder temp;
+  test::write_tiny_llama(temp.path());
+  HfFolder files(temp.path());
+  files.open_tensors();
+  const Decoder teacher =
+      load_decoder(files, parse_model_spec(files.config()), at::kFloat, at::Device(at::kCPU));
+  QuantOptions options;
+  const int threads = at::get_num_threads();
+  const auto bits_with = [&](int count) {
+    at::set_num_threads(count);
+    Decoder open = open_decoder(teacher);
+    const std::vector<LayerPlan> plans = plan_model(open, options);
+    Student student(std::move(open), plans);
+    int calls = 0;
+    const auto reports = factorize_model(student, {}, files, plans, options, 42,
+                                         [&](const LayerReport&) { ++calls; });
+    CHECK(calls == 14);
+    CHECK(reports[3].plan.name == plans[3].name);
+    CHECK(reports[3].relative_error > 0);
+    return student.groups()[2].bits().clone();
+  };
+  const at::Tensor one = bits_with(1), two = bits_with(2);
+  at::set_num_threads(threads);
+  CHECK(at::equal(one, two));
+  CHECK(one.ne(0).any().item<bool>());
+}
