@@ -74,7 +74,7 @@ int run_score(const std::filesystem::path& config, const std::vector<std::string
     if (options.run.output.has_parent_path()) create_folders(options.run.output.parent_path());
     output.emplace(options.run.output);
   }
-  HfFolder{options.model.path};  // its errors come first: there may be no folder at all
+  const HfFolder folder(options.model.path);  // its errors come first: there may be no folder
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model.path);
   const std::vector<TaskText> texts = load_task_texts(options.eval, *tokenizer);
   const EvalModel model(options.model.path, compute_type(options.run.dtype), at::kCPU);

@@ -20,7 +20,10 @@ PackedExport export_packed(const std::filesystem::path& folder, const Student& s
   OutputFolder output(folder);
   write_model_files(output.staging(), teacher, "bfloat16", quant);
 
-  PackedExport result{.folder = folder, .formula_bits = formula_bits(plans)};
+  PackedExport result{
+      .folder = folder,
+      .teacher_bytes = stored_bytes(teacher_tensors(teacher, student.decoder().spec())),
+      .formula_bits = formula_bits(plans)};
   const std::vector<PackedTensor> tensors =
       packed_tensors(student, plans, quant.at("eff_bit").get<double>());
   SafetensorsWriter writer(output.staging() / "model.safetensors");
@@ -34,7 +37,6 @@ PackedExport export_packed(const std::filesystem::path& folder, const Student& s
   output.commit();
 
   result.bytes.other += writer.header_bytes();
-  result.teacher_bytes = stored_bytes(teacher_tensors(teacher, student.decoder().spec()));
   double weights = 0;
   for (const LayerPlan& plan : plans) {
     weights += static_cast<double>(plan.d_in) * static_cast<double>(plan.d_out);

@@ -1,6 +1,6 @@
 // A student as a model folder: packed in the authors' format (specs section 7), or dense effective
 // weights as a plain Hugging Face folder. Both carry config.json and the tokenizer files of the
-// teacher.
+// teacher; of a multimodal teacher, those of its text model.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +34,9 @@ struct PackedExport {
       0;  // per weight of the linear layers: words with padding, scales and biases really written
 };
 
-// Writes `folder` (published atomically; an older one of that name is replaced). OutputError where
-// it cannot be written.
+// Writes `folder` (published atomically; an older one of that name is replaced). The tensor files
+// of `teacher` are open; plans are in the order of the student's layers. OutputError where it
+// cannot be written.
 PackedExport export_packed(const std::filesystem::path& folder, const Student& student,
                            std::span<const LayerPlan> plans, const QuantOptions& options,
                            const HfFolder& teacher);
@@ -53,9 +54,9 @@ int64_t verify_packed(const std::filesystem::path& folder, const Student& studen
 // Whether the folder holds a LittleBit model (littlebit_config.json, or packed tensors).
 bool is_packed_folder(const HfFolder& folder);
 
-// A student from a packed folder (ours, the authors', legacy unpacked): signs, scales, norms,
-// embeddings and head from the folder, no latents. The folder must outlive it. InputError by tensor
-// name.
+// A student from a packed folder whose tensors are open (ours, the authors', legacy unpacked):
+// signs, scales, norms, embeddings and head from the folder, no latents. The folder must outlive
+// it. InputError by tensor name.
 std::unique_ptr<Student> load_packed(const HfFolder& folder, at::ScalarType compute_dtype,
                                      at::Device device);
 
