@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "littlebit/core/error.h"
+#include "littlebit/logging/console.h"
 #include "littlebit/logging/run_main.h"
 #include "littlebit/train/run.h"
 
@@ -71,7 +72,9 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    log_error(error.what(), "littlebit-train --help lists every argument");
+    return static_cast<int>(ExitCode::kUsage);
   }
   return run_main([&] { return run(arguments); });
 }

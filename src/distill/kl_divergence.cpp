@@ -12,14 +12,19 @@
 
 namespace littlebit {
 
+int64_t head_rows(int64_t vocabulary) {
+  return std::clamp<int64_t>((int64_t{1} << 24) / vocabulary, 64, 1024);
+}
+
 double kl_divergence(const Decoder& teacher, const Decoder& student, const at::Tensor& z_teacher,
                      const at::Tensor& z_student, double scale, const at::Tensor& dz) {
   c10::NoGradGuard no_grad;
   const double softcap = student.spec().logit_softcap;
   const at::Tensor& head = student.frozen.head;
+  const int64_t chunk = head_rows(student.spec().vocab_size);
   double sum = 0;
-  for (int64_t begin = 0; begin < z_student.size(0); begin += kHeadRows) {
-    const int64_t rows = std::min(kHeadRows, z_student.size(0) - begin);
+  for (int64_t begin = 0; begin < z_student.size(0); begin += chunk) {
+    const int64_t rows = std::min(chunk, z_student.size(0) - begin);
     at::Tensor logits = student.head_forward(z_student.narrow(0, begin, rows));
     const at::Tensor log_p =
         at::log_softmax(teacher.head_forward(z_teacher.narrow(0, begin, rows)), -1);

@@ -4,7 +4,7 @@
 //
 // loss = kl_weight * KL + hidden_weight * sum of MSEs, specs section 6, scaled by the counts of the
 // whole global batch, so the accumulated gradient is the same for every split into micro-batches.
-// No [tokens, vocabulary] tensor for more than `kHeadRows` rows, no latents. Peak memory of a call:
+// No [tokens, vocabulary] tensor for more than `head_rows` rows, no latents. Peak memory of a call:
 // L block inputs and differences [B, T, H], one block's graph, one group's expanded weights, one
 // chunk of logits.
 #pragma once
@@ -30,10 +30,12 @@ struct DistillationLoss {
   DistillationLoss& operator+=(const DistillationLoss& other);
 };
 
-inline constexpr int64_t kHeadRows = 1024;  // rows of logits alive at a time, per model
+// Rows of logits alive at a time, per model: 1024, fewer where the vocabulary is large (at most
+// 2^24 logits, 64 MiB in fp32, but 64 rows at least).
+int64_t head_rows(int64_t vocabulary);
 
 // Sum over rows and vocabulary of p_t (log p_t - log p_s), p = softmax(head(z)); adds scale *
-// d(sum)/d(z_student) into `dz` [N, E]. z_* [N, E]. Logits of at most kHeadRows rows exist at a
+// d(sum)/d(z_student) into `dz` [N, E]. z_* [N, E]. Logits of at most head_rows rows exist at a
 // time; fp32 (fp64) arithmetic on them.
 double kl_divergence(const Decoder& teacher, const Decoder& student, const at::Tensor& z_teacher,
                      const at::Tensor& z_student, double scale, const at::Tensor& dz);

@@ -57,7 +57,7 @@ class TextbookLinear : public Linear {
 };
 
 struct Problem {
-  test::TempFolder folder;
+  TempFolder folder;
   std::unique_ptr<HfFolder> files;
   std::unique_ptr<Decoder> teacher;
   std::vector<LayerPlan> plans;

@@ -47,7 +47,7 @@ double plain_nll(const Decoder& decoder, const std::vector<int32_t>& ids, int64_
 }
 
 struct TinyModel {
-  test::TempFolder temp;
+  TempFolder temp;
   std::unique_ptr<EvalModel> model;
   explicit TinyModel(const test::TinyOptions& options = {}) {
     test::write_tiny_llama(temp.path(), options);
@@ -127,7 +127,7 @@ TEST_CASE("numbers that overflow are an error, not a score") {
 
 TEST_CASE("a reloaded export scores as the rounded student in memory") {
   const bool tied = GENERATE(false, true);
-  test::TempFolder temp;
+  TempFolder temp;
   test::write_tiny_llama(temp.path(), {.tied = tied, .biases = true});
   test::TinyStudent tiny(temp.path());
   export_packed(temp.path() / "packed", *tiny.student, tiny.plans, tiny.options, tiny.files);
@@ -148,7 +148,7 @@ TEST_CASE("a reloaded export scores as the rounded student in memory") {
 }
 
 TEST_CASE("a folder of the authors' packer scores as its signs and scales say") {
-  test::TempFolder temp;
+  TempFolder temp;
   const fs::path teacher = temp.path() / "teacher";
   create_folders(teacher);
   test::write_tiny_llama(teacher, {.tied = true});

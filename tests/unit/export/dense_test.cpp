@@ -52,7 +52,7 @@ TEST_CASE("a dense export computes what the student computes") {
                           {"opt", false, false}};
   const Model& model = models[GENERATE(0, 1, 2, 3, 4)];
   INFO((model.fixture ? model.fixture : "tiny"));
-  test::TempFolder temp;
+  TempFolder temp;
   fs::path teacher = temp.path();
   if (model.fixture) {
     teacher = golden(model.fixture);
@@ -85,7 +85,7 @@ TEST_CASE("a dense export computes what the student computes") {
 }
 
 TEST_CASE("a dense export in bf16 holds the rounded effective weights, norms and biases") {
-  test::TempFolder temp;
+  TempFolder temp;
   test::write_tiny_llama(temp.path(), {.biases = true});
   const TinyStudent tiny(temp.path());
   const fs::path folder = temp.path() / "dense";
@@ -113,7 +113,7 @@ TEST_CASE("a dense export in bf16 holds the rounded effective weights, norms and
 }
 
 TEST_CASE("tensors that the decoder does not know are kept") {
-  test::TempFolder temp;
+  TempFolder temp;
   const fs::path plain = temp.path() / "plain", teacher = temp.path() / "teacher";
   create_folders(plain);
   create_folders(teacher);

@@ -49,7 +49,7 @@ TEST_CASE("a folder of the authors' packer computes what its signs and scales sa
       {{.biases = true}, {.packed = false}},
   };
   const AuthorsCase& c = cases[GENERATE(0, 1, 2, 3)];
-  test::TempFolder temp;
+  TempFolder temp;
   const fs::path teacher = temp.path() / "teacher";
   create_folders(teacher);
   test::write_tiny_llama(teacher, c.teacher);
@@ -82,7 +82,7 @@ TEST_CASE("a folder of the authors' packer computes what its signs and scales sa
 }
 
 TEST_CASE("what is missing or misshapen in a packed folder is named") {
-  test::TempFolder temp;
+  TempFolder temp;
   const fs::path teacher = temp.path() / "teacher", folder = temp.path() / "packed";
   create_folders(teacher);
   test::write_tiny_llama(teacher, {.biases = true});

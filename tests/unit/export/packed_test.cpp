@@ -26,7 +26,7 @@ struct Case {
 const Case kCases[] = {{false, false, true}, {true, false, false}, {false, true, true}};
 
 struct Exported {
-  test::TempFolder temp;
+  TempFolder temp;
   TinyStudent tiny;
   fs::path folder = temp.path() / "packed";
   PackedExport report;
@@ -174,7 +174,7 @@ TEST_CASE("the settings stand in littlebit_config.json and again in config.json"
 }
 
 TEST_CASE("other settings: straight-through surrogate, one path, factors from a file") {
-  test::TempFolder temp;
+  TempFolder temp;
   test::write_tiny_llama(temp.path());
   TinyStudent tiny(temp.path(), /*residual=*/false);
   tiny.options.surrogate = Surrogate::kSte;

@@ -115,7 +115,7 @@ TEST_CASE("a layer: deterministic, the residual path and Joint-ITQ lower the err
 TEST_CASE(
     "a model is factorised the same for any number of threads; weights that are not finite are "
     "named") {
-  test::TempFolder temp;
+  TempFolder temp;
   test::write_tiny_llama(temp.path());
   HfFolder files(temp.path());
   files.open_tensors();

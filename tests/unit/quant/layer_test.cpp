@@ -79,7 +79,7 @@ TEST_CASE(
 
 TEST_CASE("a student's layer computes y = ((((x v2) sign(V)^T) (v1 u2)) sign(U)^T) u1 + bias") {
   at::manual_seed(2);
-  test::TempFolder temp;
+  TempFolder temp;
   test::write_tiny_llama(temp.path(), {.biases = true});
   HfFolder files(temp.path());
   files.open_tensors();
@@ -121,7 +121,7 @@ TEST_CASE(
     "factor files: packed signs become sign * |u1| |u2|^T, unpacked factors stay, mistakes are "
     "named") {
   at::manual_seed(3);
-  test::TempFolder temp;
+  TempFolder temp;
   const FactorPath f = random_path(20, 8, 40);
   const auto write = [&](const std::string& file,
                          const std::vector<std::pair<std::string, at::Tensor>>& tensors) {

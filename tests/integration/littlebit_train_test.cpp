@@ -1,0 +1,269 @@
+// littlebit-train as a user runs it: exact resume, signals, what a run's folder holds, wrong input
+// of every kind.
+#include <ATen/ATen.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "integration/program.h"
+#include "littlebit/io/json.h"
+#include "littlebit/nn/tensor_io.h"
+#include "support/tiny_model.h"
+
+using namespace littlebit;
+using Catch::Matchers::Contains;
+using littlebit::test::Outcome;
+namespace fs = std::filesystem;
+
+namespace {
+
+// A tiny teacher and 12 blocks of 16 tokens: batches of 4 make an epoch of 3 steps.
+class Scene {
+ public:
+  Scene() {
+    fs::create_directories(temp_ / "teacher");
+    test::write_tiny_llama(temp_ / "teacher");
+    at::manual_seed(9);
+    const at::Tensor ids = at::randint(48, {12, 16}, at::TensorOptions().dtype(at::kInt));
+    SafetensorsWriter writer(temp_ / "tokens.safetensors");
+    writer.declare("input_ids", Dtype::kI32, {12, 16});
+    write_tensor(writer, ids);
+    writer.commit();
+  }
+
+  fs::path operator/(const std::string& name) const { return temp_ / name; }
+
+  std::vector<std::string> words(const std::string& output,
+                                 std::vector<std::string> extra = {}) const {
+    std::vector<std::string> all = {
+        "model.path=" + (temp_ / "teacher").string(),
+        "data.train=[{path: \"" + (temp_ / "tokens.safetensors").string() + "\", format: tokens}]",
+        "data.sequence_length=16",
+        "quant.bits_per_weight=0.5",
+        "train.steps=20",
+        "train.global_batch_size=4",
+        "train.micro_batch_size=3",
+        "optim.learning_rate=5e-3",
+        "output.dir=" + (temp_ / output).string()};
+    all.insert(all.end(), extra.begin(), extra.end());
+    return all;
+  }
+  Outcome train(const std::string& output, std::vector<std::string> extra = {},
+                const std::string& prefix = "") const {
+    return test::run_program("littlebit-train", words(output, std::move(extra)), prefix);
+  }
+
+ private:
+  TempFolder temp_;
+};
+
+void check_done(const Outcome& outcome) {
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+}
+
+void check_refused(const Outcome& outcome, int code, const std::vector<std::string>& needles) {
+  INFO(outcome.err);
+  CHECK(outcome.code == code);
+  CHECK_THAT(outcome.err, Contains("error: "));
+  for (const std::string& needle : needles) CHECK_THAT(outcome.err, Contains(needle));
+}
+
+void check_same_results(const Scene& scene, const std::string& a, const std::string& b) {
+  for (const char* file : {"checkpoints/step-20/state.safetensors",
+                           "checkpoints/step-20/manifest.json", "export/packed/model.safetensors",
+                           "export/packed/config.json", "export/packed/littlebit_config.json"}) {
+    INFO(file);
+    CHECK(read_file(scene / a / file) == read_file(scene / b / file));
+  }
+  // metrics.jsonl: the same numbers, apart from times.
+  std::ifstream x(scene / a / "metrics.jsonl"), y(scene / b / "metrics.jsonl");
+  int lines = 0;
+  for (std::string p, q; std::getline(x, p) && std::getline(y, q); ++lines) {
+    const Json left = parse_json(p, a), right = parse_json(q, b);
+    for (const char* key : {"step", "loss", "loss_kl", "loss_hidden", "learning_rate", "grad_norm",
+                            "sign_flip_fraction", "tokens"}) {
+      CHECK(left.at(key) == right.at(key));
+    }
+  }
+  CHECK(lines == 20);
+}
+
+}  // namespace
+
+TEST_CASE(
+    "20 steps = stop + resume, the same bytes: in mid-epoch, on an epoch's border, with "
+    "checkpoints between") {
+  const Scene scene;
+  check_done(scene.train("whole"));
+  for (const char* stop : {"10", "9"}) {
+    const std::string name = std::string("parts") + stop;
+    check_done(scene.train(name, {std::string("train.stop_after=") + stop}));
+    CHECK(
+        fs::exists(scene / name / "checkpoints" / (std::string("step-") + stop) / "manifest.json"));
+    CHECK_FALSE(fs::exists(scene / name / "export"));
+    check_done(scene.train(name, {"--resume", "auto", "checkpoint.every=4"}));
+    check_same_results(scene, "whole", name);
+  }
+}
+
+TEST_CASE("SIGTERM saves at a step border and exits 143; --resume auto goes on to the same bytes") {
+  const Scene scene;
+  check_done(scene.train("whole", {"train.threads=1"}));
+  std::vector<std::string> arguments = scene.words("stopped", {"train.threads=1"});
+  const std::string program = LITTLEBIT_BINARY_DIR "/bin/littlebit-train";
+  std::vector<char*> argv = {const_cast<char*>(program.c_str())};
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const std::string log = (scene / "log").string();
+    if (!freopen(log.c_str(), "w", stderr)) _exit(99);
+    execv(argv[0], argv.data());
+    _exit(98);
+  }
+  for (int i = 0; i < 6000; ++i) {
+    if (fs::exists(scene / "stopped" / "metrics.jsonl") &&
+        fs::file_size(scene / "stopped" / "metrics.jsonl") > 0)
+      break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  kill(child, SIGTERM);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  INFO(read_file(scene / "log"));
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 143);
+  check_done(scene.train("stopped", {"--resume", "auto", "train.threads=1"}));
+  check_same_results(scene, "whole", "stopped");
+}
+
+TEST_CASE(
+    "a run's folder: configuration that can be run again, metrics, factorisation, report, "
+    "exports") {
+  const Scene scene;
+  check_done(scene.train("run", {"train.steps=4", "export.formats=[packed,dense]", "log.every=2"}));
+  const fs::path run = scene / "run";
+  const Json json = read_json_file(run / "run.json");
+  CHECK(json.at("step") == 4);
+  CHECK(json.at("summary").at("bytes").at("packed").at("total").get<int64_t>() > 0);
+  std::ifstream metrics(run / "metrics.jsonl"), layers(run / "factorization.jsonl");
+  std::string line;
+  REQUIRE(std::getline(metrics, line));
+  const Json first = parse_json(line, "metrics");
+  CHECK(first.at("step") == 2);
+  CHECK(first.at("loss").get<double>() ==
+        Approx(first.at("loss_kl").get<double>() + first.at("loss_hidden").get<double>()));
+  CHECK(first.at("tokens") == 2 * 4 * 16);
+  int count = 0;
+  while (std::getline(layers, line)) ++count;
+  CHECK(count == 14);
+  CHECK_THAT(read_file(run / "report.html"), Contains("<svg"));
+  CHECK(fs::exists(run / "export" / "dense" / "config.json"));
+
+  // The resolved configuration is a configuration.
+  const Outcome again =
+      test::run_program("littlebit-train", {"--config", (run / "config.yaml").string(), "--check",
+                                            "output.dir=" + (scene / "other").string()});
+  check_done(again);
+  CHECK_FALSE(fs::exists(scene / "other"));
+  CHECK_THAT(again.err, Contains("bits per weight"));
+
+  // A packed export starts another training: its own ranks and paths.
+  check_done(scene.train(
+      "second", {"quant.init=file", "quant.init_file=" + (run / "export" / "packed").string(),
+                 "train.steps=2"}));
+}
+
+TEST_CASE(
+    "--print-config shows every value's origin; --help and the references list every option") {
+  const Outcome printed =
+      test::run_program("littlebit-train", {"--print-config", "optim.learning_rate=3e-3"});
+  check_done(printed);
+  CHECK_THAT(printed.out, Contains("learning_rate: 0.003  # command line") ||
+                              Contains("learning_rate: 0.003 # command line"));
+  CHECK_THAT(printed.out, Contains("# default"));
+  const Outcome help = test::run_program("littlebit-train", {"--help"});
+  check_done(help);
+  CHECK_THAT(help.out, Contains("quant.bits_per_weight"));
+  const fs::path source = LITTLEBIT_SOURCE_DIR;
+  CHECK(test::run_program("littlebit-train", {"--print-reference", "markdown"}).out ==
+        read_file(source / "docs" / "config.md"));
+  CHECK(test::run_program("littlebit-train", {"--print-reference", "yaml"}).out ==
+        read_file(source / "configs" / "reference.yaml"));
+}
+
+TEST_CASE("wrong configuration ends in exit 2, all mistakes at once, nothing written") {
+  const Scene scene;
+  check_refused(
+      scene.train("x", {"optim.learning_rat=1", "train.steps=abc", "quant.surrogate=tanh"}), 2,
+      {"optim.learning_rate", "train.steps", "smooth_sign"});
+  check_refused(scene.train("x", {"train.epochs=2"}), 2, {"train.epochs"});
+  check_refused(scene.train("x", {"quant.min_rank=33"}), 2, {"k_proj", "min_rank"});
+  check_refused(scene.train("x", {"quant.init=file"}), 2, {"quant.init_file"});
+  check_refused(scene.train("x", {"eval.tasks=[wikitext]"}), 2, {"wikitext2"});
+  check_refused(scene.train("x", {"train.device=cuda"}), 2, {"cuda"});
+  check_refused(scene.train("x", {"--nonsense"}), 2, {});
+  CHECK_FALSE(fs::exists(scene / "x"));
+}
+
+TEST_CASE("missing and damaged input ends in exit 3") {
+  const Scene scene;
+  check_refused(scene.train("x", {"model.path=" + (scene / "nowhere").string()}), 3, {"nowhere"});
+  check_refused(scene.train("x", {"data.train=[{path: /nonexistent/text.txt, format: tokens}]"}), 3,
+                {"text.txt"});
+  check_refused(scene.train("x1", {"--resume", (scene / "nowhere").string()}), 3, {"nowhere"});
+
+  fs::create_directories(scene / "nan");
+  fs::copy(scene / "teacher" / "config.json", scene / "nan" / "config.json");
+  std::string bytes = read_file(scene / "teacher" / "model.safetensors");
+  for (int i = 1; i <= 4; ++i)
+    bytes[bytes.size() - static_cast<size_t>(i)] = static_cast<char>(0xff);
+  write_file(scene / "nan" / "model.safetensors", bytes);
+  check_refused(scene.train("x2", {"model.path=" + (scene / "nan").string()}), 3,
+                {"lm_head.weight"});
+
+  write_file(scene / "nan" / "model.safetensors",
+             std::string_view(bytes).substr(0, bytes.size() / 2));
+  check_refused(scene.train("x3", {"model.path=" + (scene / "nan").string()}), 3,
+                {"model.safetensors"});
+}
+
+TEST_CASE(
+    "a used output.dir is refused and left alone; other settings do not resume; outputs that "
+    "cannot be written exit 5") {
+  const Scene scene;
+  check_done(scene.train("run", {"train.steps=6", "train.stop_after=2"}));
+  const std::string before = read_file(scene / "run" / "metrics.jsonl");
+  check_refused(scene.train("run", {"train.steps=6"}), 2, {"--resume auto"});
+  check_refused(scene.train("run", {"train.steps=6", "optim.beta1=0.8", "--resume", "auto"}), 2,
+                {"optim.beta1"});
+  CHECK(read_file(scene / "run" / "metrics.jsonl") == before);
+
+  write_file(scene / "file", "x");
+  check_refused(scene.train("file/run"), 5, {"file"});
+
+  // Files may grow to 64 KiB: the checkpoint does not fit.
+  check_refused(scene.train("full", {}, "ulimit -f 64;"), 5, {"step-20"});
+  CHECK_FALSE(fs::exists(scene / "full" / "checkpoints" / "step-20"));
+}
+
+TEST_CASE(
+    "a loss that is not finite stops before the update with exit 4; the last checkpoint stays") {
+  const Scene scene;
+  const Outcome outcome = scene.train(
+      "run", {"optim.learning_rate=1e6", "optim.max_grad_norm=0", "optim.warmup_ratio=0",
+              "checkpoint.every=1", "checkpoint.keep=0", "distill.hidden_weight=1e9"});
+  if (outcome.code != 0) {
+    check_refused(outcome, 4, {"not finite"});
+    CHECK(fs::exists(scene / "run" / "checkpoints" / "step-1" / "manifest.json"));
+  } else {
+    FAIL("the run was expected to diverge: " << outcome.err);
+  }
+}

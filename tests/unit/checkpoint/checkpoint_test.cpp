@@ -1,0 +1,177 @@
+// Checkpoints: all of the state comes back, damage and mismatches are named, half-written ones do
+// not exist.
+#include "littlebit/checkpoint/checkpoint.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <catch2/catch.hpp>
+#include <fstream>
+
+#include "littlebit/core/error.h"
+#include "littlebit/distill/step.h"
+#include "littlebit/quant/initialize.h"
+#include "support/tiny_model.h"
+
+using namespace littlebit;
+namespace fs = std::filesystem;
+
+namespace {
+
+// A tiny student after three steps.
+struct Trained {
+  TempFolder folder;
+  std::unique_ptr<HfFolder> files;
+  std::unique_ptr<Decoder> teacher;
+  std::unique_ptr<Student> student;
+  std::unique_ptr<Optimizer> optimizer;
+
+  explicit Trained(int64_t rank = 8, int steps = 3) {
+    test::write_tiny_llama(folder.path(), {.biases = true});
+    files = std::make_unique<HfFolder>(folder.path());
+    files->open_tensors();
+    teacher = std::make_unique<Decoder>(
+        load_decoder(*files, parse_model_spec(files->config()), at::kFloat, at::Device(at::kCPU)));
+    Decoder open = open_decoder(*teacher);
+    QuantOptions quant;
+    quant.bits_per_weight = 0.1;
+    quant.min_rank = rank;
+    const std::vector<LayerPlan> plans = plan_model(open, quant);
+    student = std::make_unique<Student>(std::move(open), plans);
+    optimizer = std::make_unique<Optimizer>(*student, OptimOptions{}, Surrogate::kSmoothSign);
+    std::vector<at::Tensor> latents;
+    for (const OptimizerGroup& group : optimizer->groups()) latents.push_back(group.latents);
+    factorize_model(*student, latents, *files, plans, quant, 1, {});
+    DistillationStep step(*teacher, *student, {}, Recompute::kFull);
+    at::manual_seed(5);
+    for (int i = 0; i < steps; ++i) {
+      step.accumulate(at::randint(48, {2, 12}, at::TensorOptions().dtype(at::kLong)), 2);
+      optimizer->step(i + 1, 1e-2);
+    }
+  }
+};
+
+bool same_state(Trained& a, Trained& b) {
+  bool same = true;
+  for (size_t g = 0; g < a.optimizer->groups().size(); ++g) {
+    const OptimizerGroup &x = a.optimizer->groups()[g], &y = b.optimizer->groups()[g];
+    same = same && at::equal(x.latents, y.latents) &&
+           at::equal(x.latent_average, y.latent_average) &&
+           at::equal(x.latent_square, y.latent_square) &&
+           at::equal(x.vector_average, y.vector_average) &&
+           at::equal(x.vector_square, y.vector_square) &&
+           at::equal(a.student->groups()[g].vectors(), b.student->groups()[g].vectors()) &&
+           at::equal(a.student->groups()[g].bits(), b.student->groups()[g].bits());
+  }
+  return same;
+}
+
+void flip_byte(const fs::path& file, int64_t from_end) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekg(-from_end, std::ios::end);
+  const char byte = static_cast<char>(stream.get() ^ 0x40);
+  stream.seekp(-from_end, std::ios::end);
+  stream.put(byte);
+}
+
+}  // namespace
+
+TEST_CASE("all of the state comes back, byte for byte, and saving again gives the same files") {
+  Trained trained, fresh(8, 0);
+  const TempFolder root;
+  REQUIRE_FALSE(same_state(trained, fresh));
+  const fs::path saved = save_checkpoint(root / "c", *trained.optimizer, {.step = 3, .tokens = 72},
+                                         {{"a", "1"}, {"b", "x y"}});
+  CHECK(saved == root / "c" / "step-3");
+  const Checkpoint checkpoint = read_checkpoint(saved);
+  CHECK(checkpoint.position.step == 3);
+  CHECK(checkpoint.position.tokens == 72);
+  CHECK(checkpoint.trajectory == Trajectory{{"a", "1"}, {"b", "x y"}});
+  load_checkpoint(checkpoint, *fresh.optimizer);
+  CHECK(same_state(trained, fresh));
+  const fs::path again = save_checkpoint(root / "d", *fresh.optimizer, {.step = 3, .tokens = 72},
+                                         checkpoint.trajectory);
+  for (const char* name : {"state.safetensors", "manifest.json"}) {
+    CHECK(read_file(saved / name) == read_file(again / name));
+  }
+}
+
+TEST_CASE(
+    "checkpoints are listed newest first and pruned; partial and foreign folders do not exist") {
+  Trained trained(8, 0);
+  const TempFolder root;
+  for (const int64_t step : {2, 10, 9})
+    save_checkpoint(root.path(), *trained.optimizer, {.step = step}, {});
+  fs::create_directories(root / "step-99");
+  fs::create_directories(root / "step-77.partial");
+  fs::create_directories(root / "notes");
+  const std::vector<Checkpoint> found = list_checkpoints(root.path());
+  REQUIRE(found.size() == 3);
+  CHECK(found[0].position.step == 10);
+  CHECK(found[2].position.step == 2);
+  prune_checkpoints(root.path(), 0);
+  CHECK(list_checkpoints(root.path()).size() == 3);
+  prune_checkpoints(root.path(), 1);
+  REQUIRE(list_checkpoints(root.path()).size() == 1);
+  CHECK(list_checkpoints(root.path())[0].position.step == 10);
+  CHECK(fs::exists(root / "notes"));
+  CHECK(list_checkpoints(root / "nowhere").empty());
+}
+
+TEST_CASE("damage, other ranks and foreign manifests are refused and nothing is changed") {
+  Trained trained, fresh(8, 0), other(16, 0);
+  const TempFolder root;
+  const fs::path saved = save_checkpoint(root.path(), *trained.optimizer, {.step = 3}, {});
+  CHECK_THROWS_AS(load_checkpoint(read_checkpoint(saved), *other.optimizer), InputError);
+
+  flip_byte(saved / "state.safetensors", 9);
+  Trained untouched(8, 0);
+  CHECK_THROWS_AS(load_checkpoint(read_checkpoint(saved), *fresh.optimizer), InputError);
+  CHECK(same_state(fresh, untouched));
+
+  CHECK_THROWS_AS(read_checkpoint(root / "step-4"), InputError);
+  fs::create_directories(root / "step-4");
+  for (const char* text :
+       {"", "[]", "{}", "{\"format\": \"littlebit-checkpoint\"}",
+        "{\"format\": \"littlebit-checkpoint\", \"version\": 2, \"step\": 1, \"tokens\": 1, "
+        "\"trajectory\": {}, \"tensors\": []}",
+        "{\"format\": \"littlebit-checkpoint\", \"version\": 1, \"step\": -1, \"tokens\": 1, "
+        "\"trajectory\": {}, \"tensors\": []}",
+        "{\"format\": \"littlebit-checkpoint\", \"version\": 1, \"step\": 1, \"tokens\": 1, "
+        "\"trajectory\": [3], \"tensors\": []}"}) {
+    INFO(text);
+    write_file(root / "step-4" / "manifest.json", text);
+    CHECK_THROWS_AS(read_checkpoint(root / "step-4"), InputError);
+  }
+}
+
+TEST_CASE("a full disk while saving leaves the older checkpoints and no half-written one") {
+  Trained trained(8, 0);
+  const TempFolder root;
+  save_checkpoint(root.path(), *trained.optimizer, {.step = 1}, {});
+  int calls = 0;
+  set_fault_hook([&](std::string_view, const fs::path&) { return ++calls, 0; });
+  save_checkpoint(root / "elsewhere", *trained.optimizer, {.step = 2}, {});
+  const int total = calls;  // writes, flushes and renames of one save
+  REQUIRE(total > 20);
+  std::vector<int> places = {0, 1, 2, total / 2};
+  for (int i = 1; i <= 12; ++i) places.push_back(total - i);
+  for (const int fail_at : places) {
+    INFO("call " << fail_at << " of " << total);
+    calls = 0;
+    set_fault_hook(
+        [&](std::string_view, const fs::path&) { return calls++ == fail_at ? ENOSPC : 0; });
+    try {
+      save_checkpoint(root.path(), *trained.optimizer, {.step = 2}, {});
+    } catch (const OutputError&) {
+    }
+    set_fault_hook(nullptr);
+    // Published whole or not at all, and what was there before is there still.
+    const std::vector<Checkpoint> found = list_checkpoints(root.path());
+    REQUIRE(found.size() >= 1);
+    CHECK(found.back().position.step == 1);
+    for (const Checkpoint& checkpoint : found) load_checkpoint(checkpoint, *trained.optimizer);
+  }
+  save_checkpoint(root.path(), *trained.optimizer, {.step = 2}, {});
+  CHECK(list_checkpoints(root.path()).size() == 2);
+}

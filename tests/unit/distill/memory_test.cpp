@@ -1,0 +1,119 @@
+// What a step may not do: hold logits for the whole batch, or read latents in forward and backward.
+#include <ATen/ATen.h>
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <fstream>
+#include <limits>
+
+#include "littlebit/distill/step.h"
+#include "littlebit/optim/optimizer.h"
+#include "littlebit/quant/initialize.h"
+#include "support/tiny_model.h"
+
+using namespace littlebit;
+
+namespace {
+
+struct Bench {
+  TempFolder folder;
+  std::unique_ptr<HfFolder> files;
+  std::unique_ptr<Decoder> teacher;
+  std::unique_ptr<Student> student;
+  std::unique_ptr<Optimizer> optimizer;
+
+  explicit Bench(const test::TinyOptions& options) {
+    test::write_tiny_llama(folder.path(), options);
+    files = std::make_unique<HfFolder>(folder.path());
+    files->open_tensors();
+    teacher = std::make_unique<Decoder>(
+        load_decoder(*files, parse_model_spec(files->config()), at::kFloat, at::Device(at::kCPU)));
+    Decoder open = open_decoder(*teacher);
+    const std::vector<LayerPlan> plans = plan_model(open, {});
+    student = std::make_unique<Student>(std::move(open), plans);
+    optimizer = std::make_unique<Optimizer>(*student, OptimOptions{}, Surrogate::kSmoothSign);
+    std::vector<at::Tensor> latents;
+    for (const OptimizerGroup& group : optimizer->groups()) latents.push_back(group.latents);
+    factorize_model(*student, latents, *files, plans, {}, 1, {});
+  }
+};
+
+// Peak resident bytes since the counter was last reset.
+int64_t peak_bytes() {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
+  }
+  return 0;
+}
+
+bool reset_peak() {
+  std::ofstream file("/proc/self/clear_refs");
+  file << "5" << std::flush;
+  return file.good();
+}
+
+}  // namespace
+
+TEST_CASE("peak memory of a step does not grow with vocabulary x batch x length") {
+  const int64_t vocabulary = 32768, length = 128;
+  const Bench bench({.vocabulary = vocabulary, .hidden = 16, .intermediate = 16, .layers = 1});
+  DistillationStep step(*bench.teacher, *bench.student, {}, Recompute::kFull);
+  const auto peak_of = [&](int64_t sequences) {
+    const at::Tensor ids =
+        at::randint(vocabulary, {sequences, length}, at::TensorOptions().dtype(at::kLong));
+    step.accumulate(ids, sequences);  // warm
+    REQUIRE(reset_peak());
+    step.accumulate(ids, sequences);
+    return peak_bytes();
+  };
+  const int64_t few = peak_of(4), many = peak_of(32);
+  const int64_t logits = 28 * length * vocabulary * 4;  // of the additional rows: 470 MB
+  INFO("4 sequences: " << few << " bytes, 32 sequences: " << many);
+  // What may grow are hidden states: [28 * 128, 16] fp32 and their like, some megabytes.
+  CHECK(many - few < logits / 10);
+}
+
+TEST_CASE(
+    "forward and backward read no latents: they may be anything, gradients of weights stay the "
+    "same") {
+  const Bench bench({});
+  DistillationStep step(*bench.teacher, *bench.student, {}, Recompute::kFull);
+  const at::Tensor ids = at::randint(48, {2, 12}, at::TensorOptions().dtype(at::kLong));
+  const DistillationLoss loss = step.accumulate(ids, 2);
+  std::vector<at::Tensor> gradients;
+  for (StudentGroup& group : bench.student->groups()) {
+    if (!group.latent_gradients().defined()) continue;
+    gradients.push_back(group.latent_gradients().clone());
+    group.zero_gradients();
+  }
+  for (OptimizerGroup& group : bench.optimizer->groups()) {
+    group.latents.fill_(std::numeric_limits<double>::quiet_NaN());
+  }
+  const DistillationLoss again = step.accumulate(ids, 2);
+  CHECK(again.kl == loss.kl);
+  CHECK(again.hidden == loss.hidden);
+  size_t next = 0;
+  for (StudentGroup& group : bench.student->groups()) {
+    if (!group.latent_gradients().defined()) continue;
+    CHECK(at::equal(group.latent_gradients(), gradients[next++]));
+  }
+  CHECK(next == gradients.size());
+}
+
+TEST_CASE("KL in chunks equals KL at once, value and gradient") {
+  const Bench bench({});
+  at::manual_seed(1);
+  const at::Tensor zt = at::randn({2500, 32}), zs = at::randn({2500, 32});
+  at::Tensor dz = at::zeros({2500, 32});
+  const double got = kl_divergence(*bench.teacher, bench.student->decoder(), zt, zs, 0.25, dz);
+  const at::Tensor& head = bench.teacher->frozen.head;
+  const at::Tensor log_p = at::log_softmax(at::matmul(zt, head.t()).to(at::kDouble), -1);
+  const at::Tensor log_q = at::log_softmax(at::matmul(zs, head.t()).to(at::kDouble), -1);
+  CHECK(got == Approx((log_p.exp() * (log_p - log_q)).sum().item<double>()).epsilon(1e-5));
+  const at::Tensor want = at::matmul((log_q.exp() - log_p.exp()) * 0.25, head.to(at::kDouble));
+  CHECK(at::allclose(dz.to(at::kDouble), want, 1e-4, 1e-6));
+  CHECK(head_rows(32000) == 524);
+  CHECK(head_rows(256) == 1024);
+  CHECK(head_rows(int64_t{1} << 40) == 64);
+}
