@@ -104,7 +104,8 @@ Bpe::Bpe(const Vocabulary& vocabulary, const BpeSettings& settings, const std::s
 
 void Bpe::read_merges(const BpeSettings& settings, const std::string& where) {
   merges_.reserve(settings.merges.size());
-  for (const auto& [left, right] : settings.merges) {
+  for (size_t i = 0; i < settings.merges.size(); ++i) {
+    const auto& [left, right] = settings.merges[i];
     auto id_of = [&](const std::string& token) {
       auto it = tokens_.find(token);
       if (it == tokens_.end())
@@ -118,9 +119,10 @@ void Bpe::read_merges(const BpeSettings& settings, const std::string& where) {
                        "\": the right part has no prefix");
     std::string whole = left + right.substr(prefix_.size());
     int32_t id = id_of(whole);
-    auto rank = static_cast<uint32_t>(id_of_rank_.size());
+    uint32_t rank = settings.ranks.empty() ? static_cast<uint32_t>(i) : settings.ranks[i];
     merges_.insert(static_cast<uint32_t>(left_id), static_cast<uint32_t>(right_id), rank, id);
-    id_of_rank_.push_back(id);
+    if (rank >= id_of_rank_.size()) id_of_rank_.resize(rank + 1, kUnknown);
+    id_of_rank_[rank] = id;
     if (bytes_) whole = from_byte_level(whole).value_or("");
     for (size_t at = 0, next; at < whole.size(); at = next) {
       next = at + step(whole, at);

@@ -13,7 +13,9 @@ namespace littlebit {
 
 struct BpeSettings {
   std::vector<std::pair<std::string, std::string>> merges;  // by rank
-  std::string unk_token;                                    // "": none
+  // Where given, the rank of each merge: those of one rank make the same token.
+  std::vector<uint32_t> ranks;
+  std::string unk_token;  // "": none
   std::string continuing_subword_prefix, end_of_word_suffix;
   bool fuse_unk = false;
   bool byte_fallback = false;

@@ -40,7 +40,7 @@ std::unique_ptr<Tokenizer> from_sentencepiece(const std::filesystem::path& file,
   SentencePieceModel model = parse_sentencepiece_model(read_file(file, kMostBytes), file.string());
   // The conversion drops these; then the ids are those of SentencePiece itself.
   if (model.remove_extra_whitespaces || model.has_character_map)
-    return load_sentencepiece(file, config);
+    return load_sentencepiece(file, kind, config);
   PipelineParts parts = convert_sentencepiece(model, kind, config, file.string());
   parts.files = {file};
   finish_as_class(parts, kind, config, true);

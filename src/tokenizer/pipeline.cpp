@@ -1,38 +1,16 @@
 #include "tokenizer/pipeline.h"
 
 #include <algorithm>
-#include <mutex>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/hash.h"
 #include "littlebit/core/strings.h"
 #include "tokenizer/json_fields.h"
 #include "tokenizer/unicode.h"
+#include "tokenizer/workspace_pool.h"
 
 namespace littlebit {
 namespace {
-
-constexpr size_t kLongestText = 1u << 30;
-
-// Workspaces that wait for the next call, so that their caches stay warm. Any number of threads.
-class WorkspacePool {
- public:
-  std::unique_ptr<Workspace> take() {
-    std::lock_guard lock(mutex_);
-    if (free_.empty()) return std::make_unique<Workspace>();
-    auto workspace = std::move(free_.back());
-    free_.pop_back();
-    return workspace;
-  }
-  void give(std::unique_ptr<Workspace> workspace) {
-    std::lock_guard lock(mutex_);
-    free_.push_back(std::move(workspace));
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Workspace>> free_;
-};
 
 class Pipeline final : public Tokenizer {
  public:
@@ -105,11 +83,7 @@ void Pipeline::encode_text(std::string_view text, bool at_start, Workspace& work
 }
 
 std::vector<int32_t> Pipeline::encode(std::string_view text, bool add_special_tokens) const {
-  require_utf8(text, "the text");
-  if (text.size() > kLongestText)
-    throw InputError("the text has " + format_bytes(text.size()) + ", more than the " +
-                         format_bytes(kLongestText) + " that are tokenised at once",
-                     "split it into documents");
+  require_encodable(text);
   auto work = pool_.take();
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 4 + 4);

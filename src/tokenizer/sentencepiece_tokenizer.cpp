@@ -7,25 +7,17 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
-#include "littlebit/core/hash.h"
 #include "littlebit/core/strings.h"
+#include "tokenizer/json_fields.h"
+#include "tokenizer/pipeline.h"
 #include "tokenizer/sentencepiece_model.h"
+#include "tokenizer/trimming_bpe.h"
 #include "tokenizer/unicode.h"
 
 namespace littlebit {
 namespace {
 
-constexpr std::string_view kMetaspace = "\xE2\x96\x81";    // U+2581, SentencePiece's visible space
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
-
-// Appended to a serialised model, these bytes turn off its own dummy prefix and trimming of spaces:
-// protobuf merges a message field that comes twice. {normalizer_spec: {3: false, 4: false}}
-constexpr std::string_view kLeaveSpaces("\x1A\x04\x18\x00\x20\x00", 6);
-
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
-}
+constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581, SentencePiece's visible space
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
@@ -40,81 +32,77 @@ class SentencePieceTokenizer final : public Tokenizer {
  private:
   void add_tokens(const TokenizerConfig& config);
   int32_t add_token(const AddedToken& token);
-  std::string normalized(std::string_view text, bool first) const;
   void segment(std::string_view text, std::vector<int32_t>& ids) const;
-  std::string decode_as_library(std::span<const int32_t> ids) const;
-  std::string decode_as_pieces(std::span<const int32_t> ids) const;
+  std::string decode_run(std::span<const int32_t> ids) const;
 
   SentencePieceModel model_;
   sentencepiece::SentencePieceProcessor processor_;
-  // The model trims spaces itself: its text is handed over as it is, as transformers' Python
-  // tokenizer does.
-  bool own_spaces_ = false;
-  bool legacy_ = true;
+  std::unique_ptr<TrimmingBpe> trimming_bpe_;  // nullptr: the library segments
+  bool strips_prefix_;
   std::vector<std::string> vocab_;  // by id, added tokens included
   std::unordered_map<std::string, int32_t> ids_;
-  TokenMatcher raw_, in_normalized_;
-  std::set<int32_t> special_;
+  TokenMatcher matcher_;
+  std::set<int32_t> special_;   // tokens with a role: BOS, EOS, ...
+  std::set<int32_t> separate_;  // added tokens that decoding sets off by spaces
   std::vector<int32_t> before_, after_;
   std::string hash_;
 };
 
 SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& file,
-                                               const TokenizerConfig& config) {
+                                               const TokenizerConfig& config)
+    : strips_prefix_(config.add_prefix_space.value_or(true)) {
   std::string bytes = read_file(file, 256u << 20);
   model_ = parse_sentencepiece_model(bytes, file.string());
-  legacy_ = config.legacy.value_or(true);
-  own_spaces_ = model_.remove_extra_whitespaces || model_.has_character_map;
-  if (!own_spaces_) bytes += kLeaveSpaces;
   auto status = processor_.LoadFromSerializedProto(bytes);
   if (!status.ok())
     throw InputError(file.string() + ": SentencePiece does not accept it: " + status.message());
+  trimming_bpe_ = TrimmingBpe::make(model_);
   for (const auto& piece : model_.pieces) {
     ids_.emplace(piece.text, static_cast<int32_t>(vocab_.size()));
     vocab_.push_back(piece.text);
   }
   add_tokens(config);
-
-  Hasher hasher;
-  hasher.update(file_hash(file));
-  for (const auto& other : config.files) hasher.update(file_hash(other));
-  hash_ = hasher.hex();
+  std::vector<std::filesystem::path> files = {file};
+  files.insert(files.end(), config.files.begin(), config.files.end());
+  hash_ = hash_of_files(files);
 }
 
 int32_t SentencePieceTokenizer::add_token(const AddedToken& token) {
+  if (token.single_word || token.lstrip || token.rstrip)
+    refuse("tokenizer_config.json",
+           "added token \"" + token.content + "\" with lstrip, rstrip or single_word",
+           "added tokens without, where SentencePiece's model trims spaces");
   auto [it, is_new] = ids_.emplace(token.content, static_cast<int32_t>(vocab_.size()));
   if (is_new) vocab_.push_back(token.content);
-  if (token.special) special_.insert(it->second);
-  bool normalizes = token.normalized && !own_spaces_;
-  (normalizes ? in_normalized_ : raw_)
-      .add(normalizes ? normalized(token.content, true) : token.content, it->second, token);
+  matcher_.add(token.content, it->second, token);
   return it->second;
 }
 
 void SentencePieceTokenizer::add_tokens(const TokenizerConfig& config) {
-  for (const auto& piece : model_.pieces)
-    if (piece.type == SentencePieceModel::PieceType::kUserDefined)
-      add_token({.content = piece.text, .normalized = false});
   for (const auto& [id, token] : config.added_tokens) {
-    if (id < vocab_size() ? vocab_[id] != token.content : id != vocab_size())
+    if (id < vocab_size() ? vocab_[static_cast<size_t>(id)] != token.content : id != vocab_size())
       throw InputError("tokenizer_config.json: added token \"" + token.content + "\" has id " +
                        std::to_string(id) + ", which the model does not leave to it");
-    add_token(token);
+    separate_.insert(add_token(token));
   }
   auto add_role = [&](const char* role, const char* otherwise) -> std::optional<int32_t> {
     auto token = config.role(role, otherwise);
     if (!token) return std::nullopt;
-    token->special = true;
-    return add_token(*token);
+    int32_t id = add_token(*token);
+    special_.insert(id);
+    return id;
   };
+  auto bos = add_role("bos_token", "<s>"), eos = add_role("eos_token", "</s>");
   add_role("unk_token", "<unk>");
-  add_role("pad_token", "");
-  auto bos = add_role("bos_token", "<s>");
-  auto eos = add_role("eos_token", "</s>");
-  for (auto named : config.additional_special) {
-    named.token.special = true;
-    if (!named.has_settings) named.token.normalized = false;
-    add_token(named.token);
+  for (const char* role : {"sep_token", "pad_token", "cls_token", "mask_token"}) add_role(role, "");
+  for (int32_t id : special_) separate_.erase(id);
+  for (const auto& named : config.additional_special) {
+    int32_t id = add_token(named.token);
+    special_.insert(id);
+    if (id >= static_cast<int32_t>(model_.pieces.size()))
+      separate_.insert(id);
+    else
+      separate_.erase(id);
   }
   if (config.add_bos_token.value_or(true)) {
     if (!bos) throw InputError("tokenizer_config.json: add_bos_token is true, but bos_token null");
@@ -126,17 +114,8 @@ void SentencePieceTokenizer::add_tokens(const TokenizerConfig& config) {
   }
 }
 
-// Text between added tokens as the segmentation sees it. `first`: nothing stands before it.
-std::string SentencePieceTokenizer::normalized(std::string_view text, bool first) const {
-  std::string out(text);
-  if (own_spaces_ || out.empty()) return out;
-  replace_all(out, " ", kMetaspace);
-  bool prefix = legacy_ || (first && !out.starts_with(kMetaspace));
-  if (prefix && model_.add_dummy_prefix) out.insert(0, kMetaspace);
-  return out;
-}
-
 void SentencePieceTokenizer::segment(std::string_view text, std::vector<int32_t>& ids) const {
+  if (trimming_bpe_) return trimming_bpe_->segment(text, ids);
   std::vector<int> found;
   auto status = processor_.Encode(absl::string_view(text.data(), text.size()), &found);
   LB_ASSERT(status.ok(), status.ToString());
@@ -145,36 +124,43 @@ void SentencePieceTokenizer::segment(std::string_view text, std::vector<int32_t>
 
 std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text,
                                                     bool add_special_tokens) const {
-  require_utf8(text, "the text");
+  require_encodable(text);
   std::vector<int32_t> ids;
   if (add_special_tokens) ids = before_;
-  for (const TextPart& part : raw_.split(text)) {
-    if (part.id != TextPart::kText) {
+  for (const TextPart& part : matcher_.split(text)) {
+    if (part.id != TextPart::kText)
       ids.push_back(part.id);
-      continue;
-    }
-    std::string chunk = normalized(text.substr(part.begin, part.end - part.begin), part.begin == 0);
-    for (const TextPart& inner : in_normalized_.split(chunk)) {
-      if (inner.id != TextPart::kText)
-        ids.push_back(inner.id);
-      else
-        segment(std::string_view(chunk).substr(inner.begin, inner.end - inner.begin), ids);
-    }
+    else
+      segment(text.substr(part.begin, part.end - part.begin), ids);
   }
   if (add_special_tokens) ids.insert(ids.end(), after_.begin(), after_.end());
   return ids;
 }
 
+// Added tokens without a role stand alone, with spaces between them and the runs of others.
 std::string SentencePieceTokenizer::decode(std::span<const int32_t> ids) const {
-  for (int32_t id : ids)
-    if (id < 0 || id >= vocab_size())
-      throw InputError("token id " + std::to_string(id) + " is outside the vocabulary of " +
+  std::vector<std::string> parts;
+  size_t begin = 0;
+  auto flush = [&](size_t end, bool even_empty) {
+    if (begin == end) return;
+    std::string text = decode_run(ids.subspan(begin, end - begin));
+    if (even_empty || !text.empty()) parts.push_back(std::move(text));
+  };
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= vocab_size())
+      throw InputError("token id " + std::to_string(ids[i]) + " is outside the vocabulary of " +
                        std::to_string(vocab_size()));
-  return own_spaces_ ? decode_as_library(ids) : decode_as_pieces(ids);
+    if (!separate_.count(ids[i])) continue;
+    flush(i, false);
+    parts.push_back(vocab_[static_cast<size_t>(ids[i])]);
+    begin = i + 1;
+  }
+  flush(ids.size(), true);
+  return join(parts, " ");
 }
 
-// As transformers' Python Llama tokenizer: runs between special tokens by the library.
-std::string SentencePieceTokenizer::decode_as_library(std::span<const int32_t> ids) const {
+// The library decodes what stands between tokens with a role.
+std::string SentencePieceTokenizer::decode_run(std::span<const int32_t> ids) const {
   std::string out;
   std::vector<std::string> run;
   bool after_special = false;
@@ -186,15 +172,16 @@ std::string SentencePieceTokenizer::decode_as_library(std::span<const int32_t> i
     run.clear();
   };
   for (size_t i = 0; i < ids.size(); ++i) {
-    std::string piece = vocab_[ids[i]];
-    if (i == 0 && piece.starts_with(kMetaspace)) piece.erase(0, kMetaspace.size());
+    std::string piece = vocab_[static_cast<size_t>(ids[i])];
+    if (i == 0 && strips_prefix_ && piece.starts_with(kMetaspace))
+      piece.erase(0, kMetaspace.size());
     if (special_.count(ids[i])) {
-      if (!after_special && i != 0 && legacy_) out += ' ';
+      if (!after_special && i != 0) out += ' ';
       flush();
       out += piece;
       after_special = true;
     } else {
-      if (after_special && i == 1 && !piece.starts_with(kMetaspace)) out += ' ';
+      if (after_special && i == 1 && strips_prefix_ && !piece.starts_with(kMetaspace)) out += ' ';
       run.push_back(piece);
       after_special = false;
     }
@@ -203,43 +190,25 @@ std::string SentencePieceTokenizer::decode_as_library(std::span<const int32_t> i
   return out;
 }
 
-// As the decoder transformers gives a converted Llama tokenizer: spaces back, bytes joined, one
-// leading space dropped.
-std::string SentencePieceTokenizer::decode_as_pieces(std::span<const int32_t> ids) const {
-  std::string out, bytes;
-  auto flush = [&] {
-    bool whole = invalid_utf8_at(bytes) == std::string::npos;
-    if (whole) out += bytes;
-    for (size_t i = 0; !whole && i < bytes.size(); ++i) out += kReplacement;
-    bytes.clear();
-  };
-  for (int32_t id : ids) {
-    if (id < static_cast<int32_t>(model_.pieces.size()) && processor_.IsByte(id)) {
-      bytes.push_back(static_cast<char>(std::stoi(vocab_[id].substr(3, 2), nullptr, 16)));
-      continue;
-    }
-    flush();
-    std::string piece = vocab_[id];
-    replace_all(piece, kMetaspace, " ");
-    out += piece;
-  }
-  flush();
-  if (model_.add_dummy_prefix && out.starts_with(' ')) out.erase(0, 1);
-  return out;
-}
-
 std::string SentencePieceTokenizer::description() const {
   std::string text = std::string("SentencePiece ") + name(model_.kind) + ", " +
                      std::to_string(vocab_size()) + " pieces";
-  if (!before_.empty()) text += ", adds " + vocab_[before_[0]] + " in front";
-  if (!after_.empty()) text += ", adds " + vocab_[after_[0]] + " at the end";
+  for (int32_t id : before_) text += ", adds " + vocab_[static_cast<size_t>(id)] + " in front";
+  for (int32_t id : after_) text += ", adds " + vocab_[static_cast<size_t>(id)] + " at the end";
   return text;
 }
 
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file,
+                                              const TokenizerClass& kind,
                                               const TokenizerConfig& config) {
+  const std::string trims = " with a SentencePiece model that trims spaces or rewrites characters";
+  if (std::string_view(kind.name) != "LlamaTokenizer")
+    refuse(file.string(), kind.name + trims, "LlamaTokenizer");
+  if (!config.legacy.value_or(true)) refuse(file.string(), "legacy: false" + trims, "legacy: true");
+  if (config.split_special_tokens)
+    refuse("tokenizer_config.json", "split_special_tokens: true", "false");
   return std::make_unique<SentencePieceTokenizer>(file, config);
 }
 

@@ -59,6 +59,15 @@ void require_utf8(std::string_view text, const char* what) {
                      "convert it first, for example with iconv -t UTF-8");
 }
 
+void require_encodable(std::string_view text) {
+  constexpr size_t kLongestText = 1u << 30;
+  if (text.size() > kLongestText)
+    throw InputError("the text has " + format_bytes(text.size()) + ", more than the " +
+                         format_bytes(kLongestText) + " that are tokenised at once",
+                     "split it into documents");
+  require_utf8(text, "the text");
+}
+
 char32_t code_point_at(std::string_view text, size_t at) {
   auto byte = [&](size_t i) { return static_cast<char32_t>(static_cast<uint8_t>(text[at + i])); };
   switch (utf8_length(text[at])) {

@@ -13,6 +13,9 @@ namespace littlebit {
 // InputError naming `what` and the offset of the first byte that is not UTF-8.
 void require_utf8(std::string_view text, const char* what);
 
+// The check of every text that is to be tokenised: UTF-8, and not more than 1 GiB.
+void require_encodable(std::string_view text);
+
 char32_t code_point_at(std::string_view text, size_t at);  // `at` is where a character starts
 char32_t code_point_before(std::string_view text,
                            size_t end);  // the character that ends at `end` > 0
