@@ -129,7 +129,7 @@ PipelineParts convert_sentencepiece(const SentencePieceModel& model, const Token
                                     const TokenizerConfig& config, const std::string& where) {
   const bool gemma = std::string_view(kind.name) == "GemmaTokenizer";
   const bool legacy = config.legacy.value_or(true);
-  const bool prefix = config.add_prefix_space.value_or(true);
+  const bool prefix = config.add_prefix_space.value_or(!config.add_prefix_space_is_null);
   PipelineParts parts;
   make_model(model, gemma, pieces_of(model, gemma, config), where, parts);
 

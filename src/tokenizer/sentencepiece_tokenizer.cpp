@@ -50,7 +50,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 
 SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& file,
                                                const TokenizerConfig& config)
-    : strips_prefix_(config.add_prefix_space.value_or(true)) {
+    : strips_prefix_(config.add_prefix_space.value_or(!config.add_prefix_space_is_null)) {
   std::string bytes = read_file(file, 256u << 20);
   model_ = parse_sentencepiece_model(bytes, file.string());
   auto status = processor_.LoadFromSerializedProto(bytes);
