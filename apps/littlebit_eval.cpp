@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/process.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/eval/commands.h"
 #include "littlebit/logging/run_main.h"
@@ -113,5 +114,6 @@ int run(int argc, char** argv) {
 }  // namespace littlebit
 
 int main(int argc, char** argv) {
+  littlebit::settle_waiting(argv);
   return littlebit::run_main([&] { return littlebit::run(argc, argv); });
 }

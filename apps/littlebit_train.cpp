@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/process.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/run_main.h"
 #include "littlebit/train/run.h"
@@ -14,7 +15,7 @@ using namespace littlebit;
 struct Arguments {
   std::string config, resume = "never", reference;
   std::vector<std::string> words;
-  bool check = false, print_config = false;
+  bool check = false, print_config = false, factorize_only = false;
 };
 
 RunRequest parse_resume(const std::string& text) {
@@ -43,12 +44,17 @@ int run(const Arguments& arguments) {
     check_run(options, tree);
     return 0;
   }
+  if (arguments.factorize_only) {
+    factorize_only(options, tree);
+    return 0;
+  }
   return static_cast<int>(run_training(options, tree, parse_resume(arguments.resume)));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  littlebit::settle_waiting(argv);
   CLI::App app(
       "Compresses a Hugging Face language model to 1 ... 0.1 bits per weight by LittleBit.");
   Arguments arguments;
@@ -59,6 +65,8 @@ int main(int argc, char** argv) {
          "auto (newest checkpoint of output.dir, else afresh), a checkpoint folder, or never")
       ->capture_default_str();
   app.add_flag("--check", arguments.check, "check everything, print the plan, write nothing");
+  app.add_flag("--factorize-only", arguments.factorize_only,
+               "make the start factors and keep them in quant.cache_dir");
   app.add_flag("--print-config", arguments.print_config,
                "print the resolved options with their origins");
   app.add_option("--print-reference", arguments.reference, "print every option as yaml or markdown")

@@ -29,6 +29,10 @@ void QuantOptions::declare(OptionGroup& group) {
              "For quant.init=file: a packed model folder, or a safetensors file that holds latents "
              "or packed "
              "signs under the authors' names. Ranks and paths come from it.");
+  group.path("cache_dir", &cache_dir,
+             "Folder where start factors are kept and found again, keyed by the teacher's content "
+             "and every "
+             "setting that decides them; empty: they are made anew by each run.");
   group.integer("svd_oversampling", &svd_oversampling, {.min = 0, .max = 4096},
                 "Extra columns of the randomised SVD: more is closer to the exact one.");
   group.integer("svd_power_iterations", &svd_power_iterations, {.min = 0, .max = 64},

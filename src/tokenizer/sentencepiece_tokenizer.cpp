@@ -206,7 +206,7 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file,
   const std::string trims = " with a SentencePiece model that trims spaces or rewrites characters";
   if (std::string_view(kind.name) != "LlamaTokenizer")
     refuse(file.string(), kind.name + trims, "LlamaTokenizer");
-  if (!config.legacy.value_or(true)) refuse(file.string(), "legacy: false" + trims, "legacy: true");
+  LB_ASSERT(config.legacy.value_or(true), "legacy: false is converted");
   if (config.split_special_tokens)
     refuse("tokenizer_config.json", "split_special_tokens: true", "false");
   return std::make_unique<SentencePieceTokenizer>(file, config);

@@ -27,11 +27,22 @@ std::string number(double value, const char* format = "%.4g") {
   return text;
 }
 
-// The checkpoint to go on from, if any.
+// The checkpoint to go on from, if any. With --resume auto one whose state cannot be read is passed
+// over for the one before it; where none can be read that is an error: starting afresh would
+// overwrite them.
 std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequest& request) {
   if (request.resume == Resume::kFolder) return read_checkpoint(request.resume_from);
+  if (request.resume == Resume::kNever) return std::nullopt;
   const std::vector<Checkpoint> found = list_checkpoints(folder.checkpoints());
-  if (request.resume == Resume::kAuto && !found.empty()) return found.front();
+  for (size_t i = 0; i < found.size(); ++i) {
+    try {
+      const FactorFile readable(found[i].folder / "state.safetensors");
+      return found[i];
+    } catch (const InputError& damaged) {
+      if (i + 1 == found.size()) throw;
+      log_warning(std::string(damaged.what()) + "; trying the checkpoint before it");
+    }
+  }
   return std::nullopt;
 }
 
@@ -40,7 +51,11 @@ std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequ
 TrainingPosition resume_from(Session& session, const RunFolder& folder, const RunRequest& request,
                              Checkpoint chosen) {
   std::vector<Checkpoint> candidates = {chosen};
-  if (request.resume == Resume::kAuto) candidates = list_checkpoints(folder.checkpoints());
+  if (request.resume == Resume::kAuto) {
+    for (Checkpoint& older : list_checkpoints(folder.checkpoints())) {
+      if (older.position.step < chosen.position.step) candidates.push_back(std::move(older));
+    }
+  }
   for (size_t i = 0; i < candidates.size(); ++i) {
     check_trajectory(candidates[i].trajectory, make_trajectory(session));
     try {
@@ -157,6 +172,19 @@ void check_run(const RunOptions& options, const OptionTree& tree) {
   log_info("nothing was written (--check)");
 }
 
+void factorize_only(const RunOptions& options, const OptionTree& tree) {
+  if (options.quant.cache_dir.empty() || options.quant.init == QuantInit::kFile) {
+    throw UsageError(
+        "--factorize-only makes start factors for quant.cache_dir, which is not set (or quant.init "
+        "is file)",
+        "give quant.cache_dir=FOLDER and quant.init=dual_svid or joint_itq");
+  }
+  Session session = prepare(options, tree, std::nullopt);
+  load_teacher(session);
+  start_student(session);
+  print_plan(session);
+}
+
 ExitCode run_training(const RunOptions& options, const OptionTree& tree,
                       const RunRequest& request) {
   const auto begin = std::chrono::steady_clock::now();
@@ -217,9 +245,16 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
     folder.write_run_json(run);
   };
   const LoopResult result = run_loop(session, folder, start, score);
+  const auto add_seconds = [&] {
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    run["seconds"] = run.value("seconds", 0.0) + seconds;
+    return seconds;
+  };
   run["step"] = result.position.step;
   run["tokens"] = result.position.tokens;
   if (!result.finished) {
+    add_seconds();
     folder.write_run_json(run);
     write_report(folder.root());
     const std::string state = "state of step " + std::to_string(result.position.step) +
@@ -239,9 +274,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   }
   std::vector<std::string> written;
   export_model(session, folder, run, written);
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  run["seconds"] = run.value("seconds", 0.0) + seconds;
+  const double seconds = add_seconds();
   folder.write_run_json(run);
   write_report(folder.root());
   for (const char* name : {"report.html", "run.json", "metrics.jsonl", "factorization.jsonl",

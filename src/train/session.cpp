@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <map>
 
+#include "factor_cache.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/parallel.h"
 #include "littlebit/core/strings.h"
@@ -38,6 +39,22 @@ void make_student(Session& session) {
   session.student = std::make_unique<Student>(open_decoder(*session.teacher), session.plans);
   session.optimizer = std::make_unique<Optimizer>(*session.student, session.options.optim,
                                                   session.options.quant.surrogate);
+}
+
+// False, with a warning, where the file is damaged: the factors are then made anew.
+bool load_cached_factors(Session& session, std::span<const at::Tensor> latents,
+                         const std::filesystem::path& file) {
+  try {
+    const FactorFile factors(file);
+    plan_from_file(session.student->decoder(), factors, session.plans);
+    session.layers = load_factors(*session.student, latents, factors, session.plans,
+                                  session.teacher_folder.get());
+    log_info("start factors from " + file.string());
+    return true;
+  } catch (const Error& damaged) {
+    log_warning("passing over the cached factors: " + std::string(damaged.what()));
+    return false;
+  }
 }
 
 }  // namespace
@@ -121,6 +138,7 @@ void build_corpus(Session& session, const std::filesystem::path& default_cache) 
 
 void load_teacher(Session& session) {
   session.teacher_folder->open_tensors();
+  if (!session.spec.left_out.empty()) log_info(session.spec.left_out);
   session.teacher = std::make_unique<Decoder>(
       load_decoder(*session.teacher_folder, session.spec, session.dtype, at::Device(at::kCPU)));
   const std::vector<std::string> unused = session.teacher_folder->unused();
@@ -143,6 +161,10 @@ void start_student(Session& session) {
              quant.init_file.string());
     return;
   }
+  const std::filesystem::path cache = quant.cache_dir.empty() ? "" : factor_cache_file(session);
+  if (!cache.empty() && std::filesystem::exists(cache) &&
+      load_cached_factors(session, latents, cache))
+    return;
   Progress progress("factorising", static_cast<int64_t>(session.plans.size()), "layers");
   int64_t ready = 0;
   session.layers = factorize_model(
@@ -152,6 +174,10 @@ void start_student(Session& session) {
                         layer.plan.name + ", relative error " + fixed(layer.relative_error, 3));
       });
   progress.finish();
+  if (!cache.empty()) {
+    write_factor_cache(cache, *session.optimizer, *session.student);
+    log_info("start factors kept in " + cache.string());
+  }
 }
 
 void resume_student(Session& session, const Checkpoint& checkpoint) {
@@ -174,6 +200,9 @@ Trajectory make_trajectory(const Session& session) {
   }
   return {{"model.path (content)", session.teacher_folder->content_hash()},
           {"ranks", ranks},
+          {"quant.bits_per_weight", number(o.quant.bits_per_weight)},
+          {"quant.kv_factor", number(o.quant.kv_factor)},
+          {"quant.min_rank", std::to_string(o.quant.min_rank)},
           {"quant.surrogate", name(o.quant.surrogate)},
           {"data.train (content)", session.corpus->content_hash()},
           {"data.sequence_length", std::to_string(o.data.sequence_length)},

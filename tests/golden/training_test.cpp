@@ -93,7 +93,8 @@ TEST_CASE("the authors' run with one path, replayed") {
 }
 
 TEST_CASE(
-    "from our own Dual-SVID start: no worse than the authors' by more than 8 %, mean of 3 seeds") {
+    "from our own Dual-SVID start: no worse than the authors' by more than 8 %, mean of 3 seeds",
+    "[.long]") {
   for (const auto& [run, extra] :
        {std::pair{"two_paths", std::vector<std::string>{"quant.bits_per_weight=1.0"}},
         std::pair{"one_path", std::vector<std::string>{"quant.bits_per_weight=0.55",

@@ -112,6 +112,29 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "--resume auto passes over damaged checkpoints, and does not start afresh where all are") {
+  const Scene scene;
+  check_done(scene.train("whole"));
+  const auto state = [&](const char* step) {
+    return scene / "run" / "checkpoints" / step / "state.safetensors";
+  };
+  check_done(
+      scene.train("run", {"train.stop_after=12", "checkpoint.every=4", "checkpoint.keep=0"}));
+  fs::resize_file(state("step-12"), 1000);  // truncated
+  std::string bytes = read_file(state("step-8"));
+  bytes[bytes.size() - 5] ^= 1;  // one bit of the data
+  write_file(state("step-8"), bytes);
+  const Outcome resumed = scene.train("run", {"--resume", "auto"});
+  check_done(resumed);
+  CHECK_THAT(resumed.err, Contains("step-4"));
+  check_same_results(scene, "whole", "run");
+
+  check_done(scene.train("lost", {"train.stop_after=3"}));
+  fs::resize_file(scene / "lost" / "checkpoints" / "step-3" / "state.safetensors", 1000);
+  check_refused(scene.train("lost", {"--resume", "auto"}), 3, {"step-3"});
+}
+
 TEST_CASE("SIGTERM saves at a step border and exits 143; --resume auto goes on to the same bytes") {
   const Scene scene;
   check_done(scene.train("whole", {"train.threads=1"}));
@@ -181,6 +204,33 @@ TEST_CASE(
                  "train.steps=2"}));
 }
 
+TEST_CASE("start factors are kept in quant.cache_dir, found again, and made anew where damaged") {
+  const Scene scene;
+  const std::string cache = "quant.cache_dir=" + (scene / "cache").string();
+  check_refused(scene.train("x", {"--factorize-only"}), 2, {"quant.cache_dir"});
+  check_done(scene.train("x", {"--factorize-only", cache}));
+  CHECK_FALSE(fs::exists(scene / "x"));
+  const Outcome cached = scene.train("cached", {cache, "train.steps=3"});
+  check_done(cached);
+  CHECK_THAT(cached.err, Contains("start factors from"));
+  check_done(scene.train("fresh", {"train.steps=3"}));
+  const auto state = [&](const char* run) {
+    return read_file(scene / run / "checkpoints" / "step-3" / "state.safetensors");
+  };
+  CHECK(state("cached") == state("fresh"));
+
+  int files = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(scene / "cache")) {
+    ++files;
+    fs::resize_file(entry.path(), fs::file_size(entry.path()) / 2);
+  }
+  CHECK(files == 1);
+  const Outcome damaged = scene.train("damaged", {cache, "train.steps=3"});
+  check_done(damaged);
+  CHECK_THAT(damaged.err, Contains("passing over the cached factors"));
+  CHECK(state("damaged") == state("fresh"));
+}
+
 TEST_CASE(
     "--print-config shows every value's origin; --help and the references list every option") {
   const Outcome printed =
@@ -244,6 +294,9 @@ TEST_CASE(
   check_refused(scene.train("run", {"train.steps=6"}), 2, {"--resume auto"});
   check_refused(scene.train("run", {"train.steps=6", "optim.beta1=0.8", "--resume", "auto"}), 2,
                 {"optim.beta1"});
+  check_refused(
+      scene.train("run", {"train.steps=6", "quant.bits_per_weight=0.7", "--resume", "auto"}), 2,
+      {"quant.bits_per_weight"});
   CHECK(read_file(scene / "run" / "metrics.jsonl") == before);
 
   write_file(scene / "file", "x");

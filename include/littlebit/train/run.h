@@ -19,6 +19,10 @@ struct RunRequest {
 // writes nothing.
 void check_run(const RunOptions& options, const OptionTree& tree);
 
+// Makes the start factors and keeps them in quant.cache_dir, which must be set; nothing else is
+// written.
+void factorize_only(const RunOptions& options, const OptionTree& tree);
+
 // The run. Returns kDone, or kStopped where a signal stopped it with its state saved. Throws Error
 // otherwise; then checkpoints already written stay. `tree` holds the options with their origins,
 // for the run's config.yaml.

@@ -1,0 +1,51 @@
+#include "factor_cache.h"
+
+#include "littlebit/core/file.h"
+#include "littlebit/core/hash.h"
+#include "littlebit/io/safetensors.h"
+#include "littlebit/nn/tensor_io.h"
+
+namespace littlebit {
+
+namespace fs = std::filesystem;
+
+fs::path factor_cache_file(const Session& session) {
+  const QuantOptions& quant = session.options.quant;
+  Hasher key;
+  const auto add = [&](int64_t number) { key.update(std::to_string(number) + " "); };
+  key.update("littlebit factors 1 " + session.teacher_folder->content_hash() + " ");
+  add(static_cast<int64_t>(quant.init));
+  add(quant.svd_oversampling);
+  add(quant.svd_power_iterations);
+  add(quant.init == QuantInit::kJointItq ? quant.itq_iterations : 0);
+  add(session.options.train.seed);
+  for (const LayerPlan& plan : session.plans) {
+    key.update(plan.name + " ");
+    add(plan.rank);
+    add(plan.paths);
+  }
+  return quant.cache_dir / ("factors-" + key.hex() + ".safetensors");
+}
+
+void write_factor_cache(const fs::path& file, const Optimizer& optimizer, Student& student) {
+  create_folders(file.parent_path());
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  for (size_t g = 0; g < student.groups().size(); ++g) {
+    const StudentGroup& group = student.groups()[g];
+    for (const Segment& segment : group.layout().latents) {
+      tensors.emplace_back(segment.name, segment.view(optimizer.groups()[g].latents));
+    }
+    for (const Segment& segment : group.layout().vectors) {
+      if (segment.offset >= group.layout().num_scales) break;  // biases and norms are the teacher's
+      tensors.emplace_back(segment.name, segment.view(group.vectors()));
+    }
+  }
+  SafetensorsWriter writer(file);
+  for (const auto& [name, tensor] : tensors) {
+    writer.declare(name, dtype_of(tensor.scalar_type()), tensor.sizes().vec());
+  }
+  for (const auto& [name, tensor] : tensors) write_tensor(writer, tensor);
+  writer.commit();
+}
+
+}  // namespace littlebit

@@ -1,0 +1,19 @@
+// Start factors kept between runs (quant.cache_dir): one safetensors file per teacher and settings,
+// under the authors' names, readable as quant.init_file too.
+#pragma once
+
+#include <filesystem>
+
+#include "session.h"
+
+namespace littlebit {
+
+// The file that this session's start factors have in quant.cache_dir: keyed by the teacher's
+// content, every layer's plan, the kind of start and its options, and the seed.
+std::filesystem::path factor_cache_file(const Session& session);
+
+// Latents and scales of every layer, published atomically.
+void write_factor_cache(const std::filesystem::path& file, const Optimizer& optimizer,
+                        Student& student);
+
+}  // namespace littlebit
