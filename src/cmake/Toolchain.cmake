@@ -6,7 +6,9 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2")  # assertions stay on: they are ours, and che
 
 find_program(LITTLEBIT_CCACHE ccache)
 if(LITTLEBIT_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${LITTLEBIT_CCACHE})
+  # Paths relative to the checkout, so that a clone elsewhere finds what this one compiled.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${LITTLEBIT_CCACHE})
 endif()
 find_program(LITTLEBIT_MOLD mold)
 if(LITTLEBIT_MOLD)

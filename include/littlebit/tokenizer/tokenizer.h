@@ -1,7 +1,8 @@
 // Text <-> token ids, exactly as Hugging Face's tokenizer of the same folder gives them.
 //
-// A tokenizer is immutable after loading and may be used from several threads at once. Text is UTF-8; malformed bytes
-// are an InputError with their offset. What a folder asks for and we do not implement is refused by name on loading.
+// A tokenizer is immutable after loading and may be used from several threads at once. Text is
+// UTF-8; malformed bytes are an InputError with their offset. What a folder asks for and we do not
+// implement is refused by name on loading.
 #pragma once
 
 #include <cstdint>
@@ -18,19 +19,27 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Ids of `text`; added tokens written out in the text ("</s>") become their ids. With `add_special_tokens` the ids
-  // that the tokenizer puts around a text (BOS, EOS) are there too. An empty text without specials gives no ids.
+  // Ids of `text`; added tokens written out in the text ("</s>") become their ids. With
+  // `add_special_tokens` the ids that the tokenizer puts around a text (BOS, EOS) are there too. An
+  // empty text without specials gives no ids.
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const = 0;
 
-  // Text of `ids`, special tokens kept, no clean-up of spaces. An id outside the vocabulary is an InputError.
+  // Text of `ids`, special tokens kept, no clean-up of spaces. An id outside the vocabulary is an
+  // InputError.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
 
-  virtual int64_t vocab_size() const = 0;       // highest id + 1, added tokens included
-  virtual std::string content_hash() const = 0;  // of every file that decides the ids (32 hex digits)
-  virtual std::string description() const = 0;   // one line for people: "SentencePiece BPE, 4096 pieces, adds BOS"
+  // Highest id + 1, added tokens included.
+  virtual int64_t vocab_size() const = 0;
+
+  // Of every file that decides the ids; 32 hex digits.
+  virtual std::string content_hash() const = 0;
+
+  // One line for people: "byte-level BPE, 50257 tokens, adds </s> in front".
+  virtual std::string description() const = 0;
 };
 
-// The tokenizer of a Hugging Face folder. InputError naming the files looked for, or what is not understood.
+// The tokenizer of a Hugging Face folder. InputError naming the files looked for, or what is not
+// understood.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
 }  // namespace littlebit
