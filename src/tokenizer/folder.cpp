@@ -38,8 +38,8 @@ std::unique_ptr<Tokenizer> from_sentencepiece(const std::filesystem::path& file,
                                               const TokenizerClass& kind,
                                               const TokenizerConfig& config) {
   SentencePieceModel model = parse_sentencepiece_model(read_file(file, kMostBytes), file.string());
-  // The conversion drops these; with `legacy: true` the ids are those of SentencePiece itself, as of
-  // transformers' Python class, with `legacy: false` those of the conversion.
+  // The conversion drops these; with `legacy: true` the ids are those of SentencePiece itself, as
+  // of transformers' Python class, with `legacy: false` those of the conversion.
   if ((model.remove_extra_whitespaces || model.has_character_map) && config.legacy.value_or(true))
     return load_sentencepiece(file, kind, config);
   PipelineParts parts = convert_sentencepiece(model, kind, config, file.string());

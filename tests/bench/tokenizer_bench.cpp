@@ -1,6 +1,8 @@
-// Speed of a tokenizer: MB/s over a text as one document and cut into documents, on one thread and on several.
+// Speed of a tokenizer: MB/s over a text as one document and cut into documents, on one thread and
+// on several.
 //
-// tokenizer_bench FOLDER TEXT_FILE [THREADS]    prints one JSON line; documents are cut at "\n = " (WikiText headings).
+// tokenizer_bench FOLDER TEXT_FILE [THREADS]    prints one JSON line; documents are cut at "\n = "
+// (WikiText headings).
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -43,9 +45,8 @@ void measure(const char* folder, const char* file, int threads) {
   double whole = best_of_three([&] { ids = tokenizer->encode(text, true).size(); });
   auto split = [&](int count) {
     return best_of_three([&] {
-      parallel_for(static_cast<int64_t>(documents.size()), count, [&](int64_t i) {
-        tokenizer->encode(documents[static_cast<size_t>(i)], true);
-      });
+      parallel_for(static_cast<int64_t>(documents.size()), count,
+                   [&](int64_t i) { tokenizer->encode(documents[static_cast<size_t>(i)], true); });
     });
   };
   double megabytes = static_cast<double>(text.size()) / 1e6;
