@@ -59,6 +59,7 @@ std::string named_class(const std::filesystem::path& folder, const TokenizerConf
 struct Special {
   AddedToken token;
   bool has_settings = false;
+  bool unordered = false;
 };
 
 // The special tokens in transformers' order, without repeats.
@@ -100,7 +101,8 @@ std::vector<Special> special_tokens(const PipelineParts& parts, const TokenizerC
     }
     put(special);
   }
-  for (const auto& named : config.additional_special) put({named.token, named.has_settings});
+  for (const auto& named : config.additional_special)
+    put({named.token, named.has_settings, named.unordered});
   return out;
 }
 
@@ -129,6 +131,13 @@ void add_small_files(PipelineParts& parts, const std::vector<Special>& specials,
     wanted.push_back(special.token);
     if (!special.has_settings) wanted.back().normalized = false;
   }
+  auto is_new = [&](const Special& s) {
+    return s.unordered && !parts.added.id_of(s.token.content);
+  };
+  if (std::count_if(specials.begin(), specials.end(), is_new) > 1)
+    refuse("tokenizer_config.json",
+           "extra_special_tokens with more than one token that has no id yet",
+           "tokens that have one");
   for (AddedToken& token : wanted) token.special |= special_contents.count(token.content) > 0;
   parts.added.add(wanted);
   for (const auto& [content, id] : expected) {

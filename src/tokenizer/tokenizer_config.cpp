@@ -33,17 +33,25 @@ void read_roles(const Json& json, const std::string& where, bool special, Tokeni
     auto it = json.find(role);
     if (it != json.end()) config.special[role] = read_named(*it, where + "." + role, special);
   }
-  auto it = json.find("additional_special_tokens");
-  if (it == json.end() || it->is_null()) return;
-  if (!it->is_array())
-    throw InputError(where + ": key \"additional_special_tokens\": expected a list");
-  for (const auto& token : *it) {
-    NamedToken named = read_named(token, where + ".additional_special_tokens", special);
+  auto add = [&](const Json& token, const char* key) {
+    NamedToken named = read_named(token, where + "." + key, special);
+    named.unordered = std::string_view(key) == "extra_special_tokens";
     bool known = false;
     for (const auto& other : config.additional_special)
       known |= other.token.content == named.token.content;
     if (!known) config.additional_special.push_back(named);
+  };
+  auto it = json.find("additional_special_tokens");
+  if (it != json.end() && !it->is_null()) {
+    if (!it->is_array())
+      throw InputError(where + ": key \"additional_special_tokens\": expected a list");
+    for (const auto& token : *it) add(token, "additional_special_tokens");
   }
+  it = json.find("extra_special_tokens");  // roles of the model's own: {"image_token": "<image>"}
+  if (it == json.end() || it->empty()) return;
+  if (!it->is_object())
+    throw InputError(where + ": key \"extra_special_tokens\": expected an object");
+  for (const auto& [role, token] : it->items()) add(token, "extra_special_tokens");
 }
 
 void read_added_tokens_decoder(const Json& json, const std::string& where,

@@ -21,6 +21,7 @@ namespace littlebit {
 struct NamedToken {
   AddedToken token;
   bool has_settings = false;
+  bool unordered = false;  // of extra_special_tokens, whose order JSON does not keep
 };
 
 struct TokenizerConfig {
