@@ -28,10 +28,10 @@ constexpr TokenizerClass kClasses[] = {
 constexpr struct {
   const char *model_type, *tokenizer_class;
 } kByModelType[] = {
-    {"llama", "LlamaTokenizer"},       {"mistral", "LlamaTokenizer"}, {"mixtral", "LlamaTokenizer"},
-    {"phi3", "LlamaTokenizer"},        {"gemma", "GemmaTokenizer"},   {"gemma2", "GemmaTokenizer"},
-    {"gemma3_text", "GemmaTokenizer"}, {"gpt2", "GPT2Tokenizer"},     {"opt", "GPT2Tokenizer"},
-    {"qwen2", "Qwen2Tokenizer"},       {"qwen3", "Qwen2Tokenizer"},
+    {"llama", "LlamaTokenizer"},  {"mistral", "LlamaTokenizer"},     {"mixtral", "LlamaTokenizer"},
+    {"phi3", "LlamaTokenizer"},   {"gemma", "GemmaTokenizer"},       {"gemma2", "GemmaTokenizer"},
+    {"gemma3", "GemmaTokenizer"}, {"gemma3_text", "GemmaTokenizer"}, {"gpt2", "GPT2Tokenizer"},
+    {"opt", "GPT2Tokenizer"},     {"qwen2", "Qwen2Tokenizer"},       {"qwen3", "Qwen2Tokenizer"},
 };
 
 constexpr const char* kRoles[] = {"bos_token", "eos_token", "unk_token", "sep_token",
@@ -49,6 +49,7 @@ std::string named_class(const std::filesystem::path& folder, const TokenizerConf
     std::string model_type = fields.text_or("model_type", "");
     for (const auto& entry : kByModelType)
       if (model_type == entry.model_type) return entry.tokenizer_class;
+    if (!model_type.empty()) return "of model_type " + model_type;  // which nobody here knows
   }
   if (std::filesystem::is_regular_file(folder / "tokenizer.json")) return "PreTrainedTokenizer";
   if (std::filesystem::is_regular_file(folder / "tokenizer.model")) return "LlamaTokenizer";

@@ -10,6 +10,7 @@
 
 #include "littlebit/core/file.h"
 #include "littlebit/io/json.h"
+#include "support/paths.h"
 #include "unit/tokenizer/scratch_folder.h"
 
 namespace littlebit {
@@ -50,7 +51,7 @@ std::unique_ptr<Tokenizer> load(const std::string& family) {
 }  // namespace
 
 std::filesystem::path tokenizer_fixtures() {
-  return std::filesystem::path(LITTLEBIT_SOURCE_DIR) / "tests/golden/tokenizers";
+  return std::filesystem::path(littlebit::test::kSourceDir) / "tests/golden/tokenizers";
 }
 
 std::vector<std::string> tokenizer_families() {

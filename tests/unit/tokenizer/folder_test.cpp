@@ -75,6 +75,8 @@ TEST_CASE("config.json names the class where tokenizer_config.json does not") {
   CHECK(load_tokenizer(folder.path())->encode("ab", true) == Ids{2});
   folder.write("config.json", R"({"model_type": "llama"})");
   CHECK_THAT(error_of(folder), Catch::Contains("LlamaTokenizer") && Catch::Contains("merges.txt"));
+  folder.write("config.json", R"({"model_type": "mamba"})");
+  CHECK_THAT(error_of(folder), Catch::Contains("mamba"));
   folder.write("config.json", R"({"tokenizer_class": "BertTokenizer"})");
   CHECK_THAT(error_of(folder),
              Catch::Contains("BertTokenizer") && Catch::Contains("Qwen2Tokenizer"));

@@ -10,6 +10,7 @@
 #include "littlebit/core/strings.h"
 #include "littlebit/io/json.h"
 #include "littlebit/tokenizer/tokenizer.h"
+#include "support/paths.h"
 #include "unit/tokenizer/fixtures.h"
 #include "unit/tokenizer/scratch_folder.h"
 
@@ -249,7 +250,7 @@ TEST_CASE("damaged tokenizer files give a clear error or a working tokenizer") {
       CAPTURE(i, what, seconds, files[0].first);
       std::filesystem::copy_file(
           scratch.path() / files[0].first,
-          std::filesystem::path(LITTLEBIT_BINARY_DIR) / ("fuzz-" + files[0].first),
+          std::filesystem::path(littlebit::test::kBinaryDir) / ("fuzz-" + files[0].first),
           std::filesystem::copy_options::overwrite_existing);
       FAIL_CHECK("the damaged file is kept in the build folder as fuzz-" << files[0].first);
     }

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "support/paths.h"
+
 namespace littlebit {
 
 class ScratchFolder {
@@ -37,7 +39,7 @@ class ScratchFolder {
 };
 
 inline std::filesystem::path tokenizer_fixture(std::string_view family) {
-  return std::filesystem::path(LITTLEBIT_SOURCE_DIR) / "tests/golden/tokenizers" / family;
+  return std::filesystem::path(littlebit::test::kSourceDir) / "tests/golden/tokenizers" / family;
 }
 
 }  // namespace littlebit
