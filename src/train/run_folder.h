@@ -1,4 +1,4 @@
-// The files of a run's folder other than checkpoints and exports (design, "Files").
+// The files of a run's folder other than checkpoints and exports (docs/formats.md, "Run folder").
 #pragma once
 
 #include <filesystem>

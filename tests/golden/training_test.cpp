@@ -8,13 +8,14 @@
 
 #include "integration/program.h"
 #include "littlebit/io/json.h"
+#include "support/paths.h"
 
 using namespace littlebit;
 namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path kGolden = fs::path(LITTLEBIT_SOURCE_DIR) / "tests" / "golden";
+const fs::path kGolden = fs::path(littlebit::test::kSourceDir) / "tests" / "golden";
 const fs::path kTraining = kGolden / "training";
 
 std::vector<Json> read_lines(const fs::path& file) {

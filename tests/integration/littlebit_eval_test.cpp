@@ -9,6 +9,7 @@
 #include "littlebit/io/json.h"
 #include "littlebit/nn/tensor_io.h"
 #include "support/authors_folder.h"
+#include "support/paths.h"
 #include "support/tiny_model.h"
 
 using namespace littlebit;
@@ -19,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using Catch::Matchers::Contains;
 
-const fs::path kSource = LITTLEBIT_SOURCE_DIR;
+const fs::path kSource = littlebit::test::kSourceDir;
 const std::string kTeacher = (kSource / "data" / "wiki-llama-5m").string();
 const std::string kData = (kSource / "data").string();
 
@@ -282,8 +283,8 @@ TEST_CASE("a stop signal ends the scoring with exit code 143") {
   const std::string result = (temp / "results.json").string();
   // The shell waits until the file is begun, then stops the program.
   const std::string script =
-      LITTLEBIT_BINARY_DIR "/bin/littlebit-eval --model " + test::shell_quoted(kTeacher) +
-      " --tasks wikitext2 --data-root " + test::shell_quoted(kData) +
+      std::string(littlebit::test::kBinaryDir) + "/bin/littlebit-eval --model " +
+      test::shell_quoted(kTeacher) + " --tasks wikitext2 --data-root " + test::shell_quoted(kData) +
       " --batch-size 1 --seqlen 64 --output " + test::shell_quoted(result) +
       " >/dev/null 2>&1 & pid=$!; while [ ! -e " + test::shell_quoted(result + ".partial") +
       " ]; do sleep 0.05; kill -0 $pid || exit 99; done; kill -TERM $pid; wait $pid";

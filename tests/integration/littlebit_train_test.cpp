@@ -13,6 +13,7 @@
 #include "integration/program.h"
 #include "littlebit/io/json.h"
 #include "littlebit/nn/tensor_io.h"
+#include "support/paths.h"
 #include "support/tiny_model.h"
 
 using namespace littlebit;
@@ -139,7 +140,7 @@ TEST_CASE("SIGTERM saves at a step border and exits 143; --resume auto goes on t
   const Scene scene;
   check_done(scene.train("whole", {"train.threads=1"}));
   std::vector<std::string> arguments = scene.words("stopped", {"train.threads=1"});
-  const std::string program = LITTLEBIT_BINARY_DIR "/bin/littlebit-train";
+  const std::string program = std::string(littlebit::test::kBinaryDir) + "/bin/littlebit-train";
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
@@ -242,7 +243,7 @@ TEST_CASE(
   const Outcome help = test::run_program("littlebit-train", {"--help"});
   check_done(help);
   CHECK_THAT(help.out, Contains("quant.bits_per_weight"));
-  const fs::path source = LITTLEBIT_SOURCE_DIR;
+  const fs::path source = littlebit::test::kSourceDir;
   CHECK(test::run_program("littlebit-train", {"--print-reference", "markdown"}).out ==
         read_file(source / "docs" / "config.md"));
   CHECK(test::run_program("littlebit-train", {"--print-reference", "yaml"}).out ==

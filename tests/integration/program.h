@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "littlebit/core/file.h"
+#include "support/paths.h"
 #include "temp_folder.h"
 
 namespace littlebit::test {
@@ -30,7 +31,7 @@ inline std::string shell_quoted(const std::string& word) {
 inline Outcome run_program(const std::string& program, const std::vector<std::string>& arguments,
                            const std::string& prefix = "") {
   const TempFolder temp;
-  std::string line = prefix + " " + LITTLEBIT_BINARY_DIR "/bin/" + program;
+  std::string line = prefix + " " + std::string(littlebit::test::kBinaryDir) + "/bin/" + program;
   for (const std::string& argument : arguments) line += " " + shell_quoted(argument);
   line += " </dev/null >" + shell_quoted((temp / "out").string()) + " 2>" +
           shell_quoted((temp / "err").string());

@@ -1,7 +1,7 @@
 // What went wrong, for whom, and with which exit code.
 //
 // User-visible failures are exceptions of one type, Error: one message that says what failed, where
-// and what was expected, one hint that says what to try, and the exit code of docs/errors.md.
+// and what was expected, one hint that says what to try, and the exit code of docs/resume.md.
 // Expected outcomes are return values. Our own bugs are LB_ASSERT. apps/ catch Error once, at the
 // top.
 #pragma once

@@ -1,8 +1,8 @@
 // AdamW over the student's flat buffers: the only place where latents live.
 //
-// One step, after the last micro-batch was accumulated (design section 3, step 4): gradients of
-// signs and scales from the raw sums, the surrogate's derivative, one global norm over all
-// trainables, the clipping coefficient min(1, max / (norm + 1e-6)), AdamW (PyTorch's formula,
+// One step, after the last micro-batch was accumulated (docs/architecture.md, "The step"):
+// gradients of signs and scales from the raw sums, the surrogate's derivative, one global norm over
+// all trainables, the clipping coefficient min(1, max / (norm + 1e-6)), AdamW (PyTorch's formula,
 // bias-corrected), new sign bits. Weight decay acts on latents and scales, not on biases and norms
 // (the rule of Hugging Face's trainer). fp32; fp64 where the student is fp64 (tests).
 #pragma once

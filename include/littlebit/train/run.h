@@ -1,4 +1,5 @@
-// One training run from its options to its finished folder (design: "The way of the data").
+// One training run from its options to its finished folder (docs/architecture.md, "The way of the
+// data").
 #pragma once
 
 #include <filesystem>

@@ -10,6 +10,7 @@
 #include "littlebit/data/corpus.h"
 #include "littlebit/eval/commands.h"
 #include "littlebit/eval/results.h"
+#include "support/paths.h"
 #include "temp_folder.h"
 #include "unit/io/expect_error.h"
 
@@ -66,7 +67,7 @@ TEST_CASE("wikitext2 joins the rows of the test split and tokenises them as a wh
 }
 
 TEST_CASE("the shipped test split gives the text that the datasets library gives") {
-  const fs::path data = fs::path(LITTLEBIT_SOURCE_DIR) / "data";
+  const fs::path data = fs::path(littlebit::test::kSourceDir) / "data";
   const std::vector<int32_t> ids = wikitext2_ids(data, ByteTokenizer());
   size_t characters = 0;
   for (size_t i = 1; i < ids.size(); ++i) characters += (ids[i] & 0xC0) != 0x80;

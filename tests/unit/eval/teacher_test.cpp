@@ -10,6 +10,7 @@
 #include "littlebit/io/json.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/tokenizer/tokenizer.h"
+#include "support/paths.h"
 
 using namespace littlebit;
 
@@ -17,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kSource = LITTLEBIT_SOURCE_DIR;
+const fs::path kSource = littlebit::test::kSourceDir;
 const fs::path kTeacher = kSource / "data" / "wiki-llama-5m";
 
 at::Tensor row_of(const Json& ids) {

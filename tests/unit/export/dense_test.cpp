@@ -8,6 +8,7 @@
 #include "littlebit/export/folder.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/nn/tensor_io.h"
+#include "support/paths.h"
 #include "support/tiny_student.h"
 #include "unit/io/expect_error.h"
 
@@ -34,7 +35,7 @@ at::Tensor reloaded_logits(const fs::path& folder, const at::Tensor& ids) {
 }
 
 fs::path golden(const char* name) {
-  return fs::path(LITTLEBIT_SOURCE_DIR) / "tests" / "golden" / "models" / name;
+  return fs::path(littlebit::test::kSourceDir) / "tests" / "golden" / "models" / name;
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
+#include "support/paths.h"
 
 namespace littlebit {
 namespace {
@@ -150,7 +151,7 @@ std::vector<std::string> violations(const fs::path& file, const std::string& tex
 }
 
 TEST_CASE("rooms include only what stands right of them, and nobody crosses a border") {
-  const fs::path root = LITTLEBIT_SOURCE_DIR;
+  const fs::path root = littlebit::test::kSourceDir;
   std::vector<std::string> found;
   std::map<std::string, int> files_of_room;
   for (const char* top : {"include", "src", "apps"}) {

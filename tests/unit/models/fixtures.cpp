@@ -15,12 +15,13 @@
 
 #include "littlebit/nn/autograd.h"
 #include "littlebit/nn/tensor_io.h"
+#include "support/paths.h"
 
 namespace littlebit {
 namespace {
 
 std::filesystem::path golden() {
-  return std::filesystem::path(LITTLEBIT_SOURCE_DIR) / "tests/golden";
+  return std::filesystem::path(littlebit::test::kSourceDir) / "tests/golden";
 }
 
 HfFolder open_folder(const std::filesystem::path& path) {

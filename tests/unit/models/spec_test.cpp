@@ -8,6 +8,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/models/architectures.h"
 #include "littlebit/models/model_spec.h"
+#include "support/paths.h"
 
 namespace littlebit {
 namespace {
@@ -15,8 +16,8 @@ namespace {
 ModelSpec parse(const char* text) { return parse_model_spec(parse_json(text, "test")); }
 
 Json golden_config(const std::string& name) {
-  return read_json_file(std::filesystem::path(LITTLEBIT_SOURCE_DIR) / "tests/golden/models" / name /
-                        "config.json");
+  return read_json_file(std::filesystem::path(littlebit::test::kSourceDir) / "tests/golden/models" /
+                        name / "config.json");
 }
 
 struct Sizes {
@@ -256,7 +257,7 @@ TEST_CASE("published configs are understood") {
   for (const Published& published : all) {
     INFO(published.name);
     const Json config =
-        read_json_file(std::filesystem::path(LITTLEBIT_SOURCE_DIR) / "tests/golden/configs" /
+        read_json_file(std::filesystem::path(littlebit::test::kSourceDir) / "tests/golden/configs" /
                        (std::string(published.name) + ".json"));
     Decoder decoder(parse_model_spec(config), at::kFloat, at::kCPU);
     int64_t weights = 0;

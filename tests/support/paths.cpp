@@ -1,0 +1,8 @@
+#include "support/paths.h"
+
+namespace littlebit::test {
+
+const char* const kSourceDir = LITTLEBIT_SOURCE_DIR;
+const char* const kBinaryDir = LITTLEBIT_BINARY_DIR;
+
+}  // namespace littlebit::test
