@@ -1,8 +1,8 @@
 # What a user and CI call. Everything is built in build/ by the CMake preset `cpu`.
-.PHONY: demo test build setup check-format format docs clean
+.PHONY: demo test build setup format docs clean
 
 build: setup
-	@cmake --preset cpu $(if $(LIBTORCH),-DLIBTORCH=$(LIBTORCH)) >build.log 2>&1 || (cat build.log; exit 1)
+	@cmake --preset cpu $(if $(LIBTORCH),-DLIBTORCH="$(LIBTORCH)") >build.log 2>&1 || (cat build.log; exit 1)
 	@cmake --build --preset cpu
 
 setup:

@@ -41,7 +41,7 @@ int run(const Arguments& arguments) {
     return 0;
   }
   if (arguments.check) {
-    check_run(options, tree);
+    check_run(options, tree, parse_resume(arguments.resume));
     return 0;
   }
   if (arguments.factorize_only) {

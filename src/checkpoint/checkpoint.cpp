@@ -4,6 +4,7 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -63,6 +64,28 @@ T field(const Json& object, const char* key, const fs::path& file) {
     throw InputError("checkpoint manifest " + file.string() + " has no usable \"" + key + "\"",
                      "the file is damaged; resume from an older checkpoint");
   }
+}
+
+// Every folder <root>/step-N by N.
+std::map<int64_t, fs::path> step_folders(const fs::path& root) {
+  std::map<int64_t, fs::path> folders;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
+    const std::string name = entry.path().filename().string();
+    const std::string_view prefix = kPrefix;
+    if (!name.starts_with(prefix)) continue;
+    int64_t step = -1;
+    const char *begin = name.data() + prefix.size(), *end = name.data() + name.size();
+    const auto [stop, code] = std::from_chars(begin, end, step);
+    if (code == std::errc() && stop == end && step >= 0) folders[step] = entry.path();
+  }
+  return folders;
+}
+
+void remove_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  if (error) log_warning("could not remove " + folder.string() + ": " + error.message());
 }
 
 }  // namespace
@@ -129,14 +152,11 @@ Checkpoint read_checkpoint(const fs::path& folder) {
 
 std::vector<Checkpoint> list_checkpoints(const fs::path& root) {
   std::vector<Checkpoint> found;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(kPrefix) || name.ends_with(".partial")) continue;
+  for (const auto& [step, folder] : step_folders(root)) {
     try {
-      found.push_back(read_checkpoint(entry.path()));
+      found.push_back(read_checkpoint(folder));
     } catch (const InputError& damaged) {
-      log_warning("passing over " + entry.path().string() + ": " + damaged.what());
+      log_warning("passing over " + folder.string() + ": " + damaged.what());
     }
   }
   std::sort(found.begin(), found.end(), [](const Checkpoint& a, const Checkpoint& b) {
@@ -186,14 +206,25 @@ void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
   }
 }
 
+bool has_checkpoint(const fs::path& root, int64_t step) {
+  return fs::exists(root / folder_name(step) / kManifest);
+}
+
+bool has_any_checkpoint(const fs::path& root) { return !step_folders(root).empty(); }
+
+void discard_checkpoints_after(const fs::path& root, int64_t step) {
+  for (const auto& [number, folder] : step_folders(root)) {
+    if (number <= step) continue;
+    log_warning("removing " + folder.string() + ": the run goes on from step " +
+                std::to_string(step));
+    remove_folder(folder);
+  }
+}
+
 void prune_checkpoints(const fs::path& root, int64_t keep) {
   if (keep <= 0) return;
   const std::vector<Checkpoint> found = list_checkpoints(root);
-  for (size_t i = static_cast<size_t>(keep); i < found.size(); ++i) {
-    std::error_code error;
-    fs::remove_all(found[i].folder, error);
-    if (error) log_warning("could not remove " + found[i].folder.string() + ": " + error.message());
-  }
+  for (size_t i = static_cast<size_t>(keep); i < found.size(); ++i) remove_folder(found[i].folder);
 }
 
 }  // namespace littlebit

@@ -226,6 +226,7 @@ std::vector<std::string> HfFolder::unused() const {
 }
 
 std::string HfFolder::content_hash() const {
+  if (!hash_.empty()) return hash_;
   TensorFiles found = tensor_files(folder_);
   std::set<std::string> files(found.names.begin(), found.names.end());
   if (found.has_index) {
@@ -236,7 +237,7 @@ std::string HfFolder::content_hash() const {
   Hasher hasher;
   for (const std::string& name : files)
     hasher.update(name + "\n" + file_hash(folder_ / name) + "\n");
-  return hasher.hex();
+  return hash_ = hasher.hex();
 }
 
 uint64_t HfFolder::tensor_bytes() const {

@@ -75,7 +75,7 @@ StepStatistics Optimizer::step(int64_t step, double learning_rate) {
   if (!std::isfinite(statistics.gradient_norm)) {
     throw NumericsError(
         "the gradient norm of step " + std::to_string(step) + " is not finite; nothing was updated",
-        "lower optim.learning_rate, or look for damaged data; the last checkpoint is good");
+        "start a new output.dir with a lower optim.learning_rate, or look for damaged data");
   }
   const double clip = options_.max_grad_norm;
   const double coefficient =

@@ -13,8 +13,9 @@ namespace littlebit {
 void OptimOptions::declare(OptionGroup& group) {
   group.number("learning_rate", &learning_rate, {.min = 0, .max = 1e6},
                "Peak rate. The paper uses 4e-5 for 7B models; small models take 1e-3 to 4e-3.");
-  group.number("beta1", &beta1, {.min = 0, .max = 1}, "AdamW's average of gradients.");
-  group.number("beta2", &beta2, {.min = 0, .max = 1}, "AdamW's average of squared gradients.");
+  group.number("beta1", &beta1, {.min = 0, .max = 0.999999}, "AdamW's average of gradients.");
+  group.number("beta2", &beta2, {.min = 0, .max = 0.999999},
+               "AdamW's average of squared gradients.");
   group.number("epsilon", &epsilon, {.min = 0, .max = 1, .min_open = true}, "AdamW's epsilon.");
   group.number("weight_decay", &weight_decay, {.min = 0, .max = 1e3},
                "Decoupled weight decay of latents and scales; biases and norms have none.");

@@ -115,14 +115,14 @@ std::vector<LayerPlan> plan_from_file(Decoder& decoder, const FactorFile& file,
   });
   if (!missing.empty()) {
     throw InputError(
-        "quant.init_file has no LittleBit layer " + join(missing, ", "),
+        file.where() + " has no LittleBit layer " + join(missing, ", "),
         "layers are named as in the Hugging Face model: <layer>.U_packed or <layer>.U, and so on");
   }
   if (!different.empty()) {
     const size_t count = different.size();
     different.resize(std::min<size_t>(count, 3));
     if (count > 3) different.push_back("... and " + std::to_string(count - 3) + " more");
-    throw UsageError("quant.init_file contradicts the configuration: " + join(different, "; "),
+    throw UsageError(file.where() + " contradicts the configuration: " + join(different, "; "),
                      "leave quant.bits_per_weight, residual, kv_factor and min_rank unset: ranks "
                      "and paths come from "
                      "the file");

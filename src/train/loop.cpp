@@ -71,15 +71,12 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
     return step >= session.steps ||
            (options.train.stop_after > 0 && step >= options.train.stop_after);
   };
-  if (start.step > 0) saved_step = start.step;
+  // A checkpoint of another folder (--resume DIR) is not this run's.
+  if (start.step > 0 && has_checkpoint(folder.checkpoints(), start.step)) saved_step = start.step;
 
   const Clock::time_point begin = Clock::now();
   int64_t tokens_here = 0;
-  while (!last_step(position.step)) {
-    if (stop_requested()) {
-      result.stopped_by_signal = true;
-      break;
-    }
+  const auto one_step = [&] {
     const Clock::time_point step_begin = Clock::now();
     DistillationLoss loss;
     const int64_t first = position.step * batch;
@@ -92,7 +89,7 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
       throw NumericsError(
           "the loss of step " + std::to_string(position.step + 1) +
               " is not finite; nothing was updated",
-          "lower optim.learning_rate, or resume from the last checkpoint with other data");
+          "start a new output.dir with a lower optim.learning_rate, or look for damaged data");
     }
     const double rate = learning_rate_at(options.optim, position.step, session.steps);
     const StepStatistics statistics = session.optimizer->step(position.step + 1, rate);
@@ -120,6 +117,16 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
         !last_step(position.step)) {
       score(position.step);
     }
+  };
+  try {
+    while (!last_step(position.step) && !stop_requested()) one_step();
+    result.stopped_by_signal = !last_step(position.step);
+  } catch (const Error& error) {
+    // Both come between updates, where the state is whole: a stop during a score, numbers gone bad.
+    if (error.code() != ExitCode::kStopped && error.code() != ExitCode::kNumerics) throw;
+    save();
+    if (error.code() == ExitCode::kNumerics) throw;
+    result.stopped_by_signal = true;
   }
   save();
   result.finished = position.step >= session.steps;

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "factor_cache.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/metrics.h"
@@ -42,6 +43,11 @@ std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequ
       if (i + 1 == found.size()) throw;
       log_warning(std::string(damaged.what()) + "; trying the checkpoint before it");
     }
+  }
+  if (has_any_checkpoint(folder.checkpoints())) {
+    throw InputError(
+        "no checkpoint in " + folder.checkpoints().string() + " can be read",
+        "starting afresh would overwrite them: give another output.dir, or move them away");
   }
   return std::nullopt;
 }
@@ -136,19 +142,44 @@ Session prepare(const RunOptions& options, const OptionTree& tree,
                 const std::optional<Checkpoint>& checkpoint) {
   Session session = open_session(options);
   if (checkpoint) {
+    const std::string key = kTeacherKey;
+    const auto saved = checkpoint->trajectory.find(key);
+    if (saved != checkpoint->trajectory.end()) {
+      check_trajectory({*saved}, {{key, session.teacher_folder->content_hash()}});
+    }
     // Ranks and paths as the run began with them, whatever became of quant.init_file.
     Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
     session.plans = plan_from_file(shape, FactorFile(checkpoint->folder / "state.safetensors"), {});
-    session.options.quant.residual = session.plans.at(0).paths == 2;
+    const bool two_paths = session.plans.at(0).paths == 2;
+    if (tree.is_set("quant.residual") && options.quant.residual != two_paths) {
+      throw UsageError(
+          "quant.residual is " + std::string(two_paths ? "false" : "true") +
+              ", the checkpoint's layers have " + (two_paths ? "two paths" : "one path"),
+          "resume with the settings of the run's config.yaml, or start a new output.dir");
+    }
+    session.options.quant.residual = two_paths;
   } else {
     make_plans(session, tree);
   }
   return session;
 }
 
+// UsageError where output.dir holds a run that this one would overwrite.
+void check_output(const RunFolder& folder, const RunRequest& request) {
+  const bool own =
+      request.resume == Resume::kAuto || (request.resume == Resume::kFolder &&
+                                          fs::weakly_canonical(request.resume_from).parent_path() ==
+                                              fs::weakly_canonical(folder.checkpoints()));
+  if (!own && folder.holds_a_run()) {
+    throw UsageError("output.dir " + folder.root().string() + " holds a run already",
+                     "--resume auto goes on with it; give another output.dir to start afresh");
+  }
+}
+
 }  // namespace
 
-void check_run(const RunOptions& options, const OptionTree& tree) {
+void check_run(const RunOptions& options, const OptionTree& tree, const RunRequest& request) {
+  check_output(RunFolder(options.output.dir), request);
   const Session session = prepare(options, tree, std::nullopt);
   print_plan(session);
   const TrainOptions& train = options.train;
@@ -183,19 +214,20 @@ void factorize_only(const RunOptions& options, const OptionTree& tree) {
   load_teacher(session);
   start_student(session);
   print_plan(session);
+  if (const fs::path file = factor_cache_file(session); !fs::exists(file)) {
+    throw OutputError("the start factors could not be kept in " + file.string());
+  }
 }
 
 ExitCode run_training(const RunOptions& options, const OptionTree& tree,
                       const RunRequest& request) {
   const auto begin = std::chrono::steady_clock::now();
   const RunFolder folder(options.output.dir);
-  if (request.resume == Resume::kNever && folder.holds_a_run()) {
-    throw UsageError("output.dir " + folder.root().string() + " holds a run already",
-                     "--resume auto goes on with it; give another output.dir to start afresh");
-  }
+  check_output(folder, request);
   const std::optional<Checkpoint> checkpoint = find_checkpoint(folder, request);
   Session session = prepare(options, tree, checkpoint);
-  folder.create(tree);
+  folder.create();
+  session.teacher_folder->open_tensors();  // missing files are found before hours of tokenising
   build_corpus(session, folder.root() / "cache");
   load_teacher(session);
   log_info("teacher: " + session.spec.model_type + ", " + std::to_string(session.spec.num_layers) +
@@ -208,13 +240,21 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   TrainingPosition start;
   if (checkpoint) {
     start = resume_from(session, folder, request, *checkpoint);
+    folder.write_config(tree);
     MetricsFile::truncate_after(folder.metrics(), start.step);
+    discard_checkpoints_after(folder.checkpoints(), start.step);
     Json scores = Json::array();  // those of the restored past
     for (const Json& score : run.value("scores", Json::array())) {
-      if (score.value("step", int64_t{0}) <= start.step) scores.push_back(score);
+      const int64_t step = score.is_object() ? score.value("step", int64_t{0}) : 0;
+      // The last step's score is taken again below.
+      if (step < start.step || (step == start.step && step < session.steps))
+        scores.push_back(score);
     }
     run["scores"] = std::move(scores);
   } else {
+    folder.write_config(tree);
+    MetricsFile::truncate_after(folder.metrics(),
+                                0);  // of a run that died before its first checkpoint
     run = {{"scores", Json::array()}, {"summary", Json::object()}};
     if (!session.task_texts.empty()) {
       run["summary"]["teacher_perplexity"] =
@@ -228,6 +268,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
           score_model(session, session.student->decoder(), "student", 0, run["scores"]);
     }
   }
+  if (!run.contains("summary")) run["summary"] = Json::object();
   run["environment"] =
       environment_json(at::get_num_threads(), session.dtype == at::kFloat ? "fp32" : "bf16");
   run["model"] = {{"path", options.model.path.string()},

@@ -39,10 +39,13 @@ bool RunFolder::holds_a_run() const {
   return false;
 }
 
-void RunFolder::create(const OptionTree& tree) const {
+void RunFolder::create() const {
   create_folders(root_);
-  write_file(root_ / "config.yaml", tree.to_yaml(/*with_origins=*/true));
   open_log_file(root_ / "log.txt");
+}
+
+void RunFolder::write_config(const OptionTree& tree) const {
+  write_file(root_ / "config.yaml", tree.to_yaml(/*with_origins=*/true));
 }
 
 void RunFolder::write_factorization(std::span<const LayerReport> layers) const {
@@ -65,7 +68,17 @@ void RunFolder::write_factorization(std::span<const LayerReport> layers) const {
 
 Json RunFolder::read_run_json() const {
   const fs::path file = root_ / "run.json";
-  return fs::exists(file) ? read_json_file(file) : Json::object();
+  if (!fs::exists(file)) return Json::object();
+  Json run = read_json_file(file);
+  const auto is = [&](const char* key, bool (Json::*kind)() const noexcept) {
+    return !run.contains(key) || (run[key].*kind)();
+  };
+  if (!run.is_object() || !is("scores", &Json::is_array) || !is("summary", &Json::is_object) ||
+      !is("seconds", &Json::is_number)) {
+    throw InputError(file.string() + " is not what a run writes there",
+                     "remove it; it is written anew");
+  }
+  return run;
 }
 
 void RunFolder::write_run_json(const Json& run) const {

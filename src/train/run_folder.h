@@ -27,7 +27,8 @@ class RunFolder {
   std::filesystem::path report() const { return root_ / "report.html"; }
 
   bool holds_a_run() const;
-  void create(const OptionTree& tree) const;  // the folder, config.yaml, the log file
+  void create() const;  // the folder and its log file
+  void write_config(const OptionTree& tree) const;
   void write_factorization(std::span<const LayerReport> layers) const;
 
   Json read_run_json() const;  // {} where there is none yet

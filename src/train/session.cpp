@@ -66,6 +66,10 @@ Session open_session(const RunOptions& options) {
   session.dtype = options.train.dtype == ComputeDtype::kBf16 ? at::kBFloat16 : at::kFloat;
 
   session.teacher_folder = std::make_unique<HfFolder>(options.model.path);
+  if (std::filesystem::exists(options.model.path / "littlebit_config.json")) {
+    throw InputError(options.model.path.string() + " is a packed LittleBit model, not a teacher",
+                     "give the original model; a packed one can be quant.init_file");
+  }
   session.spec = parse_model_spec(session.teacher_folder->config());
   if (session.spec.learned_positions && options.data.sequence_length > session.spec.max_positions) {
     throw UsageError("data.sequence_length is " + std::to_string(options.data.sequence_length) +
@@ -175,8 +179,12 @@ void start_student(Session& session) {
       });
   progress.finish();
   if (!cache.empty()) {
-    write_factor_cache(cache, *session.optimizer, *session.student);
-    log_info("start factors kept in " + cache.string());
+    try {
+      write_factor_cache(cache, *session.optimizer, *session.student);
+      log_info("start factors kept in " + cache.string());
+    } catch (const OutputError& failed) {  // the run itself can go on
+      log_warning("the start factors are not kept: " + std::string(failed.what()));
+    }
   }
 }
 
@@ -198,7 +206,7 @@ Trajectory make_trajectory(const Session& session) {
     ranks +=
         (ranks.empty() ? "" : " ") + std::to_string(plan.rank) + "x" + std::to_string(plan.paths);
   }
-  return {{"model.path (content)", session.teacher_folder->content_hash()},
+  return {{kTeacherKey, session.teacher_folder->content_hash()},
           {"ranks", ranks},
           {"quant.bits_per_weight", number(o.quant.bits_per_weight)},
           {"quant.kv_factor", number(o.quant.kv_factor)},

@@ -48,6 +48,8 @@ void load_teacher(Session& session);
 void start_student(Session& session);
 void resume_student(Session& session, const Checkpoint& checkpoint);
 
+inline constexpr const char* kTeacherKey = "model.path (content)";
+
 // The settings that decide a run's numbers.
 Trajectory make_trajectory(const Session& session);
 // UsageError listing every setting in which `saved` differs.

@@ -131,9 +131,54 @@ TEST_CASE(
   CHECK_THAT(resumed.err, Contains("step-4"));
   check_same_results(scene, "whole", "run");
 
+  CHECK_FALSE(fs::exists(
+      state("step-12")));  // written anew or removed, never left damaged beside newer ones
+
   check_done(scene.train("lost", {"train.stop_after=3"}));
   fs::resize_file(scene / "lost" / "checkpoints" / "step-3" / "state.safetensors", 1000);
   check_refused(scene.train("lost", {"--resume", "auto"}), 3, {"step-3"});
+}
+
+TEST_CASE(
+    "a start that failed leaves nothing in the way; a run that died before its first checkpoint "
+    "starts afresh") {
+  const Scene scene;
+  check_refused(scene.train("run", {"data.train=[{path: " + (scene / "none.txt").string() +
+                                    ", format: tokens}]"}),
+                3, {"none.txt"});
+  check_done(scene.train("run", {"train.steps=3"}));
+
+  fs::create_directories(scene / "died");
+  write_file(scene / "died" / "metrics.jsonl",
+             "{\"step\": 1, \"loss\": 5}\n{\"step\": 2, \"loss\": 4}\n");
+  check_done(scene.train("died", {"train.steps=3", "--resume", "auto"}));
+  std::ifstream metrics(scene / "died" / "metrics.jsonl");
+  int lines = 0;
+  for (std::string line; std::getline(metrics, line);) ++lines;
+  CHECK(lines == 3);
+}
+
+TEST_CASE("--resume DIR goes on from an older checkpoint; a refused resume changes nothing") {
+  const Scene scene;
+  check_done(scene.train("whole"));
+  check_done(scene.train("run", {"checkpoint.every=5", "checkpoint.keep=0"}));
+  const std::string config = read_file(scene / "run" / "config.yaml");
+  check_refused(scene.train("run", {"--resume", "auto", "optim.beta1=0.5"}), 2, {"optim.beta1"});
+  CHECK(read_file(scene / "run" / "config.yaml") == config);
+  check_refused(scene.train("run", {"--resume", "auto", "quant.residual=false"}), 2,
+                {"quant.residual"});
+  check_done(scene.train("run", {"--resume", (scene / "run" / "checkpoints" / "step-5").string()}));
+  check_same_results(scene, "whole", "run");
+
+  // Into another folder: a run of its own.
+  check_done(
+      scene.train("branch", {"--resume", (scene / "run" / "checkpoints" / "step-5").string()}));
+  CHECK(read_file(scene / "branch" / "checkpoints" / "step-20" / "state.safetensors") ==
+        read_file(scene / "whole" / "checkpoints" / "step-20" / "state.safetensors"));
+  // A packed export is no teacher.
+  check_refused(
+      scene.train("x", {"model.path=" + (scene / "whole" / "export" / "packed").string()}), 3,
+      {"packed LittleBit model"});
 }
 
 TEST_CASE("SIGTERM saves at a step border and exits 143; --resume auto goes on to the same bytes") {

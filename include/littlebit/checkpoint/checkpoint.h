@@ -47,6 +47,14 @@ Checkpoint read_checkpoint(const std::filesystem::path& folder);
 // verified. InputError naming the tensor: damaged, missing, of another shape.
 void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer);
 
+// Whether the folder step-N with a manifest is there; whether any folder step-* is, damaged ones
+// too.
+bool has_checkpoint(const std::filesystem::path& root, int64_t step);
+bool has_any_checkpoint(const std::filesystem::path& root);
+
+// Removes every step-N with N > step, damaged ones too: what a run resumed at `step` writes anew.
+void discard_checkpoints_after(const std::filesystem::path& root, int64_t step);
+
 // Removes all but the `keep` newest complete checkpoints; keep = 0 keeps all.
 void prune_checkpoints(const std::filesystem::path& root, int64_t keep);
 

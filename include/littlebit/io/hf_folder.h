@@ -53,6 +53,7 @@ class HfFolder {
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::map<std::string, const TensorView*> tensors_;
   mutable std::set<std::string> used_;
+  mutable std::string hash_;  // content_hash(), once asked for
 };
 
 }  // namespace littlebit

@@ -33,6 +33,7 @@ class FactorFile {
   LayerFactors load(const LayerPlan& plan, at::ScalarType dtype) const;
 
   const TensorView* find(const std::string& name) const;  // norms, biases
+  const std::string& where() const { return where_; }     // the folder or file, for messages
   bool is_packed() const;  // whether any layer is stored as packed signs
 
  private:

@@ -18,7 +18,7 @@ struct RunRequest {
 
 // Everything a run would check, and its plan (layers, ranks, bits, bytes, steps, tokens) printed;
 // writes nothing.
-void check_run(const RunOptions& options, const OptionTree& tree);
+void check_run(const RunOptions& options, const OptionTree& tree, const RunRequest& request);
 
 // Makes the start factors and keeps them in quant.cache_dir, which must be set; nothing else is
 // written.
