@@ -105,7 +105,7 @@ Bpe::Bpe(const Vocabulary& vocabulary, const BpeSettings& settings, const std::s
 void Bpe::read_merges(const BpeSettings& settings, const std::string& where) {
   merges_.reserve(settings.merges.size());
   for (size_t i = 0; i < settings.merges.size(); ++i) {
-    const auto& [left, right] = settings.merges[i];
+    const std::string &left = settings.merges[i].first, &right = settings.merges[i].second;
     auto id_of = [&](const std::string& token) {
       auto it = tokens_.find(token);
       if (it == tokens_.end())
