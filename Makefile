@@ -1,15 +1,21 @@
 # What a user and CI call. Everything is built in build/ by the CMake preset `cpu`.
-.PHONY: demo test build setup format docs clean
+.PHONY: demo test build programs configure setup format docs clean
 
-build: setup
-	@cmake --preset cpu $(if $(LIBTORCH),-DLIBTORCH="$(LIBTORCH)") >build.log 2>&1 || (cat build.log; exit 1)
+build: configure
 	@cmake --build --preset cpu
+
+# The two programs without the tests.
+programs: configure
+	@cmake --build --preset cpu --target littlebit-train littlebit-eval
+
+configure: setup
+	@cmake --preset cpu $(if $(LIBTORCH),-DLIBTORCH="$(LIBTORCH)") >build.log 2>&1 || (cat build.log; exit 1)
 
 setup:
 	@.ci/setup
 
 # The main job on the shipped teacher and text: factorise, train, export, report. A few minutes on 2 cores.
-demo: build
+demo: programs
 	@rm -rf out/demo
 	build/bin/littlebit-train --config configs/train/demo.yaml
 
@@ -20,7 +26,7 @@ format:
 	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format-14 -i
 
 # The files the program writes about its own options.
-docs: build
+docs: programs
 	build/bin/littlebit-train --print-reference markdown > docs/config.md
 	build/bin/littlebit-train --print-reference yaml > configs/reference.yaml
 
