@@ -3,7 +3,7 @@
 #include "littlebit/data/corpus.h"
 #include "unit/data/gzip.h"
 #include "unit/io/expect_error.h"
-#include "unit/io/temp_folder.h"
+#include "unit/io/test_folder.h"
 
 using namespace littlebit;
 using namespace littlebit::test;

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "unit/io/expect_error.h"
-#include "unit/io/temp_folder.h"
+#include "unit/io/test_folder.h"
 
 using namespace littlebit;
 using namespace littlebit::test;

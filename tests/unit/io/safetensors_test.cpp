@@ -8,7 +8,7 @@
 
 #include "littlebit/core/file.h"
 #include "unit/io/expect_error.h"
-#include "unit/io/temp_folder.h"
+#include "unit/io/test_folder.h"
 
 using namespace littlebit;
 using namespace littlebit::test;
