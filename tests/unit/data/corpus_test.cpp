@@ -47,7 +47,7 @@ SourceOptions source_of(const std::filesystem::path& path, SourceFormat format, 
 }
 
 struct Fixture {
-  TempFolder folder;
+  TestFolder folder;
   ByteTokenizer tokenizer;
   DataOptions options;
 

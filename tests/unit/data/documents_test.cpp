@@ -27,7 +27,7 @@ Documents read(const std::filesystem::path& path, SourceFormat format,
 // agree.
 Documents documents_of(const std::string& bytes, SourceFormat format,
                        const std::string& field = "text") {
-  const TempFolder folder;
+  const TestFolder folder;
   const Documents plain = read(folder.write("a.txt", bytes), format, field);
   CHECK(read(folder.write("a.txt.gz", gzip(bytes)), format, field) == plain);
   return plain;
@@ -35,7 +35,7 @@ Documents documents_of(const std::string& bytes, SourceFormat format,
 
 void refused(const std::string& name, const std::string& bytes, SourceFormat format,
              std::vector<std::string> words) {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto path = folder.write(name, bytes);
   words.push_back(path.string());
   expect_input_error(words, [&] { read(path, format); });
@@ -84,7 +84,7 @@ TEST_CASE("documents: wikitext rows are joined as the spec says") {
 }
 
 TEST_CASE("documents: missing files and folders are input errors") {
-  const TempFolder folder;
+  const TestFolder folder;
   for (const SourceFormat format : kTextFormats) {
     expect_input_error({"none.txt"}, [&] { read(folder / "none.txt", format); });
     expect_input_error({"folder"}, [&] { read(folder.path(), format); });
@@ -128,7 +128,7 @@ TEST_CASE("documents: a bad jsonl record is named by its line") {
           {":3:", "\"text\"", "string"});
   refused("a.jsonl", bad_third("{\"text\": null}"), SourceFormat::kJsonl, {":3:", "\"text\""});
   refused("a.jsonl", bad_third("plain text"), SourceFormat::kJsonl, {":3:"});
-  const TempFolder folder;
+  const TestFolder folder;
   const auto path = folder.write("a.jsonl", "{\"body\": \"c\"}\n");
   try {
     read(path, SourceFormat::kJsonl);
@@ -139,7 +139,7 @@ TEST_CASE("documents: a bad jsonl record is named by its line") {
 }
 
 TEST_CASE("documents: gzip files of several members and with padding are read") {
-  const TempFolder folder;
+  const TestFolder folder;
   const std::string bytes =
       gzip("one\ntw") + gzip("") + gzip("o\nthree\n") + std::string(512, '\0');
   CHECK(read(folder.write("a.gz", bytes), SourceFormat::kLines) ==

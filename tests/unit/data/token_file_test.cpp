@@ -25,7 +25,7 @@ std::vector<uint64_t> starts_of(const TokenFile& file) {
 }
 
 // Three documents, 5 tokens: an odd number, so that there is padding.
-std::filesystem::path write_small(const TempFolder& folder) {
+std::filesystem::path write_small(const TestFolder& folder) {
   TokenFileWriter writer(folder / "small.bin", kKey);
   writer.add_document(std::vector<int32_t>{1, 2, 3});
   writer.add_document({});
@@ -55,7 +55,7 @@ std::filesystem::path only_file(const std::filesystem::path& folder) {
 }  // namespace
 
 TEST_CASE("token_file: the layout is the documented one") {
-  const TempFolder folder;
+  const TestFolder folder;
   const std::string bytes = slurp(write_small(folder));
   REQUIRE(bytes.size() == 64 + 24 + 4 * 8 + 56);
   CHECK(bytes.substr(0, 8) == "LBTOKENS");
@@ -73,7 +73,7 @@ TEST_CASE("token_file: the layout is the documented one") {
 }
 
 TEST_CASE("token_file: what is written is read") {
-  const TempFolder folder;
+  const TestFolder folder;
   const TokenFile file(write_small(folder));
   CHECK(ids_of(file) == std::vector<int32_t>{1, 2, 3, -4, 2147483647});
   CHECK(starts_of(file) == std::vector<uint64_t>{0, 3, 3, 5});
@@ -81,7 +81,7 @@ TEST_CASE("token_file: what is written is read") {
 }
 
 TEST_CASE("token_file: documents larger than the writer's buffer") {
-  const TempFolder folder;
+  const TestFolder folder;
   std::vector<int32_t> many(700001);
   std::iota(many.begin(), many.end(), 0);
   {
@@ -97,7 +97,7 @@ TEST_CASE("token_file: documents larger than the writer's buffer") {
 }
 
 TEST_CASE("token_file: the checksum is of the ids and documents, not of the key") {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto write = [&](const char* name, const std::string& key, std::vector<int32_t> ids) {
     TokenFileWriter writer(folder / name, key);
     writer.add_document(ids);
@@ -111,7 +111,7 @@ TEST_CASE("token_file: the checksum is of the ids and documents, not of the key"
 }
 
 TEST_CASE("token_file: every cut and every flipped byte is noticed") {
-  const TempFolder folder;
+  const TestFolder folder;
   const std::string bytes = slurp(write_small(folder));
   for (size_t length = 0; length < bytes.size(); ++length) {
     INFO("length " << length);
@@ -135,7 +135,7 @@ TEST_CASE("token_file: every cut and every flipped byte is noticed") {
 }
 
 TEST_CASE("token_file: a writer that is dropped leaves nothing") {
-  const TempFolder folder;
+  const TestFolder folder;
   {
     TokenFileWriter writer(folder / "a.bin", kKey);
     writer.add_document(std::vector<int32_t>{1});
@@ -144,7 +144,7 @@ TEST_CASE("token_file: a writer that is dropped leaves nothing") {
 }
 
 TEST_CASE("tokenize_source: each document has its own special tokens") {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto source = lines_source(folder.write("a.txt", "ab\n\nc\n"));
   const TokenFile file = tokenize_source(source, ByteTokenizer(), folder / "cache", 2);
   CHECK(ids_of(file) == std::vector<int32_t>{256, 'a', 'b', 256, 'c'});
@@ -152,7 +152,7 @@ TEST_CASE("tokenize_source: each document has its own special tokens") {
 }
 
 TEST_CASE("tokenize_source: the bytes are the same for every number of threads") {
-  const TempFolder folder;
+  const TestFolder folder;
   std::string text;
   for (int i = 0; i < 30000; ++i) text += "document " + std::string(size_t(i % 97), 'x') + "\n";
   text += std::string(9u << 20, 'y') + "\nlast\n";  // one document larger than a batch
@@ -173,7 +173,7 @@ TEST_CASE("tokenize_source: the bytes are the same for every number of threads")
 }
 
 TEST_CASE("tokenize_source: a cached file is used again, and only for its own text and tokenizer") {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto cache = folder / "cache";
   const auto count = [&] { return std::distance(std::filesystem::directory_iterator(cache), {}); };
   auto source = lines_source(folder.write("a.txt", "one\ntwo\n"));
@@ -207,7 +207,7 @@ TEST_CASE("tokenize_source: a cached file is used again, and only for its own te
 }
 
 TEST_CASE("tokenize_source: a damaged file in the cache is made again") {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto cache = folder / "cache";
   const auto source = lines_source(folder.write("a.txt", "one\ntwo\n"));
   const ByteTokenizer tokenizer;
@@ -228,7 +228,7 @@ TEST_CASE("tokenize_source: a damaged file in the cache is made again") {
 }
 
 TEST_CASE("tokenize_source: a failed source leaves nothing in the cache") {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto source = lines_source(folder.write("a.txt", "one\n\xFF\n"));
   expect_input_error({"UTF-8"},
                      [&] { tokenize_source(source, ByteTokenizer(), folder / "cache", 1); });
@@ -236,7 +236,7 @@ TEST_CASE("tokenize_source: a failed source leaves nothing in the cache") {
 }
 
 TEST_CASE("tokenize_source: a cache that cannot be written is an output error") {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto source = lines_source(folder.write("a.txt", "one\n"));
   folder.write("file", "x");
   expect_error(ExitCode::kOutput, {"file"},
@@ -251,7 +251,7 @@ TEST_CASE("tokenize_source: a cache that cannot be written is an output error") 
 }
 
 TEST_CASE("tokenize_source: a stop request ends it with exit code 143") {
-  const TempFolder folder;
+  const TestFolder folder;
   std::string text;
   for (int i = 0; i < 20000; ++i) text += "line\n";
   const auto source = lines_source(folder.write("a.txt", text));
@@ -265,7 +265,7 @@ TEST_CASE("tokenize_source: a stop request ends it with exit code 143") {
 }
 
 TEST_CASE("tokenize_source: a cache file that another is writing is refused") {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto source = lines_source(folder.write("a.txt", "one\n"));
   const ByteTokenizer tokenizer;
   tokenize_source(source, tokenizer, folder / "cache", 1);

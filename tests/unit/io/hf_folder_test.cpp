@@ -24,14 +24,14 @@ void write_tensors(const std::filesystem::path& path, const std::vector<std::str
   writer.commit();
 }
 
-void write_index(const TempFolder& folder, const Json& weight_map) {
+void write_index(const TestFolder& folder, const Json& weight_map) {
   folder.write("model.safetensors.index.json",
                to_json_pretty({{"metadata", {{"total_size", 3}}}, {"weight_map", weight_map}}));
 }
 
 // A folder of two shards: "model.a" = 1 and "model.b" = 2 in the first, "lm_head" = 11 in the
 // second.
-void write_sharded(const TempFolder& folder) {
+void write_sharded(const TestFolder& folder) {
   folder.write("config.json", "{\"model_type\": \"llama\"}");
   write_tensors(folder / "s1.safetensors", {"model.a", "model.b"}, 1);
   write_tensors(folder / "s2.safetensors", {"lm_head"}, 11);
@@ -40,14 +40,14 @@ void write_sharded(const TempFolder& folder) {
                        {"lm_head", "s2.safetensors"}});
 }
 
-void open_refused(const TempFolder& folder, const std::vector<std::string>& words) {
+void open_refused(const TestFolder& folder, const std::vector<std::string>& words) {
   expect_input_error(words, [&] { HfFolder(folder.path()).open_tensors(); });
 }
 
 }  // namespace
 
 TEST_CASE("hf_folder: config.json is read at once, tensors later") {
-  const TempFolder folder;
+  const TestFolder folder;
   write_sharded(folder);
   HfFolder model(folder.path());
   CHECK(get_string(model.config(), "model_type", "config.json") == "llama");
@@ -66,7 +66,7 @@ TEST_CASE("hf_folder: config.json is read at once, tensors later") {
 }
 
 TEST_CASE("hf_folder: a leading \"model.\" may be there or not") {
-  const TempFolder folder;
+  const TestFolder folder;
   folder.write("config.json", "{}");
   write_tensors(folder / "model.safetensors", {"h.weight", "model.n.weight", "x", "model.x"});
   HfFolder model(folder.path());
@@ -88,7 +88,7 @@ TEST_CASE("hf_folder: a leading \"model.\" may be there or not") {
 }
 
 TEST_CASE("hf_folder: one file under another name is taken, several are refused") {
-  const TempFolder folder;
+  const TestFolder folder;
   folder.write("config.json", "{}");
   CHECK_FALSE(HfFolder(folder.path()).has_tensor_files());
   open_refused(folder, {"no tensor files", "model.safetensors"});
@@ -107,7 +107,7 @@ TEST_CASE("hf_folder: one file under another name is taken, several are refused"
 
 TEST_CASE("hf_folder: other formats are refused with the way out") {
   for (const char* name : {"pytorch_model.bin", "model.Q4_K.gguf", "consolidated.00.pth"}) {
-    const TempFolder folder;
+    const TestFolder folder;
     folder.write("config.json", "{}");
     folder.write(name, "x");
     HfFolder model(folder.path());
@@ -123,7 +123,7 @@ TEST_CASE("hf_folder: other formats are refused with the way out") {
 }
 
 TEST_CASE("hf_folder: config.json must be there, small and an object") {
-  const TempFolder folder;
+  const TestFolder folder;
   expect_input_error({"no such folder"}, [&] { HfFolder(folder / "none"); });
   expect_input_error({"no such folder"}, [&] { HfFolder(folder / std::string(5000, 'x')); });
   expect_input_error({"no config.json"}, [&] { HfFolder(folder.path()); });
@@ -137,7 +137,7 @@ TEST_CASE("hf_folder: config.json must be there, small and an object") {
 }
 
 TEST_CASE("hf_folder: an index that does not fit its shards is refused") {
-  const TempFolder folder;
+  const TestFolder folder;
   write_sharded(folder);
   SECTION("a shard is missing") {
     std::filesystem::remove(folder / "s2.safetensors");
@@ -167,12 +167,12 @@ TEST_CASE("hf_folder: shard names cannot leave the folder") {
   for (const std::string& name :
        std::vector<std::string>{"../s1.safetensors", "/etc/s1.safetensors", "sub/s1.safetensors",
                                 "..\\s1.safetensors", std::string("a\0.safetensors", 13)}) {
-    const TempFolder folder;
+    const TestFolder folder;
     write_sharded(folder);
     write_index(folder, {{"model.a", name}});
     open_refused(folder, {"model.safetensors.index.json", "model.a", "not a plain file name"});
   }
-  const TempFolder folder;
+  const TestFolder folder;
   write_sharded(folder);
   for (const char* name : {"..", "", "model.bin"}) {
     write_index(folder, {{"model.a", name}});
@@ -181,7 +181,7 @@ TEST_CASE("hf_folder: shard names cannot leave the folder") {
 }
 
 TEST_CASE("hf_folder: an index of another form is refused") {
-  const TempFolder folder;
+  const TestFolder folder;
   folder.write("config.json", "{}");
   for (const char* text : {"[]", "{}", "{\"weight_map\": []}", "{\"weight_map\": {}}"}) {
     folder.write("model.safetensors.index.json", text);
@@ -192,7 +192,7 @@ TEST_CASE("hf_folder: an index of another form is refused") {
 }
 
 TEST_CASE("hf_folder: the content hash follows the content, not the place") {
-  const TempFolder one, two;
+  const TestFolder one, two;
   write_sharded(one);
   write_sharded(two);
   const std::string hash = HfFolder(one.path()).content_hash();

@@ -93,7 +93,7 @@ TEST_CASE("json: long faulty tokens do not flood the message") {
 }
 
 TEST_CASE("json: files are read up to a limit and named in messages") {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto file = folder.write("a.json", "{\"a\": 1}");
   CHECK(read_json_file(file)["a"].get<int>() == 1);
   expect_input_error({"a.json"}, [&] { read_json_file(file, 4); });

@@ -29,7 +29,7 @@ std::string file_bytes(const std::string& header, size_t data_bytes) {
 
 // A file of this header and so many bytes of data must be refused with all `words` in the message.
 void refused(const std::string& header, size_t data_bytes, std::vector<std::string> words) {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto file = folder.write("bad.safetensors", file_bytes(header, data_bytes));
   INFO("header: " << header.substr(0, 300));
   words.push_back("bad.safetensors");
@@ -37,7 +37,7 @@ void refused(const std::string& header, size_t data_bytes, std::vector<std::stri
 }
 
 void refused_bytes(const std::string& bytes, std::vector<std::string> words) {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto file = folder.write("bad.safetensors", bytes);
   words.push_back("bad.safetensors");
   expect_input_error(words, [&] { SafetensorsFile{file}; });
@@ -52,7 +52,7 @@ std::string one(const std::string& dtype, const std::string& shape, const std::s
 }  // namespace
 
 TEST_CASE("safetensors: a file written by hand is read") {
-  const TempFolder folder;
+  const TestFolder folder;
   const std::string header = R"({"__metadata__":{"format":"pt"},)"
                              R"("second":{"dtype":"U8","shape":[],"data_offsets":[12,13]},)"
                              R"("first":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},)"
@@ -77,7 +77,7 @@ TEST_CASE("safetensors: a file written by hand is read") {
 }
 
 TEST_CASE("safetensors: every dtype has its name and size") {
-  const TempFolder folder;
+  const TestFolder folder;
   const std::vector<std::pair<std::string, size_t>> dtypes = {
       {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"I16", 2},  {"U16", 2}, {"I32", 4}, {"U32", 4},
       {"I64", 8},  {"U64", 8}, {"F16", 2}, {"BF16", 2}, {"F32", 4}, {"F64", 8}};
@@ -92,7 +92,7 @@ TEST_CASE("safetensors: every dtype has its name and size") {
 }
 
 TEST_CASE("safetensors: a file without tensors is read") {
-  const TempFolder folder;
+  const TestFolder folder;
   CHECK(SafetensorsFile(folder.write("a.safetensors", file_bytes("{}", 0))).tensors().empty());
   const std::string null_metadata = R"({"__metadata__":null})";
   CHECK(SafetensorsFile(folder.write("b.safetensors", file_bytes(null_metadata, 0)))
@@ -168,13 +168,13 @@ TEST_CASE("safetensors: spans must fit the shape and tile the data") {
 }
 
 TEST_CASE("safetensors: missing files and folders are input errors") {
-  const TempFolder folder;
+  const TestFolder folder;
   expect_input_error({"none.safetensors"}, [&] { SafetensorsFile{folder / "none.safetensors"}; });
   expect_input_error({folder.path().string()}, [&] { SafetensorsFile{folder.path()}; });
 }
 
 TEST_CASE("safetensors: what is written is read back, aligned and in order") {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto path = folder / "out.safetensors";
   const std::vector<float> zs = {1.5f, -2.0f, 0.0f, 8.0f, 3.0f, 4.0f};
   const std::vector<int64_t> as = {7, -7};
@@ -207,14 +207,14 @@ TEST_CASE("safetensors: what is written is read back, aligned and in order") {
 }
 
 TEST_CASE("safetensors: a writer without data still writes a file") {
-  const TempFolder folder;
+  const TestFolder folder;
   SafetensorsWriter writer(folder / "out.safetensors");
   writer.commit();
   CHECK(SafetensorsFile(folder / "out.safetensors").tensors().empty());
 }
 
 TEST_CASE("safetensors: a writer that fails or is dropped leaves nothing") {
-  const TempFolder folder;
+  const TestFolder folder;
   const auto path = folder / "out.safetensors";
   {
     SafetensorsWriter writer(path);

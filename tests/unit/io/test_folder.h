@@ -11,7 +11,7 @@
 
 namespace littlebit::test {
 
-class TempFolder : public littlebit::TempFolder {
+class TestFolder : public TempFolder {
  public:
   // Writes `bytes` to the file `name` and returns its path.
   std::filesystem::path write(std::string_view name, std::string_view bytes) const {
