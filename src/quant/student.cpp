@@ -25,7 +25,7 @@ size_t append(std::vector<Segment>& segments, int64_t& end, std::string name,
   return segments.size() - 1;
 }
 
-// flat += value, or a first fp32 (fp64) copy of it.
+// segment += value, in the segment's dtype.
 void add_to(const at::Tensor& segment, const at::Tensor& value) {
   segment.add_(value.to(segment.scalar_type()));
 }
