@@ -19,6 +19,8 @@ class Pipeline final : public Tokenizer {
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const override;
   std::string decode(std::span<const int32_t> ids) const override;
   int64_t vocab_size() const override { return static_cast<int64_t>(tokens_.size()); }
+  std::optional<int32_t> bos_id() const override { return parts_.bos; }
+  std::optional<int32_t> eos_id() const override { return parts_.eos; }
   std::string content_hash() const override { return hash_; }
   std::string description() const override;
 

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct PipelineParts {
   std::unique_ptr<Model> model;
   PostProcessor post_processor;
   std::unique_ptr<Decoder> decoder;
+  std::optional<int32_t> bos, eos;
   std::vector<std::filesystem::path> files;  // that decide the ids
 };
 

@@ -26,6 +26,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const override;
   std::string decode(std::span<const int32_t> ids) const override;
   int64_t vocab_size() const override { return static_cast<int64_t>(vocab_.size()); }
+  std::optional<int32_t> bos_id() const override { return bos_; }
+  std::optional<int32_t> eos_id() const override { return eos_; }
   std::string content_hash() const override { return hash_; }
   std::string description() const override;
 
@@ -44,6 +46,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   TokenMatcher matcher_;
   std::set<int32_t> special_;   // tokens with a role: BOS, EOS, ...
   std::set<int32_t> separate_;  // added tokens that decoding sets off by spaces
+  std::optional<int32_t> bos_, eos_;
   std::vector<int32_t> before_, after_;
   std::string hash_;
 };
@@ -92,7 +95,8 @@ void SentencePieceTokenizer::add_tokens(const TokenizerConfig& config) {
     special_.insert(id);
     return id;
   };
-  auto bos = add_role("bos_token", "<s>"), eos = add_role("eos_token", "</s>");
+  bos_ = add_role("bos_token", "<s>");
+  eos_ = add_role("eos_token", "</s>");
   add_role("unk_token", "<unk>");
   for (const char* role : {"sep_token", "pad_token", "cls_token", "mask_token"}) add_role(role, "");
   for (int32_t id : special_) separate_.erase(id);
@@ -105,12 +109,12 @@ void SentencePieceTokenizer::add_tokens(const TokenizerConfig& config) {
       separate_.erase(id);
   }
   if (config.add_bos_token.value_or(true)) {
-    if (!bos) throw InputError("tokenizer_config.json: add_bos_token is true, but bos_token null");
-    before_.push_back(*bos);
+    if (!bos_) throw InputError("tokenizer_config.json: add_bos_token is true, but bos_token null");
+    before_.push_back(*bos_);
   }
   if (config.add_eos_token.value_or(false)) {
-    if (!eos) throw InputError("tokenizer_config.json: add_eos_token is true, but eos_token null");
-    after_.push_back(*eos);
+    if (!eos_) throw InputError("tokenizer_config.json: add_eos_token is true, but eos_token null");
+    after_.push_back(*eos_);
   }
 }
 

@@ -151,16 +151,19 @@ void add_small_files(PipelineParts& parts, const std::vector<Special>& specials,
   }
 }
 
-// The id of a role's token, which is in the vocabulary by now.
-int32_t role_id(const PipelineParts& parts, const TokenizerClass& kind,
-                const TokenizerConfig& config, const char* role, const char* otherwise) {
+// The id of a role's token, where it has one.
+std::optional<int32_t> role_id(const PipelineParts& parts, const TokenizerConfig& config,
+                               const char* role, const char* otherwise) {
   auto it = config.special.find(role);
   std::string content = it != config.special.end() ? it->second.token.content : otherwise;
-  auto id = parts.added.id_of(content);
-  if (content.empty() || !id)
-    throw InputError(std::string("tokenizer_config.json: ") + kind.name + " is to add its " + role +
-                     ", but there is none");
-  return *id;
+  if (content.empty()) return std::nullopt;
+  return parts.added.id_of(content);
+}
+
+int32_t require_role(std::optional<int32_t> id, const TokenizerClass& kind, const char* role) {
+  if (id) return *id;
+  throw InputError(std::string("tokenizer_config.json: ") + kind.name + " is to add its " + role +
+                   ", but there is none");
 }
 
 }  // namespace
@@ -179,13 +182,15 @@ void finish_as_class(PipelineParts& parts, const TokenizerClass& kind,
   if (config.split_special_tokens)
     refuse("tokenizer_config.json", "split_special_tokens: true", "false");
   add_small_files(parts, special_tokens(parts, kind, config, converted), config);
+  parts.bos = role_id(parts, config, "bos_token", kind.bos);
+  parts.eos = role_id(parts, config, "eos_token", kind.eos);
   bool own_bos = kind.places_bos_eos;
   bool gpt2_bos = converted && std::string_view(kind.name) == "GPT2Tokenizer";
   std::vector<int32_t> before, after;
   if (config.add_bos_token.value_or(own_bos) && (own_bos || gpt2_bos))
-    before.push_back(role_id(parts, kind, config, "bos_token", kind.bos));
+    before.push_back(require_role(parts.bos, kind, "bos_token"));
   if (config.add_eos_token.value_or(false) && own_bos)
-    after.push_back(role_id(parts, kind, config, "eos_token", kind.eos));
+    after.push_back(require_role(parts.eos, kind, "eos_token"));
   if (own_bos || converted) parts.post_processor = surround(before, after);
   parts.files.insert(parts.files.end(), config.files.begin(), config.files.end());
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +31,11 @@ class Tokenizer {
 
   // Highest id + 1, added tokens included.
   virtual int64_t vocab_size() const = 0;
+
+  // The tokens that the folder or its class names as beginning and end of a text, whether or not
+  // encode() adds them.
+  virtual std::optional<int32_t> bos_id() const { return std::nullopt; }
+  virtual std::optional<int32_t> eos_id() const { return std::nullopt; }
 
   // Of every file that decides the ids; 32 hex digits.
   virtual std::string content_hash() const = 0;
