@@ -30,8 +30,8 @@ EvalModel::EvalModel(const std::filesystem::path& folder, at::ScalarType compute
   if (is_packed_folder(*folder_)) {
     student_ = load_packed(*folder_, compute_dtype, device);
   } else {
-    const ModelSpec spec = parse_model_spec(folder_->config());
-    dense_ = std::make_unique<Decoder>(load_decoder(*folder_, spec, compute_dtype, device));
+    dense_ = std::make_unique<Decoder>(
+        load_decoder(*folder_, folder_spec(*folder_), compute_dtype, device));
   }
   const std::string& left_out = decoder().spec().left_out;
   if (left_out.empty()) {

@@ -12,10 +12,11 @@ void EvalOptions::declare(OptionGroup& group) {
   group.path("data_root", &data_root,
              "Where the tasks' data lies: DATA_ROOT/<task>/ or DATA_ROOT/ itself");
   group.integer("sequence_length", &sequence_length, {.min = 0, .max = 1 << 24},
-                "Tokens per chunk; 0: 2048, or the model's maximum where that is less");
-  group.integer("limit", &limit, {.min = 0}, "Score only the first N chunks of a text; 0: all");
+                "Tokens per sequence; 0: 2048, or the model's maximum where that is less");
+  group.integer("limit", &limit, {.min = 0},
+                "Score only the first N chunks of a text, or documents of a task; 0: all");
   group.integer("batch_size", &batch_size, {.min = 0, .max = 1 << 20},
-                "Chunks per forward pass; 0: about 4096 tokens");
+                "Sequences per forward pass; 0: about 4096 tokens");
 }
 
 void EvalRunOptions::declare(OptionGroup& group) {

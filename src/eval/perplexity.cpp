@@ -53,9 +53,9 @@ void check_ids(std::span<const int32_t> ids, int64_t vocab_size) {
 
 }  // namespace
 
-PerplexityResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids,
-                                  const PerplexityOptions& options,
-                                  const std::function<void(int64_t, int64_t)>& progress) {
+TaskResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids,
+                            const ChunkOptions& options,
+                            const std::function<void(int64_t, int64_t)>& progress) {
   const c10::AutoGradMode no_grad(false);
   const auto start = std::chrono::steady_clock::now();
   const int64_t length = options.sequence_length;
@@ -83,19 +83,18 @@ PerplexityResult chunk_perplexity(const Decoder& decoder, std::span<const int32_
     if (progress) progress(first + count, chunks);
   }
 
-  PerplexityResult result{.protocol = "concatenated_chunks@" + std::to_string(length)};
-  result.tokens = chunks * length;
-  result.chunks = chunks;
-  result.nll = sum / static_cast<double>(chunks * (length - 1));
-  result.perplexity = std::exp(result.nll);
-  if (!std::isfinite(result.perplexity)) {
-    throw NumericsError("the mean cross-entropy came out as " + std::to_string(result.nll) +
+  const double nll = sum / static_cast<double>(chunks * (length - 1));
+  const double perplexity = std::exp(nll);
+  if (!std::isfinite(perplexity)) {
+    throw NumericsError("the mean cross-entropy came out as " + std::to_string(nll) +
                             ": the model's numbers overflow",
                         "compute in fp32; if it does not help, the model is damaged");
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  result.seconds = elapsed.count();
-  return result;
+  return {.protocol = "concatenated_chunks@" + std::to_string(length),
+          .metrics = {{"perplexity", perplexity}, {"nll", nll}},
+          .counts = {{"tokens", chunks * length}, {"chunks", chunks}},
+          .seconds = elapsed.count()};
 }
 
 }  // namespace littlebit

@@ -1,13 +1,17 @@
 #include "littlebit/eval/results.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {
 namespace {
+
+constexpr std::string_view kStandardError = "_stderr";
 
 std::string printed(const char* format, double value) {
   char buffer[64];
@@ -15,32 +19,61 @@ std::string printed(const char* format, double value) {
   return buffer;
 }
 
-}  // namespace
-
-Json to_json(const PerplexityResult& result) {
-  return {{"protocol", result.protocol}, {"perplexity", result.perplexity},
-          {"nll", result.nll},           {"tokens", result.tokens},
-          {"chunks", result.chunks},     {"seconds", result.seconds}};
+template <class Value>
+const Value* find(const std::vector<std::pair<std::string, Value>>& values, std::string_view name) {
+  for (const auto& [key, value] : values) {
+    if (key == name) return &value;
+  }
+  return nullptr;
 }
 
-void Results::add(const std::string& task, const PerplexityResult& result) {
-  tasks_.emplace_back(task, result);
+template <class Value>
+Value require(const std::vector<std::pair<std::string, Value>>& values, std::string_view name) {
+  const Value* value = find(values, name);
+  LB_ASSERT(value != nullptr, "a metric that the task does not have");
+  return *value;
+}
+
+}  // namespace
+
+double TaskResult::metric(std::string_view name) const { return require(metrics, name); }
+int64_t TaskResult::count(std::string_view name) const { return require(counts, name); }
+
+bool lower_is_better(std::string_view metric) {
+  return metric.ends_with("perplexity") || metric == "nll" || metric == "bits_per_byte";
+}
+
+Json to_json(const TaskResult& result) {
+  Json entry = {{"protocol", result.protocol}, {"seconds", result.seconds}};
+  for (const auto& [name, value] : result.metrics) entry[name] = value;
+  for (const auto& [name, value] : result.counts) entry[name] = value;
+  return entry;
 }
 
 Json Results::to_json() const {
   Json tasks = Json::object();
-  for (const auto& [task, result] : tasks_) tasks[task] = littlebit::to_json(result);
+  for (const TaskResult& result : tasks_) tasks[result.task] = littlebit::to_json(result);
   return {{"model", model_}, {"tasks", tasks}};
 }
 
 std::string Results::table() const {
-  Table table({"task", "protocol", "perplexity", "nll", "tokens", "time"});
-  for (const auto& [task, result] : tasks_) {
-    table.add({task, result.protocol, printed("%.4f", result.perplexity),
-               printed("%.6f", result.nll), format_count(result.tokens),
-               format_duration(result.seconds)});
+  Table table({"task", "protocol", "metric", "value", "stderr", "scored", "time"},
+              {0, 1, 2});  // words to the left, numbers to the right
+  for (const TaskResult& result : tasks_) {
+    LB_ASSERT(!result.counts.empty(), "a result says how much was scored");
+    const auto& [unit, amount] = result.counts.front();
+    bool first = true;
+    for (const auto& [name, value] : result.metrics) {
+      if (name.ends_with(kStandardError)) continue;
+      const double* error = find(result.metrics, name + std::string(kStandardError));
+      table.add({first ? result.task : "", first ? result.protocol : "", name,
+                 printed("%.4f", value), error ? printed("%.4f", *error) : "",
+                 first ? format_count(amount) + " " + unit : "",
+                 first ? format_duration(result.seconds) : ""});
+      first = false;
+    }
   }
-  return table.text();
+  return table.markdown();
 }
 
 }  // namespace littlebit

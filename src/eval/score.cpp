@@ -12,6 +12,7 @@
 #include "littlebit/eval/model.h"
 #include "littlebit/eval/results.h"
 #include "littlebit/eval/tasks.h"
+#include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {
@@ -33,7 +34,7 @@ void check(const ScoreOptions& options) {
   if (options.model.path.empty()) {
     throw UsageError("no model was given", "give its folder: --model DIR (model.path=DIR)");
   }
-  if (options.eval.tasks.empty() && options.eval.text.empty()) {
+  if (!any_tasks(options.eval)) {
     throw UsageError("nothing to score", "give --tasks with one or more of " +
                                              join(evaluation_tasks(), ", ") +
                                              ", or a text file with --text FILE");
@@ -74,19 +75,17 @@ int run_score(const std::filesystem::path& config, const std::vector<std::string
     if (options.run.output.has_parent_path()) create_folders(options.run.output.parent_path());
     output.emplace(options.run.output);
   }
-  const HfFolder folder(options.model.path);  // its errors come first: there may be no folder
+  HfFolder folder(options.model.path);
+  folder.open_tensors();
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model.path);
-  const std::vector<TaskText> texts = load_task_texts(options.eval, *tokenizer);
+  const ModelSpec spec = folder_spec(folder);
+  const auto tasks = prepare_tasks({options.eval, *tokenizer, spec});
   const EvalModel model(options.model.path, compute_type(options.run.dtype), at::kCPU);
-  check_vocabulary(*tokenizer, model.decoder().spec());
-  const PerplexityOptions how = chunk_options(options.eval, model.decoder().spec());
   log_info(options.model.path.string() + ": " + (model.packed() ? "packed LittleBit" : "dense") +
-           " " + model.decoder().spec().model_type + ", " + tokenizer->description());
+           " " + spec.model_type + ", " + tokenizer->description());
 
   Results results(options.model.path.string());
-  for (const TaskText& text : texts) {
-    results.add(text.task, score_text(model.decoder(), text, how));
-  }
+  for (const auto& task : tasks) results.add(task->run(model.decoder(), {}));
   if (output) {
     output->write(to_json_pretty(results.to_json()));
     output->commit();

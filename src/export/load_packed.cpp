@@ -99,10 +99,15 @@ bool is_packed_folder(const HfFolder& folder) {
   return false;
 }
 
+ModelSpec folder_spec(const HfFolder& folder) {
+  if (!is_packed_folder(folder)) return parse_model_spec(folder.config());
+  return parse_model_spec(config_without_quant_keys(folder.config()));
+}
+
 std::unique_ptr<Student> load_packed(const HfFolder& folder, at::ScalarType compute_dtype,
                                      at::Device device) {
   c10::NoGradGuard no_grad;
-  const ModelSpec spec = parse_model_spec(config_without_quant_keys(folder.config()));
+  const ModelSpec spec = folder_spec(folder);
   Decoder decoder = load_open_decoder(folder, spec, compute_dtype, device);
   const std::vector<LayerPlan> plans = read_plans(decoder, folder);
   auto student = std::make_unique<Student>(std::move(decoder), plans);

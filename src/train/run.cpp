@@ -256,14 +256,14 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
     MetricsFile::truncate_after(folder.metrics(),
                                 0);  // of a run that died before its first checkpoint
     run = {{"scores", Json::array()}, {"summary", Json::object()}};
-    if (!session.task_texts.empty()) {
+    if (!session.tasks.empty()) {
       run["summary"]["teacher_perplexity"] =
           score_model(session, *session.teacher, "teacher", 0, run["scores"]);
     }
     start_student(session);
     folder.write_factorization(session.layers);
     print_plan(session);
-    if (!session.task_texts.empty()) {
+    if (!session.tasks.empty()) {
       run["summary"]["initial_perplexity"] =
           score_model(session, session.student->decoder(), "student", 0, run["scores"]);
     }
@@ -309,7 +309,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
     return ExitCode::kDone;
   }
 
-  if (!session.task_texts.empty()) {
+  if (!session.tasks.empty()) {
     run["summary"]["final_perplexity"] = score_model(session, session.student->decoder(), "student",
                                                      result.position.step, run["scores"]);
   }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "littlebit/eval/perplexity.h"
+#include "littlebit/eval/results.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/io/json.h"
 #include "littlebit/quant/initialize.h"

@@ -25,7 +25,7 @@ bool needs_tokenizer(const RunOptions& options) {
   const auto is_text = [](const SourceOptions& source) {
     return source.format != SourceFormat::kTokens;
   };
-  return !options.eval.tasks.empty() || !options.eval.text.empty() ||
+  return any_tasks(options.eval) ||
          std::any_of(options.data.train.begin(), options.data.train.end(), is_text);
 }
 
@@ -86,10 +86,7 @@ Session open_session(const RunOptions& options) {
   if (needs_tokenizer(options)) {
     session.tokenizer = load_tokenizer(options.model.path);
     check_vocabulary(*session.tokenizer, session.spec);
-    if (!options.eval.tasks.empty() || !options.eval.text.empty()) {
-      session.scoring = chunk_options(options.eval, session.spec);
-      session.task_texts = load_task_texts(options.eval, *session.tokenizer);
-    }
+    session.tasks = prepare_tasks({options.eval, *session.tokenizer, session.spec});
   }
   return session;
 }

@@ -21,9 +21,8 @@ struct Session {
   std::unique_ptr<HfFolder> teacher_folder;
   ModelSpec spec;
   at::ScalarType dtype = at::kFloat;
-  std::unique_ptr<Tokenizer> tokenizer;  // null where nothing needs text
-  std::vector<TaskText> task_texts;      // what eval.tasks and eval.text name
-  PerplexityOptions scoring;
+  std::unique_ptr<Tokenizer> tokenizer;          // null where nothing needs text
+  std::vector<std::unique_ptr<EvalTask>> tasks;  // what eval.tasks and eval.text name
   std::optional<Corpus> corpus;
   int64_t steps = 0;  // of the whole schedule
   std::vector<LayerPlan> plans;

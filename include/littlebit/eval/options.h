@@ -16,8 +16,8 @@ struct EvalOptions {
   std::filesystem::path text;                // a text file of one's own: task "text"
   std::filesystem::path data_root = "data";  // where the tasks' data lies
   int64_t sequence_length = 0;               // 0: min(2048, the model's maximum)
-  int64_t limit = 0;                         // chunks per task; 0: all
-  int64_t batch_size = 0;                    // chunks per forward pass; 0: about 4096 tokens
+  int64_t limit = 0;                         // chunks of a text, documents of a task; 0: all
+  int64_t batch_size = 0;                    // sequences per forward pass; 0: about 4096 tokens
   void declare(OptionGroup& group);
 };
 

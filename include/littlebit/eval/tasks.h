@@ -1,40 +1,61 @@
-// Tasks by name: the table of what can be scored, their texts as token ids, one run of one task.
+// Tasks by name: the table of what can be scored. A task is prepared once (tokenizer and model spec
+// are enough, no weights) and then run as often as there are models: littlebit-eval runs it once,
+// training runs it on the teacher and on the student as it goes.
 #pragma once
 
-#include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "littlebit/eval/options.h"
-#include "littlebit/eval/perplexity.h"
+#include "littlebit/eval/results.h"
 #include "littlebit/models/decoder.h"
 #include "littlebit/tokenizer/tokenizer.h"
 
 namespace littlebit {
 
+// Takes a line of samples.jsonl: a scored document of a task that has such.
+using SampleSink = std::function<void(const Json&)>;
+
+// A task ready to run: its data read and tokenised, its lengths settled.
+class EvalTask {
+ public:
+  virtual ~EvalTask() = default;
+
+  // Scores `decoder`, whose spec is the one the task was prepared for, with a progress line.
+  // `samples` may be empty. The result does not depend on the batch size beyond rounding. Errors:
+  // NumericsError where scores are not finite, Error kStopped where a stop was requested.
+  virtual TaskResult run(const Decoder& decoder, const SampleSink& samples) const = 0;
+};
+
+// What tasks are prepared from. References: the task keeps copies of what it needs.
+struct TaskInput {
+  const EvalOptions& options;
+  const Tokenizer& tokenizer;
+  const ModelSpec& spec;
+};
+
 // Names that EvalOptions::tasks may hold, in the order of help texts.
 std::vector<std::string> evaluation_tasks();
 
-// UsageError naming an unknown task, the nearest name and all of them.
+// UsageError naming an unknown task, the nearest name and all of them; one that needs eval.text.
 void check_tasks(const EvalOptions& options);
 
-// One task's text, tokenised: independent of the model's weights, made once for several runs.
-struct TaskText {
-  std::string task;
-  std::vector<int32_t> ids;
-};
+// Whether anything is to be scored.
+bool any_tasks(const EvalOptions& options);
 
-// The texts of options.tasks (each name once), then that of options.text. Errors: check_tasks, and
-// what the tasks' own loaders throw (perplexity.h).
-std::vector<TaskText> load_task_texts(const EvalOptions& options, const Tokenizer& tokenizer);
+// The tasks of options.tasks in order, each name once; then, where eval.text is given and no task
+// named reads it, the task `text`. InputError naming the data that is missing and where people get
+// it; UsageError as check_tasks, and where tokenizer and model do not belong together or the model
+// has learned fewer positions than a sequence is long.
+std::vector<std::unique_ptr<EvalTask>> prepare_tasks(const TaskInput& input);
 
-// How texts are scored: options.limit and batch_size, and options.sequence_length or min(2048, the
-// model's maximum). UsageError where the model learned fewer positions; a warning where it was made
-// for fewer.
-PerplexityOptions chunk_options(const EvalOptions& options, const ModelSpec& spec);
+// Tokens per sequence: options.sequence_length, or min(2048, the model's maximum). UsageError where
+// the model learned fewer positions; a warning where it was made for fewer.
+int64_t sequence_length(const EvalOptions& options, const ModelSpec& spec);
 
-// Scores one text, with a progress line. Errors as chunk_perplexity.
-PerplexityResult score_text(const Decoder& decoder, const TaskText& text,
-                            const PerplexityOptions& how);
+// UsageError where the tokenizer can give ids the model has no embedding for.
+void check_vocabulary(const Tokenizer& tokenizer, const ModelSpec& spec);
 
 }  // namespace littlebit

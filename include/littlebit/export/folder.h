@@ -54,6 +54,9 @@ int64_t verify_packed(const std::filesystem::path& folder, const Student& studen
 // Whether the folder holds a LittleBit model (littlebit_config.json, or packed tensors).
 bool is_packed_folder(const HfFolder& folder);
 
+// The model that config.json of a dense or packed folder describes; tensors are open.
+ModelSpec folder_spec(const HfFolder& folder);
+
 // A student from a packed folder whose tensors are open (ours, the authors', legacy unpacked):
 // signs, scales, norms, embeddings and head from the folder, no latents. The folder must outlive
 // it. InputError by tensor name.

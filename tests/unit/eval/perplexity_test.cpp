@@ -63,31 +63,33 @@ TEST_CASE("chunks are scored alone, whatever the batch size") {
   const double want = plain_nll(tiny.model->decoder(), ids, 10, 7);
   for (const int64_t batch_size : {0, 1, 3, 7, 100}) {
     std::vector<std::pair<int64_t, int64_t>> seen;
-    const PerplexityResult result = chunk_perplexity(
+    const TaskResult result = chunk_perplexity(
         tiny.model->decoder(), ids, {.sequence_length = 10, .batch_size = batch_size},
         [&](int64_t done, int64_t total) { seen.emplace_back(done, total); });
-    CHECK(result.nll == Approx(want).epsilon(1e-6));
-    CHECK(result.perplexity == Approx(std::exp(want)).epsilon(1e-5));
+    CHECK(result.metric("nll") == Approx(want).epsilon(1e-6));
+    CHECK(result.metric("perplexity") == Approx(std::exp(want)).epsilon(1e-5));
     CHECK(result.protocol == "concatenated_chunks@10");
-    CHECK(result.tokens == 70);
-    CHECK(result.chunks == 7);
+    CHECK(result.count("tokens") == 70);
+    CHECK(result.count("chunks") == 7);
     CHECK(result.seconds > 0);
     REQUIRE(!seen.empty());
     CHECK(seen.back() == std::pair<int64_t, int64_t>(7, 7));
     CHECK(seen.size() == (batch_size == 1 ? 7 : batch_size == 3 ? 3 : 1));
   }
-  const PerplexityResult limited =
+  const TaskResult limited =
       chunk_perplexity(tiny.model->decoder(), ids, {.sequence_length = 10, .limit = 2}, {});
-  CHECK(limited.chunks == 2);
-  CHECK(limited.nll == Approx(plain_nll(tiny.model->decoder(), ids, 10, 2)).epsilon(1e-6));
+  CHECK(limited.count("chunks") == 2);
+  CHECK(limited.metric("nll") ==
+        Approx(plain_nll(tiny.model->decoder(), ids, 10, 2)).epsilon(1e-6));
 }
 
 TEST_CASE("more rows of logits than are made at a time") {
   const TinyModel tiny({.vocabulary = 40, .layers = 1});
   const std::vector<int32_t> ids = random_ids(12 * 100, 40);  // 1188 predictions in one batch
-  const PerplexityResult result =
+  const TaskResult result =
       chunk_perplexity(tiny.model->decoder(), ids, {.sequence_length = 100}, {});
-  CHECK(result.nll == Approx(plain_nll(tiny.model->decoder(), ids, 100, 12)).epsilon(1e-6));
+  CHECK(result.metric("nll") ==
+        Approx(plain_nll(tiny.model->decoder(), ids, 100, 12)).epsilon(1e-6));
 }
 
 TEST_CASE("a text that cannot be scored") {
@@ -99,7 +101,7 @@ TEST_CASE("a text that cannot be scored") {
   expect_error(ExitCode::kInput, {"20 tokens", "chunk of 21"}, [&] { score(21); });
   ids[17] = 48;
   expect_error(ExitCode::kInput, {"token 17", "id 48", "47"}, [&] { score(10); });
-  CHECK(score(15).chunks == 1);  // what is not scored is not looked at
+  CHECK(score(15).count("chunks") == 1);  // what is not scored is not looked at
 }
 
 TEST_CASE("a stop request ends the scoring between batches") {
@@ -134,7 +136,7 @@ TEST_CASE("a reloaded export scores as the rounded student in memory") {
   export_dense(temp.path() / "dense", *tiny.student, at::kFloat, tiny.files);
   const std::vector<int32_t> ids = random_ids(60, 48);
   const auto score = [&](const Decoder& decoder) {
-    return chunk_perplexity(decoder, ids, {.sequence_length = 12}, {}).perplexity;
+    return chunk_perplexity(decoder, ids, {.sequence_length = 12}, {}).metric("perplexity");
   };
   const double before = score(tiny.student->decoder());
   const EvalModel dense(temp.path() / "dense", at::kFloat, at::kCPU);
@@ -159,7 +161,7 @@ TEST_CASE("a folder of the authors' packer scores as its signs and scales say") 
   const EvalModel dense(temp.path() / "dense", at::kFloat, at::kCPU);
   const std::vector<int32_t> ids = random_ids(96, 48);
   const auto score = [&](const EvalModel& model) {
-    return chunk_perplexity(model.decoder(), ids, {.sequence_length = 16}, {}).nll;
+    return chunk_perplexity(model.decoder(), ids, {.sequence_length = 16}, {}).metric("nll");
   };
   CHECK(score(packed) == Approx(score(dense)).epsilon(1e-5));
   CHECK(plain_nll(dense.decoder(), ids, 16, 6) == Approx(score(packed)).epsilon(1e-5));

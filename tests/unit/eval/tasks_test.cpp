@@ -9,8 +9,11 @@
 #include "littlebit/core/file.h"
 #include "littlebit/data/corpus.h"
 #include "littlebit/eval/commands.h"
+#include "littlebit/eval/model.h"
+#include "littlebit/eval/perplexity_texts.h"
 #include "littlebit/eval/results.h"
 #include "support/paths.h"
+#include "support/tiny_model.h"
 #include "temp_folder.h"
 #include "unit/io/expect_error.h"
 
@@ -46,29 +49,42 @@ std::string text_of(const std::vector<int32_t>& ids) {
   return ByteTokenizer().decode(std::span(ids).subspan(1));
 }
 
+// What tasks are prepared from, with texts below `root`.
+struct Texts {
+  EvalOptions options;
+  ByteTokenizer tokenizer;
+  ModelSpec spec;
+  explicit Texts(const fs::path& root, const fs::path& text = {})
+      : options{.text = text, .data_root = root} {
+    spec.vocab_size = 257;
+    spec.max_positions = 1024;
+  }
+  TaskInput input() const { return {options, tokenizer, spec}; }
+};
+
 }  // namespace
 
 TEST_CASE("wikitext2 joins the rows of the test split and tokenises them as a whole") {
   const TempFolder temp;
-  const ByteTokenizer tokenizer;
+  const Texts texts(temp.path(), temp / "wiki.test.raw");
+  const auto wikitext2 = [&] { return wikitext2_ids(texts.input(), 0); };
   const std::string raw = " \n = Title = \n \n Body . \n";
   const std::string joined = "\n\n = Title = \n\n\n\n\n Body . \n";
-  expect_error(ExitCode::kInput, {"wikitext2/wiki.test.raw", "wiki.test.raw"},
-               [&] { wikitext2_ids(temp.path(), tokenizer); });
+  expect_error(ExitCode::kInput, {"wikitext2/wiki.test.raw", "wiki.test.raw"}, wikitext2);
   write_file(temp / "wiki.test.raw", raw);
-  CHECK(text_of(wikitext2_ids(temp.path(), tokenizer)) == joined);
+  CHECK(text_of(wikitext2()) == joined);
   create_folders(temp / "wikitext2");
   write_file(temp / "wikitext2" / "wiki.test.raw", "other\n");  // looked at first
-  CHECK(text_of(wikitext2_ids(temp.path(), tokenizer)) == "other\n");
-  CHECK(text_of(text_ids(temp / "wiki.test.raw", tokenizer)) == raw);
+  CHECK(text_of(wikitext2()) == "other\n");
+  CHECK(text_of(text_ids(texts.input(), 0)) == raw);
   write_file(temp / "bad.txt", "fine\xff");
   expect_error(ExitCode::kInput, {"bad.txt", "UTF-8"},
-               [&] { text_ids(temp / "bad.txt", tokenizer); });
+               [&] { text_ids(Texts(temp.path(), temp / "bad.txt").input(), 0); });
 }
 
 TEST_CASE("the shipped test split gives the text that the datasets library gives") {
   const fs::path data = fs::path(littlebit::test::kSourceDir) / "data";
-  const std::vector<int32_t> ids = wikitext2_ids(data, ByteTokenizer());
+  const std::vector<int32_t> ids = wikitext2_ids(Texts(data).input(), 0);
   size_t characters = 0;
   for (size_t i = 1; i < ids.size(); ++i) characters += (ids[i] & 0xC0) != 0x80;
   CHECK(characters == 1294336);
@@ -94,34 +110,47 @@ TEST_CASE("task names are checked before anything is read") {
 
 TEST_CASE("each task once, one's own text last") {
   const TempFolder temp;
-  write_file(temp / "wiki.test.raw", "wiki\n");
-  write_file(temp / "mine.txt", "mine");
-  const EvalOptions options{
-      .tasks = {"wikitext2", "wikitext2"}, .text = temp / "mine.txt", .data_root = temp.path()};
-  const std::vector<TaskText> texts = load_task_texts(options, ByteTokenizer());
-  REQUIRE(texts.size() == 2);
-  CHECK(texts[0].task == "wikitext2");
-  CHECK(texts[1].task == "text");
-  CHECK(text_of(texts[1].ids) == "mine");
+  test::write_tiny_llama(temp.path(), {.vocabulary = 257});
+  write_file(temp / "wiki.test.raw", "wiki\nwiki\n");
+  write_file(temp / "mine.txt", "mine, mine");
+  const EvalModel model(temp.path(), at::kFloat, at::kCPU);
+  EvalOptions options{.tasks = {"wikitext2", "wikitext2"},
+                      .text = temp / "mine.txt",
+                      .data_root = temp.path(),
+                      .sequence_length = 4};
+  const auto run = [&] {
+    std::vector<std::string> names;
+    for (const auto& task : prepare_tasks({options, ByteTokenizer(), model.decoder().spec()})) {
+      const TaskResult result = task->run(model.decoder(), {});
+      CHECK(result.protocol == "concatenated_chunks@4");
+      names.push_back(result.task + " " + std::to_string(result.count("chunks")));
+    }
+    return names;
+  };
+  CHECK(run() == std::vector<std::string>{"wikitext2 3", "text 2"});  // a byte or 256 is a token
+  options.tasks = {"text", "wikitext2"};
+  options.limit = 1;
+  CHECK(run() == std::vector<std::string>{"text 1", "wikitext2 1"});
+  options = {};
+  CHECK(run().empty());
+  CHECK_FALSE(any_tasks(options));
 }
 
-TEST_CASE("chunk length: by default the model's maximum, at most 2048") {
+TEST_CASE("sequence length: by default the model's maximum, at most 2048") {
   ModelSpec spec;
   spec.max_positions = 1024;
-  EvalOptions options{.limit = 3, .batch_size = 5};
-  CHECK(chunk_options(options, spec).sequence_length == 1024);
-  CHECK(chunk_options(options, spec).limit == 3);
-  CHECK(chunk_options(options, spec).batch_size == 5);
+  EvalOptions options;
+  CHECK(sequence_length(options, spec) == 1024);
   spec.max_positions = 131072;
-  CHECK(chunk_options(options, spec).sequence_length == 2048);
+  CHECK(sequence_length(options, spec) == 2048);
   options.sequence_length = 4096;
-  CHECK(chunk_options(options, spec).sequence_length == 4096);
+  CHECK(sequence_length(options, spec) == 4096);
   spec.max_positions = 1024;
-  CHECK(chunk_options(options, spec).sequence_length == 4096);  // rotary: with a warning
+  CHECK(sequence_length(options, spec) == 4096);  // rotary: with a warning
   spec.learned_positions = true;
-  expect_error(ExitCode::kUsage, {"4,096", "1,024"}, [&] { chunk_options(options, spec); });
+  expect_error(ExitCode::kUsage, {"4,096", "1,024"}, [&] { sequence_length(options, spec); });
   options.sequence_length = 1;
-  expect_error(ExitCode::kUsage, {"chunk of 1"}, [&] { chunk_options(options, spec); });
+  expect_error(ExitCode::kUsage, {"sequence of 1"}, [&] { sequence_length(options, spec); });
 }
 
 TEST_CASE("a tokenizer that goes beyond the model") {
@@ -134,12 +163,16 @@ TEST_CASE("a tokenizer that goes beyond the model") {
 
 TEST_CASE("results.json and the table") {
   Results results("models/tiny");
-  results.add("wikitext2", {.protocol = "concatenated_chunks@2048",
-                            .perplexity = 51.220412,
-                            .nll = 3.936137,
-                            .tokens = 393728,
-                            .chunks = 769,
-                            .seconds = 39.2});
+  results.add({.task = "wikitext2",
+               .protocol = "concatenated_chunks@2048",
+               .metrics = {{"perplexity", 51.220412}, {"nll", 3.936137}},
+               .counts = {{"tokens", 393728}, {"chunks", 769}},
+               .seconds = 39.2});
+  results.add({.task = "boolq",
+               .protocol = "a|b",
+               .metrics = {{"acc", 0.625}, {"acc_stderr", 0.012}},
+               .counts = {{"documents", 1024}},
+               .seconds = 2.5});
   const Json expected = {{"model", "models/tiny"},
                          {"tasks",
                           {{"wikitext2",
@@ -148,12 +181,22 @@ TEST_CASE("results.json and the table") {
                              {"nll", 3.936137},
                              {"tokens", 393728},
                              {"chunks", 769},
-                             {"seconds", 39.2}}}}}};
+                             {"seconds", 39.2}}},
+                           {"boolq",
+                            {{"protocol", "a|b"},
+                             {"acc", 0.625},
+                             {"acc_stderr", 0.012},
+                             {"documents", 1024},
+                             {"seconds", 2.5}}}}}};
   CHECK(results.to_json() == expected);
-  const std::string table = results.table();
-  for (const char* part : {"wikitext2", "concatenated_chunks@2048", "51.2204", "393,728"}) {
-    CHECK(table.find(part) != std::string::npos);
-  }
+  CHECK(
+      results.table() ==
+      R"(| task      | protocol                 | metric     |   value | stderr |          scored |  time |
+| --------- | ------------------------ | ---------- | ------: | -----: | --------------: | ----: |
+| wikitext2 | concatenated_chunks@2048 | perplexity | 51.2204 |        |  393,728 tokens |  39 s |
+|           |                          | nll        |  3.9361 |        |                 |       |
+| boolq     | a\|b                     | acc        |  0.6250 | 0.0120 | 1,024 documents | 2.5 s |
+)");
 }
 
 TEST_CASE("options by key, values quoted where they are text") {

@@ -1,7 +1,7 @@
-// Texts of the perplexity protocols as token ids.
+#include "littlebit/eval/perplexity_texts.h"
+
 #include "littlebit/core/error.h"
 #include "littlebit/data/corpus.h"
-#include "littlebit/eval/perplexity.h"
 
 namespace littlebit {
 namespace {
@@ -19,13 +19,14 @@ std::vector<int32_t> document_ids(const fs::path& file, SourceFormat format,
 
 }  // namespace
 
-std::vector<int32_t> wikitext2_ids(const fs::path& data_root, const Tokenizer& tokenizer) {
+std::vector<int32_t> wikitext2_ids(const TaskInput& input, int64_t) {
+  const fs::path& data_root = input.options.data_root;
   const fs::path places[] = {data_root / "wikitext2" / "wiki.test.raw",
                              data_root / "wiki.test.raw"};
   for (const fs::path& place : places) {
     std::error_code ignored;
     if (fs::exists(place, ignored)) {
-      return document_ids(place, SourceFormat::kWikitext, tokenizer);
+      return document_ids(place, SourceFormat::kWikitext, input.tokenizer);
     }
   }
   throw InputError(
@@ -34,17 +35,8 @@ std::vector<int32_t> wikitext2_ids(const fs::path& data_root, const Tokenizer& t
       "WikiText-2 raw's test split (wikitext-2-raw-v1 on the Hugging Face Hub)");
 }
 
-std::vector<int32_t> text_ids(const fs::path& file, const Tokenizer& tokenizer) {
-  return document_ids(file, SourceFormat::kText, tokenizer);
-}
-
-void check_vocabulary(const Tokenizer& tokenizer, const ModelSpec& spec) {
-  if (tokenizer.vocab_size() <= spec.vocab_size) return;
-  throw UsageError("the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
-                       " ids, the model's vocabulary " + std::to_string(spec.vocab_size) + ": " +
-                       tokenizer.description(),
-                   "the tokenizer does not belong to this model: take the tokenizer files that "
-                   "came with it");
+std::vector<int32_t> text_ids(const TaskInput& input, int64_t) {
+  return document_ids(input.options.text, SourceFormat::kText, input.tokenizer);
 }
 
 }  // namespace littlebit
