@@ -53,7 +53,8 @@ at::Tensor softcapped_attention(const at::Tensor& q, const at::Tensor& k, const 
   const at::Tensor grouped = q.reshape({batch, heads, group * queries, q.size(3)});
   at::Tensor scores = at::matmul(grouped, k.transpose(2, 3)).to(accumulate_type(q));
   scores = at::tanh(scores * (scale / softcap)) * softcap;
-  scores = scores.view({batch, heads, group, queries, keys}) + mask;
+  scores = scores.view({batch, heads, group, queries, keys});
+  if (mask.defined()) scores = scores + mask;
   const at::Tensor weights = at::softmax(scores, -1).to(v.scalar_type());
   return at::matmul(weights.view({batch, heads, group * queries, keys}), v)
       .view({batch, heads * group, queries, v.size(3)});
@@ -177,6 +178,12 @@ at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::
     begin = end;
   }
   return at::cat(parts, 1).transpose(1, 2);
+}
+
+at::Tensor masked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            double scale, double softcap, const at::Tensor& mask) {
+  const ChunkAttention attend = softcap > 0 ? softcapped_attention : fused_attention;
+  return attend(q, k, v, scale, softcap, mask);
 }
 
 }  // namespace littlebit

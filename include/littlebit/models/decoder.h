@@ -85,13 +85,28 @@ struct FrozenTensors {
   at::Tensor head;       // [V, E]
 };
 
-// What depends on T only: rotation tables and masks, made once per length and reused for every
-// layer and batch.
-struct SequenceContext {
+// One of several sequences that stand side by side in a row and do not see each other.
+struct SequencePart {
   int64_t length = 0;
-  at::Tensor cos, sin, local_cos, local_sin;  // [T, rotary_dim / 2], undefined where unused
-  std::map<int64_t, at::Tensor> bands;        // by window: causal_band(T, window), those in use
+  std::map<int64_t, at::Tensor> masks;  // by window as the spec has it: [length, length], what
+                                        // masked_attention adds; empty: plainly causal
 };
+
+// Where the tokens of a call stand and what they see: made once, reused for every layer (and every
+// batch of that shape). By default T tokens at positions 0 .. T - 1, causal. With parts, the one
+// row [1, T] is divided into them. With a KeyValueCache the tokens stand behind those it holds.
+struct SequenceContext {
+  int64_t length = 0;  // T
+  // [T, rotary_dim / 2], undefined where unused; with a cache of all positions, past and new.
+  at::Tensor cos, sin, local_cos, local_sin;
+  std::map<int64_t, at::Tensor> bands;  // by window: causal_band(T, window), those in use
+  std::vector<SequencePart> parts;
+  // With a cache that holds something, by window as the spec has it: [T, keys in sight], what
+  // masked_attention adds; undefined: every new token sees all of them.
+  std::map<int64_t, at::Tensor> masks;
+};
+
+class KeyValueCache;  // incremental.h
 
 class Decoder {
  public:
@@ -107,9 +122,11 @@ class Decoder {
   SequenceContext context(
       int64_t length) const;  // length <= spec().max_positions is the caller's business
 
-  at::Tensor stem_forward(const at::Tensor& ids_bt) const;  // int64 [B,T] -> [B,T,H]
-  at::Tensor block_forward(int64_t layer, const at::Tensor& x_bth,
-                           const SequenceContext& context) const;
+  // int64 [B,T] -> [B,T,H]. `positions`: int64 [T], where the tokens stand; undefined: 0 .. T - 1.
+  at::Tensor stem_forward(const at::Tensor& ids_bt, const at::Tensor& positions = {}) const;
+  // `cache`: keys and values of earlier positions; the new ones' are added to it (B = 1, no grad).
+  at::Tensor block_forward(int64_t layer, const at::Tensor& x_bth, const SequenceContext& context,
+                           KeyValueCache* cache = nullptr) const;
   at::Tensor tail_forward(const at::Tensor& x_bth) const;  // -> [B,T,E], what the head reads
   at::Tensor head_forward(
       const at::Tensor& z) const;  // [..., E] -> logits [..., V], soft-capped; residual dtype

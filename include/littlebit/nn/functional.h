@@ -42,4 +42,10 @@ at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::
                             double scale, int64_t window, double softcap,
                             const at::Tensor& band = {});
 
+// Attention of q [B, N, T, D] to any keys k/v [B, K, S, D]: `mask` [T, S] in q's dtype is added to
+// the scores, 0 where a query sees a key and -inf where not (at least one key each); undefined:
+// every query sees every key. Returns [B, N, T, D].
+at::Tensor masked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            double scale, double softcap, const at::Tensor& mask);
+
 }  // namespace littlebit

@@ -16,6 +16,12 @@ class Linear {
   // history where grad mode is on and the layer's weights require gradients. Const and safe to call
   // from several threads.
   virtual at::Tensor forward(const at::Tensor& x) const = 0;
+
+  // Of a layer that is a product of two factors, forward(x) = from_latent(to_latent(x)): the width
+  // of what passes between them. 0: it is none, and the functions must not be called.
+  virtual int64_t latent_size() const { return 0; }
+  virtual at::Tensor to_latent(const at::Tensor& x) const;         // [..., d_in] -> [..., latent]
+  virtual at::Tensor from_latent(const at::Tensor& latent) const;  // [..., latent] -> [..., d_out]
 };
 
 // y = x W^T + b, W [d_out, d_in] and b [d_out] (undefined: none) in the compute dtype. Frozen.
