@@ -11,6 +11,7 @@
 
 #include <cmath>
 
+#include "attention.h"
 #include "littlebit/core/error.h"
 #include "littlebit/models/architectures.h"
 #include "rope.h"
@@ -43,11 +44,6 @@ Block open_block(const ModelSpec& spec) {
   }
   block.down = open_slot(inner, hidden, spec.mlp_bias);
   return block;
-}
-
-at::Tensor run(const LinearSlot& slot, const at::Tensor& x) {
-  LB_ASSERT(slot.linear != nullptr, slot.name + " is open");
-  return slot.linear->forward(x);
 }
 
 at::Tensor run(const Norm& norm, const ModelSpec& spec, const at::Tensor& x) {
@@ -87,47 +83,6 @@ Norm copy_of(const Norm& norm) {
   return copy;
 }
 
-struct Rotation {
-  const at::Tensor& cos;
-  const at::Tensor& sin;
-};
-
-Rotation rotation_of(const ModelSpec& spec, int64_t layer, const SequenceContext& context) {
-  const bool local = !spec.uses_local_rope.empty() && spec.uses_local_rope[layer];
-  return local ? Rotation{context.local_cos, context.local_sin}
-               : Rotation{context.cos, context.sin};
-}
-
-// h [B, T, H] in the compute dtype -> [B, T, H] in the compute dtype.
-at::Tensor attention(const Block& block, const ModelSpec& spec, int64_t layer, const at::Tensor& h,
-                     const SequenceContext& context) {
-  const int64_t batch = h.size(0), length = h.size(1);
-  at::Tensor q = run(block.q, h).view({batch, length, spec.num_heads, spec.head_dim});
-  at::Tensor k = run(block.k, h).view({batch, length, spec.num_kv_heads, spec.head_dim});
-  at::Tensor v = run(block.v, h).view({batch, length, spec.num_kv_heads, spec.head_dim});
-  if (spec.qk_norm) {
-    q = rms_norm(q, block.q_norm.weight.value, spec.norm_eps, spec.norm_offset);
-    k = rms_norm(k, block.k_norm.weight.value, spec.norm_eps, spec.norm_offset);
-  }
-  q = q.transpose(1, 2);
-  k = k.transpose(1, 2);
-  v = v.transpose(1, 2);
-  if (spec.rope.kind != RopeKind::kNone) {
-    const Rotation rotation = rotation_of(spec, layer, context);
-    q = rotate(q, rotation.cos, rotation.sin);
-    k = rotate(k, rotation.cos, rotation.sin);
-  }
-  const double scale = spec.attention_scale != 0
-                           ? spec.attention_scale
-                           : 1 / std::sqrt(static_cast<double>(spec.head_dim));
-  const int64_t window = spec.layer_window(layer) < length ? spec.layer_window(layer) : 0;
-  const auto band = context.bands.find(window);
-  const at::Tensor mixed =
-      causal_attention(q, k, v, scale, window, spec.attention_softcap,
-                       band == context.bands.end() ? at::Tensor() : band->second);
-  return run(block.o, mixed.transpose(1, 2).reshape({batch, length, -1}));
-}
-
 at::Tensor mlp(const Block& block, const ModelSpec& spec, const at::Tensor& h) {
   if (spec.fused_gate_up) {
     const std::vector<at::Tensor> parts = run(block.gate_up, h).chunk(2, -1);
@@ -155,19 +110,24 @@ at::ScalarType Decoder::residual_dtype() const {
   return compute_dtype_ == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-SequenceContext Decoder::context(int64_t length) const {
-  SequenceContext context{.length = length};
+SequenceContext Decoder::rotation_tables(int64_t positions, int64_t length) const {
+  SequenceContext context{.length = positions};
   const auto placed = at::TensorOptions().dtype(residual_dtype()).device(device_);
   if (spec_.rope.kind != RopeKind::kNone) {
-    const auto [cos, sin] = rope_tables(spec_.rope, length);
+    const auto [cos, sin] = rope_tables(spec_.rope, positions, length);
     context.cos = cos.to(placed);
     context.sin = sin.to(placed);
   }
   if (!spec_.uses_local_rope.empty()) {
-    const auto [cos, sin] = rope_tables(spec_.local_rope, length);
+    const auto [cos, sin] = rope_tables(spec_.local_rope, positions, length);
     context.local_cos = cos.to(placed);
     context.local_sin = sin.to(placed);
   }
+  return context;
+}
+
+SequenceContext Decoder::context(int64_t length) const {
+  SequenceContext context = rotation_tables(length, length);
   for (int64_t layer = 0; layer < spec_.num_layers; ++layer) {
     const int64_t window = spec_.layer_window(layer) < length ? spec_.layer_window(layer) : 0;
     if (context.bands.count(window) != 0) continue;
@@ -177,7 +137,7 @@ SequenceContext Decoder::context(int64_t length) const {
   return context;
 }
 
-at::Tensor Decoder::stem_forward(const at::Tensor& ids_bt) const {
+at::Tensor Decoder::stem_forward(const at::Tensor& ids_bt, const at::Tensor& positions) const {
   at::Tensor x = at::embedding(frozen.embedding, ids_bt);
   if (stem.project_in.used()) x = run(stem.project_in, x);
   x = x.to(residual_dtype());
@@ -186,17 +146,20 @@ at::Tensor Decoder::stem_forward(const at::Tensor& ids_bt) const {
     x = x * at::scalar_tensor(spec_.embedding_scale, compute_dtype_).item<double>();
   }
   if (spec_.learned_positions) {
-    x = x + frozen.positions.narrow(0, spec_.position_offset, ids_bt.size(1)).to(residual_dtype());
+    const at::Tensor rows =
+        positions.defined() ? frozen.positions.index_select(0, positions + spec_.position_offset)
+                            : frozen.positions.narrow(0, spec_.position_offset, ids_bt.size(1));
+    x = x + rows.to(residual_dtype());
   }
   return x;
 }
 
 at::Tensor Decoder::block_forward(int64_t layer, const at::Tensor& x_bth,
-                                  const SequenceContext& context) const {
+                                  const SequenceContext& context, KeyValueCache* cache) const {
   const Block& block = blocks[layer];
   at::Tensor h = spec_.norm_first ? run(block.input_norm, spec_, x_bth) : x_bth;
   at::Tensor branch =
-      attention(block, spec_, layer, h.to(compute_dtype_), context).to(residual_dtype());
+      attention(block, spec_, layer, h.to(compute_dtype_), context, cache).to(residual_dtype());
   if (spec_.sandwich_norms) branch = run(block.post_attention_norm, spec_, branch);
   at::Tensor x = add_residual(x_bth, branch);
   if (!spec_.norm_first) x = run(block.input_norm, spec_, x);

@@ -4,6 +4,7 @@
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 
+#include "checks.h"
 #include "littlebit/core/error.h"
 
 namespace littlebit {
@@ -18,18 +19,9 @@ void check_ids(const Decoder& decoder, const at::Tensor& ids) {
     throw InputError("token ids have shape " + shape_text(ids.sizes()) +
                      ", expected [batch, positions] with at least one of each");
   }
-  const ModelSpec& spec = decoder.spec();
   const auto [low, high] = at::aminmax(ids);
-  if (low.item<int64_t>() < 0 || high.item<int64_t>() >= spec.vocab_size) {
-    throw InputError("token ids range from " + std::to_string(low.item<int64_t>()) + " to " +
-                         std::to_string(high.item<int64_t>()) + ", the model knows 0 to " +
-                         std::to_string(spec.vocab_size - 1),
-                     "use the tokenizer that belongs to the model");
-  }
-  if (spec.learned_positions && ids.size(1) > spec.max_positions) {
-    throw InputError("sequences of " + std::to_string(ids.size(1)) + " tokens, the model has " +
-                     std::to_string(spec.max_positions) + " positions");
-  }
+  check_id_range(decoder.spec(), low.item<int64_t>(), high.item<int64_t>());
+  check_length(decoder.spec(), ids.size(1));
 }
 
 }  // namespace

@@ -66,8 +66,20 @@ at::Tensor frequencies(const RopeSpec& rope, int64_t length) {
 
 }  // namespace
 
-std::pair<at::Tensor, at::Tensor> rope_tables(const RopeSpec& rope, int64_t length) {
-  const at::Tensor angles = at::outer(at::arange(length, at::kFloat), frequencies(rope, length));
+int64_t rope_regime(const RopeSpec& rope, int64_t length) {
+  switch (rope.kind) {
+    case RopeKind::kDynamic:
+      return std::max(length, rope.original_max_positions);
+    case RopeKind::kLongrope:
+      return length > rope.original_max_positions ? 1 : 0;
+    default:
+      return 0;
+  }
+}
+
+std::pair<at::Tensor, at::Tensor> rope_tables(const RopeSpec& rope, int64_t positions,
+                                              int64_t length) {
+  const at::Tensor angles = at::outer(at::arange(positions, at::kFloat), frequencies(rope, length));
   return {at::cos(angles) * rope.attention_factor, at::sin(angles) * rope.attention_factor};
 }
 

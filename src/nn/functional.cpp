@@ -41,7 +41,8 @@ using ChunkAttention = at::Tensor (*)(const at::Tensor& q, const at::Tensor& k, 
 
 at::Tensor fused_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                            double scale, double /*softcap*/, const at::Tensor& mask) {
-  return at::scaled_dot_product_attention(q, k, v, mask, 0.0, /*is_causal=*/false, scale,
+  const std::optional<at::Tensor> added = mask.defined() ? std::optional(mask) : std::nullopt;
+  return at::scaled_dot_product_attention(q, k, v, added, 0.0, /*is_causal=*/false, scale,
                                           /*enable_gqa=*/q.size(1) != k.size(1));
 }
 

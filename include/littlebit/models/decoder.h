@@ -119,8 +119,10 @@ class Decoder {
   at::ScalarType residual_dtype() const;  // fp32; fp64 where the compute dtype is fp64
   at::Device device() const { return device_; }
 
-  SequenceContext context(
-      int64_t length) const;  // length <= spec().max_positions is the caller's business
+  // length <= spec().max_positions is the caller's business
+  SequenceContext context(int64_t length) const;
+  // The rotation tables alone, of `positions` positions as a sequence of `length` tokens has them.
+  SequenceContext rotation_tables(int64_t positions, int64_t length) const;
 
   // int64 [B,T] -> [B,T,H]. `positions`: int64 [T], where the tokens stand; undefined: 0 .. T - 1.
   at::Tensor stem_forward(const at::Tensor& ids_bt, const at::Tensor& positions = {}) const;

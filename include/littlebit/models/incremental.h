@@ -14,8 +14,8 @@
 
 namespace littlebit {
 
-// What is kept per token and layer: keys and values; or the latents in front of the second factor of
-// k_proj and v_proj (paper, section on inference), from which keys and values are made anew for
+// What is kept per token and layer: keys and values; or the latents in front of the second factor
+// of k_proj and v_proj (paper, section on inference), from which keys and values are made anew for
 // every step; or nothing, and everything is run again.
 enum class CacheKind { kFull, kLatent, kNone };
 
@@ -63,7 +63,8 @@ class IncrementalDecoder {
   static int64_t bytes_per_token(const Decoder& decoder, CacheKind kind);
 
  private:
-  at::Tensor run(int64_t begin);
+  at::Tensor run_from(int64_t past);
+  SequenceContext context_behind(int64_t past, int64_t count);
 
   const Decoder& decoder_;
   KeyValueCache cache_;
