@@ -1,0 +1,225 @@
+// Task files: found by name, read through the option tree, their templates checked.
+#include "littlebit/eval/choice_task.h"
+
+#include <algorithm>
+
+#include "eval/builtin_tasks.h"
+#include "littlebit/config/option_tree.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/strings.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kHint[] = "docs/evaluation.md tells what a task file may hold";
+constexpr char kChoice[] = "choice";
+constexpr uint64_t kMaxFileBytes = 1 << 20;
+
+struct MadeField {
+  std::string name, value;
+  void declare(OptionGroup& group) {
+    group.text("name", &name, "What templates further down call it");
+    group.text("value", &value, "Template");
+  }
+};
+
+// A task file as it is written.
+struct TaskFile {
+  struct Source {
+    std::string file, hub;
+    int64_t documents = 0;
+    void declare(OptionGroup& group) {
+      group.text("file", &file, "Name of the data's file, a JSON object per line");
+      group.text("hub", &hub, "Where people get the data");
+      group.integer("documents", &documents, {.min = 0}, "How many there are; 0: unknown");
+    }
+  } source;
+  struct Prompt {
+    std::vector<MadeField> fields;
+    std::string context, continuation = std::string("{") + kChoice + "}", delimiter = " ";
+    std::vector<std::string> choices;
+    void declare(OptionGroup& group) {
+      group.records("fields", &fields, "name", "Texts made from a record, for templates below");
+      group.text("context", &context, "Template of what stands before a choice");
+      group.texts("choices", &choices, "Templates of the choices");
+      group.text("continuation", &continuation, "Template of what is scored");
+      group.text("delimiter", &delimiter, "Between context and continuation");
+    }
+  } prompt;
+  struct Answer {
+    std::string gold;
+    std::vector<std::string> labels;
+    void declare(OptionGroup& group) {
+      group.text("gold", &gold, "Template: the right choice's label, or its place from 0");
+      group.texts("labels", &labels, "Templates of the choices' labels");
+    }
+  } answer;
+  struct Score {
+    std::vector<std::string> metrics = {"acc"};
+    void declare(OptionGroup& group) { group.texts("metrics", &metrics, "acc, acc_norm"); }
+  } score;
+
+  void add_to(OptionTree& tree) {
+    tree.add("source", "The data", source);
+    tree.add("prompt", "From a record to texts", prompt);
+    tree.add("answer", "The right choice", answer);
+    tree.add("score", "What is computed", score);
+  }
+};
+
+TextTemplate make_template(OptionTree& tree, const std::string& key, const std::string& text) {
+  try {
+    return TextTemplate(text);
+  } catch (const UsageError& error) {
+    tree.add_error_at(key, error.what());
+    return {};
+  }
+}
+
+std::vector<TextTemplate> make_templates(OptionTree& tree, const std::string& key,
+                                         const std::vector<std::string>& texts) {
+  std::vector<TextTemplate> templates;
+  for (const std::string& text : texts) templates.push_back(make_template(tree, key, text));
+  return templates;
+}
+
+void check_metrics(OptionTree& tree, const std::vector<std::string>& metrics, bool partial) {
+  const std::vector<std::string> known = {"acc", "acc_norm"};
+  bool has_acc = false;
+  for (const std::string& metric : metrics) {
+    has_acc |= metric == "acc";
+    if (std::find(known.begin(), known.end(), metric) == known.end()) {
+      const auto near = nearest_name(metric, known);
+      tree.add_error_at("score.metrics", "unknown metric '" + metric + "'; " +
+                                             (near ? "did you mean '" + *near + "'?"
+                                                   : "expected acc or acc and acc_norm"));
+    } else if (metric == "acc_norm" && partial) {
+      tree.add_error_at("score.metrics",
+                        "acc_norm divides by the length of what is scored, which is the same for "
+                        "every choice where prompt.continuation leaves {choice} out; take acc");
+    }
+  }
+  if (!has_acc) tree.add_error_at("score.metrics", "acc is missing");
+}
+
+void check_required(OptionTree& tree, const std::string& place) {
+  for (const char* key : {"source.file", "prompt.context", "prompt.choices", "answer.gold"}) {
+    if (!tree.is_set(key)) tree.add_error(place + ": `" + key + "` is missing");
+  }
+}
+
+bool is_file_name(const std::string& name) {
+  return name.ends_with(".yaml") || name.ends_with(".yml") || name.find('/') != std::string::npos;
+}
+
+const BuiltinTask* find_builtin(const std::string& name) {
+  const auto tasks = builtin_tasks();
+  const auto found = std::find_if(tasks.begin(), tasks.end(),
+                                  [&](const BuiltinTask& task) { return task.name == name; });
+  return found == tasks.end() ? nullptr : &*found;
+}
+
+// The file of a task, or an empty path.
+fs::path file_of(const std::string& name, const fs::path& folder) {
+  if (is_file_name(name)) return name;
+  if (folder.empty()) return {};
+  const fs::path file = folder / (name + ".yaml");
+  std::error_code ignored;
+  return fs::exists(file, ignored) ? file : fs::path();
+}
+
+}  // namespace
+
+std::vector<std::string> builtin_choice_tasks() {
+  std::vector<std::string> names;
+  for (const BuiltinTask& task : builtin_tasks()) names.emplace_back(task.name);
+  return names;
+}
+
+std::vector<std::string> choice_task_names(const fs::path& folder) {
+  std::vector<std::string> names = builtin_choice_tasks();
+  if (!folder.empty()) {
+    std::error_code error;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+      if (it->path().extension() == ".yaml") names.push_back(it->path().stem().string());
+    }
+    if (error) {
+      throw UsageError("eval.task_folder " + folder.string() + ": " + error.message(),
+                       "give the folder that holds your task files");
+    }
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+bool is_choice_task(const std::string& name, const fs::path& folder) {
+  return !file_of(name, folder).empty() || find_builtin(name) != nullptr;
+}
+
+ChoiceTask load_choice_task(const std::string& name, const fs::path& folder) {
+  const fs::path file = file_of(name, folder);
+  if (file.empty()) {
+    const BuiltinTask* builtin = find_builtin(name);
+    LB_ASSERT(builtin != nullptr, "no task '" + name + "'");
+    return parse_choice_task(builtin->yaml, name, "the built-in task " + name);
+  }
+  ChoiceTask task =
+      parse_choice_task(read_file(file, kMaxFileBytes), file.stem().string(), file.string());
+  task.origin = file;
+  return task;
+}
+
+ChoiceTask parse_choice_task(std::string_view yaml, std::string name, const std::string& place) {
+  TaskFile file;
+  OptionTree tree;
+  file.add_to(tree);
+  try {
+    tree.load_yaml_text(yaml, place);
+  } catch (const Error& error) {
+    throw InputError(error.what(), kHint);
+  }
+  check_required(tree, place);
+
+  ChoiceTask task{.name = std::move(name),
+                  .file = file.source.file,
+                  .hub = file.source.hub,
+                  .documents = file.source.documents,
+                  .delimiter = file.prompt.delimiter};
+  for (size_t i = 0; i < file.prompt.fields.size(); ++i) {
+    const MadeField& field = file.prompt.fields[i];
+    const std::string key = "prompt.fields." + std::to_string(i);
+    if (field.name == kChoice || field.name.find_first_of(".|{}") != std::string::npos) {
+      tree.add_error_at(key + ".name", "'" + field.name + "' cannot be the name of a field");
+    }
+    task.fields.emplace_back(field.name, make_template(tree, key + ".value", field.value));
+  }
+  task.context = make_template(tree, "prompt.context", file.prompt.context);
+  task.choices = make_templates(tree, "prompt.choices", file.prompt.choices);
+  task.continuation = make_template(tree, "prompt.continuation", file.prompt.continuation);
+  task.gold = make_template(tree, "answer.gold", file.answer.gold);
+  task.labels = make_templates(tree, "answer.labels", file.answer.labels);
+  if (task.choices.empty() && tree.is_set("prompt.choices")) {
+    tree.add_error_at("prompt.choices", "there is none");
+  }
+  const bool partial = !task.continuation.names(kChoice);
+  if (partial && !task.context.names(kChoice)) {
+    tree.add_error_at(
+        "prompt.continuation",
+        "neither it nor prompt.context names {choice}: all choices would be the same");
+  }
+  check_metrics(tree, file.score.metrics, partial);
+  task.acc_norm = std::find(file.score.metrics.begin(), file.score.metrics.end(), "acc_norm") !=
+                  file.score.metrics.end();
+  try {
+    tree.finish();
+  } catch (const Error& error) {
+    throw UsageError(error.what(), kHint);
+  }
+  return task;
+}
+
+}  // namespace littlebit
