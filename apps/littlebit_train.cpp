@@ -15,7 +15,7 @@ using namespace littlebit;
 struct Arguments {
   std::string config, resume = "never", reference;
   std::vector<std::string> words;
-  bool check = false, print_config = false, factorize_only = false;
+  bool check = false, print_config = false, factorize_only = false, estimate_memory = false;
 };
 
 RunRequest parse_resume(const std::string& text) {
@@ -44,6 +44,10 @@ int run(const Arguments& arguments) {
     check_run(options, tree, parse_resume(arguments.resume));
     return 0;
   }
+  if (arguments.estimate_memory) {
+    estimate_memory(options, tree);
+    return 0;
+  }
   if (arguments.factorize_only) {
     factorize_only(options, tree);
     return 0;
@@ -65,6 +69,8 @@ int main(int argc, char** argv) {
          "auto (newest checkpoint of output.dir, else afresh), a checkpoint folder, or never")
       ->capture_default_str();
   app.add_flag("--check", arguments.check, "check everything, print the plan, write nothing");
+  app.add_flag("--estimate-memory", arguments.estimate_memory,
+               "print what a run would hold in memory, part by part; config.json is enough");
   app.add_flag("--factorize-only", arguments.factorize_only,
                "make the start factors and keep them in quant.cache_dir");
   app.add_flag("--print-config", arguments.print_config,

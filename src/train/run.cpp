@@ -7,12 +7,14 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "check.h"
 #include "factor_cache.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/metrics.h"
 #include "littlebit/train/report.h"
 #include "loop.h"
+#include "plan.h"
 #include "run_folder.h"
 #include "scoring.h"
 #include "session.h"
@@ -140,7 +142,8 @@ void print_summary(const Json& run, const std::vector<std::string>& written) {
 
 Session prepare(const RunOptions& options, const OptionTree& tree,
                 const std::optional<Checkpoint>& checkpoint) {
-  Session session = open_session(options);
+  Session session = open_model(options);
+  open_texts(session);
   if (checkpoint) {
     const std::string key = kTeacherKey;
     const auto saved = checkpoint->trajectory.find(key);
@@ -164,44 +167,7 @@ Session prepare(const RunOptions& options, const OptionTree& tree,
   return session;
 }
 
-// UsageError where output.dir holds a run that this one would overwrite.
-void check_output(const RunFolder& folder, const RunRequest& request) {
-  const bool own =
-      request.resume == Resume::kAuto || (request.resume == Resume::kFolder &&
-                                          fs::weakly_canonical(request.resume_from).parent_path() ==
-                                              fs::weakly_canonical(folder.checkpoints()));
-  if (!own && folder.holds_a_run()) {
-    throw UsageError("output.dir " + folder.root().string() + " holds a run already",
-                     "--resume auto goes on with it; give another output.dir to start afresh");
-  }
-}
-
 }  // namespace
-
-void check_run(const RunOptions& options, const OptionTree& tree, const RunRequest& request) {
-  check_output(RunFolder(options.output.dir), request);
-  const Session session = prepare(options, tree, std::nullopt);
-  print_plan(session);
-  const TrainOptions& train = options.train;
-  if (train.steps > 0) {
-    log_info("training: " + format_count(train.steps) + " steps of " +
-             std::to_string(train.sequences_per_step()) + " x " +
-             std::to_string(options.data.sequence_length) + " tokens, " +
-             format_count(train.steps * train.sequences_per_step() * options.data.sequence_length) +
-             " in all");
-  } else {
-    log_info("training: " + number(train.epochs) + " epochs in steps of " +
-             std::to_string(train.sequences_per_step()) + " x " +
-             std::to_string(options.data.sequence_length) + " tokens");
-  }
-  for (const SourceOptions& source : options.data.train) {
-    if (!fs::exists(source.path)) {
-      throw InputError("training data " + source.path.string() + " does not exist",
-                       "check data.train; paths are taken from the current folder");
-    }
-  }
-  log_info("nothing was written (--check)");
-}
 
 void factorize_only(const RunOptions& options, const OptionTree& tree) {
   if (options.quant.cache_dir.empty() || options.quant.init == QuantInit::kFile) {

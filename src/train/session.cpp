@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <map>
 
 #include "factor_cache.h"
 #include "littlebit/core/error.h"
@@ -19,14 +18,6 @@ std::string fixed(double value, int digits) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
-}
-
-bool needs_tokenizer(const RunOptions& options) {
-  const auto is_text = [](const SourceOptions& source) {
-    return source.format != SourceFormat::kTokens;
-  };
-  return any_tasks(options.eval) ||
-         std::any_of(options.data.train.begin(), options.data.train.end(), is_text);
 }
 
 std::vector<at::Tensor> flat_latents(const Optimizer& optimizer) {
@@ -59,7 +50,7 @@ bool load_cached_factors(Session& session, std::span<const at::Tensor> latents,
 
 }  // namespace
 
-Session open_session(const RunOptions& options) {
+Session open_model(const RunOptions& options) {
   Session session{.options = options};
   const int64_t threads = options.train.threads;
   at::set_num_threads(threads > 0 ? static_cast<int>(threads) : hardware_threads());
@@ -83,12 +74,23 @@ Session open_session(const RunOptions& options) {
                 std::to_string(session.spec.max_positions));
   }
   check_tasks(options.eval);
-  if (needs_tokenizer(options)) {
-    session.tokenizer = load_tokenizer(options.model.path);
-    check_vocabulary(*session.tokenizer, session.spec);
-    session.tasks = prepare_tasks({options.eval, *session.tokenizer, session.spec});
-  }
   return session;
+}
+
+bool needs_tokenizer(const RunOptions& options) {
+  const auto is_text = [](const SourceOptions& source) {
+    return source.format != SourceFormat::kTokens;
+  };
+  return any_tasks(options.eval) ||
+         std::any_of(options.data.train.begin(), options.data.train.end(), is_text);
+}
+
+void open_texts(Session& session) {
+  const RunOptions& options = session.options;
+  if (!needs_tokenizer(options)) return;
+  session.tokenizer = load_tokenizer(options.model.path);
+  check_vocabulary(*session.tokenizer, session.spec);
+  session.tasks = prepare_tasks({options.eval, *session.tokenizer, session.spec});
 }
 
 void make_plans(Session& session, const OptionTree& tree) {
@@ -243,57 +245,6 @@ void check_trajectory(const Trajectory& saved, const Trajectory& now) {
   throw UsageError(
       "the checkpoint belongs to a run with other settings: " + join(differences, "; "),
       "resume with the settings of the run's config.yaml, or start a new output.dir");
-}
-
-void print_plan(const Session& session) {
-  // Layers of one kind and plan make one row.
-  struct Row {
-    int64_t count = 0;
-    const LayerPlan* plan = nullptr;
-    double error = 0;
-  };
-  std::vector<std::string> order;
-  std::map<std::string, Row> rows;
-  double bits = 0, stored = 0, weights = 0;
-  for (size_t i = 0; i < session.plans.size(); ++i) {
-    const LayerPlan& plan = session.plans[i];
-    const std::string kind = plan.name.substr(plan.name.rfind('.') + 1);
-    const std::string key = kind + "/" + std::to_string(plan.d_out) + "/" +
-                            std::to_string(plan.d_in) + "/" + std::to_string(plan.rank);
-    if (!rows.count(key)) order.push_back(key);
-    Row& row = rows[key];
-    ++row.count;
-    row.plan = &plan;
-    if (!session.layers.empty()) row.error += session.layers[i].relative_error;
-    const double size = static_cast<double>(plan.d_in * plan.d_out);
-    bits += plan.effective_bits() * size;
-    stored += static_cast<double>(plan.stored_bits());
-    weights += size;
-  }
-  const bool with_error = !session.layers.empty();
-  std::vector<std::string> header = {"layer", "number", "shape", "rank", "paths", "bits/weight"};
-  if (with_error) header.push_back("relative error");
-  header.push_back("");
-  Table table(header);
-  for (const std::string& key : order) {
-    const Row& row = rows[key];
-    const LayerPlan& plan = *row.plan;
-    std::vector<std::string> cells = {
-        plan.name.substr(plan.name.rfind('.') + 1),
-        std::to_string(row.count),
-        std::to_string(plan.d_out) + " x " + std::to_string(plan.d_in),
-        std::to_string(plan.rank),
-        std::to_string(plan.paths),
-        fixed(plan.effective_bits(), 3)};
-    if (with_error) cells.push_back(fixed(row.error / static_cast<double>(row.count), 4));
-    cells.push_back(plan.at_floor ? "at quant.min_rank" : plan.at_cap ? "at full rank" : "");
-    table.add(std::move(cells));
-  }
-  table.print();
-  log_info(std::to_string(session.plans.size()) + " linear layers, " +
-           format_count(static_cast<int64_t>(weights)) + " weights: " + fixed(bits / weights, 3) +
-           " bits per weight by the paper's formula, " + fixed(stored / weights, 3) +
-           " as stored (" + format_bytes(static_cast<uint64_t>(stored / 8)) + ")");
 }
 
 }  // namespace littlebit

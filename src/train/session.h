@@ -32,12 +32,15 @@ struct Session {
   std::vector<LayerReport> layers;  // after the start factors were made; empty after a resume
 };
 
-// Threads, teacher folder, tokenizer, task texts; with `tree`'s knowledge of which quant keys were
-// set, the plans. Loads no weights.
-Session open_session(const RunOptions& options);
+// Threads and the teacher's config.json; nothing else of the folder is read.
+Session open_model(const RunOptions& options);
 
-// The layers' plans: by the budget, or from quant.init_file (contradictions with keys set
-// explicitly: UsageError).
+// Tokenizer and task texts, where the run needs any.
+void open_texts(Session& session);
+bool needs_tokenizer(const RunOptions& options);
+
+// The layers' plans: by the budget, or from quant.init_file (contradictions with those quant keys
+// that `tree` knows to be set: UsageError).
 void make_plans(Session& session, const OptionTree& tree);
 
 void build_corpus(Session& session, const std::filesystem::path& default_cache);
@@ -53,8 +56,5 @@ inline constexpr const char* kTeacherKey = "model.path (content)";
 Trajectory make_trajectory(const Session& session);
 // UsageError listing every setting in which `saved` differs.
 void check_trajectory(const Trajectory& saved, const Trajectory& now);
-
-// The table of layers, ranks, bits: for --check and the start of a run.
-void print_plan(const Session& session);
 
 }  // namespace littlebit

@@ -16,9 +16,13 @@ struct RunRequest {
   std::filesystem::path resume_from;  // kFolder: a checkpoint folder
 };
 
-// Everything a run would check, and its plan (layers, ranks, bits, bytes, steps, tokens) printed;
-// writes nothing.
+// Everything a run would check, and its plan (layers, ranks, bits, bytes, memory, steps) printed;
+// writes nothing. Where the model's folder holds no tensor files (config.json alone is enough), the
+// weights, and tokenizer and texts that are not there, are named as not checked: no error.
 void check_run(const RunOptions& options, const OptionTree& tree, const RunRequest& request);
+
+// Prints what a run would hold in memory, part by part. Needs config.json only.
+void estimate_memory(const RunOptions& options, const OptionTree& tree);
 
 // Makes the start factors and keeps them in quant.cache_dir, which must be set; nothing else is
 // written.

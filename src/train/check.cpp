@@ -1,0 +1,162 @@
+// --check and --estimate-memory. A folder with tensor files is checked as a run would open it,
+// tensor by tensor. One without (a config.json is enough) gives the plan; weights, and tokenizer
+// and texts where they are missing, are then named as not checked instead of refused.
+#include "check.h"
+
+#include <cstdio>
+
+#include "littlebit/core/strings.h"
+#include "littlebit/logging/console.h"
+#include "plan.h"
+#include "session.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+bool has_tokenizer_files(const fs::path& folder) {
+  for (const char* name :
+       {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt"}) {
+    if (is_there(folder / name)) return true;
+  }
+  return false;
+}
+
+// That every tensor the teacher needs is there in its shape; numbers are not read.
+void check_tensors(const Session& session) {
+  const HfFolder& folder = *session.teacher_folder;
+  std::vector<std::string> wrong;
+  const auto want = [&](const std::string& name, const std::vector<int64_t>& shape) {
+    const TensorView* view = find_tensor(folder, name);
+    if (view == nullptr) {
+      wrong.push_back("'" + name + "' is missing");
+    } else if (view->shape != shape) {
+      wrong.push_back("'" + name + "' is " + shape_text(view->shape) + ", expected " +
+                      shape_text(shape));
+    }
+  };
+  const ModelSpec& spec = session.spec;
+  Decoder shape(spec, session.dtype, at::Device(at::kCPU));
+  const FrozenNames& names = shape.frozen_names;
+  const bool under_head = spec.tied_embeddings && find_tensor(folder, names.embedding) == nullptr &&
+                          find_tensor(folder, names.head) != nullptr;
+  if (!under_head) want(names.embedding, {spec.vocab_size, spec.embedding_size});
+  if (under_head || !spec.tied_embeddings) want(names.head, {spec.vocab_size, spec.embedding_size});
+  if (spec.learned_positions) {
+    want(names.positions, {spec.max_positions + spec.position_offset, spec.hidden_size});
+  }
+  shape.visit_linears([&](LinearSlot& slot) {
+    const auto rows = [&](const TensorSource& source) {
+      return source.row_end < 0 ? slot.d_out : source.rows;
+    };
+    want(slot.weight.tensor, {rows(slot.weight), slot.d_in});
+    if (slot.has_bias) want(slot.bias.tensor, {rows(slot.bias)});
+  });
+  shape.visit_parameters(
+      [&](Parameter& parameter) { want(parameter.source.tensor, {parameter.size}); });
+  if (wrong.empty()) return;
+  constexpr size_t kShown = 5;
+  const size_t shown = std::min(wrong.size(), kShown);
+  throw InputError(folder.path().string() + ": " + std::to_string(wrong.size()) +
+                       " tensor(s) are not what config.json asks for: " +
+                       join(std::span(wrong).first(shown), "; ") +
+                       (wrong.size() > shown ? "; ..." : ""),
+                   "config.json and the tensor files belong to different models, or a file is "
+                   "missing");
+}
+
+// What a folder without tensor files still lets us check; returns what it does not.
+std::vector<std::string> check_without_weights(Session& session) {
+  const RunOptions& options = session.options;
+  std::vector<std::string> left = {"the weights (no safetensors file in " +
+                                   options.model.path.string() + ")"};
+  if (needs_tokenizer(options)) {
+    if (has_tokenizer_files(options.model.path)) {
+      session.tokenizer = load_tokenizer(options.model.path);
+      check_vocabulary(*session.tokenizer, session.spec);
+    } else {
+      left.push_back("the tokenizer (no file of one)");
+    }
+  }
+  for (const SourceOptions& source : options.data.train) {
+    if (!is_there(source.path)) left.push_back("training data (no " + source.path.string() + ")");
+  }
+  if (any_tasks(options.eval)) {
+    sequence_length(options.eval, session.spec);
+    left.push_back("evaluation texts");
+  }
+  return left;
+}
+
+void check_with_weights(Session& session) {
+  open_texts(session);
+  session.teacher_folder->open_tensors();
+  check_tensors(session);
+  for (const SourceOptions& source : session.options.data.train) {
+    if (is_there(source.path)) continue;
+    throw InputError("training data " + source.path.string() + " does not exist",
+                     "check data.train; paths are taken from the current folder");
+  }
+}
+
+void print_schedule(const RunOptions& options) {
+  const TrainOptions& train = options.train;
+  const std::string step = std::to_string(train.sequences_per_step()) + " x " +
+                           std::to_string(options.data.sequence_length) + " tokens";
+  if (train.steps == 0) {
+    char epochs[32];
+    std::snprintf(epochs, sizeof epochs, "%.4g", train.epochs);
+    log_info("training: " + std::string(epochs) + " epochs in steps of " + step);
+    return;
+  }
+  log_info("training: " + format_count(train.steps) + " steps of " + step + ", " +
+           format_count(train.steps * train.sequences_per_step() * options.data.sequence_length) +
+           " in all");
+}
+
+}  // namespace
+
+void check_output(const RunFolder& folder, const RunRequest& request) {
+  const bool own =
+      request.resume == Resume::kAuto || (request.resume == Resume::kFolder &&
+                                          fs::weakly_canonical(request.resume_from).parent_path() ==
+                                              fs::weakly_canonical(folder.checkpoints()));
+  if (!own && folder.holds_a_run()) {
+    throw UsageError("output.dir " + folder.root().string() + " holds a run already",
+                     "--resume auto goes on with it; give another output.dir to start afresh");
+  }
+}
+
+void check_run(const RunOptions& options, const OptionTree& tree, const RunRequest& request) {
+  check_output(RunFolder(options.output.dir), request);
+  Session session = open_model(options);
+  std::vector<std::string> left;
+  if (session.teacher_folder->has_tensor_files()) {
+    check_with_weights(session);
+  } else {
+    left = check_without_weights(session);
+  }
+  make_plans(session, tree);
+  print_model(session);
+  print_plan(session);
+  print_sizes(session);
+  print_memory(session);
+  print_schedule(options);
+  if (!left.empty()) log_warning("not checked: " + join(left, "; "));
+  log_info("nothing was written (--check)");
+}
+
+void estimate_memory(const RunOptions& options, const OptionTree& tree) {
+  Session session = open_model(options);
+  make_plans(session, tree);
+  print_model(session);
+  print_memory(session);
+}
+
+}  // namespace littlebit

@@ -1,0 +1,12 @@
+// What is looked at before a run writes its first byte.
+#pragma once
+
+#include "littlebit/train/run.h"
+#include "run_folder.h"
+
+namespace littlebit {
+
+// UsageError where output.dir holds a run that this one would overwrite.
+void check_output(const RunFolder& folder, const RunRequest& request);
+
+}  // namespace littlebit

@@ -1,0 +1,225 @@
+#include "plan.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "littlebit/core/strings.h"
+#include "littlebit/logging/console.h"
+
+namespace littlebit {
+namespace {
+
+std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+std::string kind_of(const LayerPlan& plan) { return plan.name.substr(plan.name.rfind('.') + 1); }
+
+double weights_of(const LayerPlan& plan) {
+  return static_cast<double>(plan.d_in) * static_cast<double>(plan.d_out);
+}
+
+// Layers of one kind and plan.
+struct Row {
+  int64_t count = 0;
+  const LayerPlan* plan = nullptr;
+  double error = 0;  // summed
+};
+
+std::vector<std::string> cells_of(const Row& row, bool with_error) {
+  const LayerPlan& plan = *row.plan;
+  const double stored = static_cast<double>(plan.stored_bits());
+  std::vector<std::string> cells = {
+      kind_of(plan),
+      std::to_string(row.count),
+      std::to_string(plan.d_out) + " x " + std::to_string(plan.d_in),
+      std::to_string(plan.rank),
+      std::to_string(plan.paths),
+      fixed(plan.effective_bits(), 3),
+      fixed(stored / weights_of(plan), 3),
+      format_bytes(static_cast<uint64_t>(stored / 8 * static_cast<double>(row.count)))};
+  if (with_error) cells.push_back(fixed(row.error / static_cast<double>(row.count), 4));
+  cells.push_back(plan.at_floor ? "at quant.min_rank" : plan.at_cap ? "at full rank" : "");
+  return cells;
+}
+
+// Numbers of a model outside its linear layers, and their biases.
+struct Sizes {
+  uint64_t linears = 0, biases = 0, norms = 0, embeddings = 0, head = 0;
+};
+
+Sizes sizes_of(Decoder& decoder) {
+  const ModelSpec& spec = decoder.spec();
+  Sizes sizes;
+  decoder.visit_linears([&](LinearSlot& slot) {
+    sizes.linears += static_cast<uint64_t>(slot.d_in) * static_cast<uint64_t>(slot.d_out);
+    if (slot.has_bias) sizes.biases += static_cast<uint64_t>(slot.d_out);
+  });
+  decoder.visit_parameters(
+      [&](Parameter& parameter) { sizes.norms += static_cast<uint64_t>(parameter.size); });
+  sizes.head = static_cast<uint64_t>(spec.vocab_size) * static_cast<uint64_t>(spec.embedding_size);
+  sizes.embeddings = sizes.head;
+  if (spec.learned_positions) {
+    sizes.embeddings += static_cast<uint64_t>(spec.max_positions + spec.position_offset) *
+                        static_cast<uint64_t>(spec.hidden_size);
+  }
+  return sizes;
+}
+
+// What one token leaves for the backward pass of the widest group: inputs, both products and the
+// output of each layer.
+uint64_t widest_activations(Decoder& decoder, std::span<const LayerPlan> plans) {
+  uint64_t widest = 0;
+  size_t next = 0;
+  for (int64_t group = 0; group < decoder.num_groups(); ++group) {
+    uint64_t width = 0;
+    decoder.visit_linears(group, [&](LinearSlot& slot) {
+      const LayerPlan& plan = plans[next++];
+      width += static_cast<uint64_t>(slot.d_in + 2 * plan.rank * plan.paths + 2 * slot.d_out);
+    });
+    widest = std::max(widest, width);
+  }
+  return widest;
+}
+
+uint64_t largest_group(Decoder& decoder, std::span<const LayerPlan> plans) {
+  uint64_t largest = 0;
+  size_t next = 0;
+  for (int64_t group = 0; group < decoder.num_groups(); ++group) {
+    uint64_t latents = 0;
+    decoder.visit_linears(
+        group, [&](LinearSlot&) { latents += static_cast<uint64_t>(plans[next++].latents()); });
+    largest = std::max(largest, latents);
+  }
+  return largest;
+}
+
+Decoder shape_of(const Session& session) {
+  return {session.spec, session.dtype, at::Device(at::kCPU)};
+}
+
+}  // namespace
+
+ByteTable packed_bytes(Decoder& decoder, std::span<const LayerPlan> plans) {
+  const Sizes sizes = sizes_of(decoder);
+  ByteTable bytes{.biases = 2 * sizes.biases,
+                  .norms = 2 * sizes.norms,
+                  .embeddings = 2 * sizes.embeddings,
+                  .head = 2 * sizes.head};
+  for (const LayerPlan& plan : plans) {
+    const auto scales =
+        static_cast<uint64_t>(plan.paths * 2 * (plan.d_in + plan.d_out + 2 * plan.rank));
+    bytes.scales += scales;
+    bytes.signs += static_cast<uint64_t>(plan.stored_bits() / 8) - scales;
+  }
+  return bytes;
+}
+
+std::vector<MemoryPart> estimate_memory_parts(Decoder& decoder, std::span<const LayerPlan> plans,
+                                              const RunOptions& options) {
+  const ModelSpec& spec = decoder.spec();
+  const Sizes sizes = sizes_of(decoder);
+  const uint64_t compute = options.train.dtype == ComputeDtype::kBf16 ? 2 : 4;
+  uint64_t latents = 0, vectors = sizes.biases + sizes.norms;
+  for (const LayerPlan& plan : plans) {
+    latents += static_cast<uint64_t>(plan.latents());
+    vectors += static_cast<uint64_t>(plan.paths * (plan.d_in + plan.d_out + 2 * plan.rank));
+  }
+  const uint64_t teacher = sizes.linears + sizes.biases + sizes.norms + sizes.embeddings +
+                           (spec.tied_embeddings ? 0 : sizes.head);
+  const int64_t step = options.train.sequences_per_step();
+  const auto tokens = static_cast<uint64_t>(std::min(options.train.micro_batch_size, step) *
+                                            options.data.sequence_length);
+  const auto layers = static_cast<uint64_t>(spec.num_layers),
+             hidden = static_cast<uint64_t>(spec.hidden_size);
+  const bool keep_all = options.train.recompute == Recompute::kNone;
+  const uint64_t graphs = keep_all ? layers : 1;
+  const uint64_t expanded = keep_all ? latents : largest_group(decoder, plans);
+  const auto logits = static_cast<uint64_t>(head_rows(spec.vocab_size) * spec.vocab_size);
+  return {
+      {"latents, gradients, two moments", 16 * latents},
+      {"sign bits", latents / 8},
+      {"scales, biases, norms", 16 * vectors},
+      {"teacher", compute * teacher},
+      {"inputs and differences of blocks", (4 * layers + compute * (layers - 1)) * tokens * hidden},
+      {"expanded weights and their gradients",
+       compute * (expanded + largest_group(decoder, plans))},
+      {"activations under autograd",
+       compute * graphs * tokens * widest_activations(decoder, plans)},
+      {"logits of a chunk", 5 * 4 * logits}};
+}
+
+void print_model(const Session& session) {
+  const ModelSpec& spec = session.spec;
+  log_info("model: " + spec.model_type + ", " + std::to_string(spec.num_layers) + " blocks of " +
+           std::to_string(spec.hidden_size) + ", vocabulary " + format_count(spec.vocab_size) +
+           (spec.tied_embeddings ? ", head tied to the embedding" : "") +
+           (spec.left_out.empty() ? "" : "; left out: " + spec.left_out));
+}
+
+void print_plan(const Session& session) {
+  std::vector<std::string> order;
+  std::map<std::string, Row> rows;
+  double bits = 0, stored = 0, weights = 0;
+  for (size_t i = 0; i < session.plans.size(); ++i) {
+    const LayerPlan& plan = session.plans[i];
+    const std::string key = kind_of(plan) + "/" + std::to_string(plan.d_out) + "/" +
+                            std::to_string(plan.d_in) + "/" + std::to_string(plan.rank);
+    if (!rows.count(key)) order.push_back(key);
+    Row& row = rows[key];
+    ++row.count;
+    row.plan = &plan;
+    if (!session.layers.empty()) row.error += session.layers[i].relative_error;
+    bits += plan.effective_bits() * weights_of(plan);
+    stored += static_cast<double>(plan.stored_bits());
+    weights += weights_of(plan);
+  }
+  const bool with_error = !session.layers.empty();
+  std::vector<std::string> header = {"layer", "number",      "shape",  "rank",
+                                     "paths", "bits/weight", "stored", "bytes"};
+  if (with_error) header.push_back("relative error");
+  header.push_back("");
+  Table table(header, {0, header.size() - 1});
+  for (const std::string& key : order) table.add(cells_of(rows[key], with_error));
+  table.print();
+  log_info(std::to_string(session.plans.size()) + " linear layers, " +
+           format_count(static_cast<int64_t>(weights)) + " weights: " + fixed(bits / weights, 3) +
+           " bits per weight by the paper's formula, " + fixed(stored / weights, 3) +
+           " as stored (" + format_bytes(static_cast<uint64_t>(stored / 8)) + ")");
+}
+
+void print_sizes(const Session& session) {
+  Decoder shape = shape_of(session);
+  const Sizes sizes = sizes_of(shape);
+  const ByteTable packed = packed_bytes(shape, session.plans);
+  const uint64_t head = session.spec.tied_embeddings ? 0 : 2 * sizes.head;
+  Table table({"part", "16-bit model", "packed"});
+  const auto row = [&](const char* name, uint64_t before, uint64_t after) {
+    if (before || after) table.add({name, format_bytes(before), format_bytes(after)});
+  };
+  row("linear layers", 2 * sizes.linears, packed.signs + packed.scales);
+  row("biases", 2 * sizes.biases, packed.biases);
+  row("norms", 2 * sizes.norms, packed.norms);
+  row("embeddings", 2 * sizes.embeddings, packed.embeddings);
+  row("head", head, packed.head);
+  row("total", 2 * (sizes.linears + sizes.biases + sizes.norms + sizes.embeddings) + head,
+      packed.total());
+  table.print();
+}
+
+void print_memory(const Session& session) {
+  Decoder shape = shape_of(session);
+  Table table({"memory while training", "about"});
+  uint64_t total = 0;
+  for (const MemoryPart& part : estimate_memory_parts(shape, session.plans, session.options)) {
+    table.add({part.what, format_bytes(part.bytes)});
+    total += part.bytes;
+  }
+  table.add({"total", format_bytes(total)});
+  table.print();
+}
+
+}  // namespace littlebit

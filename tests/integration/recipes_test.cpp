@@ -1,0 +1,92 @@
+// The recipes of configs/train for published models: each passes --check beside a config.json
+// alone, and they differ in nothing but the model, the budget and what is listed here.
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <map>
+#include <sstream>
+#include <string>
+
+#include "integration/program.h"
+
+using namespace littlebit;
+using Catch::Matchers::Contains;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Recipe {
+  std::string model, bits;
+  const char* config;  // of tests/golden/configs
+
+  std::string name() const { return model + "-" + bits + "bpw"; }
+  fs::path file() const {
+    return fs::path(test::kSourceDir) / "configs" / "train" / (name() + ".yaml");
+  }
+};
+
+std::vector<Recipe> recipes() {
+  std::vector<Recipe> all;
+  for (const char* bits : {"1", "0.55", "0.3", "0.1"}) {
+    all.push_back({"llama2-7b", bits, "llama-2-7b.json"});
+    all.push_back({"llama3-8b", bits, "llama3-8B-instruct.json"});
+    all.push_back({"opt-1.3b", bits, "opt-1.3b.json"});
+  }
+  return all;
+}
+
+// "section.key" -> value, from the lines of --print-config.
+std::map<std::string, std::string> resolved(const fs::path& file) {
+  const test::Outcome outcome =
+      test::run_program("littlebit-train", {"--config", file.string(), "--print-config"});
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+  std::map<std::string, std::string> values;
+  std::istringstream lines(outcome.out);
+  std::string section;
+  for (std::string line; std::getline(lines, line);) {
+    line.resize(std::min(line.size(), line.find("  #")));
+    const size_t colon = line.find(':');
+    if (line.empty() || line[0] == '#' || colon == std::string::npos) continue;
+    if (line[0] != ' ') section = line.substr(0, colon);
+    values[section + "." + line.substr(0, colon)] += line.substr(colon + 1);
+  }
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("recipes pass --check beside a config.json alone") {
+  for (const Recipe& recipe : recipes()) {
+    INFO(recipe.name());
+    const TempFolder model;
+    fs::copy_file(fs::path(test::kSourceDir) / "tests/golden/configs" / recipe.config,
+                  model / "config.json");
+    const test::Outcome outcome =
+        test::run_program("littlebit-train", {"--config", recipe.file().string(), "--check",
+                                              "model.path=" + model.path().string(),
+                                              "eval.data_root=" + (model / "none").string()});
+    INFO(outcome.err);
+    CHECK(outcome.code == 0);
+    CHECK_THAT(outcome.err, Contains("5 epochs in steps of 16 x 2048 tokens"));
+    CHECK_THAT(outcome.err, Contains("not checked: the weights"));
+    CHECK_FALSE(fs::exists("runs/" + recipe.name()));
+  }
+}
+
+TEST_CASE("recipes agree in all that the paper does not vary") {
+  const std::map<std::string, std::string> first = resolved(recipes()[0].file());
+  CHECK(first.size() > 50);
+  CHECK(first.at("optim.  learning_rate") == " 4e-5");
+  for (const Recipe& recipe : recipes()) {
+    INFO(recipe.name());
+    std::map<std::string, std::string> expected = first;
+    const std::map<std::string, std::string> values = resolved(recipe.file());
+    expected["model.  path"] = values.at("model.  path");
+    expected["output.  dir"] = " runs/" + recipe.name();
+    expected["quant.  bits_per_weight"] = " " + recipe.bits;
+    if (recipe.name() == "llama3-8b-0.1bpw") expected["quant.  kv_factor"] = " 4";
+    if (recipe.name() == "opt-1.3b-0.1bpw") expected["quant.  residual"] = " false";
+    CHECK(values == expected);
+    CHECK_THAT(values.at("model.  path"), Contains("models/"));
+  }
+}
