@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "golden/expected_layers.h"
 #include "integration/program.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/io/json.h"
@@ -17,13 +18,12 @@
 
 using namespace littlebit;
 namespace fs = std::filesystem;
+using test::Layer;
+using test::layers_of;
+using test::rank_of;
+using test::stored_bits;
 
 namespace {
-
-struct Layer {
-  std::string name;
-  int64_t out, in;
-};
 
 std::vector<fs::path> published() {
   std::vector<fs::path> files;
@@ -33,56 +33,6 @@ std::vector<fs::path> published() {
   }
   std::sort(files.begin(), files.end());
   return files;
-}
-
-// What a model of this config.json holds, from its own keys and, where it leaves one out, the value
-// that its family's class has.
-std::vector<Layer> layers_of(const Json& whole) {
-  const Json& config = whole.contains("text_config") ? whole.at("text_config") : whole;
-  const std::string type = config.at("model_type");
-  const auto get = [&](const char* key, int64_t fallback) { return config.value(key, fallback); };
-  const int64_t hidden = config.at("hidden_size");
-  const int64_t heads = get("num_attention_heads", 8), blocks = config.at("num_hidden_layers");
-  const bool gemma = type.starts_with("gemma"), opt = type == "opt", phi = type.starts_with("phi");
-  const int64_t width = get("head_dim", gemma ? 256 : hidden / heads);
-  const int64_t q = heads * width, kv = get("num_key_value_heads", gemma ? 4 : heads) * width;
-  const int64_t inner = opt ? get("ffn_dim", 0) : get("intermediate_size", 0);
-  std::vector<Layer> layers;
-  for (int64_t i = 0; i < blocks; ++i) {
-    const std::string block =
-        (opt ? "model.decoder.layers." : "model.layers.") + std::to_string(i) + ".";
-    layers.push_back({block + "self_attn.q_proj", q, hidden});
-    layers.push_back({block + "self_attn.k_proj", kv, hidden});
-    layers.push_back({block + "self_attn.v_proj", kv, hidden});
-    layers.push_back({block + (opt ? "self_attn.out_proj" : "self_attn.o_proj"), hidden, q});
-    if (opt) {
-      layers.push_back({block + "fc1", inner, hidden});
-      layers.push_back({block + "fc2", hidden, inner});
-    } else if (phi) {
-      layers.push_back({block + "mlp.gate_up_proj", 2 * inner, hidden});
-      layers.push_back({block + "mlp.down_proj", hidden, inner});
-    } else {
-      layers.push_back({block + "mlp.gate_proj", inner, hidden});
-      layers.push_back({block + "mlp.up_proj", inner, hidden});
-      layers.push_back({block + "mlp.down_proj", hidden, inner});
-    }
-  }
-  return layers;
-}
-
-// The authors' rule in exact arithmetic: bits in hundredths, all else integers. Two paths.
-int64_t rank_of(const Layer& layer, int64_t hundredths, int64_t kv_factor, int64_t least) {
-  const int64_t a = layer.in, b = layer.out;
-  const bool kv = layer.name.ends_with(".k_proj") || layer.name.ends_with(".v_proj");
-  const int64_t numerator = (a * b * hundredths - 3200 * (a + b)) * (kv ? kv_factor : 1);
-  const int64_t denominator = 200 * (a + b + 16);
-  const int64_t eights = numerator <= 0 ? 0 : numerator / (8 * denominator);
-  return std::min(std::max(8 * eights, least), std::min(a, b) / 8 * 8);
-}
-
-int64_t stored_bits(const Layer& layer, int64_t r) {
-  const auto word = [](int64_t n) { return (n + 31) / 32 * 32; };
-  return 2 * (layer.out * word(r) + r * word(layer.in) + 16 * (layer.in + layer.out + 2 * r));
 }
 
 }  // namespace
