@@ -32,6 +32,7 @@ constexpr Shorthand kShorthands[] = {
     {"--device", "eval.device", "cpu", false, "Where to compute"},
     {"--data-root", "eval.data_root", "DIR", true, "Where the tasks' data lies"},
     {"--output", "eval.output", "FILE", true, "Write results.json here"},
+    {"--samples", "eval.samples", "FILE", true, "Write the scores of each document here (jsonl)"},
     {"--threads", "eval.threads", "N", false, "Threads to compute with"},
 };
 

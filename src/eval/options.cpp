@@ -11,8 +11,11 @@ void EvalOptions::declare(OptionGroup& group) {
   group.path("text", &text, "A text file of your own, scored as the task `text`");
   group.path("data_root", &data_root,
              "Where the tasks' data lies: DATA_ROOT/<task>/ or DATA_ROOT/ itself");
+  group.path("task_folder", &task_folder,
+             "Multiple-choice tasks of your own: a folder of <task>.yaml (docs/evaluation.md)");
   group.integer("sequence_length", &sequence_length, {.min = 0, .max = 1 << 24},
-                "Tokens per sequence; 0: 2048, or the model's maximum where that is less");
+                "Tokens per sequence; 0: 2048, or the model's maximum where that is less (for "
+                "multiple-choice tasks: the model's maximum)");
   group.integer("limit", &limit, {.min = 0},
                 "Score only the first N chunks of a text, or documents of a task; 0: all");
   group.integer("batch_size", &batch_size, {.min = 0, .max = 1 << 20},
@@ -25,6 +28,8 @@ void EvalRunOptions::declare(OptionGroup& group) {
   group.integer("threads", &threads, {.min = 0, .max = 4096},
                 "Threads to compute with; 0: every core this process may use");
   group.path("output", &output, "Write the scores to this file (results.json)");
+  group.path("samples", &samples,
+             "Write the scores of each document of multiple-choice tasks to this file (jsonl)");
 }
 
 void ModelOptions::declare(OptionGroup& group) {

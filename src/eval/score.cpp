@@ -42,6 +42,13 @@ void check(const ScoreOptions& options) {
   check_tasks(options.eval);
 }
 
+// Done first, so that a place that cannot be written is not found out after hours.
+void open_output(const std::filesystem::path& path, std::optional<OutputFile>* file) {
+  if (path.empty()) return;
+  if (path.has_parent_path()) create_folders(path.parent_path());
+  file->emplace(path);
+}
+
 }  // namespace
 
 std::string quoted_word(const std::string& key, const std::string& value) {
@@ -69,12 +76,9 @@ int run_score(const std::filesystem::path& config, const std::vector<std::string
   check(options);
   use_threads(options.run.threads);
 
-  // Taken now, so that a place that cannot be written is not found out after hours.
-  std::optional<OutputFile> output;
-  if (!options.run.output.empty()) {
-    if (options.run.output.has_parent_path()) create_folders(options.run.output.parent_path());
-    output.emplace(options.run.output);
-  }
+  std::optional<OutputFile> output, samples;
+  open_output(options.run.output, &output);
+  open_output(options.run.samples, &samples);
   HfFolder folder(options.model.path);
   folder.open_tensors();
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model.path);
@@ -85,7 +89,10 @@ int run_score(const std::filesystem::path& config, const std::vector<std::string
            " " + spec.model_type + ", " + tokenizer->description());
 
   Results results(options.model.path.string());
-  for (const auto& task : tasks) results.add(task->run(model.decoder(), {}));
+  SampleSink sink;
+  if (samples) sink = [&](const Json& line) { samples->write(to_json_line(line) + "\n"); };
+  for (const auto& task : tasks) results.add(task->run(model.decoder(), sink));
+  if (samples) samples->commit();
   if (output) {
     output->write(to_json_pretty(results.to_json()));
     output->commit();

@@ -2,9 +2,13 @@
 #include "littlebit/eval/tasks.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 
+#include "choice_tasks.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/eval/choice_task.h"
 #include "littlebit/logging/console.h"
 #include "perplexity_tasks.h"
 
@@ -27,21 +31,39 @@ std::vector<std::string> wanted_tasks(const EvalOptions& options) {
   return names;
 }
 
+[[noreturn]] void refuse_unknown(const std::string& name, const std::vector<std::string>& known) {
+  const std::optional<std::string> near = nearest_name(name, known);
+  throw UsageError("unknown task '" + name + "'",
+                   (near ? "did you mean '" + *near + "'? " : "") + "known tasks: " +
+                       join(known, ", ") + "; a text file of your own: --text FILE; a task file " +
+                       "of your own: its path, ending in .yaml");
+}
+
 }  // namespace
 
-std::vector<std::string> evaluation_tasks() { return perplexity_tasks(); }
+std::vector<std::string> evaluation_tasks() {
+  std::vector<std::string> names = perplexity_tasks();
+  for (const std::string& name : builtin_choice_tasks()) names.push_back(name);
+  return names;
+}
 
 void check_tasks(const EvalOptions& options) {
-  const std::vector<std::string> known = evaluation_tasks();
+  std::vector<std::string> known = perplexity_tasks();
+  for (const std::string& name : choice_task_names(options.task_folder)) known.push_back(name);
+  std::map<std::string, std::string> titles;  // what the results call a task, what asked for it
   for (const std::string& name : options.tasks) {
     if (name == kTextTask && options.text.empty()) {
       throw UsageError("task text needs a file", "give it with --text FILE (eval.text=FILE)");
     }
-    if (name == kTextTask || contains(known, name)) continue;
-    const std::optional<std::string> near = nearest_name(name, known);
-    throw UsageError("unknown task '" + name + "'", (near ? "did you mean '" + *near + "'? " : "") +
-                                                        "known tasks: " + join(known, ", ") +
-                                                        "; a text file of your own: --text FILE");
+    std::string title = name;
+    if (!contains(perplexity_tasks(), name) && name != kTextTask) {
+      if (!is_choice_task(name, options.task_folder)) refuse_unknown(name, known);
+      title = load_choice_task(name, options.task_folder).name;
+    }
+    const auto [other, is_new] = titles.emplace(title, name);
+    if (is_new || other->second == name) continue;
+    throw UsageError("the tasks '" + other->second + "' and '" + name + "' have the same name",
+                     "rename a task file, or score them in two runs");
   }
 }
 
@@ -54,7 +76,8 @@ std::vector<std::unique_ptr<EvalTask>> prepare_tasks(const TaskInput& input) {
   check_vocabulary(input.tokenizer, input.spec);
   std::vector<std::unique_ptr<EvalTask>> tasks;
   for (const std::string& name : wanted_tasks(input.options)) {
-    tasks.push_back(prepare_perplexity(name, input));
+    auto task = prepare_perplexity(name, input);
+    tasks.push_back(task != nullptr ? std::move(task) : prepare_choices(name, input));
   }
   return tasks;
 }

@@ -15,6 +15,7 @@ struct EvalOptions {
   std::vector<std::string> tasks;            // names of evaluation_tasks()
   std::filesystem::path text;                // a text file of one's own: task "text"
   std::filesystem::path data_root = "data";  // where the tasks' data lies
+  std::filesystem::path task_folder;         // multiple-choice tasks of one's own, NAME.yaml
   int64_t sequence_length = 0;               // 0: min(2048, the model's maximum)
   int64_t limit = 0;                         // chunks of a text, documents of a task; 0: all
   int64_t batch_size = 0;                    // sequences per forward pass; 0: about 4096 tokens
@@ -28,8 +29,9 @@ enum class EvalDevice { kCpu };
 struct EvalRunOptions {
   EvalDtype dtype = EvalDtype::kFp32;
   EvalDevice device = EvalDevice::kCpu;
-  int64_t threads = 0;           // 0: every core this process may use
-  std::filesystem::path output;  // results.json; empty: none is written
+  int64_t threads = 0;            // 0: every core this process may use
+  std::filesystem::path output;   // results.json; empty: none is written
+  std::filesystem::path samples;  // a line per scored document; empty: none is written
   void declare(OptionGroup& group);
 };
 
