@@ -16,7 +16,8 @@ ChoiceRequest request_of(TokenPair pair, int64_t max_length) {
   const int64_t scored = static_cast<int64_t>(pair.continuation.size());
   if (scored > max_length) {
     throw InputError("a continuation of " + format_count(scored) + " tokens is more than the " +
-                     format_count(max_length) + " a sequence may have");
+                         format_count(max_length) + " a sequence may have",
+                     "give a greater eval.sequence_length (--seqlen), or leave it out");
   }
   const int64_t room = max_length + 1 - scored, context = static_cast<int64_t>(pair.context.size());
   ChoiceRequest request{.ids = std::move(pair.context), .scored = scored};
@@ -74,9 +75,11 @@ std::vector<EncodedDocument> encode_documents(std::span<const ChoiceDocument> do
     try {
       encoded[i].gold = document.gold;
       for (const Choice& choice : document.choices) {
-        encoded[i].choices.push_back(request_of(
-            encode_pair(tokenizer, choice.context, choice.continuation, add_special_tokens),
-            max_length));
+        TokenPair pair =
+            encode_pair(tokenizer, choice.context, choice.continuation, add_special_tokens);
+        const size_t size = pair.context.size() + pair.continuation.size();
+        encoded[i].choices.push_back(request_of(std::move(pair), max_length));
+        encoded[i].cut |= encoded[i].choices.back().ids.size() < size;
         encoded[i].lengths.push_back(choice.length);
       }
     } catch (const InputError& error) {

@@ -23,7 +23,11 @@ class ChoiceEvalTask : public EvalTask {
                                       : std::string(kProtocol) + "+" + task.origin.string()),
         acc_norm_(task.acc_norm),
         documents_(std::move(documents)),
+        cut_(std::count_if(documents_.begin(), documents_.end(),
+                           [](const EncodedDocument& document) { return document.cut; })),
         batch_size_(batch_size) {}
+
+  int64_t cut() const { return cut_; }
 
   TaskResult run(const Decoder& decoder, const SampleSink& samples) const override {
     const auto start = std::chrono::steady_clock::now();
@@ -42,6 +46,7 @@ class ChoiceEvalTask : public EvalTask {
 
     const int64_t count = static_cast<int64_t>(documents_.size());
     TaskResult result{.task = name_, .protocol = protocol_, .counts = {{"documents", count}}};
+    if (cut_ > 0) result.counts.emplace_back("truncated", cut_);
     const auto add = [&](const std::string& name, int64_t hits) {
       const double share = static_cast<double>(hits) / static_cast<double>(count);
       result.metrics.emplace_back(name, share);
@@ -70,6 +75,7 @@ class ChoiceEvalTask : public EvalTask {
   std::string name_, protocol_;
   bool acc_norm_;
   std::vector<EncodedDocument> documents_;
+  int64_t cut_;  // documents with a context that was cut
   int64_t batch_size_;
 };
 
@@ -92,11 +98,18 @@ std::unique_ptr<EvalTask> prepare_choices(const std::string& name, const TaskInp
                 task.name + " has " + format_count(task.documents) +
                 ", so the figures are not those of the whole benchmark");
   }
-  return std::make_unique<ChoiceEvalTask>(
+  const int64_t longest = max_length(input);
+  auto prepared = std::make_unique<ChoiceEvalTask>(
       task,
-      encode_documents(documents, input.tokenizer, harness_adds_special_tokens(input.spec),
-                       max_length(input), task.name, file),
+      encode_documents(documents, input.tokenizer, harness_adds_special_tokens(input.spec), longest,
+                       task.name, file),
       input.options.batch_size);
+  if (prepared->cut() > 0) {
+    log_warning(task.name + ": of " + format_count(prepared->cut()) +
+                " documents the context's beginning is left out, as they have more than " +
+                format_count(longest) + " tokens");
+  }
+  return prepared;
 }
 
 }  // namespace littlebit

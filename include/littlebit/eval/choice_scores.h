@@ -40,6 +40,7 @@ struct EncodedDocument {
   int64_t gold = 0;
   std::vector<ChoiceRequest> choices;
   std::vector<int64_t> lengths;  // characters of each choice
+  bool cut = false;              // whether a context lost ids in front
 };
 
 // Tokenises on all cores, with a progress line named `what`. More than max_length + 1 ids: those in

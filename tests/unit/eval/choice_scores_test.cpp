@@ -134,6 +134,8 @@ TEST_CASE("what is longer than the model is cut in front") {
   const EncodedDocument whole = encoded(7);
   CHECK(whole.choices[0].ids == Ids{'a', 'b', 'c', 'd', 'e', 'f', 'x', 'y'});
   CHECK(whole.choices[0].scored == 2);
+  CHECK(whole.cut);  // the third: one of the six too many
+  CHECK_FALSE(encoded(9).cut);
   CHECK(whole.lengths == std::vector<int64_t>{2, 3, 4});
   const EncodedDocument cut = encoded(4);
   CHECK(cut.choices[0].ids == Ids{'d', 'e', 'f', 'x', 'y'});

@@ -22,8 +22,10 @@ std::string filled(const std::string& text, const Json& record) {
   return TextTemplate(text).fill(TemplateFields(record));
 }
 
-const fs::path kGolden =
-    fs::path(littlebit::test::kSourceDir) / "tests" / "golden" / "zeroshot_wiki_llama";
+const fs::path kGolden = fs::path(littlebit::test::kSourceDir) / "tests" / "golden";
+const fs::path kData = kGolden / "zeroshot_data";
+const fs::path kScores = kGolden / "zeroshot_wiki_llama";
+const fs::path kGoldenTexts = kGolden / "zeroshot_smollm2" / "text_cases.json";
 
 constexpr char kCapitals[] = R"(
 source: {file: capitals.jsonl}
@@ -93,7 +95,7 @@ TEST_CASE("templates: what is wrong with them, and with a record") {
 }
 
 TEST_CASE("the harness's text functions") {
-  const Json cases = read_json_file(kGolden / "text_cases.json");
+  const Json cases = read_json_file(kGoldenTexts);
   REQUIRE(cases.at("clean").size() == 16);
   for (const Json& each : cases.at("clean")) {
     CHECK(filled("{text|hellaswag_clean}", each) == each.at("cleaned").get<std::string>());
@@ -127,9 +129,9 @@ TEST_CASE("the built-in tasks give the harness's strings") {
   for (const std::string& name : names) {
     INFO(name);
     const ChoiceTask task = load_choice_task(name, "");
-    const Json golden = read_json_file(kGolden / (name + ".json"));
-    const fs::path file = find_choice_data(task, kGolden / "data");
-    CHECK(file == kGolden / "data" / (name + ".jsonl"));
+    const Json golden = read_json_file(kScores / (name + ".json"));
+    const fs::path file = find_choice_data(task, kData);
+    CHECK(file == kData / (name + ".jsonl"));
     const std::vector<ChoiceDocument> documents = read_choice_documents(task, file, 0);
     REQUIRE(documents.size() == 60);
     CHECK(task.acc_norm == golden.at("figures").contains("acc_norm"));
