@@ -28,13 +28,23 @@ std::string record_text(const std::string& path, const SourceOptions& source, st
       if (value.is_string() && keys.size() < 10) keys.push_back(key);
     }
     throw InputError(where + ": the record has no field \"" + source.field + "\"",
-                     keys.empty() ? "name the field that holds the text: data.train.field"
-                                  : "set data.train.field; text fields here: " + join(keys, ", "));
+                     keys.empty()
+                         ? "name the field that holds the text: data.train.field, eval.text_field"
+                         : "set the field (data.train.field, eval.text_field); text fields here: " +
+                               join(keys, ", "));
   }
   return get_string(record, source.field, where);
 }
 
 }  // namespace
+
+void refuse_parquet(const std::filesystem::path& file) {
+  const std::string name = file.filename().string();
+  throw InputError(file.string() + ": a Parquet file; text, jsonl and jsonl.gz are read",
+                   "convert it beside itself: python3 -c \"import pandas; pandas.read_parquet('" +
+                       name + "').to_json('" + file.stem().string() +
+                       ".jsonl', orient='records', lines=True, force_ascii=False)\"");
+}
 
 std::string join_wikitext_rows(std::string_view text) {
   std::string joined;

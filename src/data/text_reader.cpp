@@ -8,6 +8,7 @@
 #include "data/inflater.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/data/corpus.h"
 
 namespace littlebit {
 namespace {
@@ -26,6 +27,7 @@ TextReader::TextReader(const std::filesystem::path& path) : file_(path) {
   } else {
     text_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
+  if (text_.starts_with("PAR1")) refuse_parquet(path);
   if (text_.starts_with(kByteOrderMark)) at_ = kByteOrderMark.size();
 }
 

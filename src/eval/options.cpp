@@ -8,7 +8,10 @@ namespace littlebit {
 
 void EvalOptions::declare(OptionGroup& group) {
   group.texts("tasks", &tasks, "Tasks to score: " + join(evaluation_tasks(), ", "));
-  group.path("text", &text, "A text file of your own, scored as the task `text`");
+  group.path("text", &text,
+             "A text or jsonl file of your own, scored as the task `text`, or as `rolling` where "
+             "eval.tasks names that");
+  group.text("text_field", &text_field, "The field of eval.text's records that holds the text");
   group.path("data_root", &data_root,
              "Where the tasks' data lies: DATA_ROOT/<task>/ or DATA_ROOT/ itself");
   group.path("task_folder", &task_folder,

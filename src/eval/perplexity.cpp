@@ -1,10 +1,7 @@
-// Perplexity over chunks that do not overlap. Sums are taken in double, logits exist for a few rows
-// at a time.
+// Perplexity over chunks that do not overlap. Sums are taken in double.
 #include "littlebit/eval/perplexity.h"
 
-#include <ATen/TensorOperators.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/log_softmax.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -14,41 +11,17 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
+#include "row_scores.h"
 
 namespace littlebit {
 namespace {
 
-constexpr int64_t kTokensPerForward = 4096;
-constexpr int64_t kLogitRows = 1024;
-
 // Sum of the cross-entropies of predicting ids[:, 1:] [B, T].
 double batch_nll(const Decoder& decoder, const SequenceContext& context, const at::Tensor& ids) {
-  at::Tensor x = decoder.stem_forward(ids);
-  for (int64_t layer = 0; layer < decoder.spec().num_layers; ++layer) {
-    x = decoder.block_forward(layer, x, context);
-  }
-  const at::Tensor z = decoder.tail_forward(x);
   const int64_t predictions = ids.size(1) - 1;
-  const at::Tensor rows = z.narrow(1, 0, predictions).reshape({-1, z.size(-1)});
-  const at::Tensor targets = ids.narrow(1, 1, predictions).reshape({-1, 1});
-  double sum = 0;
-  for (int64_t first = 0; first < rows.size(0); first += kLogitRows) {
-    const int64_t count = std::min(kLogitRows, rows.size(0) - first);
-    const at::Tensor logits = decoder.head_forward(rows.narrow(0, first, count));
-    const at::Tensor log_p = at::log_softmax(logits, -1).gather(1, targets.narrow(0, first, count));
-    sum -= log_p.sum(at::kDouble).item<double>();
-  }
-  return sum;
-}
-
-void check_ids(std::span<const int32_t> ids, int64_t vocab_size) {
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] >= 0 && ids[i] < vocab_size) continue;
-    throw InputError("token " + format_count(static_cast<int64_t>(i)) + " of the text is id " +
-                         std::to_string(ids[i]) + ", the model knows 0 to " +
-                         std::to_string(vocab_size - 1),
-                     "use the tokenizer that belongs to the model");
-  }
+  const at::Tensor z = final_rows(decoder, context, ids).narrow(1, 0, predictions);
+  const at::Tensor targets = ids.narrow(1, 1, predictions).reshape({-1});
+  return row_scores(decoder, z.reshape({-1, z.size(-1)}), targets).sum().item<double>();
 }
 
 }  // namespace
@@ -69,8 +42,7 @@ TaskResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids
   if (options.limit > 0) chunks = std::min(chunks, options.limit);
   check_ids(ids.first(chunks * length), decoder.spec().vocab_size);
 
-  const int64_t batch = options.batch_size > 0 ? options.batch_size
-                                               : std::max<int64_t>(1, kTokensPerForward / length);
+  const int64_t batch = sequences_per_forward(options.batch_size, length);
   const SequenceContext context = decoder.context(length);
   double sum = 0;
   for (int64_t first = 0; first < chunks; first += batch) {

@@ -2,41 +2,116 @@
 #include "perplexity_tasks.h"
 
 #include <algorithm>
+#include <chrono>
 
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/hash.h"
 #include "littlebit/eval/perplexity.h"
 #include "littlebit/eval/perplexity_texts.h"
+#include "littlebit/eval/rolling.h"
 #include "littlebit/logging/console.h"
+#include "task_data.h"
 
 namespace littlebit {
 namespace {
 
 struct Protocol {
   const char* task;
-  std::vector<int32_t> (*ids)(const TaskInput& input, int64_t sequence_length);
+  const char* protocol;  // followed by "@<sequence length>"
+  TaskText (*text)(const TaskInput& input, int64_t sequence_length);
 };
 constexpr Protocol kProtocols[] = {
-    {"wikitext2", wikitext2_ids},
-    {kTextTask, text_ids},
+    {"wikitext2", "concatenated_chunks", wikitext2_text},
+    {"c4", "sampled_windows", c4_text},
+    {"c4_new", "concatenated_chunks", c4_new_text},
+    {"ptb", "concatenated_chunks", ptb_text},
+    {"ptb_new", "concatenated_chunks", ptb_new_text},
+    {kTextTask, "concatenated_chunks", own_text},
 };
 
 class ChunkTask : public EvalTask {
  public:
-  ChunkTask(std::string name, std::vector<int32_t> ids, const ChunkOptions& how)
-      : name_(std::move(name)), ids_(std::move(ids)), how_(how) {}
+  ChunkTask(const Protocol& protocol, TaskText text, const ChunkOptions& how)
+      : protocol_(protocol), text_(std::move(text)), hash_(file_hash(text_.file)), how_(how) {}
 
   TaskResult run(const Decoder& decoder, const SampleSink&) const override {
-    const int64_t chunks = static_cast<int64_t>(ids_.size()) / how_.sequence_length;
-    Progress progress(name_, how_.limit > 0 ? std::min(how_.limit, chunks) : chunks, "chunks");
-    TaskResult result = chunk_perplexity(decoder, ids_, how_,
+    const int64_t chunks = static_cast<int64_t>(text_.ids.size()) / how_.sequence_length;
+    Progress progress(protocol_.task, how_.limit > 0 ? std::min(how_.limit, chunks) : chunks,
+                      "chunks");
+    TaskResult result = chunk_perplexity(decoder, text_.ids, how_,
                                          [&](int64_t done, int64_t) { progress.update(done); });
-    result.task = name_;
+    result.task = protocol_.task;
+    result.protocol = protocol_.protocol + ("@" + std::to_string(how_.sequence_length));
+    result.data = text_.file.string();
+    result.data_hash = hash_;
     return result;
   }
 
  private:
-  std::string name_;
-  std::vector<int32_t> ids_;
+  const Protocol& protocol_;
+  TaskText text_;
+  std::string hash_;
   ChunkOptions how_;
+};
+
+class RollingTask : public EvalTask {
+ public:
+  explicit RollingTask(const TaskInput& input)
+      : length_(sequence_length(input.options, input.spec)), batch_size_(input.options.batch_size) {
+    if (input.options.text.empty()) {
+      file_ = wikitext2_file("rolling", input);
+      for (const std::string& page : wikitext_pages(read_file(file_))) {
+        add(input, page, detokenized_wikitext(page));
+      }
+    } else {
+      file_ = input.options.text;
+      for (const std::string& text : read_texts(file_, input.options.text_field)) {
+        add(input, text, text);
+      }
+    }
+    hash_ = file_hash(file_);
+  }
+
+  TaskResult run(const Decoder& decoder, const SampleSink&) const override {
+    const auto start = std::chrono::steady_clock::now();
+    Progress progress(kRollingTask, 0, "windows");
+    const std::vector<double> loglikelihoods =
+        rolling_loglikelihoods(decoder, documents_, length_, batch_size_,
+                               [&](int64_t done, int64_t) { progress.update(done); });
+    TaskResult result = rolling_result(documents_, loglikelihoods, length_);
+    result.task = kRollingTask;
+    result.data = file_.string();
+    result.data_hash = hash_;
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    result.seconds = elapsed.count();
+    return result;
+  }
+
+ private:
+  // `counted`: the text whose words and bytes count; `scored`: the one that is predicted.
+  void add(const TaskInput& input, const std::string& counted, const std::string& scored) {
+    const int64_t limit = input.options.limit;
+    if (limit > 0 && static_cast<int64_t>(documents_.size()) >= limit) return;
+    const Tokenizer& tokenizer = input.tokenizer;
+    const auto prefix = tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id();
+    if (!prefix) {
+      throw InputError("task rolling: the tokenizer names neither a BOS nor an EOS token",
+                       "the first token of a document is predicted from it: bos_token in "
+                       "tokenizer_config.json");
+    }
+    const bool with_bos = input.spec.model_type.find("gemma") != std::string::npos;
+    RollingDocument document{.ids = tokenizer.encode(scored, with_bos),
+                             .words = count_words(counted),
+                             .bytes = static_cast<int64_t>(counted.size())};
+    document.ids.insert(document.ids.begin(), *prefix);
+    documents_.push_back(std::move(document));
+  }
+
+  int64_t length_, batch_size_;
+  std::filesystem::path file_;
+  std::string hash_;
+  std::vector<RollingDocument> documents_;
 };
 
 }  // namespace
@@ -46,14 +121,16 @@ std::vector<std::string> perplexity_tasks() {
   for (const Protocol& protocol : kProtocols) {
     if (protocol.task != std::string(kTextTask)) names.emplace_back(protocol.task);
   }
+  names.emplace_back(kRollingTask);
   return names;
 }
 
 std::unique_ptr<EvalTask> prepare_perplexity(const std::string& name, const TaskInput& input) {
+  if (name == kRollingTask) return std::make_unique<RollingTask>(input);
   for (const Protocol& protocol : kProtocols) {
     if (name != protocol.task) continue;
     const int64_t length = sequence_length(input.options, input.spec);
-    return std::make_unique<ChunkTask>(name, protocol.ids(input, length),
+    return std::make_unique<ChunkTask>(protocol, protocol.text(input, length),
                                        ChunkOptions{.sequence_length = length,
                                                     .limit = input.options.limit,
                                                     .batch_size = input.options.batch_size});

@@ -9,9 +9,11 @@
 
 namespace littlebit {
 
-inline constexpr char kTextTask[] = "text";  // one's own file, eval.text
+inline constexpr char kTextTask[] = "text";  // eval.text in chunks
+// eval.text by rolling log-likelihoods; the pages of WikiText-2's test split where none is given.
+inline constexpr char kRollingTask[] = "rolling";
 
-// Names of the tasks that have their own data, in the order of help texts.
+// Names of the tasks that need no eval.text, in the order of help texts.
 std::vector<std::string> perplexity_tasks();
 
 // nullptr where `name` is none of them nor kTextTask. Errors as prepare_tasks.

@@ -1,42 +1,157 @@
 #include "littlebit/eval/perplexity_texts.h"
 
+#include <algorithm>
+#include <map>
+
 #include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
 #include "littlebit/data/corpus.h"
+#include "littlebit/logging/console.h"
+#include "littlebit/tokenizer/python_text.h"
+#include "python_random.h"
+#include "task_data.h"
 
 namespace littlebit {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<int32_t> document_ids(const fs::path& file, SourceFormat format,
-                                  const Tokenizer& tokenizer) {
-  std::vector<int32_t> ids;
-  for_each_document({.path = file, .format = format}, [&](std::string_view text) {
-    ids = tokenizer.encode(text, /*add_special_tokens=*/true);
-  });
-  return ids;
+constexpr int64_t kWindows = 256;
+constexpr size_t kNewDocuments = 1100;
+
+std::vector<std::string> read_source(const SourceOptions& source) {
+  std::vector<std::string> texts;
+  for_each_document(source, [&](std::string_view text) { texts.emplace_back(text); });
+  return texts;
+}
+
+bool is_jsonl(fs::path file) {
+  if (file.extension() == ".gz") file.replace_extension();
+  return file.extension() == ".jsonl" || file.extension() == ".json";
+}
+
+TaskText whole(const TaskInput& input, const fs::path& file, const std::string& text) {
+  return {file, input.tokenizer.encode(text, /*add_special_tokens=*/true)};
+}
+
+fs::path c4_file(const TaskInput& input, const char* task) {
+  return find_task_file(
+      {task,
+       "c4",
+       {"c4-validation.*.json.gz", "c4-validation.*.json", "*.jsonl", "*.jsonl.gz", "*.json.gz"},
+       "C4's first validation shard: en/c4-validation.00000-of-00008.json.gz of allenai/c4 on the "
+       "Hugging Face Hub"},
+      input.options.data_root);
+}
+
+// The data set's sentences: lines without the white space around them, or records of a jsonl file.
+TaskText ptb(const TaskInput& input, const char* task, const std::string& split,
+             const char* separator) {
+  const fs::path file = find_task_file(
+      {task,
+       "ptb",
+       {"ptb." + split + ".txt", "ptb." + split + ".jsonl"},
+       "the Penn Treebank's " + split + " split as Mikolov prepared it (ptb_text_only on the " +
+           "Hugging Face Hub; its sentences a line each, or jsonl with the field sentence)"},
+      input.options.data_root);
+  std::vector<std::string> sentences;
+  if (is_jsonl(file)) {
+    sentences = read_texts(file, "sentence");
+  } else {
+    for (const std::string& line : read_source({.path = file, .format = SourceFormat::kLines})) {
+      sentences.emplace_back(python_strip(line));
+    }
+  }
+  return whole(input, file, join(sentences, separator));
 }
 
 }  // namespace
 
-std::vector<int32_t> wikitext2_ids(const TaskInput& input, int64_t) {
-  const fs::path& data_root = input.options.data_root;
-  const fs::path places[] = {data_root / "wikitext2" / "wiki.test.raw",
-                             data_root / "wiki.test.raw"};
-  for (const fs::path& place : places) {
-    std::error_code ignored;
-    if (fs::exists(place, ignored)) {
-      return document_ids(place, SourceFormat::kWikitext, input.tokenizer);
-    }
-  }
-  throw InputError(
-      "task wikitext2: its text is neither " + places[0].string() + " nor " + places[1].string(),
-      "set eval.data_root (--data-root) to the folder that holds it; the file is "
-      "WikiText-2 raw's test split (wikitext-2-raw-v1 on the Hugging Face Hub)");
+std::vector<std::string> read_texts(const fs::path& file, const std::string& field) {
+  const SourceFormat format = is_jsonl(file) ? SourceFormat::kJsonl : SourceFormat::kText;
+  return read_source({.path = file, .format = format, .field = field});
 }
 
-std::vector<int32_t> text_ids(const TaskInput& input, int64_t) {
-  return document_ids(input.options.text, SourceFormat::kText, input.tokenizer);
+fs::path wikitext2_file(const std::string& task, const TaskInput& input) {
+  return find_task_file({task,
+                         "wikitext2",
+                         {"wiki.test.raw"},
+                         "WikiText-2 raw's test split (wikitext-2-raw-v1 of Salesforce/wikitext "
+                         "on the Hugging Face Hub)"},
+                        input.options.data_root);
+}
+
+TaskText wikitext2_text(const TaskInput& input, int64_t) {
+  const fs::path file = wikitext2_file("wikitext2", input);
+  return whole(input, file, read_source({.path = file, .format = SourceFormat::kWikitext}).front());
+}
+
+TaskText c4_text(const TaskInput& input, int64_t sequence_length) {
+  const fs::path file = c4_file(input, "c4");
+  const int64_t limit = input.options.limit;
+  try {
+    return {file, sample_windows(read_texts(file, "text"), input.tokenizer, sequence_length,
+                                 limit > 0 ? std::min(limit, kWindows) : kWindows)
+                      .ids};
+  } catch (const InputError& error) {
+    throw InputError(file.string() + ": " + error.what(), error.hint());
+  }
+}
+
+TaskText c4_new_text(const TaskInput& input, int64_t sequence_length) {
+  const fs::path file = c4_file(input, "c4_new");
+  std::vector<std::string> documents = read_texts(file, "text");
+  documents.resize(std::min(documents.size(), kNewDocuments));
+  TaskText text = whole(input, file, join(documents, " "));
+  const auto wanted = static_cast<size_t>(kWindows * sequence_length);
+  text.ids.resize(std::min(text.ids.size(), wanted));
+  return text;
+}
+
+TaskText ptb_text(const TaskInput& input, int64_t) { return ptb(input, "ptb", "valid", "\n\n"); }
+TaskText ptb_new_text(const TaskInput& input, int64_t) {
+  return ptb(input, "ptb_new", "test", " ");
+}
+
+TaskText own_text(const TaskInput& input, int64_t) {
+  const fs::path& file = input.options.text;
+  return whole(input, file, join(read_texts(file, input.options.text_field), "\n\n"));
+}
+
+SampledWindows sample_windows(std::span<const std::string> documents, const Tokenizer& tokenizer,
+                              int64_t sequence_length, int64_t count) {
+  LB_ASSERT(!documents.empty(), "documents to draw from");
+  PythonRandom random(0);
+  SampledWindows windows;
+  std::map<size_t, std::vector<int32_t>> drawn;  // ids of those long enough, none of the others
+  size_t too_short = 0;
+  Progress progress("drawing windows", count, "windows");
+  while (static_cast<int64_t>(windows.places.size()) < count) {
+    const size_t document = random.up_to(static_cast<uint32_t>(documents.size() - 1));
+    const auto [entry, is_new] = drawn.try_emplace(document);
+    std::vector<int32_t>& ids = entry->second;
+    if (is_new) {
+      ids = tokenizer.encode(documents[document], /*add_special_tokens=*/true);
+      if (static_cast<int64_t>(ids.size()) <= sequence_length) ids = {};
+    }
+    if (ids.empty()) {
+      too_short += is_new ? 1 : 0;
+      if (too_short == documents.size()) {
+        throw InputError("none of the " + format_count(static_cast<int64_t>(documents.size())) +
+                             " documents has more than " + format_count(sequence_length) +
+                             " tokens",
+                         "give longer documents or a smaller sequence length");
+      }
+      continue;
+    }
+    const int64_t last = static_cast<int64_t>(ids.size()) - sequence_length - 1;
+    const int64_t start = random.up_to(static_cast<uint32_t>(last));
+    windows.places.emplace_back(document, start);
+    windows.ids.insert(windows.ids.end(), ids.begin() + start,
+                       ids.begin() + start + sequence_length);
+    progress.update(static_cast<int64_t>(windows.places.size()));
+  }
+  return windows;
 }
 
 }  // namespace littlebit

@@ -45,6 +45,8 @@ bool lower_is_better(std::string_view metric) {
 
 Json to_json(const TaskResult& result) {
   Json entry = {{"protocol", result.protocol}, {"seconds", result.seconds}};
+  if (!result.data.empty()) entry["data"] = result.data;
+  if (!result.data_hash.empty()) entry["data_hash"] = result.data_hash;
   for (const auto& [name, value] : result.metrics) entry[name] = value;
   for (const auto& [name, value] : result.counts) entry[name] = value;
   return entry;

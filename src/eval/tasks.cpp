@@ -27,7 +27,8 @@ std::vector<std::string> wanted_tasks(const EvalOptions& options) {
   for (const std::string& name : options.tasks) {
     if (!contains(names, name)) names.push_back(name);
   }
-  if (!options.text.empty() && !contains(names, kTextTask)) names.emplace_back(kTextTask);
+  const bool read = contains(names, kTextTask) || contains(names, kRollingTask);
+  if (!options.text.empty() && !read) names.emplace_back(kTextTask);
   return names;
 }
 

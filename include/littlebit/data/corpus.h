@@ -31,6 +31,10 @@ namespace littlebit {
 void for_each_document(const SourceOptions& source,
                        const std::function<void(std::string_view)>& sink);
 
+// InputError with the one line that turns this Parquet file into jsonl. Thrown by itself where a
+// text source is one.
+[[noreturn]] void refuse_parquet(const std::filesystem::path& file);
+
 // The WikiText rows of `text` (lines with their "\n", white-space-only lines as "") joined by
 // "\n\n": specs section 8.
 std::string join_wikitext_rows(std::string_view text);

@@ -13,7 +13,8 @@ class OptionGroup;
 
 struct EvalOptions {
   std::vector<std::string> tasks;            // names of evaluation_tasks()
-  std::filesystem::path text;                // a text file of one's own: task "text"
+  std::filesystem::path text;                // a text file of one's own: tasks "text", "rolling"
+  std::string text_field = "text";           // of its records, where it is jsonl
   std::filesystem::path data_root = "data";  // where the tasks' data lies
   std::filesystem::path task_folder;         // multiple-choice tasks of one's own, NAME.yaml
   int64_t sequence_length = 0;               // 0: min(2048, the model's maximum)

@@ -20,6 +20,7 @@ struct TaskResult {
   std::vector<std::pair<std::string, double>> metrics;  // "perplexity", "acc", "acc_stderr", ...
   std::vector<std::pair<std::string, int64_t>> counts;  // "tokens", "chunks", "documents", ...
   double seconds = 0;
+  std::string data, data_hash;  // the file that was scored; "" where there is none to name
 
   // The value of a metric or a count by its name; asserts that there is one.
   double metric(std::string_view name) const;
@@ -29,7 +30,8 @@ struct TaskResult {
 // Whether less is better: of perplexities, losses and bits it is, of shares it is not.
 bool lower_is_better(std::string_view metric);
 
-// A task's entry of results.json: protocol, metrics, counts and seconds, each under its name.
+// A task's entry of results.json: protocol, metrics, counts, seconds, data and
+// data_hash, each under its name.
 Json to_json(const TaskResult& result);
 
 class Results {

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "byte_task_input.h"
 #include "littlebit/config/option_tree.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
@@ -18,30 +19,11 @@
 #include "unit/io/expect_error.h"
 
 using namespace littlebit;
-using littlebit::test::expect_error;
+using namespace littlebit::test;
 
 namespace {
 
 namespace fs = std::filesystem;
-
-// A byte is an id; 256 in front.
-class ByteTokenizer : public Tokenizer {
- public:
-  std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const override {
-    std::vector<int32_t> ids;
-    if (add_special_tokens) ids.push_back(256);
-    for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
-    return ids;
-  }
-  std::string decode(std::span<const int32_t> ids) const override {
-    std::string text;
-    for (const int32_t id : ids) text += static_cast<char>(id);
-    return text;
-  }
-  int64_t vocab_size() const override { return 257; }
-  std::string content_hash() const override { return "bytes"; }
-  std::string description() const override { return "bytes"; }
-};
 
 std::string text_of(const std::vector<int32_t>& ids) {
   REQUIRE(!ids.empty());
@@ -49,42 +31,29 @@ std::string text_of(const std::vector<int32_t>& ids) {
   return ByteTokenizer().decode(std::span(ids).subspan(1));
 }
 
-// What tasks are prepared from, with texts below `root`.
-struct Texts {
-  EvalOptions options;
-  ByteTokenizer tokenizer;
-  ModelSpec spec;
-  explicit Texts(const fs::path& root, const fs::path& text = {})
-      : options{.text = text, .data_root = root} {
-    spec.vocab_size = 257;
-    spec.max_positions = 1024;
-  }
-  TaskInput input() const { return {options, tokenizer, spec}; }
-};
-
 }  // namespace
 
 TEST_CASE("wikitext2 joins the rows of the test split and tokenises them as a whole") {
   const TempFolder temp;
-  const Texts texts(temp.path(), temp / "wiki.test.raw");
-  const auto wikitext2 = [&] { return wikitext2_ids(texts.input(), 0); };
+  const ByteTaskInput texts(temp.path(), temp / "wiki.test.raw");
+  const auto wikitext2 = [&] { return wikitext2_text(texts, 0).ids; };
   const std::string raw = " \n = Title = \n \n Body . \n";
   const std::string joined = "\n\n = Title = \n\n\n\n\n Body . \n";
-  expect_error(ExitCode::kInput, {"wikitext2/wiki.test.raw", "wiki.test.raw"}, wikitext2);
+  expect_error(ExitCode::kInput, {"wiki.test.raw", "wikitext2"}, wikitext2);
   write_file(temp / "wiki.test.raw", raw);
   CHECK(text_of(wikitext2()) == joined);
   create_folders(temp / "wikitext2");
   write_file(temp / "wikitext2" / "wiki.test.raw", "other\n");  // looked at first
   CHECK(text_of(wikitext2()) == "other\n");
-  CHECK(text_of(text_ids(texts.input(), 0)) == raw);
+  CHECK(text_of(own_text(texts, 0).ids) == raw);
   write_file(temp / "bad.txt", "fine\xff");
   expect_error(ExitCode::kInput, {"bad.txt", "UTF-8"},
-               [&] { text_ids(Texts(temp.path(), temp / "bad.txt").input(), 0); });
+               [&] { own_text(ByteTaskInput(temp.path(), temp / "bad.txt"), 0); });
 }
 
 TEST_CASE("the shipped test split gives the text that the datasets library gives") {
   const fs::path data = fs::path(littlebit::test::kSourceDir) / "data";
-  const std::vector<int32_t> ids = wikitext2_ids(Texts(data).input(), 0);
+  const std::vector<int32_t> ids = wikitext2_text(ByteTaskInput(data), 0).ids;
   size_t characters = 0;
   for (size_t i = 1; i < ids.size(); ++i) characters += (ids[i] & 0xC0) != 0x80;
   CHECK(characters == 1294336);

@@ -1,0 +1,56 @@
+// Perplexity per word and byte from rolling log-likelihoods, as lm-evaluation-harness 0.4.8 defines
+// them: the protocol "rolling@2048".
+//
+// A document is tokenised without special tokens (Gemma: with its BOS in front) and every one of
+// its tokens is predicted once, the first from the prefix token (BOS, or EOS where the tokenizer
+// has no BOS). Windows hold `length` inputs; one predicts the tokens that follow its single token
+// of context, the last one of a document, which is shorter, sees as much context as fits.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "littlebit/eval/results.h"
+#include "littlebit/models/decoder.h"
+
+namespace littlebit {
+
+struct RollingDocument {
+  std::vector<int32_t> ids;      // the prefix token, then the document
+  int64_t words = 0, bytes = 0;  // what the sums are divided by
+};
+
+// Inputs [first, first + length) of a document's ids; the last `predicted` of them predict.
+struct RollingWindow {
+  int64_t first = 0, length = 0, predicted = 0;
+};
+std::vector<RollingWindow> rolling_windows(int64_t tokens, int64_t length);  // without the prefix
+
+// The log-likelihood of each document, natural logarithm. `batch_size` windows per forward pass, 0:
+// about 4096 tokens; `progress(done, total)` in windows, may be empty. Errors as chunk_perplexity.
+std::vector<double> rolling_loglikelihoods(const Decoder& decoder,
+                                           std::span<const RollingDocument> documents,
+                                           int64_t length, int64_t batch_size,
+                                           const std::function<void(int64_t, int64_t)>& progress);
+
+// word_perplexity, byte_perplexity, bits_per_byte over all documents; counts documents, tokens,
+// words and bytes.
+TaskResult rolling_result(std::span<const RollingDocument> documents,
+                          std::span<const double> loglikelihoods, int64_t length);
+
+// The pages of WikiText's raw file as the data set EleutherAI/wikitext_document_level cuts them: a
+// page begins at a line "= Title =".
+std::vector<std::string> wikitext_pages(std::string_view text);
+
+// A page as the task `wikitext` rewrites it before it is scored: punctuation joined to its words
+// again. Words and bytes are counted on the page before that.
+std::string detokenized_wikitext(std::string_view page);
+
+// len(re.split(r"\s+", text)): runs of white space, and one.
+int64_t count_words(std::string_view text);
+
+}  // namespace littlebit

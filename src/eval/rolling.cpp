@@ -1,0 +1,137 @@
+// Rolling log-likelihoods. Windows of one length run together, so no window is padded.
+#include "littlebit/eval/rolling.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/from_blob.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <numeric>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/signals.h"
+#include "row_scores.h"
+
+namespace littlebit {
+namespace {
+
+struct Place {
+  size_t document;
+  RollingWindow window;
+};
+
+// The windows of all documents, longest first.
+std::vector<Place> all_windows(std::span<const RollingDocument> documents, int64_t length) {
+  std::vector<Place> places;
+  for (size_t i = 0; i < documents.size(); ++i) {
+    const auto tokens = static_cast<int64_t>(documents[i].ids.size()) - 1;
+    for (const RollingWindow& window : rolling_windows(tokens, length))
+      places.push_back({i, window});
+  }
+  std::stable_sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
+    return a.window.length > b.window.length;
+  });
+  return places;
+}
+
+// Adds the log-likelihoods of windows of one length to their documents'.
+void score_batch(const Decoder& decoder, const SequenceContext& context,
+                 std::span<const RollingDocument> documents, std::span<const Place> batch,
+                 std::vector<double>& loglikelihoods) {
+  const auto count = static_cast<int64_t>(batch.size());
+  const int64_t length = batch.front().window.length;
+  std::vector<int64_t> inputs, targets;
+  for (const auto& [document, window] : batch) {
+    const auto first = documents[document].ids.begin() + window.first;
+    inputs.insert(inputs.end(), first, first + length);
+    targets.insert(targets.end(), first + length - window.predicted + 1, first + length + 1);
+  }
+  const at::Tensor ids = at::from_blob(inputs.data(), {count, length}, at::kLong);
+  const at::Tensor z = final_rows(decoder, context, ids.to(decoder.device()));
+  std::vector<at::Tensor> rows;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t predicted = batch[i].window.predicted;
+    rows.push_back(z[i].narrow(0, length - predicted, predicted));
+  }
+  const at::Tensor wanted =
+      at::from_blob(targets.data(), {static_cast<int64_t>(targets.size())}, at::kLong);
+  const at::Tensor scores =
+      row_scores(decoder, at::cat(rows), wanted.to(decoder.device())).to(at::kCPU);
+  const double* next = scores.const_data_ptr<double>();
+  for (const auto& [document, window] : batch) {
+    loglikelihoods[document] -= std::accumulate(next, next + window.predicted, 0.0);
+    next += window.predicted;
+  }
+}
+
+}  // namespace
+
+std::vector<RollingWindow> rolling_windows(int64_t tokens, int64_t length) {
+  std::vector<RollingWindow> windows;
+  for (int64_t done = 0; done < tokens;) {
+    const int64_t predicted = std::min(length, tokens - done);
+    const int64_t end = done + predicted, inputs = std::min(length, end);
+    windows.push_back({.first = end - inputs, .length = inputs, .predicted = predicted});
+    done = end;
+  }
+  return windows;
+}
+
+std::vector<double> rolling_loglikelihoods(const Decoder& decoder,
+                                           std::span<const RollingDocument> documents,
+                                           int64_t length, int64_t batch_size,
+                                           const std::function<void(int64_t, int64_t)>& progress) {
+  const c10::AutoGradMode no_grad(false);
+  for (const RollingDocument& document : documents) {
+    check_ids(document.ids, decoder.spec().vocab_size);
+  }
+  const std::vector<Place> places = all_windows(documents, length);
+  std::vector<double> loglikelihoods(documents.size());
+  SequenceContext context;
+  for (size_t first = 0; first < places.size();) {
+    if (stop_requested()) throw Error(ExitCode::kStopped, "stopped before the text was scored");
+    const int64_t inputs = places[first].window.length;
+    const auto most = static_cast<size_t>(sequences_per_forward(batch_size, inputs));
+    size_t last = first;
+    while (last < places.size() && last - first < most && places[last].window.length == inputs) {
+      ++last;
+    }
+    if (context.length != inputs) context = decoder.context(inputs);
+    score_batch(decoder, context, documents, std::span(places).subspan(first, last - first),
+                loglikelihoods);
+    first = last;
+    if (progress) progress(static_cast<int64_t>(first), static_cast<int64_t>(places.size()));
+  }
+  return loglikelihoods;
+}
+
+TaskResult rolling_result(std::span<const RollingDocument> documents,
+                          std::span<const double> loglikelihoods, int64_t length) {
+  const double sum = std::accumulate(loglikelihoods.begin(), loglikelihoods.end(), 0.0);
+  int64_t words = 0, bytes = 0, tokens = 0;
+  for (const RollingDocument& document : documents) {
+    words += document.words;
+    bytes += document.bytes;
+    tokens += static_cast<int64_t>(document.ids.size()) - 1;
+  }
+  LB_ASSERT(tokens > 0 && words > 0 && bytes > 0, "documents hold text");
+  const double per_byte = -sum / static_cast<double>(bytes);
+  const double word_perplexity = std::exp(-sum / static_cast<double>(words));
+  if (!std::isfinite(sum)) {
+    throw NumericsError(
+        "the log-likelihood came out as " + std::to_string(sum) + ": the model's numbers overflow",
+        "compute in fp32; if it does not help, the model is damaged");
+  }
+  return {.protocol = "rolling@" + std::to_string(length),
+          .metrics = {{"word_perplexity", word_perplexity},
+                      {"byte_perplexity", std::exp(per_byte)},
+                      {"bits_per_byte", per_byte / std::numbers::ln2}},
+          .counts = {{"documents", static_cast<int64_t>(documents.size())},
+                     {"tokens", tokens},
+                     {"words", words},
+                     {"bytes", bytes}}};
+}
+
+}  // namespace littlebit

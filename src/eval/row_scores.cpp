@@ -1,0 +1,58 @@
+#include "row_scores.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/log_softmax.h>
+
+#include <algorithm>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
+
+namespace littlebit {
+namespace {
+
+constexpr int64_t kTokensPerForward = 4096;
+constexpr int64_t kLogits = 1 << 23;  // at a time: 32 MiB
+constexpr int64_t kMinRows = 64, kMaxRows = 1024;
+
+}  // namespace
+
+at::Tensor final_rows(const Decoder& decoder, const SequenceContext& context,
+                      const at::Tensor& ids_bt) {
+  at::Tensor x = decoder.stem_forward(ids_bt);
+  for (int64_t layer = 0; layer < decoder.spec().num_layers; ++layer) {
+    x = decoder.block_forward(layer, x, context);
+  }
+  return decoder.tail_forward(x);
+}
+
+at::Tensor row_scores(const Decoder& decoder, const at::Tensor& rows, const at::Tensor& targets) {
+  const int64_t at_a_time =
+      std::clamp(kLogits / std::max<int64_t>(1, decoder.spec().vocab_size), kMinRows, kMaxRows);
+  at::Tensor scores = at::empty({rows.size(0)}, rows.options().dtype(at::kDouble));
+  for (int64_t first = 0; first < rows.size(0); first += at_a_time) {
+    const int64_t count = std::min(at_a_time, rows.size(0) - first);
+    const at::Tensor log_p =
+        at::log_softmax(decoder.head_forward(rows.narrow(0, first, count)), -1);
+    scores.narrow(0, first, count)
+        .copy_(log_p.gather(1, targets.narrow(0, first, count).unsqueeze(1)).squeeze(1));
+  }
+  return scores.neg_();
+}
+
+void check_ids(std::span<const int32_t> ids, int64_t vocab_size) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] >= 0 && ids[i] < vocab_size) continue;
+    throw InputError("token " + format_count(static_cast<int64_t>(i)) + " of the text is id " +
+                         std::to_string(ids[i]) + ", the model knows 0 to " +
+                         std::to_string(vocab_size - 1),
+                     "use the tokenizer that belongs to the model");
+  }
+}
+
+int64_t sequences_per_forward(int64_t asked, int64_t length) {
+  return asked > 0 ? asked : std::max<int64_t>(1, kTokensPerForward / length);
+}
+
+}  // namespace littlebit

@@ -1,0 +1,28 @@
+// Cross-entropies of predicted ids, with logits of a few rows at a time.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+
+#include "littlebit/models/decoder.h"
+
+namespace littlebit {
+
+// Stem, blocks and tail: ids int64 [B, T] -> what the head reads, [B, T, E].
+at::Tensor final_rows(const Decoder& decoder, const SequenceContext& context,
+                      const at::Tensor& ids_bt);
+
+// -log p of `targets` int64 [N] after `rows` [N, E], in nats, fp64 [N]. Logits exist for a few
+// hundred rows at a time.
+at::Tensor row_scores(const Decoder& decoder, const at::Tensor& rows, const at::Tensor& targets);
+
+// InputError naming the first of `ids` that a vocabulary of `vocab_size` lacks.
+void check_ids(std::span<const int32_t> ids, int64_t vocab_size);
+
+// Sequences of `length` tokens per forward pass: `asked`, or where that is 0 as many as fit into
+// about 4096 tokens, at least 1.
+int64_t sequences_per_forward(int64_t asked, int64_t length);
+
+}  // namespace littlebit
