@@ -8,7 +8,9 @@ find_program(LITTLEBIT_CCACHE ccache)
 if(LITTLEBIT_CCACHE)
   # Paths relative to the checkout, so that a clone elsewhere finds what this one compiled.
   set(CMAKE_CXX_COMPILER_LAUNCHER
-    ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${LITTLEBIT_CCACHE})
+    ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+    CCACHE_SLOPPINESS=pch_defines,time_macros ${LITTLEBIT_CCACHE})
+  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)  # what ccache needs to see precompiled headers
 endif()
 find_program(LITTLEBIT_MOLD mold)
 if(LITTLEBIT_MOLD)
