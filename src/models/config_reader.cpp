@@ -11,8 +11,9 @@ namespace littlebit {
 namespace {
 
 std::string shown(const Json& value) {
-  const std::string text = to_json_line(value);
-  return text.size() <= 60 ? text : text.substr(0, 57) + "...";
+  std::string text = to_json_line(value);
+  if (text.size() > 60) text.replace(57, std::string::npos, "...");
+  return text;
 }
 
 std::string range_text(double low, double high) {
