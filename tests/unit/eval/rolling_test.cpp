@@ -59,11 +59,12 @@ TEST_CASE("every token is predicted once, by windows of at most that length") {
     }
     return plain;
   };
-  using Plain = std::vector<std::array<int64_t, 3>>;
-  CHECK(windows(0, 4) == Plain{});
-  CHECK(windows(3, 4) == Plain{{0, 3, 3}});
-  CHECK(windows(4, 4) == Plain{{0, 4, 4}});
-  CHECK(windows(10, 4) == Plain{{0, 4, 4}, {4, 4, 4}, {6, 4, 2}});  // the last with more context
+  using Plain = std::vector<std::array<int64_t, 3>>;  // in CHECK within parentheses: c10 prints
+                                                      // vectors, but not of arrays
+  CHECK((windows(0, 4) == Plain{}));
+  CHECK((windows(3, 4) == Plain{{0, 3, 3}}));
+  CHECK((windows(4, 4) == Plain{{0, 4, 4}}));
+  CHECK((windows(10, 4) == Plain{{0, 4, 4}, {4, 4, 4}, {6, 4, 2}}));  // the last with more context
 }
 
 TEST_CASE("log-likelihoods of the shipped teacher are the harness's") {
