@@ -29,7 +29,7 @@ constexpr Shorthand kShorthands[] = {
     {"--limit", "eval.limit", "N", false, "Score only the first N chunks"},
     {"--batch-size", "eval.batch_size", "N", false, "Chunks per forward pass"},
     {"--dtype", "eval.dtype", "fp32|bf16", false, "Type of the matrix products"},
-    {"--device", "eval.device", "cpu", false, "Where to compute"},
+    {"--device", "eval.device", "auto|cpu|cuda", false, "Where to compute"},
     {"--data-root", "eval.data_root", "DIR", true, "Where the tasks' data lies"},
     {"--output", "eval.output", "FILE", true, "Write results.json here"},
     {"--samples", "eval.samples", "FILE", true, "Write the scores of each document here (jsonl)"},
@@ -75,8 +75,8 @@ void declare_forward(CLI::App& command, ForwardOptions& options) {
       ->transform(CLI::CheckedTransformer(std::map<std::string, EvalDtype>{
           {"fp32", EvalDtype::kFp32}, {"bf16", EvalDtype::kBf16}}));
   command.add_option("--device", options.device, "Where to compute")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, EvalDevice>{{"cpu", EvalDevice::kCpu}}));
+      ->transform(CLI::CheckedTransformer(std::map<std::string, DeviceKind>{
+          {"auto", DeviceKind::kAuto}, {"cpu", DeviceKind::kCpu}, {"cuda", DeviceKind::kCuda}}));
   command.add_option("--threads", options.threads, "Threads to compute with")
       ->check(CLI::Range(0, 4096));
 }

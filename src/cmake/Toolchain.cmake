@@ -10,7 +10,7 @@ if(LITTLEBIT_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER
     ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
     CCACHE_SLOPPINESS=pch_defines,time_macros ${LITTLEBIT_CCACHE})
-  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)  # what ccache needs to see precompiled headers
+  add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>)  # what ccache needs to see precompiled headers
 endif()
 find_program(LITTLEBIT_MOLD mold)
 if(LITTLEBIT_MOLD)

@@ -4,6 +4,7 @@
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/sum.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -22,7 +23,7 @@ double kl_divergence(const Decoder& teacher, const Decoder& student, const at::T
   const double softcap = student.spec().logit_softcap;
   const at::Tensor& head = student.frozen.head;
   const int64_t chunk = head_rows(student.spec().vocab_size);
-  double sum = 0;
+  at::Tensor sum = at::zeros({}, z_student.options().dtype(at::kDouble));
   for (int64_t begin = 0; begin < z_student.size(0); begin += chunk) {
     const int64_t rows = std::min(chunk, z_student.size(0) - begin);
     at::Tensor logits = student.head_forward(z_student.narrow(0, begin, rows));
@@ -30,14 +31,14 @@ double kl_divergence(const Decoder& teacher, const Decoder& student, const at::T
         at::log_softmax(teacher.head_forward(z_teacher.narrow(0, begin, rows)), -1);
     const at::Tensor log_q = at::log_softmax(logits, -1);
     const at::Tensor p = log_p.exp();
-    sum += at::sum((log_p - log_q).mul_(p)).item<double>();
+    sum.add_(at::sum((log_p - log_q).mul_(p)));
     if (!dz.defined()) continue;
     at::Tensor d_logits = log_q.exp().sub_(p);  // d KL / d logits = q - p
     if (softcap > 0) d_logits.mul_(logits.div_(softcap).square_().neg_().add_(1));
     d_logits.mul_(scale);
     dz.narrow(0, begin, rows).add_(at::matmul(d_logits.to(head.scalar_type()), head));
   }
-  return sum;
+  return sum.item<double>();
 }
 
 }  // namespace littlebit

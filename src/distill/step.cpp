@@ -2,7 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include "littlebit/core/error.h"
@@ -11,9 +11,9 @@
 namespace littlebit {
 namespace {
 
-double squared_norm(const at::Tensor& t) {
-  const double norm = at::linalg_vector_norm(t).item<double>();
-  return norm * norm;
+// A double on the tensor's device: nothing waits for it until the step is done.
+at::Tensor squared_norm(const at::Tensor& t) {
+  return at::linalg_vector_norm(t).to(at::kDouble).square_();
 }
 
 // One group's forward with autograd on a detached input, until its backward.
@@ -70,10 +70,11 @@ DistillationLoss DistillationStep::evaluate(const at::Tensor& ids_bt, int64_t gl
   return run(ids_bt, global_sequences, /*backward=*/false);
 }
 
-DistillationLoss DistillationStep::run(const at::Tensor& ids_bt, int64_t global_sequences,
+DistillationLoss DistillationStep::run(const at::Tensor& ids, int64_t global_sequences,
                                        bool backward) {
   c10::NoGradGuard no_grad;
   const Decoder& student = student_.decoder();
+  const at::Tensor ids_bt = ids.to(student.device());
   std::vector<StudentGroup>& groups = student_.groups();
   const int64_t length = ids_bt.size(1), num_layers = student.spec().num_layers;
   const size_t tail_group = static_cast<size_t>(num_layers) + 1;
@@ -90,6 +91,8 @@ DistillationLoss DistillationStep::run(const at::Tensor& ids_bt, int64_t global_
     return options_.hidden_weight / (tokens * static_cast<double>(h.size(-1)));
   };
   DistillationLoss loss;
+  at::Tensor hidden_loss =
+      at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(student.device()));
 
   // 1. Stem and blocks in lockstep. Kept per block: the student's input, and its output minus the
   // teacher's.
@@ -116,7 +119,7 @@ DistillationLoss DistillationStep::run(const at::Tensor& ids_bt, int64_t global_
     }
     if (layer + 1 < num_layers) {
       at::Tensor difference = student_h - teacher_h;
-      loss.hidden += squared_norm(difference) * hidden_scale(student_h);
+      hidden_loss.add_(squared_norm(difference).mul_(hidden_scale(student_h)));
       if (backward) differences.push_back(difference.to(student.compute_dtype()));
     }
   }
@@ -137,7 +140,8 @@ DistillationLoss DistillationStep::run(const at::Tensor& ids_bt, int64_t global_
   at::Tensor dz;
   {
     at::Tensor difference = student_z - teacher_z;
-    loss.hidden += squared_norm(difference) * hidden_scale(student_z);
+    hidden_loss.add_(squared_norm(difference).mul_(hidden_scale(student_z)));
+    loss.hidden = hidden_loss.item<double>();
     if (backward) dz = difference.mul_(2 * hidden_scale(student_z));
   }
   const auto rows = [](const at::Tensor& t) { return t.defined() ? t.view({-1, t.size(-1)}) : t; };

@@ -5,6 +5,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/eval/commands.h"
 #include "littlebit/eval/model.h"
+#include "littlebit/nn/device.h"
 #include "littlebit/nn/tensor_io.h"
 
 namespace littlebit {
@@ -24,7 +25,8 @@ int run_forward(const ForwardOptions& options) {
   use_threads(options.threads);
   const SafetensorsFile input(options.input);
   const at::Tensor ids = read_ids(input);
-  const EvalModel model(options.model, compute_type(options.dtype), at::kCPU);
+  const EvalModel model(options.model, compute_type(options.dtype),
+                        open_device(options.device, "--device"));
   ForwardResult result;
   try {
     result = forward_full(model.decoder(), ids, options.hidden_states);

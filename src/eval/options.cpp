@@ -27,7 +27,8 @@ void EvalOptions::declare(OptionGroup& group) {
 
 void EvalRunOptions::declare(OptionGroup& group) {
   group.choice("dtype", &dtype, {"fp32", "bf16"}, "Type of the matrix products");
-  group.choice("device", &device, {"cpu"}, "Where to compute");
+  group.choice("device", &device, {"auto", "cpu", "cuda"},
+               "Where to compute; auto: the GPU where one can be used");
   group.integer("threads", &threads, {.min = 0, .max = 4096},
                 "Threads to compute with; 0: every core this process may use");
   group.path("output", &output, "Write the scores to this file (results.json)");

@@ -14,6 +14,7 @@
 #include "littlebit/eval/tasks.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/nn/device.h"
 
 namespace littlebit {
 namespace {
@@ -75,6 +76,7 @@ int run_score(const std::filesystem::path& config, const std::vector<std::string
   tree.finish();
   check(options);
   use_threads(options.run.threads);
+  const at::Device device = open_device(options.run.device, "eval.device");
 
   std::optional<OutputFile> output, samples;
   open_output(options.run.output, &output);
@@ -84,7 +86,7 @@ int run_score(const std::filesystem::path& config, const std::vector<std::string
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model.path);
   const ModelSpec spec = folder_spec(folder);
   const auto tasks = prepare_tasks({options.eval, *tokenizer, spec});
-  const EvalModel model(options.model.path, compute_type(options.run.dtype), at::kCPU);
+  const EvalModel model(options.model.path, compute_type(options.run.dtype), device);
   log_info(options.model.path.string() + ": " + (model.packed() ? "packed LittleBit" : "dense") +
            " " + spec.model_type + ", " + tokenizer->description());
 

@@ -17,17 +17,17 @@
 namespace littlebit {
 namespace {
 
-constexpr int64_t kChunk = 1 << 18;  // elements: what elementwise passes keep in the cache
+// Elements per elementwise pass: on the CPU what stays in the cache, elsewhere what bounds the
+// memory of temporaries.
+int64_t chunk_of(const at::Tensor& flat) { return flat.is_cpu() ? 1 << 18 : 1 << 24; }
 
-double squared_norm(const at::Tensor& flat) {
-  double sum = 0;
-  for (int64_t begin = 0; begin < flat.numel(); begin += kChunk) {
-    const double norm =
-        at::linalg_vector_norm(flat.narrow(0, begin, std::min(kChunk, flat.numel() - begin)))
-            .item<double>();
-    sum += norm * norm;
+// sum (double, on the tensor's device, no waiting for it) += the squared norm.
+void add_squared_norm(at::Tensor& sum, const at::Tensor& flat) {
+  const int64_t chunk = chunk_of(flat);
+  for (int64_t begin = 0; begin < flat.numel(); begin += chunk) {
+    const int64_t count = std::min(chunk, flat.numel() - begin);
+    sum.add_(at::linalg_vector_norm(flat.narrow(0, begin, count)).to(at::kDouble).square_());
   }
-  return sum;
 }
 
 }  // namespace
@@ -53,20 +53,23 @@ Optimizer::Optimizer(Student& student, const OptimOptions& options, Surrogate su
 
 double Optimizer::finish_gradients() {
   c10::NoGradGuard no_grad;
-  double sum = 0;
+  at::Tensor sum =
+      at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(student_.decoder().device()));
   for (size_t g = 0; g < groups_.size(); ++g) {
     StudentGroup& group = student_.groups()[g];
     if (!group.latent_gradients().defined()) continue;
     group.finish_gradients();
     const at::Tensor &gradients = group.latent_gradients(), &latents = groups_[g].latents;
-    for (int64_t begin = 0; begin < gradients.numel(); begin += kChunk) {
-      const int64_t count = std::min(kChunk, gradients.numel() - begin);
+    const int64_t chunk = chunk_of(gradients);
+    for (int64_t begin = 0; begin < gradients.numel(); begin += chunk) {
+      const int64_t count = std::min(chunk, gradients.numel() - begin);
       gradients.narrow(0, begin, count)
           .mul_(surrogate_derivative(latents.narrow(0, begin, count), surrogate_));
     }
-    sum += squared_norm(gradients) + squared_norm(group.vector_gradients());
+    add_squared_norm(sum, gradients);
+    add_squared_norm(sum, group.vector_gradients());
   }
-  return std::sqrt(sum);
+  return std::sqrt(sum.item<double>());
 }
 
 StepStatistics Optimizer::step(int64_t step, double learning_rate) {

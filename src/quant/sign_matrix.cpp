@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "littlebit/core/error.h"
+#include "littlebit/kernels/cuda.h"
 #include "littlebit/kernels/signs.h"
 
 namespace littlebit {
@@ -22,10 +23,17 @@ uint32_t* word_data(const at::Tensor& words) {
   return reinterpret_cast<uint32_t*>(words.data_ptr<int32_t>());
 }
 
+// Tensors on a GPU exist only where open_cuda() succeeded.
+const CudaKernels& cuda_kernels() { return *open_cuda().kernels; }
+
+void expand_on_gpu(const SignExpansion<float>& job) { cuda_kernels().expand_float(job); }
+void expand_on_gpu(const SignExpansion<double>& job) { cuda_kernels().expand_double(job); }
+void expand_on_gpu(const SignExpansion<uint16_t>& job) { cuda_kernels().expand_bfloat16(job); }
+
 // T: what ATen calls the element, K: what the kernel does.
 template <class T, class K>
-void expand_cpu(const at::Tensor& words, int64_t first_bit, const at::Tensor& out,
-                const at::Tensor& row_scale, const at::Tensor& column_scale) {
+void expand(const at::Tensor& words, int64_t first_bit, const at::Tensor& out,
+            const at::Tensor& row_scale, const at::Tensor& column_scale) {
   const auto data = [](const at::Tensor& t) {
     return t.defined() ? reinterpret_cast<const K*>(t.const_data_ptr<T>()) : nullptr;
   };
@@ -37,6 +45,7 @@ void expand_cpu(const at::Tensor& words, int64_t first_bit, const at::Tensor& ou
                              data(column_scale),
                              reinterpret_cast<K*>(out.data_ptr<T>()),
                              out.stride(0)};
+  if (out.is_cuda()) return expand_on_gpu(job);
   const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, job.cols));
   at::parallel_for(0, job.rows, grain,
                    [&](int64_t begin, int64_t end) { expand_signs(job, begin, end); });
@@ -51,7 +60,7 @@ void SignMatrix::expand_into(const at::Tensor& out, const at::Tensor& row_scale,
                              const at::Tensor& column_scale) const {
   LB_ASSERT(out.size(0) == rows_ && out.size(1) == cols_, "shape of the expansion");
   LB_ASSERT(!(row_scale.defined() && column_scale.defined()), "one scale at most");
-  if (!out.is_cpu()) {
+  if (!out.is_cpu() && !out.is_cuda()) {
     at::Tensor signs = expand_reference(words_, first_bit_, rows_, cols_, out.scalar_type());
     if (row_scale.defined()) signs.mul_(row_scale.unsqueeze(1));
     if (column_scale.defined()) signs.mul_(column_scale);
@@ -63,21 +72,27 @@ void SignMatrix::expand_into(const at::Tensor& out, const at::Tensor& row_scale,
   const at::Tensor columns = column_scale.defined() ? column_scale.contiguous() : column_scale;
   switch (out.scalar_type()) {
     case at::kFloat:
-      return expand_cpu<float, float>(words_, first_bit_, out, rows, columns);
+      return expand<float, float>(words_, first_bit_, out, rows, columns);
     case at::kDouble:
-      return expand_cpu<double, double>(words_, first_bit_, out, rows, columns);
+      return expand<double, double>(words_, first_bit_, out, rows, columns);
     case at::kBFloat16:
-      return expand_cpu<at::BFloat16, uint16_t>(words_, first_bit_, out, rows, columns);
+      return expand<at::BFloat16, uint16_t>(words_, first_bit_, out, rows, columns);
     default:
       LB_ASSERT(false, "dtype of the expansion");
   }
 }
 
+// The words that hold this matrix's bits; a copy where they are not on the CPU.
+at::Tensor SignMatrix::own_words() const {
+  const int64_t first = first_bit_ / 32, end = (first_bit_ + rows_ * cols_ + 31) / 32;
+  return words_.narrow(0, first, end - first).cpu();
+}
+
 at::Tensor SignMatrix::padded_words() const {
   const int64_t per_row = (cols_ + 31) / 32;
-  const at::Tensor from = words_.cpu();
+  const at::Tensor from = own_words();
   at::Tensor padded = at::zeros({rows_, per_row}, at::TensorOptions().dtype(at::kInt));
-  copy_bit_rows(word_data(from), first_bit_, cols_, word_data(padded), 0, per_row * 32, rows_,
+  copy_bit_rows(word_data(from), first_bit_ % 32, cols_, word_data(padded), 0, per_row * 32, rows_,
                 cols_);
   return padded;
 }
@@ -86,22 +101,27 @@ void SignMatrix::set_from_padded_words(const at::Tensor& padded) {
   const int64_t per_row = (cols_ + 31) / 32;
   LB_ASSERT(padded.size(0) == rows_ && padded.size(1) == per_row, "shape of packed words");
   const at::Tensor from = padded.cpu().contiguous();
-  at::Tensor to = words_.cpu();  // the tensor itself on the CPU
-  copy_bit_rows(word_data(from), 0, per_row * 32, word_data(to), first_bit_, cols_, rows_, cols_);
-  if (!words_.is_cpu()) words_.copy_(to);
+  const at::Tensor to = own_words();
+  copy_bit_rows(word_data(from), 0, per_row * 32, word_data(to), first_bit_ % 32, cols_, rows_,
+                cols_);
+  if (!words_.is_cpu()) words_.narrow(0, first_bit_ / 32, to.numel()).copy_(to);
 }
 
 int64_t update_signs(const at::Tensor& latents, const at::Tensor& words) {
   LB_ASSERT(latents.is_contiguous() && latents.numel() == words.numel() * 32, "32 latents a word");
-  if (!latents.is_cpu()) {
-    const at::Tensor place = at::arange(32, words.options().dtype(at::kInt));
-    const at::Tensor fresh =
-        latents.lt(0).view({-1, 32}).to(at::kInt).bitwise_left_shift(place).sum(1).to(at::kInt);
-    const at::Tensor changed =
-        fresh.bitwise_xor(words).unsqueeze(1).bitwise_right_shift(place).bitwise_and(1);
-    words.copy_(fresh);
-    return changed.sum().item<int64_t>();
+  if (latents.is_cuda()) {
+    const at::Tensor flips = at::zeros({1}, words.options().dtype(at::kLong));
+    int64_t* count = flips.data_ptr<int64_t>();
+    if (latents.scalar_type() == at::kDouble) {
+      cuda_kernels().pack_double(latents.const_data_ptr<double>(), latents.numel(),
+                                 word_data(words), count);
+    } else {
+      cuda_kernels().pack_float(latents.const_data_ptr<float>(), latents.numel(), word_data(words),
+                                count);
+    }
+    return flips.item<int64_t>();
   }
+  if (!latents.is_cpu()) return update_signs_reference(latents, words);
   std::atomic<int64_t> flips = 0;
   const auto pack = [&](const auto* data) {
     at::parallel_for(0, words.numel(), kGrain / 32, [&](int64_t begin, int64_t end) {
@@ -114,6 +134,16 @@ int64_t update_signs(const at::Tensor& latents, const at::Tensor& words) {
     pack(latents.const_data_ptr<float>());
   }
   return flips;
+}
+
+int64_t update_signs_reference(const at::Tensor& latents, const at::Tensor& words) {
+  const at::Tensor place = at::arange(32, words.options().dtype(at::kInt));
+  const at::Tensor fresh =
+      latents.lt(0).view({-1, 32}).to(at::kInt).bitwise_left_shift(place).sum(1).to(at::kInt);
+  const at::Tensor changed =
+      fresh.bitwise_xor(words).unsqueeze(1).bitwise_right_shift(place).bitwise_and(1);
+  words.copy_(fresh);
+  return changed.sum().item<int64_t>();
 }
 
 at::Tensor expand_reference(const at::Tensor& words, int64_t first_bit, int64_t rows, int64_t cols,

@@ -18,8 +18,10 @@ void TrainOptions::declare(OptionGroup& group) {
   group.integer("global_batch_size", &global_batch_size, {.min = 0, .max = 1 << 24},
                 "Sequences per optimizer step; 0: train.micro_batch_size.");
   group.choice("dtype", &dtype, {"auto", "fp32", "bf16"},
-               "Type of matrix products. auto: what is fast on the device; fp32 on CPUs.");
-  group.choice("device", &device, {"auto", "cpu", "cuda"}, "Where to compute.");
+               "Type of matrix products. auto: what is fast on the device; fp32 on CPUs, bf16 on "
+               "GPUs.");
+  group.choice("device", &device, {"auto", "cpu", "cuda"},
+               "Where to compute. auto: the GPU where one can be used.");
   group.integer("seed", &seed, {.min = 0}, "Seed of every random draw (SVD, shuffle).");
   group.choice(
       "recompute", &recompute, {"full", "none"},
@@ -89,9 +91,6 @@ void RunOptions::check(OptionTree& tree) const {
   }
   if (quant.init != QuantInit::kFile && !quant.init_file.empty()) {
     tree.add_error_at("quant.init_file", "is set, but quant.init is not file");
-  }
-  if (train.device == DeviceKind::kCuda) {
-    tree.add_error_at("train.device", "is cuda, but this program was built for CPUs");
   }
   for (const std::string& format : export_.formats) {
     if (format != "packed" && format != "dense") {

@@ -235,8 +235,8 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
     }
   }
   if (!run.contains("summary")) run["summary"] = Json::object();
-  run["environment"] =
-      environment_json(at::get_num_threads(), session.dtype == at::kFloat ? "fp32" : "bf16");
+  run["environment"] = environment_json(session.device, at::get_num_threads(),
+                                        session.dtype == at::kFloat ? "fp32" : "bf16");
   run["model"] = {{"path", options.model.path.string()},
                   {"hash", session.teacher_folder->content_hash()},
                   {"model_type", session.spec.model_type}};

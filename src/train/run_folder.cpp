@@ -9,6 +9,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/nn/device.h"
 
 namespace littlebit {
 namespace {
@@ -85,14 +86,16 @@ void RunFolder::write_run_json(const Json& run) const {
   write_file(root_ / "run.json", to_json_pretty(run));
 }
 
-Json environment_json(int threads, const std::string& dtype) {
-  return {{"littlebit", LITTLEBIT_VERSION},
-          {"libtorch", TORCH_VERSION},
-          {"compiler", "g++ " __VERSION__},
-          {"device", "cpu"},
-          {"processor", processor_name()},
-          {"threads", threads},
-          {"dtype", dtype}};
+Json environment_json(at::Device device, int threads, const std::string& dtype) {
+  Json environment = {{"littlebit", LITTLEBIT_VERSION},
+                      {"libtorch", TORCH_VERSION},
+                      {"compiler", "g++ " __VERSION__},
+                      {"device", device.is_cuda() ? "cuda" : "cpu"},
+                      {"processor", processor_name()},
+                      {"threads", threads},
+                      {"dtype", dtype}};
+  if (device.is_cuda()) environment["gpu"] = describe_device(device);
+  return environment;
 }
 
 Json bytes_json(const ByteTable& bytes) {

@@ -10,6 +10,7 @@
 #include "littlebit/core/parallel.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/nn/device.h"
 
 namespace littlebit {
 namespace {
@@ -54,7 +55,10 @@ Session open_model(const RunOptions& options) {
   Session session{.options = options};
   const int64_t threads = options.train.threads;
   at::set_num_threads(threads > 0 ? static_cast<int>(threads) : hardware_threads());
-  session.dtype = options.train.dtype == ComputeDtype::kBf16 ? at::kBFloat16 : at::kFloat;
+  session.device = open_device(options.train.device, "train.device");
+  const bool bf16 = options.train.dtype == ComputeDtype::kBf16 ||
+                    (options.train.dtype == ComputeDtype::kAuto && session.device.is_cuda());
+  session.dtype = bf16 ? at::kBFloat16 : at::kFloat;
 
   session.teacher_folder = std::make_unique<HfFolder>(options.model.path);
   if (std::filesystem::exists(options.model.path / "littlebit_config.json")) {
@@ -143,7 +147,7 @@ void load_teacher(Session& session) {
   session.teacher_folder->open_tensors();
   if (!session.spec.left_out.empty()) log_info(session.spec.left_out);
   session.teacher = std::make_unique<Decoder>(
-      load_decoder(*session.teacher_folder, session.spec, session.dtype, at::Device(at::kCPU)));
+      load_decoder(*session.teacher_folder, session.spec, session.dtype, session.device));
   const std::vector<std::string> unused = session.teacher_folder->unused();
   if (!unused.empty()) {
     log_warning("the teacher's folder has " + std::to_string(unused.size()) +

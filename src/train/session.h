@@ -20,7 +20,8 @@ struct Session {
   RunOptions options;
   std::unique_ptr<HfFolder> teacher_folder;
   ModelSpec spec;
-  at::ScalarType dtype = at::kFloat;
+  at::Device device = at::Device(at::kCPU);
+  at::ScalarType dtype = at::kFloat;             // of the products
   std::unique_ptr<Tokenizer> tokenizer;          // null where nothing needs text
   std::vector<std::unique_ptr<EvalTask>> tasks;  // what eval.tasks and eval.text name
   std::optional<Corpus> corpus;

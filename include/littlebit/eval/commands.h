@@ -26,7 +26,7 @@ struct ForwardOptions {
   std::filesystem::path model, input, output;
   bool hidden_states = false;
   EvalDtype dtype = EvalDtype::kFp32;
-  EvalDevice device = EvalDevice::kCpu;
+  DeviceKind device = DeviceKind::kAuto;
   int64_t threads = 0;
 };
 int run_forward(const ForwardOptions& options);

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "littlebit/kernels/cuda.h"
+
 namespace littlebit {
 
 class OptionGroup;
@@ -25,11 +27,10 @@ struct EvalOptions {
 
 // The same section's options that only the program littlebit-eval has.
 enum class EvalDtype { kFp32, kBf16 };
-enum class EvalDevice { kCpu };
 
 struct EvalRunOptions {
   EvalDtype dtype = EvalDtype::kFp32;
-  EvalDevice device = EvalDevice::kCpu;
+  DeviceKind device = DeviceKind::kAuto;
   int64_t threads = 0;            // 0: every core this process may use
   std::filesystem::path output;   // results.json; empty: none is written
   std::filesystem::path samples;  // a line per scored document; empty: none is written

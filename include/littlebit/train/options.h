@@ -11,13 +11,13 @@
 #include "littlebit/distill/options.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/eval/options.h"
+#include "littlebit/kernels/cuda.h"
 #include "littlebit/optim/options.h"
 #include "littlebit/quant/options.h"
 
 namespace littlebit {
 
 enum class ComputeDtype { kAuto, kFp32, kBf16 };
-enum class DeviceKind { kAuto, kCpu, kCuda };
 
 // Section `train`.
 struct TrainOptions {

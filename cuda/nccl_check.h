@@ -1,0 +1,11 @@
+// NCCL behind c10d's process group: that it is there, fits the headers and sums.
+#pragma once
+
+#include <string>
+
+namespace littlebit::cuda {
+
+std::string nccl_version();          // of the library that was loaded
+double nccl_difference(int device);  // CudaKernels::nccl_difference
+
+}  // namespace littlebit::cuda

@@ -1,0 +1,43 @@
+#include <algorithm>
+
+#include "signs.cuh"
+#include "signs.h"
+
+namespace littlebit::cuda {
+namespace {
+
+constexpr int64_t kThreads = 256, kMostBlocks = 16384;
+
+unsigned blocks_for(int64_t threads) {
+  return static_cast<unsigned>(
+      std::clamp<int64_t>((threads + kThreads - 1) / kThreads, 1, kMostBlocks));
+}
+
+}  // namespace
+
+template <class T>
+cudaError_t expand(const SignExpansion<T>& job, cudaStream_t stream) {
+  if (job.rows == 0 || job.cols == 0) return cudaSuccess;
+  const auto bits = expand_job(job);
+  constexpr int64_t kPiece = 16 / sizeof(T);
+  const int64_t pieces = job.rows * ((job.cols + kPiece - 1) / kPiece);
+  expand_kernel<<<blocks_for(pieces), kThreads, 0, stream>>>(bits);
+  return cudaGetLastError();
+}
+
+template <class T>
+cudaError_t pack(const T* latents, int64_t n, uint32_t* words, int64_t* flips,
+                 cudaStream_t stream) {
+  if (n == 0) return cudaSuccess;
+  pack_kernel<T><<<blocks_for(n / 32), kThreads, 0, stream>>>(
+      latents, n / 32, words, reinterpret_cast<unsigned long long*>(flips));
+  return cudaGetLastError();
+}
+
+template cudaError_t expand(const SignExpansion<float>&, cudaStream_t);
+template cudaError_t expand(const SignExpansion<double>&, cudaStream_t);
+template cudaError_t expand(const SignExpansion<uint16_t>&, cudaStream_t);
+template cudaError_t pack(const float*, int64_t, uint32_t*, int64_t*, cudaStream_t);
+template cudaError_t pack(const double*, int64_t, uint32_t*, int64_t*, cudaStream_t);
+
+}  // namespace littlebit::cuda

@@ -1,0 +1,127 @@
+// Device code of the sign kernels, compiled by nvcc and, for tests, by the host compiler against a
+// simulated block (tests/cudasim). Same contract as kernels/signs.h: bit i of a buffer is bit
+// i % 32 of word i / 32, 1 = negative, NaN and both zeros count as positive. Only bits move: the
+// results are those of the CPU, exactly.
+#pragma once
+
+#include <cstdint>
+
+#include "littlebit/kernels/signs.h"
+
+namespace littlebit::cuda {
+
+template <int kBytes>
+struct BitsOf;
+template <>
+struct BitsOf<2> {
+  using Type = uint16_t;
+  static constexpr Type kOne = 0x3F80;  // bfloat16
+};
+template <>
+struct BitsOf<4> {
+  using Type = uint32_t;
+  static constexpr Type kOne = 0x3F800000;
+};
+template <>
+struct BitsOf<8> {
+  using Type = uint64_t;
+  static constexpr Type kOne = 0x3FF0000000000000;
+};
+
+// A SignExpansion whose elements are taken as bit patterns B.
+template <class B>
+struct ExpandJob {
+  const uint32_t* words;
+  int64_t first_bit, rows, cols;
+  const B* row_scale;
+  const B* column_scale;
+  B* out;
+  int64_t out_stride;
+  bool whole_stores;  // out and its rows lie at multiples of 16 bytes
+};
+
+template <class T>
+auto expand_job(const SignExpansion<T>& job) {
+  using B = typename BitsOf<sizeof(T)>::Type;
+  return ExpandJob<B>{
+      job.words,
+      job.first_bit,
+      job.rows,
+      job.cols,
+      reinterpret_cast<const B*>(job.row_scale),
+      reinterpret_cast<const B*>(job.column_scale),
+      reinterpret_cast<B*>(job.out),
+      job.out_stride,
+      reinterpret_cast<uintptr_t>(job.out) % 16 == 0 && job.out_stride * sizeof(B) % 16 == 0};
+}
+
+// Sixteen bytes of a row, stored at once where they lie so.
+template <class B>
+struct alignas(16) Piece {
+  static constexpr int kSize = 16 / sizeof(B);
+  B values[kSize];
+};
+
+// `count` bits from any place; reads the next word only where bits of it are asked for.
+__device__ inline uint32_t load_bits(const uint32_t* words, int64_t first, int count) {
+  const int shift = static_cast<int>(first & 31);
+  uint64_t bits = words[first >> 5];
+  if (shift + count > 32) bits |= static_cast<uint64_t>(words[(first >> 5) + 1]) << 32;
+  return static_cast<uint32_t>(bits >> shift);
+}
+
+// A thread makes 16 bytes of a row at a time: consecutive threads, consecutive pieces.
+template <class B>
+__global__ void expand_kernel(ExpandJob<B> job) {
+  constexpr int kPiece = Piece<B>::kSize, kSignShift = 8 * sizeof(B) - 1;
+  const int64_t pieces = (job.cols + kPiece - 1) / kPiece;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+       i < job.rows * pieces; i += step) {
+    const int64_t row = i / pieces, column = (i - row * pieces) * kPiece;
+    const int64_t rest = job.cols - column;
+    const int count = rest < kPiece ? static_cast<int>(rest) : kPiece;
+    const uint32_t bits = load_bits(job.words, job.first_bit + row * job.cols + column, count);
+    B* out = job.out + row * job.out_stride + column;
+    const B row_scale = job.row_scale ? job.row_scale[row] : BitsOf<sizeof(B)>::kOne;
+    Piece<B> piece;
+    for (int k = 0; k < kPiece; ++k) {
+      const B scale = job.column_scale && k < count ? job.column_scale[column + k] : row_scale;
+      piece.values[k] = scale ^ static_cast<B>(static_cast<B>((bits >> k) & 1) << kSignShift);
+    }
+    if (job.whole_stores && count == kPiece) {
+      *reinterpret_cast<Piece<B>*>(out) = piece;
+    } else {
+      for (int k = 0; k < kPiece; ++k) {  // a fixed count: the piece stays in registers
+        if (k < count) out[k] = piece.values[k];
+      }
+    }
+  }
+}
+
+// A warp makes 32 words at a time: one vote per word, lane k keeps word k. Blocks of whole warps.
+template <class T>
+__global__ void pack_kernel(const T* latents, int64_t num_words, uint32_t* words,
+                            unsigned long long* flips) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int64_t warp = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
+  const int64_t warps = static_cast<int64_t>(gridDim.x) * blockDim.x / 32;
+  unsigned long long changed = 0;
+  for (int64_t first = warp * 32; first < num_words; first += warps * 32) {
+    uint32_t mine = 0;
+    for (int k = 0; k < 32 && first + k < num_words; ++k) {
+      const uint32_t vote = __ballot_sync(0xFFFFFFFFu, latents[(first + k) * 32 + lane] < 0);
+      if (lane == k) mine = vote;
+    }
+    if (first + lane < num_words) {
+      changed += __popc(mine ^ words[first + lane]);
+      words[first + lane] = mine;
+    }
+  }
+  for (int distance = 16; distance > 0; distance /= 2) {
+    changed += __shfl_xor_sync(0xFFFFFFFFu, changed, distance);
+  }
+  if (lane == 0 && changed > 0) atomicAdd(flips, changed);
+}
+
+}  // namespace littlebit::cuda

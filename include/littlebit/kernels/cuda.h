@@ -1,0 +1,52 @@
+// The way to NVIDIA GPUs: a library of its own (cuda/, built where nvcc is) that is loaded when it
+// is asked for, so that programs start quickly and run where there is neither GPU nor CUDA. Loading
+// it also brings ATen's CUDA operations into the process. This contract knows no CUDA header.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "littlebit/kernels/signs.h"
+
+namespace littlebit {
+
+// What train.device and eval.device ask for.
+enum class DeviceKind { kAuto, kCpu, kCuda };
+
+// The library's functions. Pointers are device memory; launches go to the current stream of the
+// current device and do not wait. They throw std::exception where CUDA reports an error.
+struct CudaKernels {
+  int64_t version;  // kCudaKernelsVersion of its build
+  void (*expand_float)(const SignExpansion<float>& job);
+  void (*expand_double)(const SignExpansion<double>& job);
+  void (*expand_bfloat16)(const SignExpansion<uint16_t>& job);
+  // As pack_signs, n a multiple of 32; adds the number of changed bits to *flips.
+  void (*pack_float)(const float* latents, int64_t n, uint32_t* words, int64_t* flips);
+  void (*pack_double)(const double* latents, int64_t n, uint32_t* words, int64_t* flips);
+  // GPU `device` in words: name, compute capability, memory, versions of CUDA, cuBLAS and NCCL.
+  std::string (*describe)(int device);
+  int (*compute_capability)(int device);  // 10 * major + minor
+  // Sums a tensor over a process group of this process alone, through NCCL; the largest difference
+  // from the tensor itself, which should be 0.
+  double (*nccl_difference)(int device);
+};
+inline constexpr int64_t kCudaKernelsVersion = 1;
+inline constexpr int kLeastComputeCapability = 80;  // what the kernels are compiled for, and bf16
+
+// Whether CUDA can be used here. Where it cannot, `kernels` is null, `problem` says why in one
+// sentence and `hint` what to do.
+struct CudaState {
+  const CudaKernels* kernels = nullptr;
+  std::string problem, hint;
+  bool driver_has_gpu = false;  // a GPU is there, whatever else is missing
+};
+
+// Looks for the driver, a GPU and the library, in this order, once per process; the driver alone
+// decides quickly where there is none. Any thread.
+const CudaState& open_cuda();
+
+// The library alone, without looking for a GPU; null with a reason in `problem` where it cannot be
+// loaded. For open_cuda() and tests.
+const CudaKernels* load_cuda_library(std::string& problem);
+
+}  // namespace littlebit

@@ -1,0 +1,21 @@
+// From "auto", "cpu" or "cuda" to an ATen device that can be used.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+#include "littlebit/kernels/cuda.h"
+
+namespace littlebit {
+
+// kAuto: the first GPU where there is one and this program was built for it, else the CPU. kCuda:
+// UsageError, naming `key`, where CUDA cannot be used. The first GPU is the first that
+// CUDA_VISIBLE_DEVICES leaves. Sums on the GPU are settled to be taken in fp32 and in a fixed order
+// (docs/numerics.md).
+at::Device open_device(DeviceKind kind, const std::string& key);
+
+// "CPU", or the GPU's name with the versions of its libraries.
+std::string describe_device(at::Device device);
+
+}  // namespace littlebit
