@@ -1,15 +1,18 @@
-# What a user and CI call. Everything is built in build/ by the CMake preset `cpu`.
+# What a user and CI call. Everything is built in build/ by the CMake preset `cpu`, which also makes the CUDA library
+# where nvcc is; with PRESET=cuda that must succeed. LITTLEBIT_CUDA=OFF goes without.
+PRESET ?= cpu
 .PHONY: demo test build programs configure setup format docs clean
 
 build: configure
-	@cmake --build --preset cpu
+	@cmake --build --preset $(PRESET)
 
 # The two programs without the tests.
 programs: configure
-	@cmake --build --preset cpu --target littlebit-train littlebit-eval
+	@cmake --build --preset $(PRESET) --target littlebit-train littlebit-eval
 
 configure: setup
-	@cmake --preset cpu $(if $(LIBTORCH),-DLIBTORCH="$(LIBTORCH)") >build.log 2>&1 || (cat build.log; exit 1)
+	@cmake --preset $(PRESET) $(if $(LIBTORCH),-DLIBTORCH="$(LIBTORCH)") \
+	  $(if $(LITTLEBIT_CUDA),-DLITTLEBIT_CUDA="$(LITTLEBIT_CUDA)") >build.log 2>&1 || (cat build.log; exit 1)
 
 setup:
 	@.ci/setup

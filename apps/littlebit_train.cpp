@@ -7,6 +7,7 @@
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/run_main.h"
 #include "littlebit/train/run.h"
+#include "littlebit/train/self_test.h"
 
 namespace {
 
@@ -15,7 +16,8 @@ using namespace littlebit;
 struct Arguments {
   std::string config, resume = "never", reference;
   std::vector<std::string> words;
-  bool check = false, print_config = false, factorize_only = false, estimate_memory = false;
+  bool check = false, print_config = false, factorize_only = false, estimate_memory = false,
+       self_test = false;
 };
 
 RunRequest parse_resume(const std::string& text) {
@@ -34,6 +36,10 @@ int run(const Arguments& arguments) {
   }
   if (!arguments.config.empty()) tree.load_yaml(arguments.config);
   for (const std::string& word : arguments.words) tree.set(word);
+  if (arguments.self_test) {
+    tree.finish();
+    return static_cast<int>(run_self_test(options.train));
+  }
   if (!arguments.print_config) options.check(tree);
   tree.finish();
   if (arguments.print_config) {
@@ -73,6 +79,8 @@ int main(int argc, char** argv) {
                "print what a run would hold in memory, part by part; config.json is enough");
   app.add_flag("--factorize-only", arguments.factorize_only,
                "make the start factors and keep them in quant.cache_dir");
+  app.add_flag("--self-test", arguments.self_test,
+               "compare what train.device computes with the CPU's fp64, and write nothing");
   app.add_flag("--print-config", arguments.print_config,
                "print the resolved options with their origins");
   app.add_option("--print-reference", arguments.reference, "print every option as yaml or markdown")

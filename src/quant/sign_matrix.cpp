@@ -51,6 +51,23 @@ void expand(const at::Tensor& words, int64_t first_bit, const at::Tensor& out,
                    [&](int64_t begin, int64_t end) { expand_signs(job, begin, end); });
 }
 
+// The words that hold `count` bits; a copy where they are not on the CPU.
+at::Tensor words_of(const at::Tensor& words, int64_t first_bit, int64_t count) {
+  const int64_t first = first_bit / 32, end = (first_bit + count + 31) / 32;
+  return words.narrow(0, first, end - first).cpu();
+}
+
+// By plain ATen operations, on any device.
+int64_t update_signs_anywhere(const at::Tensor& latents, const at::Tensor& words) {
+  const at::Tensor place = at::arange(32, words.options().dtype(at::kInt));
+  const at::Tensor fresh =
+      latents.lt(0).view({-1, 32}).to(at::kInt).bitwise_left_shift(place).sum(1).to(at::kInt);
+  const at::Tensor changed =
+      fresh.bitwise_xor(words).unsqueeze(1).bitwise_right_shift(place).bitwise_and(1);
+  words.copy_(fresh);
+  return changed.sum().item<int64_t>();
+}
+
 }  // namespace
 
 SignMatrix::SignMatrix(at::Tensor words, int64_t first_bit, int64_t rows, int64_t cols)
@@ -82,15 +99,9 @@ void SignMatrix::expand_into(const at::Tensor& out, const at::Tensor& row_scale,
   }
 }
 
-// The words that hold this matrix's bits; a copy where they are not on the CPU.
-at::Tensor SignMatrix::own_words() const {
-  const int64_t first = first_bit_ / 32, end = (first_bit_ + rows_ * cols_ + 31) / 32;
-  return words_.narrow(0, first, end - first).cpu();
-}
-
 at::Tensor SignMatrix::padded_words() const {
   const int64_t per_row = (cols_ + 31) / 32;
-  const at::Tensor from = own_words();
+  const at::Tensor from = words_of(words_, first_bit_, rows_ * cols_);
   at::Tensor padded = at::zeros({rows_, per_row}, at::TensorOptions().dtype(at::kInt));
   copy_bit_rows(word_data(from), first_bit_ % 32, cols_, word_data(padded), 0, per_row * 32, rows_,
                 cols_);
@@ -101,7 +112,7 @@ void SignMatrix::set_from_padded_words(const at::Tensor& padded) {
   const int64_t per_row = (cols_ + 31) / 32;
   LB_ASSERT(padded.size(0) == rows_ && padded.size(1) == per_row, "shape of packed words");
   const at::Tensor from = padded.cpu().contiguous();
-  const at::Tensor to = own_words();
+  const at::Tensor to = words_of(words_, first_bit_, rows_ * cols_);
   copy_bit_rows(word_data(from), 0, per_row * 32, word_data(to), first_bit_ % 32, cols_, rows_,
                 cols_);
   if (!words_.is_cpu()) words_.narrow(0, first_bit_ / 32, to.numel()).copy_(to);
@@ -121,7 +132,7 @@ int64_t update_signs(const at::Tensor& latents, const at::Tensor& words) {
     }
     return flips.item<int64_t>();
   }
-  if (!latents.is_cpu()) return update_signs_reference(latents, words);
+  if (!latents.is_cpu()) return update_signs_anywhere(latents, words);
   std::atomic<int64_t> flips = 0;
   const auto pack = [&](const auto* data) {
     at::parallel_for(0, words.numel(), kGrain / 32, [&](int64_t begin, int64_t end) {
@@ -134,16 +145,6 @@ int64_t update_signs(const at::Tensor& latents, const at::Tensor& words) {
     pack(latents.const_data_ptr<float>());
   }
   return flips;
-}
-
-int64_t update_signs_reference(const at::Tensor& latents, const at::Tensor& words) {
-  const at::Tensor place = at::arange(32, words.options().dtype(at::kInt));
-  const at::Tensor fresh =
-      latents.lt(0).view({-1, 32}).to(at::kInt).bitwise_left_shift(place).sum(1).to(at::kInt);
-  const at::Tensor changed =
-      fresh.bitwise_xor(words).unsqueeze(1).bitwise_right_shift(place).bitwise_and(1);
-  words.copy_(fresh);
-  return changed.sum().item<int64_t>();
 }
 
 at::Tensor expand_reference(const at::Tensor& words, int64_t first_bit, int64_t rows, int64_t cols,

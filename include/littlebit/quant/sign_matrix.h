@@ -20,8 +20,7 @@ class SignMatrix {
 
   // out [rows, cols] (a strided view with unit column stride is fine; fp32, fp64 or bf16) = the
   // signs times row_scale [rows] or column_scale [cols] (at most one defined, out's dtype).
-  // CPU: threads of ATen's pool. CUDA: our kernel, on the current stream. Other devices: plain
-  // ATen.
+  // On ATen's threads, on a GPU by our kernel, elsewhere by plain ATen.
   void expand_into(const at::Tensor& out, const at::Tensor& row_scale,
                    const at::Tensor& column_scale) const;
 
@@ -30,7 +29,6 @@ class SignMatrix {
   void set_from_padded_words(const at::Tensor& padded);  // the inverse
 
  private:
-  at::Tensor own_words() const;
   at::Tensor words_;
   int64_t first_bit_ = 0, rows_ = 0, cols_ = 0;
 };
@@ -39,8 +37,7 @@ class SignMatrix {
 // returns how many changed.
 int64_t update_signs(const at::Tensor& latents, const at::Tensor& words);
 
-// The same by plain ATen operations on any device: the tested twins.
-int64_t update_signs_reference(const at::Tensor& latents, const at::Tensor& words);
+// The same expansion by plain ATen operations on any device: the tested twin.
 at::Tensor expand_reference(const at::Tensor& words, int64_t first_bit, int64_t rows, int64_t cols,
                             at::ScalarType dtype);
 

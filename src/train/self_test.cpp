@@ -1,0 +1,293 @@
+// The self-test: one small model of made numbers, twice, and what must agree between the two.
+#include "littlebit/train/self_test.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "littlebit/core/parallel.h"
+#include "littlebit/core/rng.h"
+#include "littlebit/distill/step.h"
+#include "littlebit/io/json.h"
+#include "littlebit/logging/console.h"
+#include "littlebit/models/forward.h"
+#include "littlebit/nn/device.h"
+#include "littlebit/optim/optimizer.h"
+
+namespace littlebit {
+namespace {
+
+using Rows = std::vector<SelfTestRow>;
+
+constexpr int64_t kBatch = 2, kLength = 96, kVocabulary = 500;
+
+// Normal numbers that every type we compute in holds exactly.
+at::Tensor made(uint64_t seed, const std::string& name, std::vector<int64_t> shape, double scale,
+                double mean = 0) {
+  at::Tensor values = at::empty(shape, at::TensorOptions().dtype(at::kFloat));
+  RandomStream(seed, "self-test/" + name)
+      .fill_normal(0, {values.data_ptr<float>(), static_cast<size_t>(values.numel())});
+  return values.mul_(scale).add_(mean).to(at::kBFloat16).to(at::kFloat);
+}
+
+Decoder make_teacher(uint64_t seed, at::Device device, at::ScalarType dtype) {
+  const Json config = {
+      {"model_type", "llama"},    {"hidden_act", "silu"},      {"hidden_size", 128},
+      {"intermediate_size", 320}, {"num_hidden_layers", 2},    {"num_attention_heads", 4},
+      {"num_key_value_heads", 2}, {"vocab_size", kVocabulary}, {"max_position_embeddings", 256},
+      {"rms_norm_eps", 1e-5},     {"rope_theta", 10000.0},     {"tie_word_embeddings", false}};
+  Decoder decoder(parse_model_spec(config), dtype, device);
+  const auto place = [&](const at::Tensor& values) { return values.to(device, dtype); };
+  const ModelSpec& spec = decoder.spec();
+  decoder.frozen.embedding =
+      place(made(seed, "embedding", {spec.vocab_size, spec.embedding_size}, 1));
+  decoder.frozen.head = place(made(seed, "head", {spec.vocab_size, spec.embedding_size}, 0.1));
+  decoder.visit_parameters([&](Parameter& parameter) {
+    parameter.value =
+        made(seed, parameter.name, {parameter.size}, 0.1, 1).to(device, decoder.residual_dtype());
+  });
+  decoder.visit_linears([&](LinearSlot& slot) {
+    slot.linear = std::make_unique<DenseLinear>(
+        place(made(seed, slot.name, {slot.d_out, slot.d_in}, 0.1)), at::Tensor());
+  });
+  return decoder;
+}
+
+// Teacher, student and optimizer in one precision on one device.
+struct Model {
+  Decoder teacher;
+  std::unique_ptr<Student> student;
+  std::unique_ptr<Optimizer> optimizer;
+
+  Model(uint64_t seed, at::Device device, at::ScalarType dtype)
+      : teacher(make_teacher(seed, device, dtype)) {
+    QuantOptions quant;
+    quant.bits_per_weight = 2;
+    Decoder open = open_decoder(teacher);
+    const std::vector<LayerPlan> plans = plan_model(open, quant);
+    student = std::make_unique<Student>(std::move(open), plans);
+    OptimOptions optim;
+    optim.weight_decay = 0.1;
+    optimizer = std::make_unique<Optimizer>(*student, optim, Surrogate::kSmoothSign);
+    // Factors of made numbers; latents so near zero that the surrogate is not flat and signs flip.
+    for (size_t g = 0; g < student->groups().size(); ++g) {
+      StudentGroup& group = student->groups()[g];
+      at::Tensor latents = optimizer->groups()[g].latents;
+      for (const Segment& segment : group.layout().latents) {
+        segment.view(latents).copy_(made(seed, segment.name, segment.shape, 0.005));
+      }
+      for (const Segment& segment : group.layout().vectors) {
+        segment.view(group.vectors()).copy_(made(seed, segment.name, segment.shape, 0.02, 0.3));
+      }
+      update_signs(latents, group.bits());
+    }
+  }
+
+  // One flat vector over all groups, double on the CPU.
+  template <class Take>
+  at::Tensor all(const Take& take) const {
+    std::vector<at::Tensor> parts;
+    for (size_t g = 0; g < student->groups().size(); ++g) {
+      parts.push_back(take(g).to(at::kCPU, at::kDouble).flatten());
+    }
+    return at::cat(parts);
+  }
+  at::Tensor latents() const {
+    return all([&](size_t g) { return optimizer->groups()[g].latents; });
+  }
+  at::Tensor vectors() const {
+    return all([&](size_t g) { return student->groups()[g].vectors(); });
+  }
+};
+
+double relative(const at::Tensor& got, const at::Tensor& want) {
+  const at::Tensor a = got.to(at::kCPU, at::kDouble), b = want.to(at::kCPU, at::kDouble);
+  return at::linalg_vector_norm(a - b).item<double>() / at::linalg_vector_norm(b).item<double>();
+}
+
+double relative(double got, double want) { return std::abs(got - want) / std::abs(want); }
+
+// One bit at a time.
+at::Tensor plain_signs(const at::Tensor& latents) {
+  const at::Tensor words = at::zeros({latents.numel() / 32}, at::TensorOptions().dtype(at::kInt));
+  const float* values = latents.const_data_ptr<float>();
+  auto* bits = reinterpret_cast<uint32_t*>(words.data_ptr<int32_t>());
+  for (int64_t i = 0; i < latents.numel(); ++i) {
+    if (values[i] < 0) bits[i / 32] |= uint32_t{1} << (i % 32);
+  }
+  return words;
+}
+
+double count_different(const at::Tensor& got, const at::Tensor& want) {
+  return static_cast<double>(got.cpu().ne(want).sum().item<int64_t>());
+}
+
+void check_signs(Rows& rows, uint64_t seed, at::Device device) {
+  const int64_t height = 67, width = 203, first = 96;
+  const at::Tensor latents = made(seed, "latents", {640 * 32}, 1);
+  latents.narrow(0, 100, 5).zero_();
+  latents.narrow(0, 102, 1).neg_();  // -0
+  const auto ints = at::TensorOptions().dtype(at::kInt);
+  const at::Tensor want = plain_signs(latents), got = at::zeros({640}, ints.device(device));
+  const int64_t flips = latents.lt(0).sum().item<int64_t>();
+  const int64_t counted = update_signs(latents.to(device), got);  // all were positive before
+  rows.push_back({"signs of latents, bits",
+                  count_different(got, want) + std::abs(static_cast<double>(counted - flips)), 0});
+
+  const SignMatrix signs(got, first, height, width);
+  double different = 0;
+  for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    const at::Tensor plain = expand_reference(want, first, height, width, dtype);
+    const at::Tensor rows_scale = made(seed, "rows", {height}, 1).to(dtype);
+    const at::Tensor columns_scale = made(seed, "columns", {width}, 1).to(dtype);
+    const at::Tensor out = at::empty({height, width + 21}, plain.options().device(device));
+    const at::Tensor part = out.narrow(1, 21, width);  // rows that begin anywhere
+    signs.expand_into(part, {}, {});
+    different += count_different(part, plain);
+    signs.expand_into(part, rows_scale.to(device), {});
+    different += count_different(part, plain * rows_scale.unsqueeze(1));
+    signs.expand_into(part, {}, columns_scale.to(device));
+    different += count_different(part, plain * columns_scale);
+  }
+  rows.push_back({"signs expanded, elements", different, 0});
+
+  const at::Tensor padded = signs.padded_words();
+  SignMatrix again(at::zeros({height * 7}, ints.device(device)), 0, height, 7 * 32);
+  again.set_from_padded_words(padded);
+  const at::Tensor back =
+      at::empty({height, 7 * 32}, at::TensorOptions().dtype(at::kFloat).device(device));
+  again.expand_into(back, {}, {});
+  rows.push_back({"packed words, elements",
+                  count_different(back.narrow(1, 0, width),
+                                  expand_reference(want, first, height, width, at::kFloat)),
+                  0});
+}
+
+// Gradients of made numbers, so that the update is compared and not what led to it.
+void give_gradients(Model& model, uint64_t seed, int step) {
+  for (StudentGroup& group : model.student->groups()) {
+    const auto fill = [&](const std::vector<Segment>& segments, at::Tensor& flat) {
+      if (!flat.defined()) return;
+      flat.zero_();
+      for (const Segment& segment : segments) {
+        segment.view(flat).copy_(
+            made(seed, "gradient/" + std::to_string(step) + segment.name, segment.shape, 1));
+      }
+    };
+    fill(group.layout().latents, group.latent_gradients());
+    fill(group.layout().vectors, group.vector_gradients());
+  }
+}
+
+void check_optimizer(Rows& rows, Model& model, Model& plain, uint64_t seed, double tolerance) {
+  const at::Tensor latents = plain.latents(), vectors = plain.vectors();
+  StepStatistics got, want;
+  for (int step = 1; step <= 2; ++step) {
+    give_gradients(model, seed, step);
+    give_gradients(plain, seed, step);
+    got = model.optimizer->step(step, 1e-3);
+    want = plain.optimizer->step(step, 1e-3);
+  }
+  rows.push_back({"gradient norm", relative(got.gradient_norm, want.gradient_norm), tolerance});
+  rows.push_back({"update of latents",
+                  relative(model.latents() - latents, plain.latents() - latents), tolerance});
+  rows.push_back({"update of scales and norms",
+                  relative(model.vectors() - vectors, plain.vectors() - vectors), tolerance});
+  // A latent that ends within rounding of zero may differ: a few in 100,000.
+  rows.push_back(
+      {"flipped signs, share", std::abs(got.sign_flip_fraction - want.sign_flip_fraction), 1e-4});
+}
+
+}  // namespace
+
+std::vector<SelfTestRow> self_test(at::Device device, at::ScalarType compute_dtype, uint64_t seed) {
+  c10::NoGradGuard no_grad;
+  // fp32 sums of some hundred terms in another order; bf16 holds 8 bits of each factor.
+  const bool narrow = compute_dtype == at::kBFloat16;
+  const double tolerance = narrow ? 5e-2 : 2e-5;
+  Rows rows;
+  check_signs(rows, seed, device);
+
+  Model model(seed, device, compute_dtype), plain(seed, at::Device(at::kCPU), at::kDouble);
+  const at::Tensor ids = made(seed, "ids", {kBatch, kLength}, 100, kVocabulary / 2)
+                             .clamp_(0, kVocabulary - 1)
+                             .to(at::kLong);
+  const auto logits = [&](const Decoder& decoder) {
+    return forward_full(decoder, ids, false).logits;
+  };
+  rows.push_back(
+      {"teacher, logits", relative(logits(model.teacher), logits(plain.teacher)), tolerance});
+  rows.push_back({"student, logits",
+                  relative(logits(model.student->decoder()), logits(plain.student->decoder())),
+                  tolerance});
+
+  const auto accumulate = [&](Model& m) {
+    return DistillationStep(m.teacher, *m.student, {}, Recompute::kFull).accumulate(ids, kBatch);
+  };
+  const DistillationLoss got = accumulate(model), want = accumulate(plain);
+  rows.push_back({"KL loss", relative(got.kl, want.kl), tolerance});
+  rows.push_back({"hidden loss", relative(got.hidden, want.hidden), tolerance});
+  const auto latent = [](Model& m) {
+    return m.all([&](size_t g) {
+      const at::Tensor& t = m.student->groups()[g].latent_gradients();
+      return t.defined() ? t : at::zeros({0});
+    });
+  };
+  const auto vector = [](Model& m) {
+    return m.all([&](size_t g) {
+      const at::Tensor& t = m.student->groups()[g].vector_gradients();
+      return t.defined() ? t : at::zeros({0});
+    });
+  };
+  rows.push_back({"gradients of factors", relative(latent(model), latent(plain)), tolerance});
+  rows.push_back(
+      {"gradients of scales and norms", relative(vector(model), vector(plain)), tolerance});
+  check_optimizer(rows, model, plain, seed, 2e-5);  // fp32 whatever the products are in
+  if (device.is_cuda()) {
+    rows.push_back(
+        {"sum over NCCL, one process", open_cuda().kernels->nccl_difference(device.index()), 0});
+  }
+  return rows;
+}
+
+ExitCode run_self_test(const TrainOptions& options) {
+  const auto begin = std::chrono::steady_clock::now();
+  at::set_num_threads(options.threads > 0 ? static_cast<int>(options.threads) : hardware_threads());
+  const at::Device device = open_device(options.device, "train.device");
+  log_info("self-test on " + describe_device(device) + ", against fp64 on the CPU");
+  int failed = 0;
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    if (dtype == at::kBFloat16 && !device.is_cuda() && options.dtype != ComputeDtype::kBf16) {
+      continue;
+    }
+    Table table({dtype == at::kFloat ? "fp32" : "bf16", "difference", "allowed", ""});
+    for (const SelfTestRow& row : self_test(device, dtype, static_cast<uint64_t>(options.seed))) {
+      char difference[32], allowed[32];
+      std::snprintf(difference, sizeof difference, "%.2g", row.difference);
+      std::snprintf(allowed, sizeof allowed, "%.2g", row.tolerance);
+      table.add({row.check, difference, allowed, row.ok() ? "ok" : "FAILED"});
+      failed += row.ok() ? 0 : 1;
+    }
+    table.print();
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+  char line[64];
+  std::snprintf(line, sizeof line, "in %.1f s", elapsed.count());
+  if (failed > 0) {
+    log_error("self-test: " + std::to_string(failed) + " check(s) FAILED " + line,
+              "do not train on this device; driver, hardware or build are damaged or do not match");
+    return ExitCode::kBug;
+  }
+  log_info(std::string("self-test: all ok ") + line);
+  return ExitCode::kDone;
+}
+
+}  // namespace littlebit

@@ -1,0 +1,196 @@
+// A device that is not the CPU, for tests of code that should run on any: LibTorch's PrivateUse1
+// with memory of its own. An operation on it is done by the CPU's kernel on copies, so results are
+// the CPU's; but the memory is out of bounds (a segmentation fault) for code of ours that reads it
+// through a pointer, and tensors of the two devices do not mix, as on a GPU. Include in one file of
+// a test program.
+#pragma once
+
+#include <ATen/EmptyTensor.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/detail/PrivateUse1HooksInterface.h>
+#include <ATen/native/CPUFallback.h>
+#include <ATen/ops/_reshape_alias_native.h>
+#include <ATen/ops/as_strided_native.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/view_native.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <sys/mman.h>
+#include <torch/library.h>
+
+#include <map>
+#include <mutex>
+#include <vector>
+
+namespace littlebit::test {
+
+inline constexpr at::DeviceType kOther = at::DeviceType::PrivateUse1;
+
+// One stretch of address space, closed except while an operation runs.
+class OtherMemory {
+ public:
+  static OtherMemory& get() {
+    static OtherMemory memory;
+    return memory;
+  }
+  void* allocate(size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const size_t size = (bytes + 63) / 64 * 64;
+    if (std::vector<char*>& old = free_[size]; !old.empty()) {
+      char* piece = old.back();
+      old.pop_back();
+      return piece;
+    }
+    if (used_ + size > kBytes) throw std::runtime_error("the other device's memory is full");
+    used_ += size;
+    return base_ + used_ - size;
+  }
+  void free(void* piece, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    free_[(bytes + 63) / 64 * 64].push_back(static_cast<char*>(piece));
+  }
+  void open(bool open) {
+    const std::lock_guard lock(mutex_);
+    const int before = users_;
+    users_ += open ? 1 : -1;
+    if ((before == 0) != (users_ == 0)) {
+      mprotect(base_, kBytes, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+    }
+  }
+
+ private:
+  static constexpr size_t kBytes = size_t{1} << 30;
+  OtherMemory()
+      : base_(static_cast<char*>(mmap(nullptr, kBytes, PROT_NONE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {}
+  std::mutex mutex_;
+  char* base_;
+  size_t used_ = 0;
+  int users_ = 0;
+  std::map<size_t, std::vector<char*>> free_;
+};
+
+struct OtherOpen {
+  OtherOpen() { OtherMemory::get().open(true); }
+  ~OtherOpen() { OtherMemory::get().open(false); }
+  OtherOpen(const OtherOpen&) = delete;
+  OtherOpen& operator=(const OtherOpen&) = delete;
+};
+
+class OtherAllocator : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    auto* piece = new Piece{OtherMemory::get().allocate(bytes), bytes};
+    return {piece->memory, piece, &release, at::Device(kOther, 0)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
+  void copy_data(void*, const void*, size_t) const override {
+    throw std::runtime_error("the other device copies tensors, not bytes");
+  }
+
+ private:
+  struct Piece {
+    void* memory;
+    size_t bytes;
+  };
+  static void release(void* context) {
+    auto* piece = static_cast<Piece*>(context);
+    OtherMemory::get().free(piece->memory, piece->bytes);
+    delete piece;
+  }
+};
+
+inline OtherAllocator* other_allocator() {
+  static OtherAllocator allocator;
+  return &allocator;
+}
+
+inline at::Tensor other_empty(c10::SymIntArrayRef size, std::optional<at::ScalarType> dtype,
+                              std::optional<at::Layout>, std::optional<at::Device>,
+                              std::optional<bool>, std::optional<at::MemoryFormat> format) {
+  return at::detail::empty_generic(C10_AS_INTARRAYREF_SLOW(size), other_allocator(),
+                                   c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+                                   dtype.value_or(at::kFloat), format);
+}
+
+inline at::Tensor other_empty_strided(c10::SymIntArrayRef size, c10::SymIntArrayRef stride,
+                                      std::optional<at::ScalarType> dtype,
+                                      std::optional<at::Layout>, std::optional<at::Device>,
+                                      std::optional<bool>) {
+  return at::detail::empty_strided_generic(
+      C10_AS_INTARRAYREF_SLOW(size), C10_AS_INTARRAYREF_SLOW(stride), other_allocator(),
+      c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), dtype.value_or(at::kFloat));
+}
+
+// The tensor itself, or the other device's memory as a tensor of the CPU.
+inline at::Tensor on_cpu(const at::Tensor& t) {
+  if (t.is_cpu()) return t;
+  void* data = static_cast<char*>(t.storage().mutable_data()) + t.storage_offset() * t.itemsize();
+  return at::from_blob(data, t.sizes(), t.strides(), at::TensorOptions().dtype(t.scalar_type()));
+}
+
+inline at::Tensor other_copy_from(const at::Tensor& from, const at::Tensor& to, bool) {
+  const OtherOpen open;
+  on_cpu(to).copy_(on_cpu(from));
+  return to;
+}
+
+inline at::Tensor other_copy_from_and_resize(const at::Tensor& from, const at::Tensor& to) {
+  if (to.sizes() != from.sizes()) throw std::runtime_error("the other device does not resize");
+  return other_copy_from(from, to, false);
+}
+
+inline at::Tensor other_view(const at::Tensor& self, c10::SymIntArrayRef size) {
+  return at::native::view(self, C10_AS_INTARRAYREF_SLOW(size));
+}
+
+inline at::Tensor other_as_strided(const at::Tensor& self, c10::SymIntArrayRef size,
+                                   c10::SymIntArrayRef stride, std::optional<c10::SymInt> offset) {
+  return at::native::as_strided_tensorimpl(
+      self, C10_AS_INTARRAYREF_SLOW(size), C10_AS_INTARRAYREF_SLOW(stride),
+      offset ? std::optional<int64_t>(offset->expect_int()) : std::nullopt);
+}
+
+inline at::Tensor other_reshape_alias(const at::Tensor& self, c10::SymIntArrayRef size,
+                                      c10::SymIntArrayRef stride) {
+  return at::native::_reshape_alias(self, C10_AS_INTARRAYREF_SLOW(size),
+                                    C10_AS_INTARRAYREF_SLOW(stride));
+}
+
+inline void other_by_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
+}
+
+struct OtherHooks : at::PrivateUse1HooksInterface {
+  bool isBuilt() const override { return true; }
+  bool isAvailable() const override { return true; }
+  bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
+};
+
+// Call once before use.
+inline at::Device other_device() {
+  static const bool ready = [] {
+    static OtherHooks hooks;
+    at::RegisterPrivateUse1HooksInterface(&hooks);
+    return true;
+  }();
+  (void)ready;
+  return at::Device(kOther, 0);
+}
+
+C10_REGISTER_GUARD_IMPL(PrivateUse1, c10::impl::NoOpDeviceGuardImpl<at::DeviceType::PrivateUse1>);
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  library.impl("empty.memory_format", TORCH_FN(other_empty));
+  library.impl("empty_strided", TORCH_FN(other_empty_strided));
+  library.impl("_copy_from", TORCH_FN(other_copy_from));
+  library.impl("_copy_from_and_resize", TORCH_FN(other_copy_from_and_resize));
+  library.impl("view", TORCH_FN(other_view));
+  library.impl("as_strided", TORCH_FN(other_as_strided));
+  library.impl("_reshape_alias", TORCH_FN(other_reshape_alias));
+}
+
+TORCH_LIBRARY_IMPL(_, PrivateUse1, library) {
+  library.fallback(torch::CppFunction::makeFromBoxedFunction<&other_by_cpu>());
+}
+
+}  // namespace littlebit::test

@@ -1,0 +1,166 @@
+// Everything that has tensors runs on a device that is not the CPU: the self-test, training from
+// start factors to checkpoint and exports, scores. A GPU is such a device; here it is
+// tests/support/other_device.h, whose memory cannot be read by accident.
+#include "littlebit/nn/device.h"
+
+#include <ATen/ATen.h>
+
+#include <catch2/catch.hpp>
+
+#include "littlebit/checkpoint/checkpoint.h"
+#include "littlebit/distill/step.h"
+#include "littlebit/eval/model.h"
+#include "littlebit/eval/perplexity.h"
+#include "littlebit/export/folder.h"
+#include "littlebit/quant/initialize.h"
+#include "littlebit/train/self_test.h"
+#include "support/other_device.h"
+#include "support/tiny_model.h"
+
+using namespace littlebit;
+using Catch::Matchers::Contains;
+
+namespace {
+
+// A tiny student that trains.
+struct Run {
+  HfFolder files;
+  std::unique_ptr<Decoder> teacher;
+  std::unique_ptr<Student> student;
+  std::unique_ptr<Optimizer> optimizer;
+  std::vector<LayerPlan> plans;
+  QuantOptions quant;
+
+  Run(const std::filesystem::path& folder, at::Device device) : files(folder) {
+    files.open_tensors();
+    teacher = std::make_unique<Decoder>(
+        load_decoder(files, parse_model_spec(files.config()), at::kFloat, device));
+    Decoder open = open_decoder(*teacher);
+    quant.bits_per_weight = 2;
+    plans = plan_model(open, quant);
+    student = std::make_unique<Student>(std::move(open), plans);
+    optimizer = std::make_unique<Optimizer>(*student, OptimOptions{}, Surrogate::kSmoothSign);
+    factorize_model(*student, latents(), files, plans, quant, 1, {});
+  }
+  std::vector<at::Tensor> latents() const {
+    std::vector<at::Tensor> latents;
+    for (const OptimizerGroup& group : optimizer->groups()) latents.push_back(group.latents);
+    return latents;
+  }
+  // The hidden and KL losses and the gradient norm of each step.
+  std::vector<double> train(int steps, Recompute recompute) {
+    DistillationStep step(*teacher, *student, {}, recompute);
+    std::vector<double> seen;
+    at::manual_seed(5);
+    for (int i = 1; i <= steps; ++i) {
+      DistillationLoss loss;
+      for (int part = 0; part < 2; ++part) {
+        loss += step.accumulate(at::randint(48, {2, 12}, at::kLong), 4);
+      }
+      seen.insert(seen.end(), {loss.kl, loss.hidden, optimizer->step(i, 1e-2).gradient_norm});
+    }
+    return seen;
+  }
+};
+
+// Attention takes another kernel there, whose sums differ in their last bits.
+void check_close(const std::vector<double>& got, const std::vector<double>& want) {
+  REQUIRE(got.size() == want.size());
+  for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == Approx(want[i]).epsilon(1e-4));
+}
+
+}  // namespace
+
+TEST_CASE("self-test: passes in fp32 on the CPU and on another device, fails where numbers differ",
+          "[device]") {
+  for (const at::Device device : {at::Device(at::kCPU), test::other_device()}) {
+    const std::vector<SelfTestRow> rows = self_test(device, at::kFloat, 42);
+    CHECK(rows.size() == 13);
+    for (const SelfTestRow& row : rows) {
+      INFO(device << ": " << row.check << " " << row.difference << " of " << row.tolerance);
+      CHECK(row.ok());
+    }
+  }
+  // bf16 products lie well outside of what fp32 is allowed: the comparison sees such a difference.
+  int coarse = 0;
+  for (const SelfTestRow& row : self_test(at::Device(at::kCPU), at::kBFloat16, 42)) {
+    INFO(row.check << " " << row.difference << " of " << row.tolerance);
+    CHECK(row.ok());
+    coarse += row.difference > 1e-3;
+  }
+  CHECK(coarse >= 5);
+  CHECK_FALSE(SelfTestRow{"x", std::nan(""), 1}.ok());
+}
+
+TEST_CASE("a run on another device: training, checkpoint, exports, scores", "[device]") {
+  const TempFolder temp;
+  const at::Device cpu(at::kCPU), other = test::other_device();
+  std::filesystem::create_directories(temp / "teacher");
+  test::write_tiny_llama(temp / "teacher", {.biases = true});
+
+  Run here(temp / "teacher", cpu), there(temp / "teacher", other);
+  for (size_t g = 0; g < here.latents().size(); ++g) {
+    CHECK(at::equal(here.latents()[g], there.latents()[g].cpu()));
+    CHECK(at::equal(here.student->groups()[g].bits(), there.student->groups()[g].bits().cpu()));
+  }
+  check_close(there.train(2, Recompute::kFull), here.train(2, Recompute::kFull));
+  check_close(there.train(1, Recompute::kNone), here.train(1, Recompute::kNone));
+
+  // The state goes through the CPU and back: nothing is lost, and the signs are those of the
+  // latents.
+  const std::filesystem::path saved =
+      save_checkpoint(temp / "checkpoints", *there.optimizer, {3, 9}, {});
+  Run again(temp / "teacher", other), at_home(temp / "teacher", cpu);
+  load_checkpoint(read_checkpoint(saved), *again.optimizer);
+  load_checkpoint(read_checkpoint(saved), *at_home.optimizer);
+  for (size_t g = 0; g < there.latents().size(); ++g) {
+    const at::Tensor latents = there.latents()[g].cpu();
+    const at::Tensor bits = there.student->groups()[g].bits().cpu();
+    const at::Tensor vectors = there.student->groups()[g].vectors().cpu();
+    for (Run* run : {&again, &at_home}) {
+      CHECK(at::equal(run->latents()[g].cpu(), latents));
+      CHECK(at::equal(run->student->groups()[g].bits().cpu(), bits));
+      CHECK(at::equal(run->student->groups()[g].vectors().cpu(), vectors));
+    }
+  }
+
+  // The same folders come out on either device.
+  for (Run* run : {&again, &at_home}) {
+    const std::string name = run == &again ? "there" : "here";
+    export_packed(temp / ("packed-" + name), *run->student, run->plans, run->quant, run->files);
+    CHECK(verify_packed(temp / ("packed-" + name), *run->student, run->plans) > 50);
+    export_dense(temp / ("dense-" + name), *run->student, at::kFloat, run->files);
+  }
+  const auto content = [&](const std::string& folder) {
+    return read_file(temp / folder / "model.safetensors");
+  };
+  CHECK(content("packed-there") == content("packed-here"));
+  CHECK(content("dense-there") == content("dense-here"));
+
+  at::manual_seed(3);
+  const at::Tensor ids = at::randint(48, {64}, at::kInt);
+  const std::span<const int32_t> text(ids.const_data_ptr<int32_t>(), 64);
+  for (const char* folder : {"packed-there", "dense-there", "teacher"}) {
+    const PerplexityOptions how{.sequence_length = 16};
+    const EvalModel a(temp / folder, at::kFloat, cpu), b(temp / folder, at::kFloat, other);
+    CHECK(chunk_perplexity(b.decoder(), text, how, {}).nll ==
+          Approx(chunk_perplexity(a.decoder(), text, how, {}).nll).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("devices: auto finds one, a GPU that is not there is refused by name", "[device]") {
+  CHECK(open_device(DeviceKind::kCpu, "train.device").is_cpu());
+  const at::Device found = open_device(DeviceKind::kAuto, "train.device");
+  if (open_cuda().kernels != nullptr) {
+    CHECK(found.is_cuda());
+    return;
+  }
+  CHECK(found.is_cpu());
+  try {
+    open_device(DeviceKind::kCuda, "eval.device");
+    FAIL("a GPU where there is none");
+  } catch (const UsageError& error) {
+    CHECK_THAT(error.what(), Contains("eval.device is cuda, but "));
+    CHECK(!error.hint().empty());
+  }
+}
