@@ -23,10 +23,10 @@ at::Tensor read_ids(const SafetensorsFile& file) {
 
 int run_forward(const ForwardOptions& options) {
   use_threads(options.threads);
+  const at::Device device = open_device(options.device, "--device");
   const SafetensorsFile input(options.input);
   const at::Tensor ids = read_ids(input);
-  const EvalModel model(options.model, compute_type(options.dtype),
-                        open_device(options.device, "--device"));
+  const EvalModel model(options.model, compute_type(options.dtype), device);
   ForwardResult result;
   try {
     result = forward_full(model.decoder(), ids, options.hidden_states);

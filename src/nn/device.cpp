@@ -2,6 +2,7 @@
 #include "littlebit/nn/device.h"
 
 #include <ATen/Context.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 
 #include "littlebit/core/error.h"
 #include "littlebit/logging/console.h"
@@ -26,6 +27,8 @@ at::Device open_device(DeviceKind kind, const std::string& key) {
   if (kind == DeviceKind::kCpu) return cpu;
   const CudaState& cuda = open_cuda();
   if (cuda.kernels != nullptr) {
+    // ATen looks for its CUDA part once, when something first asks for it.
+    LB_ASSERT(at::detail::getCUDAHooks().hasCUDART(), "CUDA is loaded before ATen looks for it");
     settle_sums();
     return at::Device(at::kCUDA, 0);
   }

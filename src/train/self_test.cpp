@@ -196,6 +196,7 @@ void check_optimizer(Rows& rows, Model& model, Model& plain, uint64_t seed, doub
     got = model.optimizer->step(step, 1e-3);
     want = plain.optimizer->step(step, 1e-3);
   }
+  LB_ASSERT(want.sign_flip_fraction > 0.01, "the made numbers flip signs");
   rows.push_back({"gradient norm", relative(got.gradient_norm, want.gradient_norm), tolerance});
   rows.push_back({"update of latents",
                   relative(model.latents() - latents, plain.latents() - latents), tolerance});
@@ -250,7 +251,9 @@ std::vector<SelfTestRow> self_test(at::Device device, at::ScalarType compute_dty
   rows.push_back({"gradients of factors", relative(latent(model), latent(plain)), tolerance});
   rows.push_back(
       {"gradients of scales and norms", relative(vector(model), vector(plain)), tolerance});
-  check_optimizer(rows, model, plain, seed, 2e-5);  // fp32 whatever the products are in
+  // fp32 whatever the products are in; AdamW makes a small gradient, the rest of a sum that
+  // cancels, as large as any.
+  check_optimizer(rows, model, plain, seed, 1e-4);
   if (device.is_cuda()) {
     rows.push_back(
         {"sum over NCCL, one process", open_cuda().kernels->nccl_difference(device.index()), 0});

@@ -12,7 +12,8 @@ namespace littlebit {
 // kAuto: the first GPU where there is one and this program was built for it, else the CPU. kCuda:
 // UsageError, naming `key`, where CUDA cannot be used. The first GPU is the first that
 // CUDA_VISIBLE_DEVICES leaves. Sums on the GPU are settled to be taken in fp32 and in a fixed order
-// (docs/numerics.md).
+// (docs/numerics.md). A program's first use of ATen but for the number of threads: what asks ATen
+// about CUDA before, as at::manual_seed does, settles that there is none.
 at::Device open_device(DeviceKind kind, const std::string& key);
 
 // "CPU", or the GPU's name with the versions of its libraries.

@@ -141,7 +141,7 @@ TEST_CASE("a run on another device: training, checkpoint, exports, scores", "[de
   const at::Tensor ids = at::randint(48, {64}, at::kInt);
   const std::span<const int32_t> text(ids.const_data_ptr<int32_t>(), 64);
   for (const char* folder : {"packed-there", "dense-there", "teacher"}) {
-    const PerplexityOptions how{.sequence_length = 16};
+    const ChunkOptions how{.sequence_length = 16};
     const EvalModel a(temp / folder, at::kFloat, cpu), b(temp / folder, at::kFloat, other);
     CHECK(chunk_perplexity(b.decoder(), text, how, {}).nll ==
           Approx(chunk_perplexity(a.decoder(), text, how, {}).nll).epsilon(1e-5));
