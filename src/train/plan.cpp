@@ -122,7 +122,7 @@ std::vector<MemoryPart> estimate_memory_parts(Decoder& decoder, std::span<const 
                                               const RunOptions& options) {
   const ModelSpec& spec = decoder.spec();
   const Sizes sizes = sizes_of(decoder);
-  const uint64_t compute = options.train.dtype == ComputeDtype::kBf16 ? 2 : 4;
+  const uint64_t compute = c10::elementSize(decoder.compute_dtype());
   uint64_t latents = 0, vectors = sizes.biases + sizes.norms;
   for (const LayerPlan& plan : plans) {
     latents += static_cast<uint64_t>(plan.latents());

@@ -5,6 +5,7 @@
 // a test program.
 #pragma once
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>
@@ -25,7 +26,8 @@ namespace littlebit::test {
 
 inline constexpr at::DeviceType kOther = at::DeviceType::PrivateUse1;
 
-// One stretch of address space, closed except while an operation runs.
+// Tensors point into a stretch of address space that is closed for good; what they hold lies at the
+// same place of a second one.
 class OtherMemory {
  public:
   static OtherMemory& get() {
@@ -34,7 +36,7 @@ class OtherMemory {
   }
   void* allocate(size_t bytes) {
     const std::lock_guard lock(mutex_);
-    const size_t size = (bytes + 63) / 64 * 64;
+    const size_t size = rounded(bytes);
     if (std::vector<char*>& old = free_[size]; !old.empty()) {
       char* piece = old.back();
       old.pop_back();
@@ -46,34 +48,22 @@ class OtherMemory {
   }
   void free(void* piece, size_t bytes) {
     const std::lock_guard lock(mutex_);
-    free_[(bytes + 63) / 64 * 64].push_back(static_cast<char*>(piece));
+    free_[rounded(bytes)].push_back(static_cast<char*>(piece));
   }
-  void open(bool open) {
-    const std::lock_guard lock(mutex_);
-    const int before = users_;
-    users_ += open ? 1 : -1;
-    if ((before == 0) != (users_ == 0)) {
-      mprotect(base_, kBytes, open ? PROT_READ | PROT_WRITE : PROT_NONE);
-    }
-  }
+  static void* content(void* address) { return static_cast<char*>(address) + kBytes; }
 
  private:
   static constexpr size_t kBytes = size_t{1} << 30;
+  static size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
   OtherMemory()
-      : base_(static_cast<char*>(mmap(nullptr, kBytes, PROT_NONE,
-                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {}
+      : base_(static_cast<char*>(mmap(nullptr, 2 * kBytes, PROT_NONE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {
+    mprotect(base_ + kBytes, kBytes, PROT_READ | PROT_WRITE);
+  }
   std::mutex mutex_;
   char* base_;
   size_t used_ = 0;
-  int users_ = 0;
   std::map<size_t, std::vector<char*>> free_;
-};
-
-struct OtherOpen {
-  OtherOpen() { OtherMemory::get().open(true); }
-  ~OtherOpen() { OtherMemory::get().open(false); }
-  OtherOpen(const OtherOpen&) = delete;
-  OtherOpen& operator=(const OtherOpen&) = delete;
 };
 
 class OtherAllocator : public c10::Allocator {
@@ -124,18 +114,24 @@ inline at::Tensor other_empty_strided(c10::SymIntArrayRef size, c10::SymIntArray
 // The tensor itself, or the other device's memory as a tensor of the CPU.
 inline at::Tensor on_cpu(const at::Tensor& t) {
   if (t.is_cpu()) return t;
-  void* data = static_cast<char*>(t.storage().mutable_data()) + t.storage_offset() * t.itemsize();
-  return at::from_blob(data, t.sizes(), t.strides(), at::TensorOptions().dtype(t.scalar_type()));
+  char* address =
+      static_cast<char*>(t.storage().mutable_data()) + t.storage_offset() * t.itemsize();
+  return at::from_blob(OtherMemory::content(address), t.sizes(), t.strides(),
+                       at::TensorOptions().dtype(t.scalar_type()));
 }
 
 inline at::Tensor other_copy_from(const at::Tensor& from, const at::Tensor& to, bool) {
-  const OtherOpen open;
   on_cpu(to).copy_(on_cpu(from));
   return to;
 }
 
 inline at::Tensor other_copy_from_and_resize(const at::Tensor& from, const at::Tensor& to) {
-  if (to.sizes() != from.sizes()) throw std::runtime_error("the other device does not resize");
+  if (to.sizes() != from.sizes()) {  // results of an operation that were not sized before
+    const at::Tensor sized =
+        other_empty(c10::fromIntArrayRefSlow(from.sizes()), to.scalar_type(), {}, {}, {}, {});
+    to.unsafeGetTensorImpl()->set_storage_keep_dtype(sized.storage());
+    to.unsafeGetTensorImpl()->set_sizes_contiguous(from.sizes());
+  }
   return other_copy_from(from, to, false);
 }
 
@@ -164,12 +160,32 @@ struct OtherHooks : at::PrivateUse1HooksInterface {
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return true; }
   bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
+  const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override {
+    return at::detail::getDefaultCPUGenerator();
+  }
+  c10::DeviceIndex deviceCount() const override { return 1; }
+  c10::DeviceIndex getCurrentDevice() const override { return 0; }
+};
+
+// One stream, where everything is done at once: there is nothing to wait for.
+struct OtherGuard : c10::impl::NoOpDeviceGuardImpl<at::DeviceType::PrivateUse1> {
+  at::Device exchangeDevice(at::Device) const override { return at::Device(kOther, 0); }
+  at::Device getDevice() const override { return at::Device(kOther, 0); }
+  c10::Stream getStream(at::Device device) const noexcept override {
+    return c10::Stream(c10::Stream::DEFAULT, device);
+  }
+  void record(void**, const c10::Stream&, c10::DeviceIndex, c10::EventFlag) const override {}
+  void block(void*, const c10::Stream&) const override {}
+  bool queryEvent(void*) const override { return true; }
+  void destroyEvent(void*, c10::DeviceIndex) const noexcept override {}
+  void recordDataPtrOnStream(const c10::DataPtr&, const c10::Stream&) const override {}
 };
 
 // Call once before use.
 inline at::Device other_device() {
   static const bool ready = [] {
     static OtherHooks hooks;
+    c10::register_privateuse1_backend("other");
     at::RegisterPrivateUse1HooksInterface(&hooks);
     return true;
   }();
@@ -177,7 +193,7 @@ inline at::Device other_device() {
   return at::Device(kOther, 0);
 }
 
-C10_REGISTER_GUARD_IMPL(PrivateUse1, c10::impl::NoOpDeviceGuardImpl<at::DeviceType::PrivateUse1>);
+C10_REGISTER_GUARD_IMPL(PrivateUse1, OtherGuard);
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("empty.memory_format", TORCH_FN(other_empty));

@@ -86,9 +86,9 @@ TEST_CASE("self-test: passes in fp32 on the CPU and on another device, fails whe
   for (const SelfTestRow& row : self_test(at::Device(at::kCPU), at::kBFloat16, 42)) {
     INFO(row.check << " " << row.difference << " of " << row.tolerance);
     CHECK(row.ok());
-    coarse += row.difference > 1e-3;
+    coarse += row.difference > 2e-5;
   }
-  CHECK(coarse >= 5);
+  CHECK(coarse >= 6);
   CHECK_FALSE(SelfTestRow{"x", std::nan(""), 1}.ok());
 }
 
@@ -143,8 +143,8 @@ TEST_CASE("a run on another device: training, checkpoint, exports, scores", "[de
   for (const char* folder : {"packed-there", "dense-there", "teacher"}) {
     const ChunkOptions how{.sequence_length = 16};
     const EvalModel a(temp / folder, at::kFloat, cpu), b(temp / folder, at::kFloat, other);
-    CHECK(chunk_perplexity(b.decoder(), text, how, {}).nll ==
-          Approx(chunk_perplexity(a.decoder(), text, how, {}).nll).epsilon(1e-5));
+    CHECK(chunk_perplexity(b.decoder(), text, how, {}).metric("perplexity") ==
+          Approx(chunk_perplexity(a.decoder(), text, how, {}).metric("perplexity")).epsilon(1e-5));
   }
 }
 
