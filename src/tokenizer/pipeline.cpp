@@ -19,6 +19,7 @@ class Pipeline final : public Tokenizer {
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const override;
   std::string decode(std::span<const int32_t> ids) const override;
   int64_t vocab_size() const override { return static_cast<int64_t>(tokens_.size()); }
+  int64_t plain_vocab_size() const override { return plain_size_; }
   std::optional<int32_t> bos_id() const override { return parts_.bos; }
   std::optional<int32_t> eos_id() const override { return parts_.eos; }
   std::string content_hash() const override { return hash_; }
@@ -33,6 +34,7 @@ class Pipeline final : public Tokenizer {
   PipelineParts parts_;
   TokenMatcher raw_, normalized_;
   std::vector<std::string> tokens_;  // by id; "" where there is none
+  int64_t plain_size_ = 0;
   std::string hash_;
   mutable WorkspacePool pool_;
 };
@@ -52,7 +54,10 @@ Pipeline::Pipeline(PipelineParts parts) : parts_(std::move(parts)) {
     if (static_cast<size_t>(id) >= tokens_.size()) tokens_.resize(static_cast<size_t>(id) + 1);
     tokens_[static_cast<size_t>(id)] = token;
   };
-  for (const auto& [token, id] : *parts_.vocabulary) put(id, token);
+  for (const auto& [token, id] : *parts_.vocabulary) {
+    put(id, token);
+    if (!parts_.added.tokens().count(id)) plain_size_ = std::max<int64_t>(plain_size_, id + 1);
+  }
   for (const auto& [id, token] : parts_.added.tokens()) put(id, token.content);
   hash_ = hash_of_files(parts_.files);
 }

@@ -26,6 +26,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const override;
   std::string decode(std::span<const int32_t> ids) const override;
   int64_t vocab_size() const override { return static_cast<int64_t>(vocab_.size()); }
+  int64_t plain_vocab_size() const override { return static_cast<int64_t>(model_.pieces.size()); }
   std::optional<int32_t> bos_id() const override { return bos_; }
   std::optional<int32_t> eos_id() const override { return eos_; }
   std::string content_hash() const override { return hash_; }

@@ -79,7 +79,7 @@ std::vector<std::string> check_without_weights(Session& session) {
   if (needs_tokenizer(options)) {
     if (has_tokenizer_files(options.model.path)) {
       session.tokenizer = load_tokenizer(options.model.path);
-      check_vocabulary(*session.tokenizer, session.spec);
+      check_vocabulary(*session.tokenizer, session.spec.vocab_size);
     } else {
       left.push_back("the tokenizer (no file of one)");
     }

@@ -93,7 +93,7 @@ void open_texts(Session& session) {
   const RunOptions& options = session.options;
   if (!needs_tokenizer(options)) return;
   session.tokenizer = load_tokenizer(options.model.path);
-  check_vocabulary(*session.tokenizer, session.spec);
+  check_vocabulary(*session.tokenizer, session.spec.vocab_size);
   session.tasks = prepare_tasks({options.eval, *session.tokenizer, session.spec});
 }
 

@@ -55,7 +55,4 @@ std::vector<std::unique_ptr<EvalTask>> prepare_tasks(const TaskInput& input);
 // the model learned fewer positions; a warning where it was made for fewer.
 int64_t sequence_length(const EvalOptions& options, const ModelSpec& spec);
 
-// UsageError where the tokenizer can give ids the model has no embedding for.
-void check_vocabulary(const Tokenizer& tokenizer, const ModelSpec& spec);
-
 }  // namespace littlebit

@@ -32,6 +32,10 @@ class Tokenizer {
   // Highest id + 1, added tokens included.
   virtual int64_t vocab_size() const = 0;
 
+  // The same over tokens that are not added ones: ids below it are what text becomes that spells no
+  // added token out. Models may have no embedding for added tokens of other uses (images).
+  virtual int64_t plain_vocab_size() const { return vocab_size(); }
+
   // The tokens that the folder or its class names as beginning and end of a text, whether or not
   // encode() adds them.
   virtual std::optional<int32_t> bos_id() const { return std::nullopt; }
@@ -43,6 +47,10 @@ class Tokenizer {
   // One line for people: "byte-level BPE, 50257 tokens, adds </s> in front".
   virtual std::string description() const = 0;
 };
+
+// UsageError where plain text can become ids that a model of `vocab_size` embeddings does not have.
+// Added tokens may lie beyond: a text that spells one out is refused when its ids are looked at.
+void check_vocabulary(const Tokenizer& tokenizer, int64_t vocab_size);
 
 // The tokenizer of a Hugging Face folder. InputError naming the files looked for, or what is not
 // understood.

@@ -32,6 +32,32 @@ Json small_tokenizer() {
       "test");
 }
 
+TEST_CASE("added tokens may lie beyond the model's vocabulary, plain ones may not") {
+  ScratchFolder folder;
+  Json json = small_tokenizer();
+  folder.write("tokenizer.json", json.dump());
+  const auto tokenizer = load_tokenizer(folder.path());
+  CHECK(tokenizer->vocab_size() == 4);
+  CHECK(tokenizer->plain_vocab_size() == 3);
+  CHECK_NOTHROW(check_vocabulary(*tokenizer, 4));
+  CHECK_NOTHROW(check_vocabulary(*tokenizer, 3));
+  CHECK_THROWS_AS(check_vocabulary(*tokenizer, 2), UsageError);
+  CHECK_THROWS_WITH(check_vocabulary(*tokenizer, 2),
+                    Catch::Contains("3 ids") && Catch::Contains("vocabulary 2"));
+  // Added tokens that the vocabulary lists too count as added.
+  json["model"]["vocab"]["<s>"] = 3;
+  folder.write("tokenizer.json", json.dump());
+  CHECK(load_tokenizer(folder.path())->plain_vocab_size() == 3);
+
+  ScratchFolder pieces;
+  pieces.copy(tokenizer_fixtures() / "wiki_llama" / "tokenizer.model");
+  pieces.write("tokenizer_config.json",
+               R"({"tokenizer_class": "LlamaTokenizer", "pad_token": "<image>"})");
+  const auto from_pieces = load_tokenizer(pieces.path());
+  CHECK(from_pieces->vocab_size() == 4097);
+  CHECK(from_pieces->plain_vocab_size() == 4096);
+}
+
 TEST_CASE(
     "LlamaTokenizer with add_prefix_space is made from tokenizer.model, as transformers does") {
   auto source = tokenizer_fixtures() / "wiki_llama";
