@@ -3,8 +3,10 @@
 // and texts where they are missing, are then named as not checked instead of refused.
 #include "check.h"
 
+#include <algorithm>
 #include <cstdio>
 
+#include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
 #include "plan.h"
