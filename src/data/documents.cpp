@@ -38,12 +38,12 @@ std::string record_text(const std::string& path, const SourceOptions& source, st
 
 }  // namespace
 
-void refuse_parquet(const std::filesystem::path& file) {
-  const std::string name = file.filename().string();
+void refuse_parquet(const std::filesystem::path& file, std::filesystem::path jsonl) {
+  if (jsonl.empty()) (jsonl = file).replace_extension(".jsonl");
   throw InputError(file.string() + ": a Parquet file; text, jsonl and jsonl.gz are read",
-                   "convert it beside itself: python3 -c \"import pandas; pandas.read_parquet('" +
-                       name + "').to_json('" + file.stem().string() +
-                       ".jsonl', orient='records', lines=True, force_ascii=False)\"");
+                   "convert it: python3 -c \"import pandas; pandas.read_parquet('" + file.string() +
+                       "').to_json('" + jsonl.string() +
+                       "', orient='records', lines=True, force_ascii=False)\"");
 }
 
 std::string join_wikitext_rows(std::string_view text) {

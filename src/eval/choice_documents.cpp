@@ -5,6 +5,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/data/corpus.h"
 #include "littlebit/data/records.h"
 #include "littlebit/eval/choice_task.h"
 #include "littlebit/tokenizer/python_text.h"
@@ -20,11 +21,6 @@ bool is_there(const fs::path& path) {
 }
 
 bool is_parquet(const fs::path& path) { return path.extension() == ".parquet"; }
-
-std::string conversion(const fs::path& parquet, const fs::path& jsonl) {
-  return "convert it: python3 -c \"import pandas; pandas.read_parquet('" + parquet.string() +
-         "').to_json('" + jsonl.string() + "', orient='records', lines=True, force_ascii=False)\"";
-}
 
 // A parquet file that may hold the task's data: any in a folder of the task's name, else one named
 // as the file that is missing. An empty path where there is none.
@@ -108,24 +104,17 @@ fs::path find_choice_data(const ChoiceTask& task, const fs::path& data_root) {
     places.push_back(place.string());
     if (!is_there(place)) continue;
     if (!is_parquet(place)) return place;
-    fs::path jsonl = place;
-    throw InputError("task " + task.name + ": " + place.string() +
-                         " is a parquet file, which is "
-                         "not read; expected a JSON object per line",
-                     conversion(place, jsonl.replace_extension(".jsonl")) +
-                         ", and name that file in source.file");
+    refuse_parquet(place);
   }
-  const std::string missing =
-      "task " + task.name + ": its data is not there: looked for " + join(places, " and ");
-  const std::string root = "set eval.data_root (--data-root) to the folder that holds it";
   if (const fs::path parquet = find_parquet(task, folders); !parquet.empty()) {
-    throw InputError(missing + "; parquet is not read",
-                     conversion(parquet, parquet.parent_path() / wanted.filename()));
+    refuse_parquet(parquet, parquet.parent_path() / wanted.filename());
   }
-  throw InputError(missing, task.hub.empty()
-                                ? root
-                                : root + "; the data is on the Hugging Face Hub: " + task.hub +
-                                      ", a JSON object with its fields per line");
+  const std::string root = "set eval.data_root (--data-root) to the folder that holds it";
+  throw InputError(
+      "task " + task.name + ": its data is not there: looked for " + join(places, " and "),
+      task.hub.empty() ? root
+                       : root + "; the data is on the Hugging Face Hub: " + task.hub +
+                             ", a JSON object with its fields per line");
 }
 
 std::vector<ChoiceDocument> read_choice_documents(const ChoiceTask& task, const fs::path& file,

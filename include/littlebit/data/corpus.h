@@ -31,9 +31,10 @@ namespace littlebit {
 void for_each_document(const SourceOptions& source,
                        const std::function<void(std::string_view)>& sink);
 
-// InputError with the one line that turns this Parquet file into jsonl. Thrown by itself where a
-// text source is one.
-[[noreturn]] void refuse_parquet(const std::filesystem::path& file);
+// InputError with the one line that turns this Parquet file into the file `jsonl` (empty: of its
+// name, beside it). Thrown by itself where a text source is one.
+[[noreturn]] void refuse_parquet(const std::filesystem::path& file,
+                                 std::filesystem::path jsonl = {});
 
 // The WikiText rows of `text` (lines with their "\n", white-space-only lines as "") joined by
 // "\n\n": specs section 8.

@@ -280,8 +280,10 @@ TEST_CASE("data that is missing: where it belongs, where people get it, parquet"
   refused({"its data is not there"}, "Hugging Face Hub");
   create_folders(temp / "boolq");
   write_file(temp / "boolq" / "validation-00000-of-00001.parquet", "PAR1");
-  refused({"parquet is not read"}, "pandas.read_parquet('" + (temp / "boolq").string() +
-                                       "/validation-00000-of-00001.parquet').to_json('");
+  refused({"validation-00000-of-00001.parquet: a Parquet file"},
+          "pandas.read_parquet('" + (temp / "boolq").string() +
+              "/validation-00000-of-00001.parquet').to_json('" +
+              (temp / "boolq" / "boolq.jsonl").string());
   write_file(temp / "boolq.jsonl", "{}");
   CHECK(find_choice_data(task, temp.path()) == temp / "boolq.jsonl");
   write_file(temp / "boolq" / "boolq.jsonl", "{}");
@@ -292,5 +294,5 @@ TEST_CASE("data that is missing: where it belongs, where people get it, parquet"
   write_file(temp / "capitals.jsonl", "{}");
   CHECK(find_choice_data(own, "nowhere") == temp / "capitals.jsonl");  // beside the task's file
   own.file = "piqa.parquet";
-  expect_input_error({"piqa.parquet is a parquet file"}, [&] { find_choice_data(own, "nowhere"); });
+  expect_input_error({"piqa.parquet: a Parquet file"}, [&] { find_choice_data(own, "nowhere"); });
 }

@@ -154,9 +154,9 @@ TEST_CASE("Parquet is refused with the line that converts it") {
     }
     return std::string();
   };
-  CHECK(refused([&] {
-          own_text(ByteTaskInput(temp.path(), temp / "mine.txt"), 4);
-        }).find("pandas.read_parquet('mine.txt').to_json('mine.jsonl'") != std::string::npos);
+  CHECK(refused([&] { own_text(ByteTaskInput(temp.path(), temp / "mine.txt"), 4); })
+            .find("pandas.read_parquet('" + (temp / "mine.txt").string() + "').to_json('" +
+                  (temp / "mine.jsonl").string() + "'") != std::string::npos);
   create_folders(temp / "c4");
   write_file(temp / "c4" / "validation.parquet", "PAR1");
   CHECK(refused([&] { c4_text(ByteTaskInput(temp.path()), 4); }).find("validation.jsonl") !=
