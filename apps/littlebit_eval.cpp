@@ -114,7 +114,8 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace littlebit
 
+LITTLEBIT_SETTLE_WAITING;
+
 int main(int argc, char** argv) {
-  littlebit::settle_waiting(argv);
   return littlebit::run_main([&] { return littlebit::run(argc, argv); });
 }

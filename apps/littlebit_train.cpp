@@ -63,8 +63,9 @@ int run(const Arguments& arguments) {
 
 }  // namespace
 
+LITTLEBIT_SETTLE_WAITING;
+
 int main(int argc, char** argv) {
-  littlebit::settle_waiting(argv);
   CLI::App app(
       "Compresses a Hugging Face language model to 1 ... 0.1 bits per weight by LittleBit.");
   Arguments arguments;

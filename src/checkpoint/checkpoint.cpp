@@ -11,6 +11,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
+#include "littlebit/core/place.h"
 #include "littlebit/io/json.h"
 #include "littlebit/io/safetensors.h"
 #include "littlebit/logging/console.h"
@@ -125,7 +126,7 @@ fs::path save_checkpoint(const fs::path& root, Optimizer& optimizer,
 
 Checkpoint read_checkpoint(const fs::path& folder) {
   const fs::path file = folder / kManifest;
-  if (!fs::exists(file)) {
+  if (!path_exists(file)) {
     throw InputError(
         "no training checkpoint in " + folder.string() + " (" + kManifest + " is missing)",
         "checkpoints are folders named step-N under <output.dir>/checkpoints");
@@ -207,7 +208,7 @@ void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
 }
 
 bool has_checkpoint(const fs::path& root, int64_t step) {
-  return fs::exists(root / folder_name(step) / kManifest);
+  return path_exists(root / folder_name(step) / kManifest);
 }
 
 bool has_any_checkpoint(const fs::path& root) { return !step_folders(root).empty(); }

@@ -13,6 +13,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
 
 namespace littlebit {
 namespace {
@@ -75,8 +76,8 @@ bool lock_is_ours(int descriptor, const std::filesystem::path& path) {
   } while (error == EINTR);
   if (error == EWOULDBLOCK) {
     close(descriptor);
-    throw OutputError("cannot write `" + path.string() + "`: another process is writing it",
-                      "wait for that process to end, or write to another place");
+    throw BusyError("cannot write `" + path.string() + "`: another process is writing it",
+                    "wait for that process to end, or write to another place");
   }
   struct stat opened {
   }, named{};  // it may have been published or removed before we got the lock

@@ -1,16 +1,37 @@
-// Starting the own program anew with one more environment variable.
+// Starting the own program anew with one more environment variable. At this point the C library is
+// not set up: nothing here may allocate, or ask for the environment other than by its argument.
 #include "littlebit/core/process.h"
 
 #include <unistd.h>
 
-#include <cstdlib>
+#include <cstring>
 
 namespace littlebit {
+namespace {
 
-void settle_waiting(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
-  setenv("OMP_WAIT_POLICY", "passive", 1);
-  execv("/proc/self/exe", argv);
+constexpr int kMaxVariables = 4096;  // an environment beyond this is left alone
+
+bool names(const char* variable, const char* name) {
+  const size_t length = std::strlen(name);
+  return std::strncmp(variable, name, length) == 0 && variable[length] == '=';
+}
+
+}  // namespace
+
+void settle_waiting(int, char** argv, char** environment) {
+  static char policy[] = "OMP_WAIT_POLICY=passive";
+  static char* settled[kMaxVariables + 2];
+  int count = 0;
+  for (; environment[count] != nullptr; ++count) {
+    const char* variable = environment[count];
+    if (count == kMaxVariables || names(variable, "OMP_WAIT_POLICY") ||
+        names(variable, "GOMP_SPINCOUNT")) {
+      return;
+    }
+    settled[count] = environment[count];
+  }
+  settled[count] = policy;
+  execve("/proc/self/exe", argv, settled);
   // Where that cannot be done the program goes on, waiting as OpenMP likes.
 }
 

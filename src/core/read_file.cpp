@@ -1,18 +1,23 @@
 // Reading: mapped and whole files. What cannot be read is named, with the nearest thing that
 // exists.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <span>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "core/file_ops.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 
 namespace littlebit {
@@ -20,6 +25,7 @@ namespace {
 
 // A pipe or device has no size to check beforehand; this bounds what is taken from one.
 constexpr uint64_t kMaxStreamBytes = 1ull << 30;
+constexpr std::chrono::milliseconds kPipePatience(3000);
 
 std::string hint_for_missing(const std::filesystem::path& path) {
   const std::filesystem::path folder = file_ops::folder_of(path);
@@ -42,6 +48,24 @@ std::string hint_for_missing(const std::filesystem::path& path) {
                    error == ENOENT || error == ENOTDIR ? hint_for_missing(path) : "");
 }
 
+// The next bytes of a file or pipe, 0 at its end. A pipe ends, too, where nobody has it open for
+// writing; one that nobody has opened yet is given some time (`patience`).
+ssize_t read_some(int descriptor, std::span<char> out, std::chrono::milliseconds patience) {
+  constexpr std::chrono::milliseconds kPause(50);
+  while (true) {
+    const ssize_t got = read(descriptor, out.data(), out.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) {  // a writer is there and takes its time
+      pollfd ready{.fd = descriptor, .events = POLLIN, .revents = 0};
+      poll(&ready, 1, -1);
+      continue;
+    }
+    if (got != 0 || patience.count() <= 0) return got;
+    std::this_thread::sleep_for(kPause);
+    patience -= kPause;
+  }
+}
+
 // Closes the descriptor at the end of a scope.
 struct Descriptor {
   int value;
@@ -51,7 +75,8 @@ struct Descriptor {
 int open_to_read(const std::filesystem::path& path, struct stat* status) {
   int descriptor = -1;
   do {
-    descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // Without O_NONBLOCK a pipe that nobody writes to would be waited for without end.
+    descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   } while (descriptor < 0 && errno == EINTR);
   if (descriptor < 0) input_error(path, errno);
   if (fstat(descriptor, status) != 0) {
@@ -61,12 +86,18 @@ int open_to_read(const std::filesystem::path& path, struct stat* status) {
   }
   if (S_ISDIR(status->st_mode)) {
     close(descriptor);
-    throw InputError("cannot read `" + path.string() + "`: it is a folder, expected a file");
+    throw InputError("cannot read `" + path.string() + "`: it is a folder, expected a file",
+                     "give the file itself");
   }
   return descriptor;
 }
 
 }  // namespace
+
+bool path_exists(const std::filesystem::path& path) noexcept {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
+}
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   struct stat status {};
@@ -119,9 +150,14 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   text.resize(static_cast<size_t>(status.st_size) + 1);
   while (true) {
     if (length == text.size()) text.resize(std::max<size_t>(text.size() * 2, 4096));
-    const ssize_t got = read(descriptor.value, text.data() + length, text.size() - length);
-    if (got < 0 && errno == EINTR) continue;
+    const bool may_wait = S_ISFIFO(status.st_mode) && length == 0;
+    const ssize_t got = read_some(descriptor.value, std::span(text).subspan(length),
+                                  may_wait ? kPipePatience : std::chrono::milliseconds(0));
     if (got < 0) input_error(path, errno);
+    if (got == 0 && may_wait) {
+      throw InputError("cannot read `" + path.string() + "`: nothing comes out of this pipe",
+                       "start what writes to it, or give a file");
+    }
     if (got == 0) break;
     length += static_cast<size_t>(got);
     if (length > limit) refuse_size();

@@ -30,6 +30,7 @@ void install_stop_handlers() {
   sigaction(SIGINT, &action, nullptr);
   action.sa_handler = SIG_IGN;  // a write past the file size limit then fails with EFBIG
   sigaction(SIGXFSZ, &action, nullptr);
+  sigaction(SIGPIPE, &action, nullptr);  // one to a reader that went away, with EPIPE
 }
 
 bool stop_requested() { return g_stop_signal.load() != 0; }

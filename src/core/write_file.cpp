@@ -11,6 +11,7 @@
 #include "core/file_ops.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
 
 namespace littlebit {
 namespace fs = std::filesystem;
@@ -145,6 +146,11 @@ void OutputFolder::commit() {
   file_ops::fsync_path(parent);
   remove_everything(old);
 }
+
+FolderLock::FolderLock(const fs::path& folder)
+    : descriptor_(file_ops::open_locked_folder(folder)) {}
+
+FolderLock::~FolderLock() { close(descriptor_); }
 
 AppendFile::AppendFile(const fs::path& path) : path_(path) {
   do {

@@ -10,7 +10,6 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
-#include "littlebit/core/parallel.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
 
@@ -44,7 +43,7 @@ void check_sources(const DataOptions& options, const Tokenizer* tokenizer, int64
 
 // Opens every source in order. Cheap checks of all of them come first: tokenising may take hours.
 std::vector<TokenSource> open_sources(const DataOptions& options, const Tokenizer* tokenizer,
-                                      const std::filesystem::path& cache_dir) {
+                                      const std::filesystem::path& cache_dir, int threads) {
   std::vector<std::optional<TokenSource>> opened(options.train.size());
   for (size_t i = 0; i < opened.size(); ++i) {
     const SourceOptions& source = options.train[i];
@@ -64,7 +63,7 @@ std::vector<TokenSource> open_sources(const DataOptions& options, const Tokenize
   for (size_t i = 0; i < opened.size(); ++i) {
     const SourceOptions& source = options.train[i];
     if (!opened[i]) {
-      opened[i].emplace(source, tokenize_source(source, *tokenizer, cache_dir, hardware_threads()));
+      opened[i].emplace(source, tokenize_source(source, *tokenizer, cache_dir, threads));
     }
     sources.push_back(std::move(*opened[i]));
   }
@@ -97,9 +96,9 @@ Corpus::Corpus(Corpus&&) noexcept = default;
 Corpus::~Corpus() = default;
 
 Corpus Corpus::build(const DataOptions& options, const Tokenizer* tokenizer, int64_t vocab_size,
-                     const std::filesystem::path& cache_dir) {
+                     const std::filesystem::path& cache_dir, int threads) {
   check_sources(options, tokenizer, vocab_size);
-  std::vector<TokenSource> sources = open_sources(options, tokenizer, cache_dir);
+  std::vector<TokenSource> sources = open_sources(options, tokenizer, cache_dir, threads);
   for (const TokenSource& source : sources) source.check_ids(vocab_size);
   BlockPlan plan = make_plan(sources, options);
   Corpus corpus(std::make_unique<State>(State{.sources = std::move(sources),

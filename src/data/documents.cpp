@@ -98,7 +98,8 @@ void read_documents(const SourceOptions& source, const DocumentSink& sink) {
       break;
   }
   if (!any_text) {
-    throw InputError(source.path.string() + ": no text in it, nothing but white space");
+    throw InputError(source.path.string() + ": no text in it, nothing but white space",
+                     "give a file with text, or take it off the list");
   }
 }
 

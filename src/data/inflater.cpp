@@ -11,6 +11,7 @@ namespace littlebit {
 namespace {
 
 constexpr size_t kMaxStep = 1u << 30;  // zlib counts in 32 bits
+constexpr char kAgainHint[] = "download or compress the file again";
 constexpr int kGzipOnly = 16 + MAX_WBITS;
 
 bool starts_member(std::span<const std::byte> data) {
@@ -38,8 +39,9 @@ bool Inflater::next_member() {
   }
   const auto is_zero = [](std::byte value) { return value == std::byte{0}; };
   if (!std::all_of(left.begin(), left.end(), is_zero)) {
-    throw InputError(name_ + ": damaged gzip data: something else begins at byte " +
-                     std::to_string(consumed_));
+    throw InputError(
+        name_ + ": damaged gzip data: something else begins at byte " + std::to_string(consumed_),
+        kAgainHint);
   }
   consumed_ = data_.size();
   return false;
@@ -66,11 +68,12 @@ size_t Inflater::read(std::span<char> out) {
       throw std::bad_alloc();
     } else if (result == Z_DATA_ERROR || result == Z_NEED_DICT) {
       throw InputError(name_ + ": damaged gzip data at byte " + std::to_string(consumed_) + ": " +
-                       (stream_.msg == nullptr ? "it asks for a dictionary" : stream_.msg));
+                           (stream_.msg == nullptr ? "it asks for a dictionary" : stream_.msg),
+                       kAgainHint);
     } else if (taken == 0 && given == 0) {
       throw InputError(name_ + ": truncated: the gzip data ends at byte " +
                            std::to_string(consumed_) + " in the middle of its stream",
-                       "download or compress the file again");
+                       kAgainHint);
     }
   }
   return filled;

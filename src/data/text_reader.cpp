@@ -20,7 +20,9 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 TextReader::TextReader(const std::filesystem::path& path) : file_(path) {
   const std::span<const std::byte> bytes = file_.bytes();
-  if (bytes.empty()) throw InputError(path.string() + ": the file is empty");
+  if (bytes.empty())
+    throw InputError(path.string() + ": the file is empty",
+                     "give a file with text, or take it off the list");
   if (path.extension() == ".gz") {
     inflater_ = std::make_unique<Inflater>(path.string(), bytes);
     read_more();

@@ -56,8 +56,9 @@ TokenSource TokenSource::open(const SourceOptions& source, int64_t sequence_leng
   const bool is_integer = ids->dtype == Dtype::kI32 || ids->dtype == Dtype::kI64;
   if (!is_integer || ids->shape.size() != 2) {
     throw InputError(name +
-                     ": tensor \"input_ids\" must be I32 or I64 [N, sequence_length], found " +
-                     dtype_name(ids->dtype) + " " + shape_text(ids->shape));
+                         ": tensor \"input_ids\" must be I32 or I64 [N, sequence_length], found " +
+                         dtype_name(ids->dtype) + " " + shape_text(ids->shape),
+                     kKindsHint);
   }
   if (ids->shape[1] != sequence_length) {
     throw UsageError(name + ": the rows of \"input_ids\" " + shape_text(ids->shape) + " have " +

@@ -1,11 +1,14 @@
 // From text to a token file in the cache: read on this thread, tokenised in batches on all of them,
 // written in order, so that the file is the same for every number of threads. A file in the cache
 // is never trusted beyond its checksum.
+#include <chrono>
 #include <optional>
+#include <thread>
 
 #include "data/documents.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/parallel.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/data/token_file.h"
@@ -18,6 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kBatchBytes = 8u << 20;
 constexpr size_t kBatchDocuments = 8192;
+constexpr std::chrono::milliseconds kPause(200);  // between looks at what another process does
 constexpr char kCacheVersion[] =
     "littlebit token cache 1";  // changes when the same text gives other ids
 
@@ -88,34 +92,49 @@ class BatchTokenizer {
   size_t bytes_ = 0;
 };
 
+[[noreturn]] void stop(const SourceOptions& source) {
+  throw Error(ExitCode::kStopped, source.path.string() + ": told to stop while tokenising it",
+              "start the same command again; this file is then tokenised from its beginning");
+}
+
+// Makes the file at `path`. BusyError where another process is about it.
+void make_token_file(const SourceOptions& source, const Tokenizer& tokenizer, const fs::path& path,
+                     const std::string& key, int threads) {
+  TokenFileWriter writer(path, key);
+  std::error_code ignored;  // a file that cannot be asked cannot be read either
+  Progress progress("tokenising " + source.path.filename().string(),
+                    static_cast<int64_t>(fs::file_size(source.path, ignored)), "B");
+  BatchTokenizer batches(tokenizer, threads, &writer);
+  read_documents(source, [&](std::string_view document, uint64_t bytes_done) {
+    if (!batches.add(document)) return;
+    progress.update(static_cast<int64_t>(bytes_done));
+    if (stop_requested()) stop(source);
+  });
+  batches.flush();
+  writer.commit();
+  progress.finish(format_count(writer.num_documents()) + " documents, " +
+                  format_count(writer.num_tokens()) + " tokens");
+}
+
 }  // namespace
 
 TokenFile tokenize_source(const SourceOptions& source, const Tokenizer& tokenizer,
                           const fs::path& cache_dir, int threads) {
   const std::string key = cache_key(source, tokenizer);
   const fs::path path = cache_dir / ("tokens-" + key + ".bin");
-  if (auto cached = open_cached(path, key)) return std::move(*cached);
-  create_folders(cache_dir);
-  {
-    TokenFileWriter writer(path, key);
-    std::error_code ignored;  // a file that cannot be asked cannot be read either
-    Progress progress("tokenising " + source.path.filename().string(),
-                      static_cast<int64_t>(fs::file_size(source.path, ignored)), "B");
-    BatchTokenizer batches(tokenizer, threads, &writer);
-    read_documents(source, [&](std::string_view document, uint64_t bytes_done) {
-      if (!batches.add(document)) return;
-      progress.update(static_cast<int64_t>(bytes_done));
-      if (stop_requested()) {
-        throw Error(ExitCode::kStopped, source.path.string() + ": told to stop while tokenising it",
-                    "start the same command again; this file is then tokenised from its beginning");
-      }
-    });
-    batches.flush();
-    writer.commit();
-    progress.finish(format_count(writer.num_documents()) + " documents, " +
-                    format_count(writer.num_tokens()) + " tokens");
+  for (bool waiting = false;;) {
+    if (auto cached = open_cached(path, key)) return std::move(*cached);
+    create_folders(cache_dir);
+    try {
+      make_token_file(source, tokenizer, path, key, threads);
+      return TokenFile(path);
+    } catch (const BusyError&) {
+      if (!waiting) log_info(source.path.string() + ": another process is tokenising it; waiting");
+      waiting = true;
+    }
+    if (stop_requested()) stop(source);
+    std::this_thread::sleep_for(kPause);
   }
-  return TokenFile(path);
 }
 
 }  // namespace littlebit

@@ -14,7 +14,9 @@ int run_tokenize(const TokenizeOptions& options) {
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model);
   const std::string source = options.input.string();
   const Json texts = read_json_file(options.input);
-  if (!texts.is_array()) throw InputError(source + ": expected a list of strings");
+  if (!texts.is_array())
+    throw InputError(source + ": expected a list of strings",
+                     "for instance [\"Once upon a time\", \"there was\"]");
   std::vector<std::string> lines;
   for (size_t i = 0; i < texts.size(); ++i) {
     if (!texts[i].is_string()) {

@@ -10,6 +10,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 
 namespace littlebit {
@@ -22,6 +23,8 @@ constexpr char kConfig[] = "config.json";
 constexpr char kSingle[] = "model.safetensors";
 constexpr char kIndex[] = "model.safetensors.index.json";
 constexpr char kPrefix[] = "model.";
+constexpr char kIndexHint[] =
+    "index and tensor files do not belong together: download both again, from one revision";
 
 // The tensor files of a folder, before any is opened.
 struct TensorFiles {
@@ -29,12 +32,6 @@ struct TensorFiles {
   std::vector<std::string> names;  // else: every *.safetensors that could be meant
 };
 
-// Unlike the throwing forms, false for what cannot even be asked for (a name too long, a loop of
-// links).
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
 bool is_folder(const fs::path& path) {
   std::error_code error;
   return fs::is_directory(path, error);
@@ -53,9 +50,9 @@ std::vector<std::string> file_names(const fs::path& folder) {
 
 TensorFiles tensor_files(const fs::path& folder) {
   TensorFiles files;
-  if (is_there(folder / kSingle)) {
+  if (path_exists(folder / kSingle)) {
     files.names = {kSingle};
-  } else if (is_there(folder / kIndex)) {
+  } else if (path_exists(folder / kIndex)) {
     files.has_index = true;
   } else {
     for (const std::string& name : file_names(folder)) {
@@ -87,7 +84,8 @@ std::map<std::string, std::string> read_weight_map(const fs::path& folder) {
   const Json index = read_json_file(folder / kIndex);
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object() ||
       index["weight_map"].empty()) {
-    throw InputError(source + ": expected an object whose \"weight_map\" maps tensors to files");
+    throw InputError(source + ": expected an object whose \"weight_map\" maps tensors to files",
+                     kIndexHint);
   }
   std::map<std::string, std::string> shards;
   const Json& weight_map = index["weight_map"];
@@ -95,11 +93,13 @@ std::map<std::string, std::string> read_weight_map(const fs::path& folder) {
     const std::string shard = get_string(weight_map, tensor, source + ": weight_map");
     if (shard.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos) {
       throw InputError(source + ": the file of tensor \"" + tensor + "\" must lie in the folder: " +
-                       to_json_line(value) + " is not a plain file name");
+                           to_json_line(value) + " is not a plain file name",
+                       kIndexHint);
     }
     if (!shard.ends_with(".safetensors")) {
       throw InputError(source + ": the file of tensor \"" + tensor +
-                       "\" must end in .safetensors, found " + to_json_line(value));
+                           "\" must end in .safetensors, found " + to_json_line(value),
+                       kIndexHint);
     }
     shards[tensor] = shard;
   }
@@ -121,7 +121,7 @@ std::array<std::string, 2> spellings(const std::string& name) {
 
 HfFolder::HfFolder(const fs::path& folder) : folder_(folder) {
   const std::string name = folder.string();
-  if (!is_there(folder)) {
+  if (!path_exists(folder)) {
     throw InputError(name + ": no such folder",
                      "give a folder on this machine; nothing is downloaded");
   }
@@ -129,7 +129,7 @@ HfFolder::HfFolder(const fs::path& folder) : folder_(folder) {
     throw InputError(name + ": not a folder",
                      "give the folder that holds config.json and the tensor files");
   }
-  if (!is_there(folder / kConfig)) {
+  if (!path_exists(folder / kConfig)) {
     throw InputError(name + ": no config.json in this folder",
                      "give the folder of a Hugging Face model");
   }
@@ -167,7 +167,7 @@ void HfFolder::open_tensors() {
 
   const std::map<std::string, std::string> weight_map = read_weight_map(folder_);
   for (const std::string& shard : shard_names(weight_map)) {
-    if (!is_there(folder_ / shard)) {
+    if (!path_exists(folder_ / shard)) {
       throw InputError((folder_ / shard).string() + ": missing, though " + kIndex + " names it",
                        "download the missing file");
     }
@@ -177,7 +177,8 @@ void HfFolder::open_tensors() {
       if (entry == weight_map.end()) continue;
       if (entry->second != shard) {
         throw InputError(folder_.string() + ": tensor \"" + tensor.name + "\" is in " + shard +
-                         ", though " + kIndex + " says " + entry->second);
+                             ", though " + kIndex + " says " + entry->second,
+                         kIndexHint);
       }
       tensors_[tensor.name] = &tensor;
     }
@@ -185,7 +186,8 @@ void HfFolder::open_tensors() {
   for (const auto& [tensor, shard] : weight_map) {
     if (tensors_.count(tensor) == 0) {
       throw InputError((folder_ / shard).string() + ": tensor \"" + tensor +
-                       "\" is not there, though " + kIndex + " says so");
+                           "\" is not there, though " + kIndex + " says so",
+                       kIndexHint);
     }
   }
   opened_ = true;

@@ -38,8 +38,9 @@ struct Text {
     const std::string_view in_line = before.substr(before.rfind('\n') + 1);  // npos + 1 = 0
     const int64_t column = 1 + std::count_if(in_line.begin(), in_line.end(),
                                              [](char c) { return (c & 0xC0) != 0x80; });
-    throw InputError(source + ":" + std::to_string(line) + ":" + std::to_string(column) + ": " +
-                     reason);
+    throw InputError(
+        source + ":" + std::to_string(line) + ":" + std::to_string(column) + ": " + reason,
+        "a file that was cut or damaged on its way has to be downloaded or written again");
   }
 };
 

@@ -63,8 +63,9 @@ std::string_view header_of(const MappedFile& file) {
   std::memcpy(&length, bytes.data(), kLengthBytes);
   if (length > kMaxHeaderBytes) {
     throw InputError(path + ": not a safetensors file: its first 8 bytes give a header of " +
-                     std::to_string(length) + " bytes, at most " + std::to_string(kMaxHeaderBytes) +
-                     " are allowed");
+                         std::to_string(length) + " bytes, at most " +
+                         std::to_string(kMaxHeaderBytes) + " are allowed",
+                     kRewriteHint);
   }
   if (length > bytes.size() - kLengthBytes) {
     throw InputError(path + ": truncated: the header takes " +
@@ -73,7 +74,8 @@ std::string_view header_of(const MappedFile& file) {
                      kRewriteHint);
   }
   if (length == 0 || text[kLengthBytes] != '{') {
-    throw InputError(path + ": not a safetensors file: the header does not begin with '{'");
+    throw InputError(path + ": not a safetensors file: the header does not begin with '{'",
+                     kRewriteHint);
   }
   return text.substr(kLengthBytes, length);
 }
@@ -86,7 +88,9 @@ struct Claim {
 
 // Reads the entry of one tensor. `where` names file and tensor.
 Claim read_claim(const std::string& where, const std::string& name, const Json& entry) {
-  const auto fail = [&](const std::string& what) -> void { throw InputError(where + ": " + what); };
+  const auto fail = [&](const std::string& what) -> void {
+    throw InputError(where + ": " + what, kRewriteHint);
+  };
   if (!entry.is_object()) fail("its header entry must be an object");
   for (const char* key : {"dtype", "shape", "data_offsets"}) {
     if (!entry.contains(key)) fail(std::string("its header entry has no \"") + key + "\"");

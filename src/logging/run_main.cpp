@@ -1,9 +1,12 @@
 #include "littlebit/logging/run_main.h"
 
+#include <cerrno>
+#include <cstdio>
 #include <exception>
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
@@ -29,11 +32,37 @@ std::string first_line(std::string_view message) {
   return std::string(message.substr(0, message.find('\n')));
 }
 
+// What a program printed for others to read is a result like any other. A reader that went away
+// (`| head`) is not worth a message.
+int finish_output(int code) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  const int error = errno;
+  if (error != EPIPE) {
+    log_error("cannot write to standard output: " + std::generic_category().message(error),
+              "free space where it goes to, or send it to another place");
+  }
+  return code == 0 ? static_cast<int>(ExitCode::kOutput) : code;
+}
+
+// For errors whose message says all there is to say about the thing itself.
+const char* general_hint(ExitCode code) {
+  switch (code) {
+    case ExitCode::kUsage:
+      return "docs/config.md lists every option, as --help does";
+    case ExitCode::kInput:
+      return "check that it is the file you meant, and that it is whole";
+    case ExitCode::kOutput:
+      return "write to another place";
+    default:
+      return "";
+  }
+}
+
 int report(const Error& error) {
   if (error.code() == ExitCode::kStopped) {
     log_warning(error.what());
   } else {
-    log_error(error.what(), error.hint());
+    log_error(error.what(), error.hint().empty() ? general_hint(error.code()) : error.hint());
   }
   return static_cast<int>(error.code());
 }
@@ -53,11 +82,19 @@ int report(const std::exception& error) {
 int run_main(const std::function<int()>& body) noexcept {
   try {
     install_stop_handlers();
-    return body();
+    return finish_output(body());
   } catch (const Error& error) {
     return report(error);
   } catch (const std::bad_alloc&) {
     log_error("memory is full", kMemoryHint);
+    return static_cast<int>(ExitCode::kOutput);
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::resource_unavailable_try_again &&
+        error.code() != std::errc::not_enough_memory) {
+      return report(error);
+    }
+    log_error("the system gives no more threads or memory: " + error.code().message(),
+              "use fewer threads (train.threads, --threads), or raise the limits (ulimit)");
     return static_cast<int>(ExitCode::kOutput);
   } catch (const std::exception& error) {
     return report(error);

@@ -117,7 +117,9 @@ void ConfigReader::fail(const std::string& key, const std::string& expected,
   const auto found = config_.find(key);
   const std::string value = found == config_.end() ? "missing" : shown(*found);
   throw InputError("config.json: '" + path_ + key + "' is " + value + ", expected " + expected,
-                   hint);
+                   !hint.empty() ? hint
+                                 : "take the config.json that came with the tensor files; nothing "
+                                   "in it needs to be written by hand");
 }
 
 }  // namespace littlebit

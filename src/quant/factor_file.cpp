@@ -30,7 +30,7 @@ int64_t to_integer(const TensorView& view, size_t i) {
 }  // namespace
 
 FactorFile::FactorFile(const std::filesystem::path& path) : where_(path.string()) {
-  if (std::filesystem::is_directory(path)) {
+  if (std::error_code error; std::filesystem::is_directory(path, error)) {
     own_folder_ = std::make_unique<HfFolder>(path);
     own_folder_->open_tensors();
     folder_ = own_folder_.get();

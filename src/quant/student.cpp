@@ -5,6 +5,9 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/kernels/signs.h"
@@ -253,13 +256,17 @@ Student::Student(Decoder open, std::span<const LayerPlan> plans) : decoder_(std:
 std::vector<LayerPlan> plan_model(Decoder& decoder, const QuantOptions& options) {
   std::vector<LayerPlan> plans;
   std::vector<std::string> failures;
-  std::string hint;
+  std::string hint;  // of the smallest layer: what serves it serves all
+  int64_t smallest = std::numeric_limits<int64_t>::max();
   decoder.visit_linears([&](LinearSlot& slot) {
     try {
       plans.push_back(plan_layer(slot.name, slot.d_in, slot.d_out, options));
     } catch (const UsageError& error) {
       failures.push_back(error.what());
-      hint = error.hint();
+      if (const int64_t size = std::min(slot.d_in, slot.d_out); size < smallest) {
+        smallest = size;
+        hint = error.hint();
+      }
     }
   });
   if (!failures.empty()) throw UsageError(join(failures, "\n"), hint);

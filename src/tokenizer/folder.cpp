@@ -66,7 +66,7 @@ void take_added_tokens(const std::filesystem::path& file, TokenizerConfig& confi
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
-  if (!std::filesystem::is_directory(folder))
+  if (std::error_code error; !std::filesystem::is_directory(folder, error))
     throw InputError(folder.string() + ": no such folder",
                      "a tokenizer is loaded from the folder of its model");
   TokenizerConfig config = read_tokenizer_config(folder);

@@ -7,10 +7,14 @@
 
 namespace littlebit {
 
+namespace {
+constexpr char kHint[] = "take the tokenizer files as they came with the model";
+}  // namespace
+
 JsonFields::JsonFields(const nlohmann::json& value, std::string where)
     : value_(value), where_(std::move(where)) {
   if (!value.is_object())
-    throw InputError(where_ + ": expected an object, found " + value.type_name());
+    throw InputError(where_ + ": expected an object, found " + value.type_name(), kHint);
 }
 
 const nlohmann::json* JsonFields::find(const char* key) {
@@ -22,7 +26,8 @@ const nlohmann::json* JsonFields::find(const char* key) {
 void JsonFields::fail(const char* key, const std::string& expected) const {
   auto it = value_.find(key);
   std::string found = it == value_.end() ? "nothing" : it->type_name();
-  throw InputError(where_ + ": key \"" + key + "\": expected " + expected + ", found " + found);
+  throw InputError(where_ + ": key \"" + key + "\": expected " + expected + ", found " + found,
+                   kHint);
 }
 
 bool JsonFields::has(const char* key) { return find(key) != nullptr; }

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
 #include "plan.h"
@@ -17,15 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
 bool has_tokenizer_files(const fs::path& folder) {
   for (const char* name :
        {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt"}) {
-    if (is_there(folder / name)) return true;
+    if (path_exists(folder / name)) return true;
   }
   return false;
 }
@@ -87,7 +83,8 @@ std::vector<std::string> check_without_weights(Session& session) {
     }
   }
   for (const SourceOptions& source : options.data.train) {
-    if (!is_there(source.path)) left.push_back("training data (no " + source.path.string() + ")");
+    if (!path_exists(source.path))
+      left.push_back("training data (no " + source.path.string() + ")");
   }
   if (any_tasks(options.eval)) {
     sequence_length(options.eval, session.spec);
@@ -101,7 +98,7 @@ void check_with_weights(Session& session) {
   session.teacher_folder->open_tensors();
   check_tensors(session);
   for (const SourceOptions& source : session.options.data.train) {
-    if (is_there(source.path)) continue;
+    if (path_exists(source.path)) continue;
     throw InputError("training data " + source.path.string() + " does not exist",
                      "check data.train; paths are taken from the current folder");
   }
@@ -125,10 +122,13 @@ void print_schedule(const RunOptions& options) {
 }  // namespace
 
 void check_output(const RunFolder& folder, const RunRequest& request) {
-  const bool own =
-      request.resume == Resume::kAuto || (request.resume == Resume::kFolder &&
-                                          fs::weakly_canonical(request.resume_from).parent_path() ==
-                                              fs::weakly_canonical(folder.checkpoints()));
+  const auto place = [](const fs::path& path) {
+    std::error_code unknown;
+    return fs::weakly_canonical(path, unknown);
+  };
+  const bool own = request.resume == Resume::kAuto ||
+                   (request.resume == Resume::kFolder &&
+                    place(request.resume_from).parent_path() == place(folder.checkpoints()));
   if (!own && folder.holds_a_run()) {
     throw UsageError("output.dir " + folder.root().string() + " holds a run already",
                      "--resume auto goes on with it; give another output.dir to start afresh");

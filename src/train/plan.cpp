@@ -46,6 +46,23 @@ std::vector<std::string> cells_of(const Row& row, bool with_error) {
   return cells;
 }
 
+// Layers too small for the bits asked for, by name: their ranks end at quant.min_rank.
+void warn_of_floors(const Session& session) {
+  constexpr size_t kMostNames = 8;
+  std::vector<std::string> names;
+  for (const LayerPlan& plan : session.plans) {
+    if (plan.at_floor) names.push_back(plan.name + " " + fixed(plan.effective_bits(), 3));
+  }
+  if (names.empty()) return;
+  const size_t more = names.size() - std::min(names.size(), kMostNames);
+  names.resize(names.size() - more);
+  log_warning("layers too small for quant.bits_per_weight=" +
+              fixed(session.options.quant.bits_per_weight, 3) +
+              "; at quant.min_rank=" + std::to_string(session.options.quant.min_rank) +
+              " their bits per weight are: " + join(names, ", ") +
+              (more > 0 ? " and " + std::to_string(more) + " more" : ""));
+}
+
 // Numbers of a model outside its linear layers, and their biases.
 struct Sizes {
   uint64_t linears = 0, biases = 0, norms = 0, embeddings = 0, head = 0;
@@ -189,6 +206,7 @@ void print_plan(const Session& session) {
            format_count(static_cast<int64_t>(weights)) + " weights: " + fixed(bits / weights, 3) +
            " bits per weight by the paper's formula, " + fixed(stored / weights, 3) +
            " as stored (" + format_bytes(static_cast<uint64_t>(stored / 8)) + ")");
+  warn_of_floors(session);
 }
 
 void print_sizes(const Session& session) {

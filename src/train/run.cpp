@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "factor_cache.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/metrics.h"
@@ -180,7 +181,7 @@ void factorize_only(const RunOptions& options, const OptionTree& tree) {
   load_teacher(session);
   start_student(session);
   print_plan(session);
-  if (const fs::path file = factor_cache_file(session); !fs::exists(file)) {
+  if (const fs::path file = factor_cache_file(session); !path_exists(file)) {
     throw OutputError("the start factors could not be kept in " + file.string());
   }
 }
@@ -193,6 +194,8 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   const std::optional<Checkpoint> checkpoint = find_checkpoint(folder, request);
   Session session = prepare(options, tree, checkpoint);
   folder.create();
+  const FolderLock lock(folder.root());
+  check_output(folder, request);           // again, now that nobody else can begin a run there
   session.teacher_folder->open_tensors();  // missing files are found before hours of tokenising
   build_corpus(session, folder.root() / "cache");
   load_teacher(session);
@@ -286,7 +289,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   write_report(folder.root());
   for (const char* name : {"report.html", "run.json", "metrics.jsonl", "factorization.jsonl",
                            "config.yaml", "log.txt", "checkpoints"}) {
-    if (fs::exists(folder.root() / name)) written.push_back((folder.root() / name).string());
+    if (path_exists(folder.root() / name)) written.push_back((folder.root() / name).string());
   }
   print_summary(run, written);
   log_info("done in " + format_duration(seconds));

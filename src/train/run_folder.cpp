@@ -8,6 +8,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/nn/device.h"
 
@@ -35,7 +36,7 @@ double rounded(double value) {
 
 bool RunFolder::holds_a_run() const {
   for (const char* name : {"config.yaml", "run.json", "metrics.jsonl", "checkpoints"}) {
-    if (fs::exists(root_ / name)) return true;
+    if (path_exists(root_ / name)) return true;
   }
   return false;
 }
@@ -69,7 +70,7 @@ void RunFolder::write_factorization(std::span<const LayerReport> layers) const {
 
 Json RunFolder::read_run_json() const {
   const fs::path file = root_ / "run.json";
-  if (!fs::exists(file)) return Json::object();
+  if (!path_exists(file)) return Json::object();
   Json run = read_json_file(file);
   const auto is = [&](const char* key, bool (Json::*kind)() const noexcept) {
     return !run.contains(key) || (run[key].*kind)();

@@ -8,6 +8,7 @@
 #include "factor_cache.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/parallel.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/nn/device.h"
@@ -61,7 +62,7 @@ Session open_model(const RunOptions& options) {
   session.dtype = bf16 ? at::kBFloat16 : at::kFloat;
 
   session.teacher_folder = std::make_unique<HfFolder>(options.model.path);
-  if (std::filesystem::exists(options.model.path / "littlebit_config.json")) {
+  if (path_exists(options.model.path / "littlebit_config.json")) {
     throw InputError(options.model.path.string() + " is a packed LittleBit model, not a teacher",
                      "give the original model; a packed one can be quant.init_file");
   }
@@ -125,7 +126,8 @@ void make_plans(Session& session, const OptionTree& tree) {
 void build_corpus(Session& session, const std::filesystem::path& default_cache) {
   const DataOptions& data = session.options.data;
   session.corpus.emplace(Corpus::build(data, session.tokenizer.get(), session.spec.vocab_size,
-                                       data.cache_dir.empty() ? default_cache : data.cache_dir));
+                                       data.cache_dir.empty() ? default_cache : data.cache_dir,
+                                       at::get_num_threads()));
   const TrainOptions& train = session.options.train;
   session.steps = train.steps;
   if (session.steps == 0) {
@@ -169,9 +171,7 @@ void start_student(Session& session) {
     return;
   }
   const std::filesystem::path cache = quant.cache_dir.empty() ? "" : factor_cache_file(session);
-  if (!cache.empty() && std::filesystem::exists(cache) &&
-      load_cached_factors(session, latents, cache))
-    return;
+  if (!cache.empty() && path_exists(cache) && load_cached_factors(session, latents, cache)) return;
   Progress progress("factorising", static_cast<int64_t>(session.plans.size()), "layers");
   int64_t ready = 0;
   session.layers = factorize_model(

@@ -1,4 +1,4 @@
-// What a program settles about its own process before it does anything else.
+// What a program settles about its own process before anything else happens in it.
 #pragma once
 
 namespace littlebit {
@@ -6,8 +6,15 @@ namespace littlebit {
 // Makes OpenMP's threads sleep while they wait for one another, instead of spinning for
 // milliseconds: where other programs use the cores too, spinning made runs 15 times slower. OpenMP
 // reads this once, when the program is loaded, so the program is started anew (exec, same process)
-// unless the user's environment says how to wait (OMP_WAIT_POLICY or GOMP_SPINCOUNT). First call of
-// main.
-void settle_waiting(char** argv);
+// unless the user's environment says how to wait (OMP_WAIT_POLICY or GOMP_SPINCOUNT).
+//
+// Called by the loader, before the constructors of any library ran: those of LibTorch take 0.2
+// seconds, which would otherwise be spent twice. A program asks for it by LITTLEBIT_SETTLE_WAITING
+// at namespace scope.
+void settle_waiting(int argc, char** argv, char** environment);
 
 }  // namespace littlebit
+
+#define LITTLEBIT_SETTLE_WAITING                                                      \
+  [[gnu::section(".preinit_array"), gnu::used]] static void (*const settle_at_start)( \
+      int, char**, char**) = ::littlebit::settle_waiting

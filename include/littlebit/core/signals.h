@@ -1,6 +1,7 @@
 // SIGTERM and SIGINT: the handler sets a flag, nothing else; long work asks for it at points where
-// stopping is safe. SIGXFSZ is ignored, so that a file size limit ends in the file layer's
-// OutputError and not in a kill.
+// stopping is safe. SIGXFSZ and SIGPIPE are ignored: a file size limit ends in the file
+// layer's OutputError and not in a kill, and a run does not die with the program that shows its
+// messages.
 #pragma once
 
 namespace littlebit {

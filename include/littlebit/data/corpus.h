@@ -47,9 +47,9 @@ class Corpus {
   // `tokens`. Ids are checked against `vocab_size`: an id outside is an InputError (exit 3) naming
   // source and position; a tokenizer that can give ids beyond the model is a UsageError (exit 2).
   // Fewer tokens than one block: InputError.
-  // Of several ranks with one cache, one builds first and the others afterwards (tokenize_source).
+  // Of several processes with one cache, one tokenises and the others wait (tokenize_source).
   static Corpus build(const DataOptions& options, const Tokenizer* tokenizer, int64_t vocab_size,
-                      const std::filesystem::path& cache_dir);
+                      const std::filesystem::path& cache_dir, int threads);
   Corpus(Corpus&&) noexcept;
   ~Corpus();
 

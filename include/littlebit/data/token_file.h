@@ -61,10 +61,9 @@ class TokenFileWriter {
 
 // The token file of a text source (not kTokens): mapped from `cache_dir`, or made there on
 // `threads` threads with a progress line. A cached file that is damaged or of another version is
-// made again, with a warning. The ids do not depend on `threads`. Of several processes with one
-// cache, one calls this before the others do: while it makes a file, the others are refused with an
-// OutputError. InputError as for_each_document; Error with exit code 143 where a stop was requested
-// meanwhile.
+// made again, with a warning. The ids do not depend on `threads`. Of several processes that
+// need one file, one makes it and the others wait. InputError as for_each_document; Error with exit
+// code 143 where a stop was requested meanwhile.
 TokenFile tokenize_source(const SourceOptions& source, const Tokenizer& tokenizer,
                           const std::filesystem::path& cache_dir, int threads);
 

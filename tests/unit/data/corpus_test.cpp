@@ -57,7 +57,7 @@ struct Fixture {
     options.train.push_back(source_of(folder.write(name, bytes), format, weight));
   }
   Corpus build(int64_t vocab_size = kVocab) {
-    return Corpus::build(options, &tokenizer, vocab_size, folder / "cache");
+    return Corpus::build(options, &tokenizer, vocab_size, folder / "cache", 2);
   }
 };
 
@@ -184,7 +184,7 @@ TEST_CASE("corpus: rows of safetensors are blocks in order") {
                std::vector<int64_t>(values.begin(), values.end()));
     for (const char* name : {"a.safetensors", "b.safetensors"}) {
       f.options.train = {source_of(f.folder / name, SourceFormat::kTokens)};
-      const Corpus corpus = Corpus::build(f.options, nullptr, kVocab, f.folder / "cache");
+      const Corpus corpus = Corpus::build(f.options, nullptr, kVocab, f.folder / "cache", 2);
       CHECK(blocks(corpus) == rows);
       CHECK(corpus.num_tokens() == 12);
     }
@@ -261,7 +261,7 @@ TEST_CASE("corpus: a token file of ours is a source, with documents") {
     f.options.blocking = blocking;
     DataOptions from_file = f.options;
     from_file.train[0] = source_of(f.folder / "a.bin", SourceFormat::kTokens);
-    const Corpus corpus = Corpus::build(from_file, &f.tokenizer, kVocab, f.folder / "cache");
+    const Corpus corpus = Corpus::build(from_file, &f.tokenizer, kVocab, f.folder / "cache", 2);
     CHECK(blocks(corpus) == blocks(f.build()));
     CHECK(corpus.content_hash() == f.build().content_hash());
   }

@@ -4,7 +4,10 @@
 #include <csignal>
 #include <cstring>
 #include <numeric>
+#include <optional>
+#include <thread>
 
+#include "littlebit/core/parallel.h"
 #include "littlebit/core/signals.h"
 #include "unit/data/byte_tokenizer.h"
 #include "unit/io/expect_error.h"
@@ -264,16 +267,38 @@ TEST_CASE("tokenize_source: a stop request ends it with exit code 143") {
   CHECK(tokenize_source(source, ByteTokenizer(), folder / "cache", 1).tokens().size() == 100000);
 }
 
-TEST_CASE("tokenize_source: a cache file that another is writing is refused") {
+TEST_CASE("tokenize_source: a cache file that another is writing is waited for") {
   const TestFolder folder;
   const auto source = lines_source(folder.write("a.txt", "one\n"));
   const ByteTokenizer tokenizer;
   tokenize_source(source, tokenizer, folder / "cache", 1);
   const auto path = only_file(folder / "cache");
+  const std::string bytes = read_file(path);
   std::filesystem::remove(path);
-  TokenFileWriter other(path, kKey);
-  expect_error(ExitCode::kOutput, {path.string(), "another process"},
-               [&] { tokenize_source(source, tokenizer, folder / "cache", 1); });
-  other.commit();
+
+  std::optional<TokenFileWriter> other(std::in_place, path, kKey);
+  std::jthread later([&] {  // the other dies: its file is made here
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    other.reset();
+  });
   CHECK(tokenize_source(source, tokenizer, folder / "cache", 1).tokens().size() == 4);
+  CHECK(read_file(path) == bytes);
+
+  other.emplace(path, kKey);
+  install_stop_handlers();
+  std::raise(SIGTERM);
+  std::filesystem::remove(path);
+  expect_error(ExitCode::kStopped, {"a.txt"},
+               [&] { tokenize_source(source, tokenizer, folder / "cache", 1); });
+  clear_stop_request();
+}
+
+TEST_CASE("tokenize_source: several at once make one file") {
+  const TestFolder folder;
+  std::string text;
+  for (int i = 0; i < 20000; ++i) text += "line " + std::to_string(i) + "\n";
+  const auto source = lines_source(folder.write("a.txt", text));
+  const ByteTokenizer tokenizer;
+  parallel_for(4, 4, [&](int64_t) { tokenize_source(source, tokenizer, folder / "cache", 1); });
+  CHECK(TokenFile(only_file(folder / "cache")).document_starts().size() == 20001);
 }

@@ -38,7 +38,8 @@ TEST_CASE("run_main passes an exit code on") {
 TEST_CASE("run_main prints an Error with its hint") {
   CHECK(outcome([]() -> int { throw InputError("no file", "look"); }) ==
         "error: no file\nhint: look\nexit 3\n");
-  CHECK(outcome([]() -> int { throw UsageError("no key"); }) == "error: no key\nexit 2\n");
+  CHECK(outcome([]() -> int { throw UsageError("no key"); }) ==
+        "error: no key\nhint: docs/config.md lists every option, as --help does\nexit 2\n");
   CHECK(outcome([]() -> int { throw NumericsError("NaN"); }) == "error: NaN\nexit 4\n");
 }
 

@@ -1,0 +1,16 @@
+// How the sanitizers of the preset `asan` run our tests. LibTorch itself is not instrumented:
+// what it allocates is seen, what it reads and writes is not.
+#if defined(__SANITIZE_ADDRESS__)
+
+extern "C" const char* __asan_default_options() {
+  return
+      // LibTorch never frees its tables of operators.
+      "detect_leaks=0:"
+      // A file that makes us ask for more than this was believed too early: the test dies.
+      "max_allocation_size_mb=1024:allocator_may_return_null=0:"
+      "detect_stack_use_after_return=1:strict_string_checks=1";
+}
+
+extern "C" const char* __ubsan_default_options() { return "print_stacktrace=1"; }
+
+#endif
