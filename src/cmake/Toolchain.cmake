@@ -21,6 +21,10 @@ add_library(littlebit_flags INTERFACE)
 target_compile_options(littlebit_flags INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers $<$<BOOL:${LITTLEBIT_WERROR}>:-Werror>)
 target_include_directories(littlebit_flags INTERFACE ${CMAKE_SOURCE_DIR}/include)
 target_compile_definitions(littlebit_flags INTERFACE LITTLEBIT_VERSION="${PROJECT_VERSION}")
+if(LITTLEBIT_FUZZ)
+  set(LITTLEBIT_SANITIZE ON)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 if(LITTLEBIT_SANITIZE)
   # -O1 and line numbers only: what is compiled here runs for seconds, and instrumented code at -O2 takes twice as long
   # to compile. vptr is left out because LibTorch's classes come without the type information it asks for. Settings of

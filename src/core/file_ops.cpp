@@ -53,7 +53,7 @@ std::string hint_for(const std::filesystem::path& path, int error) {
     case ENOENT:
       return "create the folder `" + file_ops::folder_of(path).string() + "` first";
     case ENOTDIR: {
-      std::filesystem::path part = file_ops::folder_of(path);
+      std::filesystem::path part = path;
       std::error_code ignored;
       while (part.has_relative_path() && !std::filesystem::exists(part, ignored)) {
         part = file_ops::folder_of(part);

@@ -33,6 +33,10 @@ std::string hint_for_missing(const std::filesystem::path& path) {
   if (!std::filesystem::is_directory(folder, error)) {
     return "the folder `" + folder.string() + "` does not exist";
   }
+  if (std::filesystem::is_symlink(path, error)) {
+    return "it is a link to `" + std::filesystem::read_symlink(path, error).string() +
+           "`, which does not exist";
+  }
   std::vector<std::string> names;
   std::filesystem::directory_iterator entry(folder, error);
   for (; !error && entry != std::filesystem::directory_iterator() && names.size() < 1000;

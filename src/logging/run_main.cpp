@@ -67,9 +67,20 @@ int report(const Error& error) {
   return static_cast<int>(error.code());
 }
 
+// "102400000 bytes more were asked for", out of LibTorch's "[enforce fail ...] ... you tried to
+// allocate 102400000 bytes. ..."; else the first line.
+std::string bytes_asked(std::string_view message) {
+  constexpr std::string_view kWords = "tried to allocate ";
+  const size_t at = message.find(kWords);
+  const size_t begin = at == std::string_view::npos ? at : at + kWords.size();
+  const size_t end = message.find(" bytes", begin);
+  if (begin == std::string_view::npos || end == std::string_view::npos) return first_line(message);
+  return std::string(message.substr(begin, end - begin)) + " bytes more were asked for";
+}
+
 int report(const std::exception& error) {
   if (says_memory_full(error.what())) {
-    log_error("memory is full: " + first_line(error.what()), kMemoryHint);
+    log_error("memory is full: " + bytes_asked(error.what()), kMemoryHint);
     return static_cast<int>(ExitCode::kOutput);
   }
   log_error("internal error: " + first_line(error.what()),

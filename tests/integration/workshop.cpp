@@ -112,7 +112,7 @@ void Workshop::shard() const {
 
 Outcome Workshop::train(const std::vector<std::string>& words, const std::string& prefix) const {
   std::vector<std::string> all = {"model.path=model",        "data.train=text.txt",
-                                  "data.sequence_length=16", "quant.bits_per_weight=4",
+                                  "data.sequence_length=16", "quant.bits_per_weight=6",
                                   "train.steps=2",           "train.micro_batch_size=2",
                                   "train.threads=1",         "output.dir=out"};
   all.insert(all.end(), words.begin(), words.end());
