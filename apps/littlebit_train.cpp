@@ -23,6 +23,7 @@ struct Arguments {
 RunRequest parse_resume(const std::string& text) {
   if (text == "never") return {.resume = Resume::kNever};
   if (text == "auto") return {.resume = Resume::kAuto};
+  if (text.empty()) throw UsageError("--resume was given nothing", "auto, never, or a checkpoint");
   return {.resume = Resume::kFolder, .resume_from = text};
 }
 

@@ -50,8 +50,10 @@ std::string hint_for(const std::filesystem::path& path, int error) {
       return "choose a folder this user may write to";
     case ENAMETOOLONG:
       return "use a shorter name";
-    case ENOENT:
-      return "create the folder `" + file_ops::folder_of(path).string() + "` first";
+    case ENOENT: {
+      const std::filesystem::path folder = file_ops::folder_of(path);
+      return path_exists(folder) ? "" : "create the folder `" + folder.string() + "` first";
+    }
     case ENOTDIR: {
       std::filesystem::path part = path;
       std::error_code ignored;
