@@ -2,15 +2,12 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/linalg_eigh.h>
 #include <ATen/ops/linalg_qr.h>
 #include <ATen/ops/linalg_svd.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mv.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
@@ -18,8 +15,7 @@
 #include <chrono>
 #include <cmath>
 
-#include "littlebit/core/error.h"
-#include "littlebit/core/rng.h"
+#include "matrices.h"
 
 namespace littlebit {
 namespace {
@@ -27,15 +23,6 @@ namespace {
 double frobenius(const at::Tensor& t) { return at::linalg_vector_norm(t).item<double>(); }
 
 at::Tensor orthonormal(const at::Tensor& y) { return std::get<0>(at::linalg_qr(y, "reduced")); }
-
-// [rows, cols] of independent normals, the same on every device.
-at::Tensor gaussian(int64_t rows, int64_t cols, const at::Tensor& like, uint64_t seed,
-                    const std::string& purpose) {
-  at::Tensor out = at::empty({rows, cols}, at::TensorOptions().dtype(at::kFloat));
-  RandomStream(seed, purpose)
-      .fill_normal(0, {out.data_ptr<float>(), static_cast<size_t>(out.numel())});
-  return out.to(like.options());
-}
 
 // +1 where t >= 0 (so sign(0) = +1), else -1.
 at::Tensor sign_of(const at::Tensor& t) { return t.ge(0).to(t.scalar_type()).mul_(2).sub_(1); }
@@ -45,10 +32,11 @@ at::Tensor sign_of(const at::Tensor& t) { return t.ge(0).to(t.scalar_type()).mul
 void rotate_towards_signs(LowRank& factors, int64_t iterations, uint64_t seed,
                           const std::string& purpose) {
   const at::Tensor x = at::cat({factors.left, factors.right.t()});  // [m + n, r]
+  const at::Tensor x_t = x.t().contiguous();
   at::Tensor rotation = orthonormal(gaussian(x.size(1), x.size(1), x, seed, purpose));
   for (int64_t i = 0; i < iterations; ++i) {
-    const at::Tensor b = sign_of(at::matmul(x, rotation));
-    const auto [p, s, q_t] = at::linalg_svd(at::matmul(b.t(), x), false);
+    const at::Tensor b = sign_of(product_nt(x, rotation.t()));
+    const auto [p, s, q_t] = at::linalg_svd(product_nt(b.t(), x_t), false);
     rotation = at::matmul(q_t.t(), p.t());
   }
   factors.left = at::matmul(factors.left, rotation);
@@ -56,36 +44,6 @@ void rotate_towards_signs(LowRank& factors, int64_t iterations, uint64_t seed,
 }
 
 }  // namespace
-
-LowRank randomized_svd(const at::Tensor& w, int64_t rank, const SvdOptions& options, uint64_t seed,
-                       const std::string& purpose) {
-  c10::NoGradGuard no_grad;
-  const int64_t smaller = std::min(w.size(0), w.size(1));
-  LB_ASSERT(rank >= 1 && rank <= smaller, "rank of the SVD");
-  const int64_t k = std::min(rank + options.oversampling, smaller);
-
-  at::Tensor q =
-      orthonormal(at::matmul(w, gaussian(w.size(1), k, w, seed, purpose)));  // range of W
-  for (int64_t i = 0; i < options.power_iterations; ++i) {
-    q = orthonormal(at::matmul(w, orthonormal(at::matmul(w.t(), q))));
-  }
-  const at::Tensor b = at::matmul(q.t(), w);  // [k, n], W ~= q b
-
-  // b = E S F^T by the eigenproblem b b^T = E S^2 E^T, in fp64 because it squares the singular
-  // values.
-  const at::Tensor wide = b.to(at::kDouble);
-  const auto [eigenvalues, eigenvectors] =
-      at::linalg_eigh(at::matmul(wide, wide.t()));  // ascending
-  const at::Tensor e = eigenvectors.narrow(1, k - rank, rank).flip({1});
-  const at::Tensor s = eigenvalues.narrow(0, k - rank, rank).flip({0}).clamp_min(0).sqrt();
-  const at::Tensor root = s.sqrt();
-  // Directions below fp32's resolution carry nothing: their factors are zero.
-  const at::Tensor usable = s > s[0] * 1e-7;
-  const at::Tensor inverse_root =
-      at::where(usable, root.clamp_min(1e-300).reciprocal(), at::zeros_like(root));
-  return {.left = at::matmul(q, (e * root).to(w.scalar_type())),
-          .right = at::matmul((e * inverse_root).t().to(w.scalar_type()), b)};
-}
 
 RankOne leading_pair(const at::Tensor& a) {
   c10::NoGradGuard no_grad;
@@ -115,7 +73,7 @@ RankOne leading_pair(const at::Tensor& a) {
 
 at::Tensor effective_weight(const FactorPath& path) {
   const at::Tensor u = sign_of(path.U).mul_(path.u1.unsqueeze(1)).mul_(path.u2 * path.v1);
-  return at::matmul(u, sign_of(path.V).mul_(path.v2));
+  return product_nt(u, sign_of(path.V).mul_(path.v2).t());
 }
 
 LayerFactors factorize_layer(const at::Tensor& w, const LayerPlan& plan,

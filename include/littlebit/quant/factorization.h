@@ -26,7 +26,7 @@ struct LayerFactors {
 
 struct SvdOptions {
   int64_t oversampling = 16;
-  int64_t power_iterations = 3;
+  int64_t power_iterations = 2;
 };
 
 // W ~= left right: left = U_r sqrt(S) [m, r], right = sqrt(S) V_r^T [r, n], by a seeded randomised

