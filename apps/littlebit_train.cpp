@@ -14,7 +14,7 @@ namespace {
 using namespace littlebit;
 
 struct Arguments {
-  std::string config, resume = "never", reference;
+  std::string config, resume = "never", reference, checkpoint, output;
   std::vector<std::string> words;
   bool check = false, print_config = false, factorize_only = false, estimate_memory = false,
        self_test = false;
@@ -62,6 +62,19 @@ int run(const Arguments& arguments) {
   return static_cast<int>(run_training(options, tree, parse_resume(arguments.resume)));
 }
 
+int run_export(const Arguments& arguments) {
+  RunOptions options;
+  OptionTree tree;
+  options.declare(tree);
+  const std::filesystem::path config = config_of_run(arguments.checkpoint);
+  if (!config.empty()) tree.load_yaml(config);
+  for (const std::string& word : arguments.words) tree.set(word);
+  options.export_.check(tree);
+  tree.finish();
+  export_checkpoint(options, tree, arguments.checkpoint, arguments.output);
+  return 0;
+}
+
 }  // namespace
 
 LITTLEBIT_SETTLE_WAITING;
@@ -87,6 +100,20 @@ int main(int argc, char** argv) {
                "print the resolved options with their origins");
   app.add_option("--print-reference", arguments.reference, "print every option as yaml or markdown")
       ->check(CLI::IsMember({"yaml", "markdown"}));
+  CLI::App* exporting = app.add_subcommand("export", "export a checkpoint without training");
+  exporting
+      ->add_option(
+          "checkpoint", arguments.checkpoint,
+          "a checkpoint, a run's folder (its newest checkpoint), or a packed model (becomes "
+          "dense)")
+      ->required();
+  exporting
+      ->add_option("--output", arguments.output,
+                   "folder for the model (for packed/ and dense/"
+                   " where export.formats names both)")
+      ->required();
+  exporting->add_option("options", arguments.words,
+                        "key.path=value over the run's config.yaml: model.path, export.*");
   app.footer([] {
     RunOptions options;
     OptionTree tree;
@@ -100,5 +127,5 @@ int main(int argc, char** argv) {
     log_error(error.what(), "littlebit-train --help lists every argument");
     return static_cast<int>(ExitCode::kUsage);
   }
-  return run_main([&] { return run(arguments); });
+  return run_main([&] { return exporting->parsed() ? run_export(arguments) : run(arguments); });
 }

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
@@ -204,6 +205,30 @@ void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
   for (const NamedTensor& named : state) named.tensor.copy_(map_tensor(*file.find(named.name)));
   for (size_t g = 0; g < optimizer.groups().size(); ++g) {
     update_signs(optimizer.groups()[g].latents, optimizer.student().groups()[g].bits());
+  }
+}
+
+void verify_checkpoint(const Checkpoint& checkpoint) {
+  const fs::path manifest_file = checkpoint.folder / kManifest;
+  const Json manifest = read_json_file(manifest_file);
+  const SafetensorsFile file(checkpoint.state());
+  const auto tensors = manifest.find("tensors");
+  if (tensors == manifest.end() || !tensors->is_array()) {
+    throw InputError("checkpoint manifest " + manifest_file.string() + " lists no tensors");
+  }
+  std::set<std::string> sound;
+  for (const Json& entry : *tensors) {
+    const auto name = field<std::string>(entry, "name", manifest_file);
+    const TensorView* view = file.find(name);
+    if (name.starts_with("exp_avg") || !view) continue;
+    if (content_hash(view->data) == field<std::string>(entry, "hash", manifest_file))
+      sound.insert(name);
+  }
+  for (const TensorView& view : file.tensors()) {
+    if (view.name.starts_with("exp_avg") || sound.count(view.name) != 0) continue;
+    throw InputError("tensor " + view.name + " of checkpoint " + checkpoint.folder.string() +
+                         " is damaged: its content does not have the hash in the manifest",
+                     "take an older checkpoint");
   }
 }
 

@@ -1,5 +1,6 @@
 // A student as a plain checkpoint: every tensor of the teacher, with what was trained in the place
-// of what it came from.
+// of what it came from. From a packed folder, whose teacher is not there: the tensors that the
+// decoder has, under its own names.
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,22 @@
 namespace littlebit {
 namespace {
 
+struct DenseTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  at::ScalarType dtype;  // as stored
+  Part part;
+  std::vector<LayerRows> layers;  // linears and biases
+  at::Tensor value;               // all others
+
+  uint64_t bytes() const {
+    uint64_t bytes = c10::elementSize(dtype);
+    for (const int64_t size : shape) bytes *= static_cast<uint64_t>(size);
+    return bytes;
+  }
+};
+
+// Norm parameters as they were trained, by name.
 std::map<std::string, at::Tensor> norm_parameters(const Student& student) {
   std::map<std::string, at::Tensor> parameters;
   for (const StudentGroup& group : student.groups()) {
@@ -25,14 +42,75 @@ std::map<std::string, at::Tensor> norm_parameters(const Student& student) {
   return parameters;
 }
 
-// Integer tensors (buffers of some old checkpoints) keep their type.
-at::ScalarType stored_type(const TensorView& view, at::ScalarType dtype) {
-  const at::ScalarType type = scalar_type(view.dtype);
-  return at::isFloatingType(type) ? dtype : type;
+std::vector<DenseTensor> by_teacher(const HfFolder& teacher, const Student& student,
+                                    at::ScalarType dtype) {
+  // The text part of a multimodal model becomes a model of its own, under its own names.
+  const bool part_of_more = decoder_config(teacher.config()) != teacher.config();
+  const std::map<std::string, at::Tensor> parameters = norm_parameters(student);
+  std::vector<DenseTensor> tensors;
+  for (TeacherTensor& tensor : teacher_tensors(teacher, student.decoder().spec())) {
+    if (part_of_more && tensor.name.empty()) continue;
+    // Integer tensors (buffers of some old checkpoints) keep their type.
+    const at::ScalarType type = scalar_type(tensor.view->dtype);
+    DenseTensor dense{.name = part_of_more ? tensor.name : tensor.view->name,
+                      .shape = tensor.view->shape,
+                      .dtype = at::isFloatingType(type) ? dtype : type,
+                      .part = tensor.part,
+                      .layers = std::move(tensor.layers)};
+    if (tensor.part == &ByteTable::norms) {
+      dense.value = parameters.at(tensor.parameter);
+    } else if (dense.layers.empty()) {
+      dense.value = map_tensor(*tensor.view);
+    }
+    tensors.push_back(std::move(dense));
+  }
+  return tensors;
 }
 
-void write_layers(SafetensorsWriter& writer, const TeacherTensor& tensor, const Student& student,
-                  at::ScalarType dtype) {
+std::vector<DenseTensor> by_decoder(const Student& student, at::ScalarType dtype) {
+  const Decoder& decoder = student.decoder();
+  std::vector<DenseTensor> tensors;
+  const auto add = [&](const std::string& name, Part part, const at::Tensor& value) {
+    if (!value.defined()) return;
+    tensors.push_back(
+        {.name = name, .shape = value.sizes().vec(), .dtype = dtype, .part = part, .value = value});
+  };
+  add(decoder.frozen_names.embedding, &ByteTable::embeddings, decoder.frozen.embedding);
+  add(decoder.frozen_names.positions, &ByteTable::embeddings, decoder.frozen.positions);
+  if (!decoder.spec().tied_embeddings) {
+    add(decoder.frozen_names.head, &ByteTable::head, decoder.frozen.head);
+  }
+  const std::map<std::string, at::Tensor> parameters = norm_parameters(student);
+  std::map<std::string, size_t> fused;  // tensors that several layers have rows of
+  Decoder names(decoder.spec(), at::kFloat, at::kCPU);
+  for (int64_t group = 0; group < names.num_groups(); ++group) {
+    size_t layer = 0;
+    names.visit_linears(group, [&](LinearSlot& slot) {
+      const auto claim = [&](const TensorSource& source, Part part, std::vector<int64_t> shape) {
+        if (source.row_end >= 0) shape[0] = source.rows;
+        const auto [found, is_new] = fused.try_emplace(source.tensor, tensors.size());
+        if (is_new) {
+          tensors.push_back({.name = source.tensor, .shape = shape, .dtype = dtype, .part = part});
+        }
+        tensors[found->second].layers.push_back(
+            {static_cast<size_t>(group), layer, source.row_begin});
+      };
+      claim(slot.weight, &ByteTable::linears, {slot.d_out, slot.d_in});
+      if (slot.has_bias) claim(slot.bias, &ByteTable::biases, {slot.d_out});
+      ++layer;
+    });
+    names.visit_parameters(group, [&](Parameter& parameter) {
+      add(parameter.source.tensor, &ByteTable::norms, parameters.at(parameter.name));
+    });
+  }
+  for (DenseTensor& tensor : tensors) {
+    std::sort(tensor.layers.begin(), tensor.layers.end(),
+              [](const LayerRows& a, const LayerRows& b) { return a.row_begin < b.row_begin; });
+  }
+  return tensors;
+}
+
+void write_layers(SafetensorsWriter& writer, const DenseTensor& tensor, const Student& student) {
   int64_t rows = 0;
   for (const LayerRows& part : tensor.layers) {
     const LittleBitLinear& layer = *student.groups()[part.group].layers()[part.layer];
@@ -40,47 +118,37 @@ void write_layers(SafetensorsWriter& writer, const TeacherTensor& tensor, const 
     rows += layer.out_features();
     write_rounded(writer,
                   tensor.part == &ByteTable::linears ? layer.effective_weight() : layer.bias(),
-                  dtype);
+                  tensor.dtype);
   }
-  LB_ASSERT(rows == tensor.view->shape[0], "the parts fill the matrix");
+  LB_ASSERT(rows == tensor.shape[0], "the parts fill the matrix");
 }
 
 }  // namespace
 
 ByteTable export_dense(const std::filesystem::path& folder, const Student& student,
-                       at::ScalarType dtype, const HfFolder& teacher) {
+                       at::ScalarType dtype, const HfFolder& source) {
   LB_ASSERT(dtype == at::kFloat || dtype == at::kBFloat16, "fp32 or bf16");
   OutputFolder output(folder);
-  write_model_files(output.staging(), teacher, dtype == at::kFloat ? "float32" : "bfloat16",
-                    Json());
+  write_model_files(output.staging(), source, dtype == at::kFloat ? "float32" : "bfloat16", Json());
 
-  std::vector<TeacherTensor> tensors = teacher_tensors(teacher, student.decoder().spec());
-  // The text part of a multimodal model becomes a model of its own, under its own names.
-  const bool part_of_more = decoder_config(teacher.config()) != teacher.config();
-  if (part_of_more) std::erase_if(tensors, [](const TeacherTensor& t) { return t.name.empty(); });
-
+  std::vector<DenseTensor> tensors =
+      is_packed_folder(source) ? by_decoder(student, dtype) : by_teacher(source, student, dtype);
   // Wide elements first: every tensor of the file is aligned then.
-  std::stable_sort(tensors.begin(), tensors.end(), [&](const auto& a, const auto& b) {
-    return c10::elementSize(stored_type(*a.view, dtype)) >
-           c10::elementSize(stored_type(*b.view, dtype));
+  std::stable_sort(tensors.begin(), tensors.end(), [](const DenseTensor& a, const DenseTensor& b) {
+    return c10::elementSize(a.dtype) > c10::elementSize(b.dtype);
   });
-
   ByteTable bytes;
   SafetensorsWriter writer(output.staging() / "model.safetensors");
-  writer.set_metadata({{"format", "pt"}});
-  for (const TeacherTensor& tensor : tensors) {
-    const Dtype stored = dtype_of(stored_type(*tensor.view, dtype));
-    writer.declare(part_of_more ? tensor.name : tensor.view->name, stored, tensor.view->shape);
-    bytes.*tensor.part += static_cast<uint64_t>(tensor.view->numel()) * dtype_size(stored);
+  writer.set_metadata(export_metadata());
+  for (const DenseTensor& tensor : tensors) {
+    writer.declare(tensor.name, dtype_of(tensor.dtype), tensor.shape);
+    bytes.*tensor.part += tensor.bytes();
   }
-  const std::map<std::string, at::Tensor> parameters = norm_parameters(student);
-  for (const TeacherTensor& tensor : tensors) {
-    if (!tensor.layers.empty()) {
-      write_layers(writer, tensor, student, dtype);
-    } else if (tensor.part == &ByteTable::norms) {
-      write_rounded(writer, parameters.at(tensor.parameter), dtype);
+  for (const DenseTensor& tensor : tensors) {
+    if (tensor.layers.empty()) {
+      write_rounded(writer, tensor.value, tensor.dtype);
     } else {
-      write_rounded(writer, map_tensor(*tensor.view), stored_type(*tensor.view, dtype));
+      write_layers(writer, tensor, student);
     }
   }
   writer.commit();

@@ -2,7 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
+#include "littlebit/export/folder.h"
 #include "littlebit/models/model_spec.h"
 
 namespace littlebit {
@@ -15,7 +17,23 @@ constexpr const char* kTokenizerFiles[] = {
 // The width at which the authors' code splits products; ours does not, their loader wants the key.
 constexpr int kSplitDim = 1024;
 
+constexpr const char *kProducer = "producer", *kUs = "littlebit-native";
+
 }  // namespace
+
+std::map<std::string, std::string> export_metadata() {
+  return {{"format", "pt"}, {kProducer, kUs}};
+}
+
+bool is_own_export(const std::filesystem::path& folder) {
+  try {
+    const SafetensorsFile file(folder / "model.safetensors");
+    const auto found = file.metadata().find(kProducer);
+    return found != file.metadata().end() && found->second == kUs;
+  } catch (const Error&) {
+    return false;
+  }
+}
 
 double formula_bits(std::span<const LayerPlan> plans) {
   double bits = 0, weights = 0;
@@ -49,6 +67,7 @@ Json config_without_quant_keys(const Json& config) {
 void write_model_files(const std::filesystem::path& folder, const HfFolder& teacher,
                        const std::string& torch_dtype, const Json& quant) {
   Json config = decoder_config(teacher.config());
+  if (is_packed_folder(teacher)) config = config_without_quant_keys(config);
   // Newer files call it "dtype".
   config[config.contains("dtype") && !config.contains("torch_dtype") ? "dtype" : "torch_dtype"] =
       torch_dtype;

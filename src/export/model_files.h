@@ -2,7 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <span>
+#include <string>
 
 #include "littlebit/io/hf_folder.h"
 #include "littlebit/io/json.h"
@@ -12,6 +14,9 @@ namespace littlebit {
 
 constexpr char kQuantFile[] = "littlebit_config.json";
 
+// The metadata of every tensor file we export.
+std::map<std::string, std::string> export_metadata();
+
 // The keys of littlebit_config.json, which stand in config.json again.
 Json quant_keys(std::span<const LayerPlan> plans, const QuantOptions& options);
 
@@ -20,6 +25,7 @@ Json config_without_quant_keys(const Json& config);
 
 // config.json in `folder`: the teacher's decoder with `torch_dtype` and, where they are given,
 // `quant` (also as littlebit_config.json); beside it the teacher's tokenizer files, byte for byte.
+// Of a packed folder in the teacher's place, the keys of its quantisation are left out.
 void write_model_files(const std::filesystem::path& folder, const HfFolder& teacher,
                        const std::string& torch_dtype, const Json& quant);
 

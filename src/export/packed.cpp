@@ -27,7 +27,7 @@ PackedExport export_packed(const std::filesystem::path& folder, const Student& s
   const std::vector<PackedTensor> tensors =
       packed_tensors(student, plans, quant.at("eff_bit").get<double>());
   SafetensorsWriter writer(output.staging() / "model.safetensors");
-  writer.set_metadata({{"format", "pt"}});
+  writer.set_metadata(export_metadata());
   for (const PackedTensor& tensor : tensors) {
     writer.declare(tensor.name, dtype_of(tensor.dtype), tensor.shape);
     result.bytes.*tensor.part += tensor.bytes();

@@ -33,6 +33,15 @@ at::Tensor load_batch(const Corpus& corpus, const Sampler& sampler, int64_t firs
   return ids.to(at::kLong);
 }
 
+// What of a line of metrics TensorBoard is to draw.
+std::vector<std::pair<std::string, double>> scalars_of(const Json& record) {
+  std::vector<std::pair<std::string, double>> scalars;
+  for (const auto& [key, value] : record.items()) {
+    if (key != "step" && key != "seconds") scalars.emplace_back("train/" + key, value);
+  }
+  return scalars;
+}
+
 std::string live_note(const DistillationLoss& loss, double rate, const StepStatistics& statistics,
                       double tokens_per_second) {
   char note[200];
@@ -46,7 +55,7 @@ std::string live_note(const DistillationLoss& loss, double rate, const StepStati
 }  // namespace
 
 LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPosition& start,
-                    const std::function<void(int64_t step)>& score) {
+                    const std::function<void(int64_t step)>& score, EventFile* events) {
   const RunOptions& options = session.options;
   const int64_t batch = options.train.sequences_per_step(),
                 length = session.corpus->sequence_length();
@@ -101,16 +110,18 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
     const double tokens_per_second = static_cast<double>(tokens_here) / seconds_since(begin);
     progress.update(position.step, live_note(loss, rate, statistics, tokens_per_second));
     if (position.step % options.log.every == 0 || last_step(position.step)) {
-      metrics.append({{"step", position.step},
-                      {"loss", loss.total()},
-                      {"loss_kl", loss.kl},
-                      {"loss_hidden", loss.hidden},
-                      {"learning_rate", rate},
-                      {"grad_norm", statistics.gradient_norm},
-                      {"sign_flip_fraction", statistics.sign_flip_fraction},
-                      {"tokens", position.tokens},
-                      {"tokens_per_second", static_cast<double>(batch * length) / seconds},
-                      {"seconds", seconds}});
+      const Json record = {{"step", position.step},
+                           {"loss", loss.total()},
+                           {"loss_kl", loss.kl},
+                           {"loss_hidden", loss.hidden},
+                           {"learning_rate", rate},
+                           {"grad_norm", statistics.gradient_norm},
+                           {"sign_flip_fraction", statistics.sign_flip_fraction},
+                           {"tokens", position.tokens},
+                           {"tokens_per_second", static_cast<double>(batch * length) / seconds},
+                           {"seconds", seconds}};
+      metrics.append(record);
+      if (events) events->scalars(position.step, scalars_of(record));
     }
     if (options.checkpoint.every > 0 && position.step % options.checkpoint.every == 0) save();
     if (options.eval_schedule.every > 0 && position.step % options.eval_schedule.every == 0 &&

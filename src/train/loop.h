@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "littlebit/core/error.h"
+#include "littlebit/logging/event_file.h"
 #include "run_folder.h"
 #include "session.h"
 
@@ -15,10 +16,11 @@ struct LoopResult {
   bool finished = false;  // the schedule is done; else train.stop_after or a signal ended it
 };
 
-// Runs steps from `start` on. `score(step)` is called after every eval.every-th step. Saves a
-// checkpoint every checkpoint.every steps and at the end, whatever ended it. NumericsError before
-// an update with non-finite gradients.
+// Runs steps from `start` on. Metrics go to the folder's file and to `events`, where given.
+// `score(step)` is called after every eval.every-th step. Saves a checkpoint every checkpoint.every
+// steps and at the end, whatever ended it. NumericsError before an update with non-finite
+// gradients.
 LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPosition& start,
-                    const std::function<void(int64_t step)>& score);
+                    const std::function<void(int64_t step)>& score, EventFile* events);
 
 }  // namespace littlebit

@@ -45,6 +45,14 @@ void ExportOptions::declare(OptionGroup& group) {
                "Type of the dense export's tensors; auto: fp32.");
 }
 
+void ExportOptions::check(OptionTree& tree) const {
+  for (const std::string& format : formats) {
+    if (format != "packed" && format != "dense") {
+      tree.add_error_at("export.formats", "names \"" + format + "\"; known are packed and dense");
+    }
+  }
+}
+
 void EvalScheduleOptions::declare(OptionGroup& group) {
   group.integer("every", &every, {.min = 0},
                 "Steps between scores of the student; 0: before and after training only.");
@@ -52,6 +60,8 @@ void EvalScheduleOptions::declare(OptionGroup& group) {
 
 void LogOptions::declare(OptionGroup& group) {
   group.integer("every", &every, {.min = 1}, "Steps between lines of metrics.jsonl.");
+  group.flag("tensorboard", &tensorboard,
+             "Also write the metrics and scores as TensorBoard events (output.dir/tensorboard).");
 }
 
 void OutputOptions::declare(OptionGroup& group) {
@@ -92,11 +102,7 @@ void RunOptions::check(OptionTree& tree) const {
   if (quant.init != QuantInit::kFile && !quant.init_file.empty()) {
     tree.add_error_at("quant.init_file", "is set, but quant.init is not file");
   }
-  for (const std::string& format : export_.formats) {
-    if (format != "packed" && format != "dense") {
-      tree.add_error_at("export.formats", "names \"" + format + "\"; known are packed and dense");
-    }
-  }
+  export_.check(tree);
   if (eval_schedule.every > 0 && eval.tasks.empty() && eval.text.empty()) {
     tree.add_error_at("eval.every",
                       "is set, but neither eval.tasks nor eval.text says what to score");

@@ -137,9 +137,11 @@ void read_run(const fs::path& path, ReportData* data) {
   for (const Json& entry : scores) {
     const double step = number_of(entry, "step");
     if (!(step >= 0 && step <= 1e15)) continue;
+    const bool is_perplexity = !entry.contains("acc");
     data->scores.push_back({text_of(entry, "task"), text_of(entry, "model"),
-                            text_of(entry, "protocol"), step, number_of(entry, "perplexity"),
-                            number_of(entry, "tokens")});
+                            text_of(entry, "protocol"), is_perplexity, step,
+                            number_of(entry, is_perplexity ? "perplexity" : "acc"),
+                            number_of(entry, is_perplexity ? "tokens" : "documents")});
   }
   std::stable_sort(data->scores.begin(), data->scores.end(),
                    [](const ReportScore& a, const ReportScore& b) { return a.step < b.step; });

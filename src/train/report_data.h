@@ -29,7 +29,8 @@ struct ReportLayer {
 
 struct ReportScore {
   std::string task, model, protocol;
-  double step, perplexity, tokens;
+  bool is_perplexity;         // else an accuracy
+  double step, value, count;  // of tokens, or documents
 };
 
 struct ReportOption {

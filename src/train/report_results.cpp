@@ -74,6 +74,7 @@ std::string facts(const ReportData& data) {
   if (std::isfinite(tokens)) words.push_back(count_text(tokens) + " tokens");
   const double seconds = number_of(data.run, "seconds");
   if (std::isfinite(seconds)) words.push_back(format_duration(seconds));
+  for (std::string& word : words) word = "<span class=\"whole\">" + word + "</span>";
   return join(words, " &middot; ");
 }
 
@@ -109,27 +110,31 @@ TaskScores scores_of(const ReportData& data, const std::string& task) {
   return found;
 }
 
-std::string perplexity_chart(const ReportData& data) {
+// The student's scores of one kind over the run, those with enough of them for a curve.
+std::string score_chart(const ReportData& data, bool perplexity) {
   struct Curve {
     std::string task;
     std::vector<double> steps, values;
   };
   std::vector<Curve> curves;
   std::optional<double> teacher;
-  const std::vector<std::string> tasks = tasks_of(data);
-  for (const std::string& task : tasks) {
+  size_t tasks_of_kind = 0;
+  for (const std::string& task : tasks_of(data)) {
     const TaskScores scores = scores_of(data, task);
+    if (scores.student.empty() || scores.student.front()->is_perplexity != perplexity) continue;
+    ++tasks_of_kind;
+    if (scores.teacher) teacher = scores.teacher->value;
     if (scores.student.size() < 3) continue;
     Curve curve{.task = task};
     for (const ReportScore* score : scores.student) {
       curve.steps.push_back(score->step);
-      curve.values.push_back(score->perplexity);
+      curve.values.push_back(score->value);
     }
     curves.push_back(std::move(curve));
-    if (tasks.size() == 1 && scores.teacher) teacher = scores.teacher->perplexity;
   }
-  Chart chart{.title = "Perplexity of the student",
-              .scale = ChartScale::kLogIfWide,
+  if (tasks_of_kind != 1) teacher.reset();
+  Chart chart{.title = perplexity ? "Perplexity of the student" : "Accuracy of the student",
+              .scale = perplexity ? ChartScale::kLogIfWide : ChartScale::kLinear,
               .dotted = true,
               .level = teacher,
               .level_label = "teacher"};
@@ -149,7 +154,7 @@ std::string headline(const ReportData& data, const std::string& folder_name) {
   const Json& summary = member_of(data.run, "summary");
   const std::string tiles = perplexity_tiles(summary) + size_tiles(member_of(summary, "bytes"));
   if (!tiles.empty()) html += "<div class=\"tiles\">\n" + tiles + "</div>\n";
-  if (!data.scores.empty()) {
+  if (!data.scores.empty() && data.scores.front().is_perplexity) {
     html += "<p class=\"soft small\">Perplexity on " + task_words(data.scores.front()) +
             "; lower is better.</p>\n";
   }
@@ -158,18 +163,19 @@ std::string headline(const ReportData& data, const std::string& folder_name) {
 
 std::string score_section(const ReportData& data) {
   HtmlTable table({{"task"},
+                   {"score"},
                    {"teacher", true},
                    {"before", true},
                    {"after", true},
                    {"after / teacher", true},
-                   {"tokens", true},
+                   {"tokens or documents", true},
                    {"protocol"}});
   const std::vector<std::string> tasks = tasks_of(data);
   if (tasks.size() < 2) return "";  // the headline says it all
   for (const std::string& task : tasks) {
     const TaskScores scores = scores_of(data, task);
     const auto cell = [](const ReportScore* score) {
-      return score ? number_text(score->perplexity) : std::string("&ndash;");
+      return score ? number_text(score->value) : std::string("&ndash;");
     };
     const bool trained = !scores.student.empty() && scores.student.back()->step > 0;
     const ReportScore* before = scores.student.empty() ? nullptr : scores.student.front();
@@ -177,14 +183,14 @@ std::string score_section(const ReportData& data) {
     if (before && before->step > 0) before = nullptr;
     const ReportScore* any = scores.teacher ? scores.teacher : after ? after : before;
     if (any == nullptr) continue;
-    const double ratio =
-        after && scores.teacher ? after->perplexity / scores.teacher->perplexity : NAN;
-    table.add({escaped(task, 200), cell(scores.teacher), cell(before), cell(after),
-               factor_text(ratio), count_text(any->tokens),
+    const double ratio = after && scores.teacher ? after->value / scores.teacher->value : NAN;
+    table.add({escaped(task, 200), any->is_perplexity ? "perplexity" : "accuracy",
+               cell(scores.teacher), cell(before), cell(after), factor_text(ratio),
+               count_text(any->count),
                "<span class=\"soft\">" + escaped(any->protocol, 200) + "</span>"});
   }
   if (table.empty()) return "";
-  return section("Perplexity", "<div class=\"card pad\">" + table.html() + "</div>\n");
+  return section("Scores", "<div class=\"card pad\">" + table.html() + "</div>\n");
 }
 
 std::string training_section(const ReportData& data) {
@@ -201,7 +207,7 @@ std::string training_section(const ReportData& data) {
                              curve("hidden states", metrics.loss_hidden)},
                   .scale = ChartScale::kLogIfWide,
                   .smoothed = true});
-  charts += perplexity_chart(data);
+  charts += score_chart(data, true) + score_chart(data, false);
   charts += draw_chart({.title = "Gradient norm before clipping",
                         .series = {curve("latest", metrics.grad_norm)},
                         .scale = ChartScale::kLog,

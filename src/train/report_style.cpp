@@ -56,6 +56,7 @@ code, pre {
 .tile .value {
   font-size: 27px; line-height: 1.25; font-weight: 650; font-variant-numeric: tabular-nums;
 }
+.whole { white-space: nowrap; }
 .tile .note { color: var(--soft); font-size: 13px; }
 .tile.main { background: var(--tint); border-color: var(--accent); }
 .tile.main .value { color: var(--accent); }
@@ -129,6 +130,7 @@ footer { margin-top: 36px; color: var(--soft); font-size: 13px; }
   main { padding: 18px 12px 32px; }
   h1 { font-size: 22px; }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px; }
+  .tiles > :last-child:nth-child(odd) { grid-column: 1 / -1; }
   .tile { padding: 10px 12px; }
   .tile .value { font-size: 21px; }
   .chart, .pad { padding: 12px; }

@@ -8,10 +8,12 @@
 #include <nlohmann/json.hpp>
 
 #include "check.h"
+#include "export_model.h"
 #include "factor_cache.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/event_file.h"
 #include "littlebit/logging/metrics.h"
 #include "littlebit/train/report.h"
 #include "loop.h"
@@ -80,47 +82,20 @@ TrainingPosition resume_from(Session& session, const RunFolder& folder, const Ru
   throw InputError("no checkpoint could be loaded from " + folder.checkpoints().string());
 }
 
-void print_bytes(const ByteTable& packed, const ByteTable& teacher) {
-  Table table({"part", "teacher", "packed"});
-  const auto row = [&](const char* name, uint64_t before, uint64_t after) {
-    if (before || after) table.add({name, format_bytes(before), format_bytes(after)});
-  };
-  row("linear layers", teacher.linears, 0);
-  row("signs", 0, packed.signs);
-  row("scales", 0, packed.scales);
-  row("biases", teacher.biases, packed.biases);
-  row("norms", teacher.norms, packed.norms);
-  row("embeddings", teacher.embeddings, packed.embeddings);
-  row("head", teacher.head, packed.head);
-  row("other", teacher.other, packed.other);
-  row("total", teacher.total(), packed.total());
-  table.print();
-}
-
 // Exports as asked, reads the packed one back and compares; adds to run.json's summary.
 void export_model(Session& session, const RunFolder& folder, Json& run,
                   std::vector<std::string>& written) {
   for (const std::string& format : session.options.export_.formats) {
     create_folders(folder.root() / "export");
     if (format == "dense") {
-      const auto dtype =
-          session.options.export_.dense_dtype == ComputeDtype::kBf16 ? at::kBFloat16 : at::kFloat;
-      const ByteTable bytes =
-          export_dense(folder.dense_export(), *session.student, dtype, *session.teacher_folder);
-      log_info("dense export: " + format_bytes(bytes.total()));
+      write_dense(folder.dense_export(), *session.student, session.options.export_,
+                  *session.teacher_folder);
       written.push_back(folder.dense_export().string());
       continue;
     }
-    const PackedExport packed =
-        export_packed(folder.packed_export(), *session.student, session.plans,
-                      session.options.quant, *session.teacher_folder);
-    const int64_t compared = verify_packed(folder.packed_export(), *session.student, session.plans);
-    print_bytes(packed.bytes, packed.teacher_bytes);
-    log_info("packed export: " + format_bytes(packed.bytes.total()) + ", " +
-             number(packed.stored_bits, "%.3f") + " bits per weight of the linear layers (" +
-             number(packed.formula_bits, "%.3f") + " by the paper's formula); read back, " +
-             std::to_string(compared) + " tensors are equal");
-    run["summary"]["bytes"] = export_json(packed);
+    run["summary"]["bytes"] =
+        export_json(write_packed(folder.packed_export(), *session.student, session.plans,
+                                 session.options.quant, *session.teacher_folder));
     written.push_back(folder.packed_export().string());
   }
 }
@@ -139,6 +114,36 @@ void print_summary(const Json& run, const std::vector<std::string>& written) {
   if (any) table.print();
   log_info("written:");
   for (const std::string& path : written) log_info("  " + path);
+}
+
+// TensorBoard's events up to the restored step stay, but for the scores that a finished run takes
+// again.
+std::optional<EventFile> open_events(const Session& session, const RunFolder& folder,
+                                     int64_t start) {
+  const bool scored_again = start >= session.steps;
+  EventFile::keep(folder.tensorboard(), [&](const std::string& tag, int64_t step) {
+    const bool score = tag.starts_with("eval/") || tag.starts_with("teacher/");
+    return start > 0 && (score && scored_again ? step < start : step <= start);
+  });
+  if (!session.options.log.tensorboard) return std::nullopt;
+  return std::make_optional<EventFile>(folder.tensorboard(), start);
+}
+
+// Scores from place *seen on.
+void show_new_scores(EventFile& events, const Json& scores, size_t* seen) {
+  for (; *seen < scores.size(); ++*seen) {
+    const Json& score = scores[*seen];
+    if (!score.is_object()) continue;
+    const std::string prefix = score.value("model", "") == "teacher" ? "teacher/" : "eval/";
+    std::vector<std::pair<std::string, double>> values;
+    for (const auto& [key, value] : score.items()) {
+      const bool is_metric = key == "perplexity" || key.starts_with("acc");
+      if (is_metric && value.is_number()) {
+        values.emplace_back(prefix + score.value("task", "") + "/" + key, value);
+      }
+    }
+    if (!values.empty()) events.scalars(score.value("step", int64_t{0}), values);
+  }
 }
 
 Session prepare(const RunOptions& options, const OptionTree& tree,
@@ -250,11 +255,18 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   run["steps"] = session.steps;
   folder.write_run_json(run);
 
+  std::optional<EventFile> events = open_events(session, folder, start.step);
+  size_t seen = start.step > 0 ? run["scores"].size() : 0;  // scores that are in the events
+  const auto show_scores = [&] {
+    if (events) show_new_scores(*events, run["scores"], &seen);
+  };
+  show_scores();
   const auto score = [&](int64_t step) {
     score_model(session, session.student->decoder(), "student", step, run["scores"]);
+    show_scores();
     folder.write_run_json(run);
   };
-  const LoopResult result = run_loop(session, folder, start, score);
+  const LoopResult result = run_loop(session, folder, start, score, events ? &*events : nullptr);
   const auto add_seconds = [&] {
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -281,6 +293,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   if (!session.tasks.empty()) {
     run["summary"]["final_perplexity"] = score_model(session, session.student->decoder(), "student",
                                                      result.position.step, run["scores"]);
+    show_scores();
   }
   std::vector<std::string> written;
   export_model(session, folder, run, written);
@@ -288,7 +301,8 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   folder.write_run_json(run);
   write_report(folder.root());
   for (const char* name : {"report.html", "run.json", "metrics.jsonl", "factorization.jsonl",
-                           "config.yaml", "log.txt", "checkpoints"}) {
+                           "config.yaml", "log.txt", "checkpoints",
+                           "tensorboard"}) {
     if (path_exists(folder.root() / name)) written.push_back((folder.root() / name).string());
   }
   print_summary(run, written);

@@ -24,6 +24,7 @@ class RunFolder {
   std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
   std::filesystem::path packed_export() const { return root_ / "export" / "packed"; }
   std::filesystem::path dense_export() const { return root_ / "export" / "dense"; }
+  std::filesystem::path tensorboard() const { return root_ / "tensorboard"; }
   std::filesystem::path report() const { return root_ / "report.html"; }
 
   bool holds_a_run() const;

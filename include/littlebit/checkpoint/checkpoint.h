@@ -29,6 +29,8 @@ struct Checkpoint {
   std::filesystem::path folder;
   TrainingPosition position;
   Trajectory trajectory;
+
+  std::filesystem::path state() const { return folder / "state.safetensors"; }
 };
 
 // Writes <root>/step-N and returns its path. OutputError where it cannot be written; older
@@ -46,6 +48,10 @@ Checkpoint read_checkpoint(const std::filesystem::path& folder);
 // Latents, vectors, moments and sign bits into `optimizer` and its student. Each tensor's hash is
 // verified. InputError naming the tensor: damaged, missing, of another shape.
 void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer);
+
+// That latents, scales, biases and norms (the moments aside) have the content their manifest says,
+// for a reader that goes to state.safetensors itself. InputError naming the tensor.
+void verify_checkpoint(const Checkpoint& checkpoint);
 
 // Whether the folder step-N with a manifest is there; whether any folder step-* is, damaged ones
 // too.

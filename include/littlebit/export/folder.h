@@ -42,9 +42,14 @@ PackedExport export_packed(const std::filesystem::path& folder, const Student& s
                            const HfFolder& teacher);
 
 // The same model with dense matrices in `dtype` (fp32 or bf16) under the teacher's tensor names,
-// fused matrices fused again. Loadable by Hugging Face transformers. Returns its bytes.
+// fused matrices fused again. Loadable by Hugging Face transformers. Returns its bytes. `source` is
+// the teacher's folder, or the packed folder that the student was loaded from.
 ByteTable export_dense(const std::filesystem::path& folder, const Student& student,
-                       at::ScalarType dtype, const HfFolder& teacher);
+                       at::ScalarType dtype, const HfFolder& source);
+
+// Whether export_packed or export_dense wrote this folder (the tensor file says so): such a one may
+// be replaced by another export.
+bool is_own_export(const std::filesystem::path& folder);
 
 // Reads a packed folder back and compares every tensor with the student's, rounded to the stored
 // dtype; returns how many tensors were compared. InputError naming the first that differs.

@@ -48,6 +48,7 @@ struct ExportOptions {
   std::vector<std::string> formats = {"packed"};
   ComputeDtype dense_dtype = ComputeDtype::kFp32;  // kFp32 or kBf16
   void declare(OptionGroup& group);
+  void check(OptionTree& tree) const;  // adds an error for an unknown format
 };
 
 // The rest of section `eval`, and the sections `log` and `output`.
@@ -57,6 +58,7 @@ struct EvalScheduleOptions {
 };
 struct LogOptions {
   int64_t every = 1;
+  bool tensorboard = true;
   void declare(OptionGroup& group);
 };
 struct OutputOptions {

@@ -1,0 +1,33 @@
+#include "littlebit/core/record_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <span>
+
+#include "file_ops.h"
+
+namespace littlebit {
+
+RecordFile::RecordFile(const std::filesystem::path& path) : path_(path) {
+  do {
+    descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
+  } while (descriptor_ < 0 && errno == EINTR);
+  if (descriptor_ < 0) file_ops::output_error("create", path, errno);
+}
+
+RecordFile::~RecordFile() { close(descriptor_); }
+
+void RecordFile::append(std::string_view bytes) {
+  struct stat before {};
+  const bool known = fstat(descriptor_, &before) == 0;
+  const int error = file_ops::try_write_all(descriptor_, std::as_bytes(std::span(bytes)), path_);
+  if (error == 0) return;
+  // A torn record that stays is one that readers pass over.
+  if (known && ftruncate(descriptor_, before.st_size) != 0) errno = 0;
+  file_ops::output_error("append to", path_, error);
+}
+
+}  // namespace littlebit

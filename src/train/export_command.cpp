@@ -1,0 +1,155 @@
+// littlebit-train export: a checkpoint into model folders, or a packed folder into a dense one. No
+// optimizer and no training text is opened.
+#include <charconv>
+
+#include "export_model.h"
+#include "littlebit/checkpoint/checkpoint.h"
+#include "littlebit/core/file.h"
+#include "littlebit/logging/console.h"
+#include "littlebit/quant/initialize.h"
+#include "littlebit/train/run.h"
+#include "session.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+// A run's folder stands for its newest checkpoint.
+Checkpoint find_checkpoint(const fs::path& source) {
+  if (!is_there(source / "checkpoints")) return read_checkpoint(source);
+  const std::vector<Checkpoint> found = list_checkpoints(source / "checkpoints");
+  if (found.empty()) throw InputError("no complete checkpoint in " + source.string());
+  return found.front();
+}
+
+// Of the settings the run had, those that the packed folder tells; they stand in the checkpoint.
+QuantOptions quant_of(const Checkpoint& checkpoint, QuantOptions quant) {
+  const auto read = [&](const char* key, double fallback) {
+    const auto found = checkpoint.trajectory.find(key);
+    if (found == checkpoint.trajectory.end()) return fallback;
+    const std::string& text = found->second;
+    double value = 0;
+    const auto [stop, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (code == std::errc() && stop == text.data() + text.size()) return value;
+    throw InputError("checkpoint " + checkpoint.folder.string() + " has \"" + text + "\" as " +
+                     key);
+  };
+  quant.bits_per_weight = read("quant.bits_per_weight", quant.bits_per_weight);
+  quant.kv_factor = read("quant.kv_factor", quant.kv_factor);
+  quant.min_rank =
+      static_cast<int64_t>(read("quant.min_rank", static_cast<double>(quant.min_rank)));
+  quant.surrogate = read("quant.surrogate", static_cast<double>(quant.surrogate)) == 0
+                        ? Surrogate::kSmoothSign
+                        : Surrogate::kSte;
+  return quant;
+}
+
+void check_target(const fs::path& target, const fs::path& source) {
+  if (!is_there(target)) return;
+  if (!fs::is_directory(target)) {
+    throw OutputError(target.string() + " is a file", "give a folder as --output");
+  }
+  if (fs::is_empty(target)) return;
+  if (fs::weakly_canonical(target) == fs::weakly_canonical(source) || !is_own_export(target)) {
+    throw UsageError(target.string() + " holds something that is not an export of this program",
+                     "give another --output; only earlier exports are replaced");
+  }
+}
+
+// Where each format goes: one alone is the output folder itself.
+std::vector<std::pair<std::string, fs::path>> targets(const std::vector<std::string>& formats,
+                                                      const fs::path& output,
+                                                      const fs::path& source) {
+  std::vector<std::pair<std::string, fs::path>> all;
+  for (const std::string& format : formats) {
+    all.emplace_back(format, formats.size() == 1 ? output : output / format);
+    check_target(all.back().second, source);
+  }
+  if (all.empty()) throw UsageError("export.formats is empty: nothing to write");
+  create_folders(all.front().second.parent_path().empty() ? fs::path(".")
+                                                          : all.front().second.parent_path());
+  return all;
+}
+
+void print_written(const std::vector<std::pair<std::string, fs::path>>& written) {
+  log_info("written:");
+  for (const auto& [format, folder] : written) log_info("  " + folder.string());
+}
+
+void export_packed_folder(const RunOptions& options, const OptionTree& tree, const fs::path& source,
+                          const fs::path& output) {
+  HfFolder folder(source);
+  folder.open_tensors();
+  if (!is_packed_folder(folder)) {
+    throw InputError(source.string() + " is neither a training checkpoint nor a packed model",
+                     "checkpoints are folders named step-N under <output.dir>/checkpoints");
+  }
+  if (tree.is_set("export.formats") &&
+      options.export_.formats != std::vector<std::string>{"dense"}) {
+    throw UsageError(source.string() + " is packed already: it can become dense only",
+                     "export.formats=[dense], or leave it out");
+  }
+  const auto written = targets({"dense"}, output, source);
+  const std::unique_ptr<Student> student = load_packed(folder, at::kFloat, at::kCPU);
+  write_dense(written.front().second, *student, options.export_, folder);
+  print_written(written);
+}
+
+}  // namespace
+
+fs::path config_of_run(const fs::path& source) {
+  std::error_code ignored;
+  const fs::path whole = fs::weakly_canonical(source, ignored);
+  const fs::path run = is_there(source / "checkpoints") ? whole : whole.parent_path().parent_path();
+  const bool is_checkpoint = run == whole || is_there(source / "manifest.json");
+  return is_checkpoint && is_there(run / "config.yaml") ? run / "config.yaml" : fs::path();
+}
+
+void export_checkpoint(const RunOptions& options, const OptionTree& tree, const fs::path& source,
+                       const fs::path& output) {
+  if (!is_there(source)) throw InputError(source.string() + " does not exist");
+  if (is_there(source / "config.json")) {
+    export_packed_folder(options, tree, source, output);
+    return;
+  }
+  const Checkpoint checkpoint = find_checkpoint(source);
+  if (options.model.path.empty()) {
+    throw UsageError("model.path is not set: an export needs the model the run began with",
+                     "add model.path=FOLDER");
+  }
+  const auto written = targets(options.export_.formats, output, source);
+  HfFolder teacher(options.model.path);
+  const ModelSpec spec = parse_model_spec(teacher.config());
+  teacher.open_tensors();
+  const auto hash = checkpoint.trajectory.find(kTeacherKey);
+  if (hash != checkpoint.trajectory.end() && hash->second != teacher.content_hash()) {
+    throw UsageError(options.model.path.string() + " is not the model that the run of " +
+                         checkpoint.folder.string() + " began with",
+                     "give it as model.path=FOLDER");
+  }
+  verify_checkpoint(checkpoint);
+  Decoder decoder = load_open_decoder(teacher, spec, at::kFloat, at::kCPU);
+  const FactorFile file(checkpoint.state());
+  const std::vector<LayerPlan> plans = plan_from_file(decoder, file, {});
+  Student student(std::move(decoder), plans);
+  load_factors(student, {}, file, plans, nullptr);
+  log_info("step " + std::to_string(checkpoint.position.step) + " from " +
+           checkpoint.folder.string());
+  const QuantOptions quant = quant_of(checkpoint, options.quant);
+  for (const auto& [format, folder] : written) {
+    if (format == "dense") {
+      write_dense(folder, student, options.export_, teacher);
+    } else {
+      write_packed(folder, student, plans, quant, teacher);
+    }
+  }
+  print_written(written);
+}
+
+}  // namespace littlebit

@@ -1,0 +1,21 @@
+// Exports with what a person wants to know about them: at the end of a run, and by the command.
+#pragma once
+
+#include <filesystem>
+#include <span>
+
+#include "littlebit/export/folder.h"
+#include "littlebit/train/options.h"
+
+namespace littlebit {
+
+// Writes the packed folder, reads it back and compares; prints its bytes by part.
+PackedExport write_packed(const std::filesystem::path& folder, const Student& student,
+                          std::span<const LayerPlan> plans, const QuantOptions& quant,
+                          const HfFolder& teacher);
+
+// Writes the dense folder in export.dense_dtype.
+void write_dense(const std::filesystem::path& folder, const Student& student,
+                 const ExportOptions& options, const HfFolder& source);
+
+}  // namespace littlebit
