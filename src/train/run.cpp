@@ -301,8 +301,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   folder.write_run_json(run);
   write_report(folder.root());
   for (const char* name : {"report.html", "run.json", "metrics.jsonl", "factorization.jsonl",
-                           "config.yaml", "log.txt", "checkpoints",
-                           "tensorboard"}) {
+                           "config.yaml", "log.txt", "checkpoints", "tensorboard"}) {
     if (path_exists(folder.root() / name)) written.push_back((folder.root() / name).string());
   }
   print_summary(run, written);

@@ -85,7 +85,8 @@ TEST_CASE("a check looks at every tensor where there are any") {
   expect(scene.check({}), 3, {"model.safetensors"});
 }
 
-TEST_CASE("a check: what a run would miss is an error beside weights, a note beside config.json alone") {
+TEST_CASE(
+    "a check: what a run would miss is an error beside weights, a note beside config.json alone") {
   const Scene scene;
   const std::string none = "data.train=[{path: none.jsonl, format: jsonl}]";
   expect(scene.check({}, "--check", "text"), 3, {"tokenizer"});

@@ -107,8 +107,9 @@ WrongInputs wrong_model_folders() {
           forward(
               "config.json is nested too deep",
               [](const Workshop& s) { s.write(kConfig, "{\"a\": " + std::string(200'000, '[')); }),
-          forward("config.json is of another program",
-                  [](const Workshop& s) { s.write(kConfig, std::string(2 << 20, ' ') + "{}"); }),
+          forward(
+              "config.json is of another program",
+              [](const Workshop& s) { s.write(kConfig, std::string(2 << 20, ' ').append("{}")); }),
           forward(
               "config.json is a folder",
               [](const Workshop& s) { s.shell("rm model/config.json; mkdir model/config.json"); }),
