@@ -62,7 +62,6 @@ WrongInputs wrong_options() {
                 {"quant.init=file", "quant.init_file=tokens.safetensors"}, ExitCode::kInput),
           words("a layer too small for quant.min_rank", {"quant.min_rank=33"}),
           words("a budget of nothing", {"quant.bits_per_weight=0"}),
-          words("cuda in a build without it", {"train.device=cuda"}),
           words("eval.every without anything to score", {"eval.every=1"}),
           words("an unknown task", {"eval.tasks=[wikitext]"}),
           words("an unknown export", {"export.formats=[gguf]"}),
