@@ -13,7 +13,7 @@ fs::path factor_cache_file(const Session& session) {
   const QuantOptions& quant = session.options.quant;
   Hasher key;
   const auto add = [&](int64_t number) { key.update(std::to_string(number) + " "); };
-  key.update("littlebit factors 1 " + session.teacher_folder->content_hash() + " ");
+  key.update("littlebit factors 2 " + session.teacher_folder->content_hash() + " ");
   add(static_cast<int64_t>(quant.init));
   add(quant.svd_oversampling);
   add(quant.svd_power_iterations);

@@ -137,7 +137,7 @@ void show_new_scores(EventFile& events, const Json& scores, size_t* seen) {
     const std::string prefix = score.value("model", "") == "teacher" ? "teacher/" : "eval/";
     std::vector<std::pair<std::string, double>> values;
     for (const auto& [key, value] : score.items()) {
-      const bool is_metric = key == "perplexity" || key.starts_with("acc");
+      const bool is_metric = key == "perplexity" || key == "acc" || key == "acc_norm";
       if (is_metric && value.is_number()) {
         values.emplace_back(prefix + score.value("task", "") + "/" + key, value);
       }
@@ -301,7 +301,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   folder.write_run_json(run);
   write_report(folder.root());
   for (const char* name : {"report.html", "run.json", "metrics.jsonl", "factorization.jsonl",
-                           "config.yaml", "log.txt", "checkpoints", "tensorboard"}) {
+                           "config.yaml", "log.txt", "checkpoints", "tensorboard", "cache"}) {
     if (path_exists(folder.root() / name)) written.push_back((folder.root() / name).string());
   }
   print_summary(run, written);
