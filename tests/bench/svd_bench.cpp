@@ -21,7 +21,6 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/parallel.h"
-#include "littlebit/core/process.h"
 #include "littlebit/io/json.h"
 #include "littlebit/io/safetensors.h"
 #include "littlebit/nn/tensor_io.h"
@@ -77,7 +76,6 @@ void measure(const std::string& file_name, const std::string& shape, int64_t ran
 }  // namespace littlebit
 
 int main(int argc, char** argv) {
-  littlebit::settle_waiting(argv);
   if (argc != 5) {
     std::cerr << "usage: svd_bench FILE SHAPE RANK THREADS\n";
     return 2;
