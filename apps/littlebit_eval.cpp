@@ -99,6 +99,11 @@ int run(int argc, char** argv) {
   declare_forward(*forward_command, forward);
   CLI::App* tokenize_command = app.add_subcommand("tokenize", "Token ids of given strings as JSON");
   declare_tokenize(*tokenize_command, tokenize);
+  std::vector<std::filesystem::path> files;
+  CLI::App* compare_command =
+      app.add_subcommand("compare", "Results of several runs side by side, as a Markdown table");
+  compare_command->add_option("files", files, "results.json files, the first to compare with")
+      ->required();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -106,6 +111,7 @@ int run(int argc, char** argv) {
     throw UsageError(error.what(), "littlebit-eval --help lists the options");
   }
   if (forward_command->parsed()) return run_forward(forward);
+  if (compare_command->parsed()) return run_compare(files);
   if (tokenize_command->parsed()) return run_tokenize(tokenize);
   score.words.insert(score.words.end(), score.key_values.begin(), score.key_values.end());
   return run_score(score.config, score.words);

@@ -28,6 +28,8 @@ constexpr const char* kFormat = "littlebit-checkpoint";
 constexpr const char* kState = "state.safetensors";
 constexpr const char* kManifest = "manifest.json";
 constexpr const char* kPrefix = "step-";
+constexpr const char* kBest = "best";
+constexpr uint64_t kMostBytesOfName = 64;
 
 struct NamedTensor {
   std::string name;
@@ -239,6 +241,8 @@ bool has_checkpoint(const fs::path& root, int64_t step) {
 bool has_any_checkpoint(const fs::path& root) { return !step_folders(root).empty(); }
 
 void discard_checkpoints_after(const fs::path& root, int64_t step) {
+  std::error_code ignored;
+  if (best_checkpoint(root) > step) fs::remove(root / kBest, ignored);
   for (const auto& [number, folder] : step_folders(root)) {
     if (number <= step) continue;
     log_warning("removing " + folder.string() + ": the run goes on from step " +
@@ -247,10 +251,28 @@ void discard_checkpoints_after(const fs::path& root, int64_t step) {
   }
 }
 
+void mark_best(const fs::path& root, int64_t step) {
+  write_file(root / kBest, kPrefix + std::to_string(step) + "\n");
+}
+
+std::optional<int64_t> best_checkpoint(const fs::path& root) {
+  std::error_code error;
+  if (!fs::is_regular_file(root / kBest, error)) return std::nullopt;
+  if (fs::file_size(root / kBest, error) > kMostBytesOfName || error) return std::nullopt;
+  const std::string name = read_file(root / kBest);
+  for (const auto& [step, folder] : step_folders(root)) {
+    if (name == folder.filename().string() + "\n") return step;
+  }
+  return std::nullopt;
+}
+
 void prune_checkpoints(const fs::path& root, int64_t keep) {
   if (keep <= 0) return;
   const std::vector<Checkpoint> found = list_checkpoints(root);
-  for (size_t i = static_cast<size_t>(keep); i < found.size(); ++i) remove_folder(found[i].folder);
+  const std::optional<int64_t> best = best_checkpoint(root);
+  for (size_t i = static_cast<size_t>(keep); i < found.size(); ++i) {
+    if (found[i].position.step != best) remove_folder(found[i].folder);
+  }
 }
 
 }  // namespace littlebit

@@ -43,6 +43,10 @@ bool lower_is_better(std::string_view metric) {
   return metric.ends_with("perplexity") || metric == "nll" || metric == "bits_per_byte";
 }
 
+bool is_metric(std::string_view name) {
+  return lower_is_better(name) || name == "acc" || name == "acc_norm";
+}
+
 Json to_json(const TaskResult& result) {
   Json entry = {{"protocol", result.protocol}, {"seconds", result.seconds}};
   if (!result.data.empty()) entry["data"] = result.data;

@@ -1,4 +1,6 @@
 // The main command of littlebit-eval. What can fail cheaply is done before what takes long.
+#include <ATen/Parallel.h>
+
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -9,6 +11,7 @@
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/eval/commands.h"
+#include "littlebit/eval/environment.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/eval/results.h"
 #include "littlebit/eval/tasks.h"
@@ -60,6 +63,29 @@ std::string quoted_word(const std::string& key, const std::vector<std::string>& 
   return key + "=" + to_json_line(Json(values));
 }
 
+// What results.json says beside the scores: with what they were made.
+Json describe(const ScoreOptions& options, const EvalModel& model, const Tokenizer& tokenizer) {
+  const EvalOptions& eval = options.eval;
+  const bool fp32 = options.run.dtype == EvalDtype::kFp32;
+  return {{"model_hash", model.folder().content_hash()},
+          {"model_type", model.decoder().spec().model_type},
+          {"packed", model.packed()},
+          {"tokenizer",
+           {{"description", tokenizer.description()},
+            {"hash", tokenizer.content_hash()},
+            {"special_tokens", tokenizer.encode("", /*add_special_tokens=*/true)}}},
+          {"configuration",
+           {{"tasks", eval.tasks},
+            {"text", eval.text.string()},
+            {"text_field", eval.text_field},
+            {"data_root", eval.data_root.string()},
+            {"sequence_length", eval.sequence_length},
+            {"limit", eval.limit},
+            {"batch_size", eval.batch_size}}},
+          {"environment", environment_json(model.decoder().device(), at::get_num_threads(),
+                                           fp32 ? "fp32" : "bf16")}};
+}
+
 std::string score_keys_help() {
   OptionTree tree;
   ScoreOptions options;
@@ -91,12 +117,15 @@ int run_score(const std::filesystem::path& config, const std::vector<std::string
            " " + spec.model_type + ", " + tokenizer->description());
 
   Results results(options.model.path.string());
+  Json about;
+  if (output) about = describe(options, model, *tokenizer);
   SampleSink sink;
   if (samples) sink = [&](const Json& line) { samples->write(to_json_line(line) + "\n"); };
   for (const auto& task : tasks) results.add(task->run(model.decoder(), sink));
   if (samples) samples->commit();
   if (output) {
-    output->write(to_json_pretty(results.to_json()));
+    about.update(results.to_json());
+    output->write(to_json_pretty(about));
     output->commit();
   }
   std::fputs(results.table().c_str(), stdout);

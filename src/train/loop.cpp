@@ -55,7 +55,7 @@ std::string live_note(const DistillationLoss& loss, double rate, const StepStati
 }  // namespace
 
 LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPosition& start,
-                    const std::function<void(int64_t step)>& score, EventFile* events) {
+                    const std::function<bool(int64_t step)>& score, EventFile* events) {
   const RunOptions& options = session.options;
   const int64_t batch = options.train.sequences_per_step(),
                 length = session.corpus->sequence_length();
@@ -125,8 +125,10 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
     }
     if (options.checkpoint.every > 0 && position.step % options.checkpoint.every == 0) save();
     if (options.eval_schedule.every > 0 && position.step % options.eval_schedule.every == 0 &&
-        !last_step(position.step)) {
-      score(position.step);
+        !last_step(position.step) && score(position.step)) {
+      save();
+      mark_best(folder.checkpoints(), position.step);
+      prune_checkpoints(folder.checkpoints(), options.checkpoint.keep);
     }
   };
   try {

@@ -17,10 +17,11 @@ struct LoopResult {
 };
 
 // Runs steps from `start` on. Metrics go to the folder's file and to `events`, where given.
-// `score(step)` is called after every eval.every-th step. Saves a checkpoint every checkpoint.every
-// steps and at the end, whatever ended it. NumericsError before an update with non-finite
-// gradients.
+// `score(step)` is called after every eval.every-th step but the last;
+// where it returns true the step is the best so far, and its checkpoint is saved and kept. Saves a
+// checkpoint every checkpoint.every steps and at the end, whatever ended it. NumericsError before
+// an update with non-finite gradients.
 LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPosition& start,
-                    const std::function<void(int64_t step)>& score, EventFile* events);
+                    const std::function<bool(int64_t step)>& score, EventFile* events);
 
 }  // namespace littlebit

@@ -137,11 +137,18 @@ void read_run(const fs::path& path, ReportData* data) {
   for (const Json& entry : scores) {
     const double step = number_of(entry, "step");
     if (!(step >= 0 && step <= 1e15)) continue;
-    const bool is_perplexity = !entry.contains("acc");
-    data->scores.push_back({text_of(entry, "task"), text_of(entry, "model"),
-                            text_of(entry, "protocol"), is_perplexity, step,
-                            number_of(entry, is_perplexity ? "perplexity" : "acc"),
-                            number_of(entry, is_perplexity ? "tokens" : "documents")});
+    std::string metric = text_of(entry, "metric");
+    if (metric.empty()) metric = entry.contains("acc") ? "acc" : "perplexity";
+    const char* unit = std::isfinite(number_of(entry, "documents")) ? "documents" : "tokens";
+    data->scores.push_back({.task = text_of(entry, "task"),
+                            .model = text_of(entry, "model"),
+                            .protocol = text_of(entry, "protocol"),
+                            .metric = metric,
+                            .unit = unit,
+                            .step = step,
+                            .value = number_of(entry, metric.c_str()),
+                            .error = number_of(entry, (metric + "_stderr").c_str()),
+                            .amount = number_of(entry, unit)});
   }
   std::stable_sort(data->scores.begin(), data->scores.end(),
                    [](const ReportScore& a, const ReportScore& b) { return a.step < b.step; });

@@ -29,8 +29,9 @@ struct ReportLayer {
 
 struct ReportScore {
   std::string task, model, protocol;
-  bool is_perplexity;         // else an accuracy
-  double step, value, count;  // of tokens, or documents
+  std::string metric;                 // the task's main one: "perplexity", "acc"
+  std::string unit;                   // of `amount`: "tokens", "documents"
+  double step, value, error, amount;  // error: the value's standard error
 };
 
 struct ReportOption {

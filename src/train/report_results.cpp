@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "littlebit/core/strings.h"
+#include "littlebit/eval/results.h"
 #include "report_html.h"
 #include "report_sections.h"
 #include "svg_chart.h"
@@ -21,18 +22,35 @@ std::string times(double factor, const char* what) {
   return std::isfinite(factor) && factor > 0 ? factor_text(factor) + " " + what : "";
 }
 
-std::string perplexity_tiles(const Json& summary) {
-  const double teacher = number_of(summary, "teacher_perplexity");
+// A metric's name as a column or a title shows it.
+std::string metric_words(const std::string& metric) {
+  if (metric == "acc") return "accuracy";
+  if (metric == "acc_norm") return "normalised accuracy";
+  std::string words = metric;
+  std::replace(words.begin(), words.end(), '_', ' ');
+  return escaped(words, 100);
+}
+
+std::string capitalized(std::string words) {
+  if (!words.empty() && words[0] >= 'a' && words[0] <= 'z') words[0] -= 'a' - 'A';
+  return words;
+}
+
+// Teacher, start and end by the first task's main metric.
+std::string score_tiles(const Json& summary, const std::string& metric) {
+  const double teacher = number_of(summary, ("teacher_" + metric).c_str());
   std::string tiles;
-  const auto add = [&](const char* key, const char* label, bool is_student, bool main) {
+  const auto add = [&](const std::string& when, const char* label, bool is_student, bool main) {
+    const std::string key = when + "_" + metric;
     if (!summary.is_object() || !summary.contains(key)) return;
-    const double value = number_of(summary, key);
-    tiles += tile(label, number_text(value),
-                  is_student ? times(value / teacher, "the teacher's") : "perplexity", main);
+    const double value = number_of(summary, key.c_str());
+    tiles +=
+        tile(label, number_text(value),
+             is_student ? times(value / teacher, "the teacher's") : metric_words(metric), main);
   };
-  add("teacher_perplexity", "Teacher", false, false);
-  add("initial_perplexity", "Student before training", true, false);
-  add("final_perplexity", "Student after training", true, true);
+  add("teacher", "Teacher", false, false);
+  add("initial", "Student before training", true, false);
+  add("final", "Student after training", true, true);
   return tiles;
 }
 
@@ -84,6 +102,15 @@ std::string task_words(const ReportScore& score) {
   return words;
 }
 
+// Which checkpoint scored best.
+std::string best_words(const ReportData& data) {
+  const Json& best = member_of(data.run, "best");
+  const double step = number_of(best, "step");
+  if (!(step > 0 && step < 1e15)) return "";
+  return " Best: " + number_text(number_of(best, "value")) + " after step " + count_text(step) +
+         " (checkpoints/step-" + escaped(std::to_string(static_cast<int64_t>(step)), 30) + ").";
+}
+
 std::vector<std::string> tasks_of(const ReportData& data) {
   std::vector<std::string> tasks;
   for (const ReportScore& score : data.scores) {
@@ -110,36 +137,46 @@ TaskScores scores_of(const ReportData& data, const std::string& task) {
   return found;
 }
 
-// The student's scores of one kind over the run, those with enough of them for a curve.
-std::string score_chart(const ReportData& data, bool perplexity) {
+// The student's curve of every task with this main metric.
+std::string score_chart(const ReportData& data, const std::string& metric) {
   struct Curve {
     std::string task;
     std::vector<double> steps, values;
   };
   std::vector<Curve> curves;
-  std::optional<double> teacher;
-  size_t tasks_of_kind = 0;
+  std::vector<double> levels;
   for (const std::string& task : tasks_of(data)) {
     const TaskScores scores = scores_of(data, task);
-    if (scores.student.empty() || scores.student.front()->is_perplexity != perplexity) continue;
-    ++tasks_of_kind;
-    if (scores.teacher) teacher = scores.teacher->value;
-    if (scores.student.size() < 3) continue;
+    if (scores.student.size() < 3 || scores.student.front()->metric != metric) continue;
     Curve curve{.task = task};
     for (const ReportScore* score : scores.student) {
       curve.steps.push_back(score->step);
       curve.values.push_back(score->value);
     }
     curves.push_back(std::move(curve));
+    if (scores.teacher) levels.push_back(scores.teacher->value);
   }
-  if (tasks_of_kind != 1) teacher.reset();
-  Chart chart{.title = perplexity ? "Perplexity of the student" : "Accuracy of the student",
-              .scale = perplexity ? ChartScale::kLogIfWide : ChartScale::kLinear,
-              .dotted = true,
-              .level = teacher,
-              .level_label = "teacher"};
+  Chart chart{
+      .title = capitalized(metric_words(metric)) + " of the student",
+      .scale = lower_is_better(metric) ? ChartScale::kLogIfWide : ChartScale::kLinear,
+      .dotted = true,
+      .level = curves.size() == 1 && levels.size() == 1 ? std::optional(levels[0]) : std::nullopt,
+      .level_label = "teacher"};
   for (const Curve& curve : curves) chart.series.push_back({curve.task, curve.steps, curve.values});
   return draw_chart(chart);
+}
+
+std::string score_charts(const ReportData& data) {
+  std::vector<std::string> metrics;
+  for (const ReportScore& score : data.scores) {
+    if (std::find(metrics.begin(), metrics.end(), score.metric) == metrics.end() &&
+        metrics.size() < 10) {
+      metrics.push_back(score.metric);
+    }
+  }
+  std::string charts;
+  for (const std::string& metric : metrics) charts += score_chart(data, metric);
+  return charts;
 }
 
 }  // namespace
@@ -152,30 +189,36 @@ std::string headline(const ReportData& data, const std::string& folder_name) {
                      "</p>\n<h1>" + escaped(model.empty() ? "Report" : model, 200) + "</h1>\n";
   html += "<p class=\"soft\">" + state(data.run) + facts(data) + "</p>\n";
   const Json& summary = member_of(data.run, "summary");
-  const std::string tiles = perplexity_tiles(summary) + size_tiles(member_of(summary, "bytes"));
+  const std::string metric = data.scores.empty() ? "perplexity" : data.scores.front().metric;
+  const std::string tiles = score_tiles(summary, metric) + size_tiles(member_of(summary, "bytes"));
   if (!tiles.empty()) html += "<div class=\"tiles\">\n" + tiles + "</div>\n";
-  if (!data.scores.empty() && data.scores.front().is_perplexity) {
-    html += "<p class=\"soft small\">Perplexity on " + task_words(data.scores.front()) +
-            "; lower is better.</p>\n";
+  if (!data.scores.empty()) {
+    html += "<p class=\"soft small\">" + capitalized(metric_words(metric)) + " on " +
+            task_words(data.scores.front()) + "; " +
+            (lower_is_better(metric) ? "lower" : "higher") + " is better." + best_words(data) +
+            "</p>\n";
   }
   return html;
 }
 
 std::string score_section(const ReportData& data) {
   HtmlTable table({{"task"},
-                   {"score"},
+                   {"metric"},
                    {"teacher", true},
                    {"before", true},
                    {"after", true},
                    {"after / teacher", true},
-                   {"tokens or documents", true},
+                   {"scored", true},
                    {"protocol"}});
   const std::vector<std::string> tasks = tasks_of(data);
   if (tasks.size() < 2) return "";  // the headline says it all
   for (const std::string& task : tasks) {
     const TaskScores scores = scores_of(data, task);
     const auto cell = [](const ReportScore* score) {
-      return score ? number_text(score->value) : std::string("&ndash;");
+      if (score == nullptr) return std::string("&ndash;");
+      const std::string error =
+          std::isfinite(score->error) ? " &plusmn; " + number_text(score->error) : "";
+      return number_text(score->value) + error;
     };
     const bool trained = !scores.student.empty() && scores.student.back()->step > 0;
     const ReportScore* before = scores.student.empty() ? nullptr : scores.student.front();
@@ -184,9 +227,8 @@ std::string score_section(const ReportData& data) {
     const ReportScore* any = scores.teacher ? scores.teacher : after ? after : before;
     if (any == nullptr) continue;
     const double ratio = after && scores.teacher ? after->value / scores.teacher->value : NAN;
-    table.add({escaped(task, 200), any->is_perplexity ? "perplexity" : "accuracy",
-               cell(scores.teacher), cell(before), cell(after), factor_text(ratio),
-               count_text(any->count),
+    table.add({escaped(task, 200), metric_words(any->metric), cell(scores.teacher), cell(before),
+               cell(after), factor_text(ratio), count_text(any->amount) + " " + any->unit,
                "<span class=\"soft\">" + escaped(any->protocol, 200) + "</span>"});
   }
   if (table.empty()) return "";
@@ -207,7 +249,7 @@ std::string training_section(const ReportData& data) {
                              curve("hidden states", metrics.loss_hidden)},
                   .scale = ChartScale::kLogIfWide,
                   .smoothed = true});
-  charts += score_chart(data, true) + score_chart(data, false);
+  charts += score_charts(data);
   charts += draw_chart({.title = "Gradient norm before clipping",
                         .series = {curve("latest", metrics.grad_norm)},
                         .scale = ChartScale::kLog,

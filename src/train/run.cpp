@@ -12,6 +12,7 @@
 #include "factor_cache.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/eval/environment.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/event_file.h"
 #include "littlebit/logging/metrics.h"
@@ -100,18 +101,32 @@ void export_model(Session& session, const RunFolder& folder, Json& run,
   }
 }
 
-void print_summary(const Json& run, const std::vector<std::string>& written) {
+// A line per model that was scored at the start or the end, a column per metric.
+void print_scores(const Json& run) {
   const Json& summary = run.at("summary");
-  Table table({"", "perplexity"});
-  bool any = false;
-  for (const auto& [key, label] : {std::pair{"teacher_perplexity", "teacher"},
-                                   std::pair{"initial_perplexity", "student before training"},
-                                   std::pair{"final_perplexity", "student after training"}}) {
-    if (!summary.contains(key)) continue;
-    table.add({label, number(summary.at(key).get<double>())});
-    any = true;
+  std::vector<std::string> metrics, header = {""};
+  for (const auto& [key, value] : summary.items()) {
+    const std::string prefix = "teacher_";
+    if (key.starts_with(prefix)) metrics.push_back(key.substr(prefix.size()));
   }
-  if (any) table.print();
+  if (metrics.empty()) return;
+  header.insert(header.end(), metrics.begin(), metrics.end());
+  Table table(header);
+  for (const auto& [key, label] :
+       {std::pair{"teacher_", "teacher"}, std::pair{"initial_", "student before training"},
+        std::pair{"final_", "student after training"}}) {
+    std::vector<std::string> row = {label};
+    for (const std::string& metric : metrics) {
+      const Json value = summary.value(key + metric, Json());
+      row.push_back(value.is_number() ? number(value.get<double>()) : "-");
+    }
+    table.add(std::move(row));
+  }
+  table.print();
+}
+
+void print_summary(const Json& run, const std::vector<std::string>& written) {
+  print_scores(run);
   log_info("written:");
   for (const std::string& path : written) log_info("  " + path);
 }
@@ -212,6 +227,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
 
   Json run = folder.read_run_json();
   TrainingPosition start;
+  size_t restored = 0;  // scores of the run's past
   if (checkpoint) {
     start = resume_from(session, folder, request, *checkpoint);
     folder.write_config(tree);
@@ -225,21 +241,31 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
         scores.push_back(score);
     }
     run["scores"] = std::move(scores);
+    restored = run["scores"].size();
+    // A stop between the checkpoint and its score left that out.
+    const int64_t every = options.eval_schedule.every;
+    if (every > 0 && start.step % every == 0 && start.step > 0 && start.step < session.steps &&
+        !is_scored(start.step, run)) {
+      score_model(session, session.student->decoder(), "student", start.step, run);
+    }
+    if (const auto best = find_best(folder.checkpoints(), std::nullopt, run)) {
+      mark_best(folder.checkpoints(), *best);
+    }
   } else {
     folder.write_config(tree);
     MetricsFile::truncate_after(folder.metrics(),
                                 0);  // of a run that died before its first checkpoint
     run = {{"scores", Json::array()}, {"summary", Json::object()}};
     if (!session.tasks.empty()) {
-      run["summary"]["teacher_perplexity"] =
-          score_model(session, *session.teacher, "teacher", 0, run["scores"]);
+      score_model(session, *session.teacher, "teacher", 0, run);
+      summarize_scores("teacher", "teacher", 0, run);
     }
     start_student(session);
     folder.write_factorization(session.layers);
     print_plan(session);
     if (!session.tasks.empty()) {
-      run["summary"]["initial_perplexity"] =
-          score_model(session, session.student->decoder(), "student", 0, run["scores"]);
+      score_model(session, session.student->decoder(), "student", 0, run);
+      summarize_scores("initial", "student", 0, run);
     }
   }
   if (!run.contains("summary")) run["summary"] = Json::object();
@@ -256,15 +282,17 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   folder.write_run_json(run);
 
   std::optional<EventFile> events = open_events(session, folder, start.step);
-  size_t seen = start.step > 0 ? run["scores"].size() : 0;  // scores that are in the events
+  size_t seen = restored;  // scores that are in the events
   const auto show_scores = [&] {
     if (events) show_new_scores(*events, run["scores"], &seen);
   };
   show_scores();
   const auto score = [&](int64_t step) {
-    score_model(session, session.student->decoder(), "student", step, run["scores"]);
+    score_model(session, session.student->decoder(), "student", step, run);
+    const bool best = find_best(folder.checkpoints(), step, run) == step;
     show_scores();
     folder.write_run_json(run);
+    return best;
   };
   const LoopResult result = run_loop(session, folder, start, score, events ? &*events : nullptr);
   const auto add_seconds = [&] {
@@ -291,8 +319,13 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   }
 
   if (!session.tasks.empty()) {
-    run["summary"]["final_perplexity"] = score_model(session, session.student->decoder(), "student",
-                                                     result.position.step, run["scores"]);
+    const int64_t step = result.position.step;
+    score_model(session, session.student->decoder(), "student", step, run);
+    summarize_scores("final", "student", step, run);
+    if (find_best(folder.checkpoints(), step, run) == step) {
+      mark_best(folder.checkpoints(), step);
+      prune_checkpoints(folder.checkpoints(), options.checkpoint.keep);
+    }
     show_scores();
   }
   std::vector<std::string> written;

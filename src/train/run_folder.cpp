@@ -1,29 +1,17 @@
 #include "run_folder.h"
 
-#include <torch/headeronly/version.h>
-
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
 #include "littlebit/logging/console.h"
-#include "littlebit/nn/device.h"
 
 namespace littlebit {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string processor_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
-}
 
 // Four significant digits: what a table of errors and bits needs.
 double rounded(double value) {
@@ -85,18 +73,6 @@ Json RunFolder::read_run_json() const {
 
 void RunFolder::write_run_json(const Json& run) const {
   write_file(root_ / "run.json", to_json_pretty(run));
-}
-
-Json environment_json(at::Device device, int threads, const std::string& dtype) {
-  Json environment = {{"littlebit", LITTLEBIT_VERSION},
-                      {"libtorch", TORCH_VERSION},
-                      {"compiler", "g++ " __VERSION__},
-                      {"device", device.is_cuda() ? "cuda" : "cpu"},
-                      {"processor", processor_name()},
-                      {"threads", threads},
-                      {"dtype", dtype}};
-  if (device.is_cuda()) environment["gpu"] = describe_device(device);
-  return environment;
 }
 
 Json bytes_json(const ByteTable& bytes) {

@@ -40,7 +40,6 @@ class RunFolder {
 };
 
 // The parts of run.json.
-Json environment_json(at::Device device, int threads, const std::string& dtype);
 Json bytes_json(const ByteTable& bytes);
 Json export_json(const PackedExport& packed);
 

@@ -90,6 +90,62 @@ TEST_CASE("perplexity of the shipped teacher: table, results.json, YAML and word
   CHECK(tasks.size() == 2);
 }
 
+TEST_CASE("results.json says with what it was made; compare sets results side by side") {
+  const TempFolder temp;
+  const auto score = [&](const char* name, const char* length) {
+    const std::string file = (temp / name).string();
+    const Outcome outcome =
+        eval({"--model", kTeacher, "--tasks", "wikitext2,rolling", "--text", kData + "/README.md",
+              "--data-root", kData, "--seqlen", length, "--limit", "1", "--output", file});
+    INFO(outcome.err);
+    REQUIRE(outcome.code == 0);
+    return file;
+  };
+  const std::string a = score("a.json", "64"), b = score("b.json", "32");
+  const Json results = read_json_file(a);
+  CHECK(results.at("model_hash").get<std::string>().size() == 32);
+  CHECK(results.at("packed") == false);
+  CHECK(results.at("tokenizer").at("special_tokens") == Json({1}));
+  CHECK(results.at("configuration").at("sequence_length") == 64);
+  CHECK(results.at("environment").at("dtype") == "fp32");
+  CHECK(results.at("environment").at("threads").get<int>() >= 1);
+  CHECK(results.at("environment").contains("libtorch"));
+  const Json& rolling = results.at("tasks").at("rolling");
+  CHECK(rolling.at("protocol") == "rolling@64");
+  CHECK(rolling.at("data") == kData + "/README.md");
+  CHECK(rolling.at("data_hash").get<std::string>().size() == 32);
+
+  const Outcome same = eval({"compare", a, a});
+  INFO(same.err);
+  REQUIRE(same.code == 0);
+  CHECK(same.err.empty());
+  CHECK_THAT(same.out, Contains("| wikitext2 | perplexity") && Contains("+0.0000") &&
+                           Contains("1.0000") && Contains("bits_per_byte"));
+  const Outcome differ = eval({"compare", a, b});
+  REQUIRE(differ.code == 0);
+  CHECK_THAT(differ.err, Contains("different protocols, concatenated_chunks@64 and "
+                                  "concatenated_chunks@32"));
+  CHECK_THAT(differ.out, Contains("difference") && Contains("ratio"));
+
+  write_file(temp / "one.json", R"({"tasks": {"boolq": {"protocol": "p", "acc": 0.5,
+      "acc_stderr": 0.03, "documents": 100}, "piqa": {"protocol": "p", "acc": 0.5}}})");
+  write_file(temp / "two.json", R"({"tasks": {"boolq": {"protocol": "p", "acc": 0.625,
+      "acc_stderr": 0.04, "documents": 100}}})");
+  const Outcome choices =
+      eval({"compare", (temp / "one.json").string(), (temp / "two.json").string()});
+  REQUIRE(choices.code == 0);
+  CHECK_THAT(choices.out, Contains("0.5000 \u00b1 0.0300") && Contains("0.6250 \u00b1 0.0400") &&
+                              Contains("+0.1250 \u00b1 0.0500") && Contains("1.2500"));
+  CHECK_THAT(choices.err, Contains("piqa is not in two"));
+
+  check_refused(eval({"compare", a}), 2, {"two or more"});
+  check_refused(eval({"compare", a, (temp / "none.json").string()}), 3, {"none.json"});
+  check_refused(eval({"compare", a, kTeacher + "/config.json"}), 3, {"config.json", "tasks"});
+  write_file(temp / "half.json", R"({"tasks": {"boolq")");
+  check_refused(eval({"compare", a, (temp / "half.json").string()}), 3, {"half.json:1"});
+  check_refused(eval({"compare", a, (temp / "two.json").string()}), 3, {"no task in common"});
+}
+
 TEST_CASE("forward gives the golden outputs, from int32 and int64 ids") {
   const TempFolder temp;
   const fs::path folder = golden("llama_gqa");

@@ -113,6 +113,70 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("scores of any task while training; the best checkpoint stays, over a resume too") {
+  const Scene scene;
+  const fs::path teacher = scene / "teacher";
+  test::write_tiny_llama(teacher, {.vocabulary = 4096});
+  const fs::path shipped = fs::path(test::kSourceDir) / "data" / "wiki-llama-5m";
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
+    fs::copy_file(shipped / name, teacher / name);
+  }
+  fs::create_directories(scene / "data");
+  std::string lines;
+  for (const char* label : {"0", "1", "1", "0"}) {
+    lines += std::string(R"({"question": "is it", "passage": "It is.", "label": )") + label + "}\n";
+  }
+  write_file(scene / "data" / "boolq.jsonl", lines);
+  write_file(scene / "mine.txt", "The quick brown fox jumps over the lazy dog. The lazy dog.");
+  const std::vector<std::string> scored = {"eval.tasks=[text, boolq]",
+                                           "eval.text=" + (scene / "mine.txt").string(),
+                                           "eval.data_root=" + (scene / "data").string(),
+                                           "eval.sequence_length=8",
+                                           "eval.limit=3",
+                                           "eval.every=2",
+                                           "train.steps=10",
+                                           "checkpoint.keep=1"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), scored.begin(), scored.end());
+    return more;
+  };
+  check_done(scene.train("whole", with({})));
+  const Json run = read_json_file(scene / "whole" / "run.json");
+  CHECK(run.at("scores").size() == 2 * (2 + 5));  // teacher, start, steps 2, 4, 6, 8, 10
+  for (const char* key : {"teacher_perplexity", "teacher_acc", "initial_perplexity", "initial_acc",
+                          "final_perplexity", "final_acc"}) {
+    CHECK(run.at("summary").at(key).is_number());
+  }
+  const Json* best = nullptr;
+  for (const Json& score : run.at("scores")) {
+    if (score.at("task") == "boolq") CHECK(score.at("documents") == 3);
+    if (score.at("task") != "text" || score.at("step") == 0) continue;
+    if (best == nullptr || score.at("perplexity") < best->at("perplexity")) best = &score;
+  }
+  REQUIRE(best != nullptr);
+  CHECK(run.at("best") == Json({{"step", best->at("step")},
+                                {"task", "text"},
+                                {"metric", "perplexity"},
+                                {"value", best->at("perplexity")}}));
+  const std::string name = "step-" + std::to_string(best->at("step").get<int64_t>());
+  CHECK(read_file(scene / "whole" / "checkpoints" / "best") == name + "\n");
+  CHECK(fs::exists(scene / "whole" / "checkpoints" / name / "manifest.json"));
+  const std::string page = read_file(scene / "whole" / "report.html");
+  CHECK_THAT(page, Contains("Accuracy of the student") && Contains("Perplexity of the student") &&
+                       Contains("Best: "));
+
+  check_done(scene.train("parts", with({"train.stop_after=5"})));
+  check_done(scene.train("parts", with({"--resume", "auto"})));
+  const Json again = read_json_file(scene / "parts" / "run.json");
+  CHECK(again.at("best") == run.at("best"));
+  CHECK(again.at("scores").size() == run.at("scores").size());
+  CHECK(read_file(scene / "parts" / "checkpoints" / "best") == name + "\n");
+  for (const char* step : {"step-10", name.c_str()}) {
+    const fs::path state = fs::path("checkpoints") / step / "state.safetensors";
+    CHECK(read_file(scene / "parts" / state) == read_file(scene / "whole" / state));
+  }
+}
+
 TEST_CASE(
     "--resume auto passes over damaged checkpoints, and does not start afresh where all are") {
   const Scene scene;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,10 +59,16 @@ void verify_checkpoint(const Checkpoint& checkpoint);
 bool has_checkpoint(const std::filesystem::path& root, int64_t step);
 bool has_any_checkpoint(const std::filesystem::path& root);
 
-// Removes every step-N with N > step, damaged ones too: what a run resumed at `step` writes anew.
+// Removes every step-N with N > step, damaged ones too, and the mark of a best one among them: what
+// a run resumed at `step` writes anew.
 void discard_checkpoints_after(const std::filesystem::path& root, int64_t step);
 
-// Removes all but the `keep` newest complete checkpoints; keep = 0 keeps all.
+// The best checkpoint by a run's scores: the file <root>/best holds its folder's name. Written
+// atomically; OutputError where it cannot be. Nothing where there is none or its folder is gone.
+void mark_best(const std::filesystem::path& root, int64_t step);
+std::optional<int64_t> best_checkpoint(const std::filesystem::path& root);
+
+// Removes all but the `keep` newest complete checkpoints and the best one; keep = 0 keeps all.
 void prune_checkpoints(const std::filesystem::path& root, int64_t keep);
 
 }  // namespace littlebit

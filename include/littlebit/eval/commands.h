@@ -16,6 +16,10 @@ int run_score(const std::filesystem::path& config, const std::vector<std::string
 
 std::string score_keys_help();  // every key of run_score with its default, for --help
 
+// Two or more results.json side by side: a Markdown table of differences from the first on stdout,
+// warnings where protocols, data or amounts differ. InputError naming a file that is none.
+int run_compare(const std::vector<std::filesystem::path>& files);
+
 // "key=value" with the value quoted as a YAML string, or as a list of them.
 std::string quoted_word(const std::string& key, const std::string& value);
 std::string quoted_word(const std::string& key, const std::vector<std::string>& values);

@@ -30,6 +30,9 @@ struct TaskResult {
 // Whether less is better: of perplexities, losses and bits it is, of shares it is not.
 bool lower_is_better(std::string_view metric);
 
+// Whether a number of this name in results.json is a metric: no count, no time, no standard error.
+bool is_metric(std::string_view name);
+
 // A task's entry of results.json: protocol, metrics, counts, seconds, data and
 // data_hash, each under its name.
 Json to_json(const TaskResult& result);

@@ -118,6 +118,28 @@ TEST_CASE(
   CHECK(list_checkpoints(root / "nowhere").empty());
 }
 
+TEST_CASE("the best checkpoint is kept, until it is another one") {
+  Trained trained(8, 0);
+  const TempFolder root;
+  for (const int64_t step : {2, 4, 6, 8})
+    save_checkpoint(root.path(), *trained.optimizer, {.step = step}, {});
+  CHECK_FALSE(best_checkpoint(root.path()));
+  mark_best(root.path(), 4);
+  CHECK(best_checkpoint(root.path()) == 4);
+  CHECK(read_file(root / "best") == "step-4\n");
+  prune_checkpoints(root.path(), 1);
+  CHECK(has_checkpoint(root.path(), 4));
+  CHECK_FALSE(has_checkpoint(root.path(), 2));
+  CHECK_FALSE(has_checkpoint(root.path(), 6));
+  mark_best(root.path(), 8);
+  prune_checkpoints(root.path(), 1);
+  CHECK_FALSE(has_checkpoint(root.path(), 4));
+  mark_best(root.path(), 4);
+  CHECK_FALSE(best_checkpoint(root.path()));  // its folder is gone
+  write_file(root / "best", std::string(1000, 'x'));
+  CHECK_FALSE(best_checkpoint(root.path()));
+}
+
 TEST_CASE("damage, other ranks and foreign manifests are refused and nothing is changed") {
   Trained trained, fresh(8, 0), other(16, 0);
   const TempFolder root;

@@ -91,9 +91,11 @@ TEST_CASE("several tasks make a table") {
     {"step": 0, "task": "boolq", "model": "teacher", "acc": 0.75, "documents": 3270},
     {"step": 0, "task": "boolq", "model": "student", "acc": 0.5, "documents": 3270},
     {"step": 3, "task": "boolq", "model": "student", "acc": 0.55, "documents": 3270},
-    {"step": 5, "task": "boolq", "model": "student", "acc": 0.6, "documents": 3270},
+    {"step": 5, "task": "boolq", "model": "student", "acc": 0.6, "acc_stderr": 0.01,
+     "metric": "acc", "documents": 3270},
     {"step": 5, "task": "wikitext2", "model": "student", "protocol": "p", "perplexity": 12},
-    {"step": 5, "task": "c4", "model": "student", "protocol": "p", "perplexity": 25}]})");
+    {"step": 5, "task": "c4", "model": "student", "protocol": "p", "perplexity": 25}],
+    "best": {"step": 5, "task": "wikitext2", "metric": "perplexity", "value": 12}})");
   const std::string page = report_of(folder.path());
   CHECK_THAT(page, Contains("<td>wikitext2<td>perplexity<td class=\"n\">8<td class=\"n\">900<td "
                             "class=\"n\">12<td class=\"n\">1.5&times;"));
@@ -102,7 +104,9 @@ TEST_CASE("several tasks make a table") {
       Contains(
           "<td>c4<td>perplexity<td class=\"n\">10<td class=\"n\">not finite<td class=\"n\">25"));
   CHECK_THAT(page, Contains("<td>boolq<td>accuracy<td class=\"n\">0.75<td class=\"n\">0.5<td "
-                            "class=\"n\">0.6<td class=\"n\">0.8&times;<td class=\"n\">3,270"));
+                            "class=\"n\">0.6 &plusmn; 0.01<td class=\"n\">0.8&times;<td "
+                            "class=\"n\">3,270 documents"));
+  CHECK_THAT(page, Contains("Best: 12 after step 5"));
   CHECK_THAT(figure(page, "Accuracy of the student"), Contains("teacher <b>0.75</b>"));
 }
 
