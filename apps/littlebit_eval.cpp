@@ -1,5 +1,6 @@
 // littlebit-eval: the command line in front of include/littlebit/eval/commands.h.
 #include <CLI/CLI.hpp>
+#include <span>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/process.h"
@@ -11,57 +12,76 @@ namespace littlebit {
 namespace {
 
 constexpr char kDescription[] =
-    "Scores a dense or packed model by perplexity. Options may stand in a YAML file (--config) and "
+    "Scores a dense or packed model, or runs it. Options may stand in a YAML file (--config) and "
     "be given as key=value words; later words win.";
 
-// Options of the main command that are another spelling of a key.
+// Options that are another spelling of a key. Texts and lists (divided at commas) are quoted, so
+// that no character in them is read as YAML.
+enum class Value { kYaml, kText, kList };
 struct Shorthand {
   const char* option;
   const char* key;
-  const char* value;
-  bool is_text;  // to be quoted, so that no character in it is read as YAML
+  const char* name;  // of the value, in --help
+  Value value;
   const char* help;
 };
-constexpr Shorthand kShorthands[] = {
-    {"--model", "model.path", "DIR", true, "Folder of the model, dense or packed"},
-    {"--text", "eval.text", "FILE", true, "A text file to score"},
-    {"--seqlen", "eval.sequence_length", "N", false, "Tokens per chunk"},
-    {"--limit", "eval.limit", "N", false, "Score only the first N chunks"},
-    {"--batch-size", "eval.batch_size", "N", false, "Chunks per forward pass"},
-    {"--dtype", "eval.dtype", "fp32|bf16", false, "Type of the matrix products"},
-    {"--device", "eval.device", "auto|cpu|cuda", false, "Where to compute"},
-    {"--data-root", "eval.data_root", "DIR", true, "Where the tasks' data lies"},
-    {"--output", "eval.output", "FILE", true, "Write results.json here"},
-    {"--samples", "eval.samples", "FILE", true, "Write the scores of each document here (jsonl)"},
-    {"--threads", "eval.threads", "N", false, "Threads to compute with"},
+constexpr Shorthand kCommonShorthands[] = {
+    {"--model", "model.path", "DIR", Value::kText, "Folder of the model, dense or packed"},
+    {"--dtype", "eval.dtype", "fp32|bf16", Value::kYaml, "Type of the matrix products"},
+    {"--device", "eval.device", "auto|cpu|cuda", Value::kYaml, "Where to compute"},
+    {"--threads", "eval.threads", "N", Value::kYaml, "Threads to compute with"},
 };
-
-struct ScoreArguments {
+constexpr Shorthand kScoreShorthands[] = {
+    {"--tasks", "eval.tasks", "A,B,...", Value::kList, "Tasks to score, separated by commas"},
+    {"--text", "eval.text", "FILE", Value::kText, "A text file to score"},
+    {"--seqlen", "eval.sequence_length", "N", Value::kYaml, "Tokens per chunk"},
+    {"--limit", "eval.limit", "N", Value::kYaml, "Score only the first N chunks"},
+    {"--batch-size", "eval.batch_size", "N", Value::kYaml, "Chunks per forward pass"},
+    {"--data-root", "eval.data_root", "DIR", Value::kText, "Where the tasks' data lies"},
+    {"--output", "eval.output", "FILE", Value::kText, "Write results.json here"},
+    {"--samples", "eval.samples", "FILE", Value::kText,
+     "Write the scores of each document here (jsonl)"},
+};
+constexpr Shorthand kGenerateShorthands[] = {
+    {"--prompt", "generate.prompt", "TEXT", Value::kText, "The text to continue"},
+    {"--prompt-file", "generate.prompt_file", "FILE", Value::kText, "Its file; -: standard input"},
+    {"--max-new-tokens", "generate.max_new_tokens", "N", Value::kYaml,
+     "Tokens to generate at most"},
+    {"--temperature", "generate.temperature", "X", Value::kYaml,
+     "0: always the most probable token"},
+    {"--top-k", "generate.top_k", "K", Value::kYaml, "Draw from the K most probable tokens"},
+    {"--top-p", "generate.top_p", "P", Value::kYaml, "Draw from the tokens that make up P"},
+    {"--seed", "generate.seed", "N", Value::kYaml, "Of the random draws"},
+    {"--stop", "generate.stop", "TEXT", Value::kText, "Text before which generation ends"},
+    {"--kv-cache", "generate.kv_cache", "full|latent|none", Value::kYaml, "What is kept of tokens"},
+};
+struct KeyArguments {
   std::string config;
   std::vector<std::string> words;       // of shorthands
   std::vector<std::string> key_values;  // as they are
 };
 
-void declare_score(CLI::App& app, ScoreArguments& arguments) {
+void declare_keys(CLI::App& app, std::span<const Shorthand> shorthands, KeyArguments& arguments) {
   app.add_option("--config", arguments.config, "YAML file with options")->type_name("FILE");
-  for (const Shorthand& shorthand : kShorthands) {
-    app.add_option_function<std::string>(
-           shorthand.option,
-           [&arguments, shorthand](const std::string& value) {
-             arguments.words.push_back(shorthand.is_text ? quoted_word(shorthand.key, value)
-                                                         : shorthand.key + ("=" + value));
-           },
-           shorthand.help)
-        ->type_name(shorthand.value);
-  }
-  app.add_option_function<std::string>(
-         "--tasks",
-         [&arguments](const std::string& tasks) {
-           arguments.words.push_back(quoted_word("eval.tasks", split(tasks, ',')));
-         },
-         "Tasks to score, separated by commas")
-      ->type_name("A,B,...");
+  const auto declare = [&](const Shorthand& shorthand) {
+    const auto add = [&arguments, shorthand](const std::string& value) {
+      arguments.words.push_back(
+          shorthand.value == Value::kList   ? quoted_word(shorthand.key, split(value, ','))
+          : shorthand.value == Value::kText ? quoted_word(shorthand.key, value)
+                                            : shorthand.key + ("=" + value));
+    };
+    app.add_option_function<std::string>(shorthand.option, add, shorthand.help)
+        ->type_name(shorthand.name);
+  };
+  for (const Shorthand& shorthand : kCommonShorthands) declare(shorthand);
+  for (const Shorthand& shorthand : shorthands) declare(shorthand);
   app.add_option("key=value", arguments.key_values, "Options by key, as listed below");
+}
+
+template <class Command>
+int run_keys(const Command& command, KeyArguments arguments) {
+  for (std::string& word : arguments.key_values) arguments.words.push_back(std::move(word));
+  return command(arguments.config, arguments.words);
 }
 
 void declare_forward(CLI::App& command, ForwardOptions& options) {
@@ -89,10 +109,10 @@ void declare_tokenize(CLI::App& command, TokenizeOptions& options) {
 
 int run(int argc, char** argv) {
   CLI::App app(kDescription, "littlebit-eval");
-  ScoreArguments score;
+  KeyArguments score, generate;
   ForwardOptions forward;
   TokenizeOptions tokenize;
-  declare_score(app, score);
+  declare_keys(app, kScoreShorthands, score);
   app.footer(score_keys_help);
   CLI::App* forward_command = app.add_subcommand(
       "forward", "One forward pass over given ids: logits and hidden states as safetensors");
@@ -104,6 +124,9 @@ int run(int argc, char** argv) {
       app.add_subcommand("compare", "Results of several runs side by side, as a Markdown table");
   compare_command->add_option("files", files, "results.json files, the first to compare with")
       ->required();
+  CLI::App* generate_command =
+      app.add_subcommand("generate", "Continues a text")->footer(generate_keys_help);
+  declare_keys(*generate_command, kGenerateShorthands, generate);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -113,8 +136,8 @@ int run(int argc, char** argv) {
   if (forward_command->parsed()) return run_forward(forward);
   if (compare_command->parsed()) return run_compare(files);
   if (tokenize_command->parsed()) return run_tokenize(tokenize);
-  score.words.insert(score.words.end(), score.key_values.begin(), score.key_values.end());
-  return run_score(score.config, score.words);
+  if (generate_command->parsed()) return run_keys(run_generate, std::move(generate));
+  return run_keys(run_score, std::move(score));
 }
 
 }  // namespace

@@ -103,6 +103,15 @@ bool path_exists(const std::filesystem::path& path) noexcept {
   return std::filesystem::exists(path, error);
 }
 
+void drop_pages(std::span<const std::byte> part) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(part.data());
+  const uintptr_t first = (begin + page - 1) / page * page,
+                  last = (begin + part.size()) / page * page;
+  // Nothing is lost where it fails: the pages stay.
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   struct stat status {};
   if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {

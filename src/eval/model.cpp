@@ -28,9 +28,10 @@ EvalModel::EvalModel(const std::filesystem::path& folder, at::ScalarType compute
     : folder_(std::make_unique<HfFolder>(folder)) {
   folder_->open_tensors();
   if (is_packed_folder(*folder_)) {
-    student_ = load_packed(*folder_, compute_dtype, device);
+    packed_ = true;
+    decoder_ = std::make_unique<Decoder>(load_packed(*folder_, compute_dtype, device));
   } else {
-    dense_ = std::make_unique<Decoder>(
+    decoder_ = std::make_unique<Decoder>(
         load_decoder(*folder_, folder_spec(*folder_), compute_dtype, device));
   }
   const std::string& left_out = decoder().spec().left_out;
@@ -40,9 +41,5 @@ EvalModel::EvalModel(const std::filesystem::path& folder, at::ScalarType compute
     log_info(left_out);
   }
 }
-
-EvalModel::~EvalModel() = default;
-
-const Decoder& EvalModel::decoder() const { return student_ ? student_->decoder() : *dense_; }
 
 }  // namespace littlebit

@@ -25,12 +25,16 @@ void EvalOptions::declare(OptionGroup& group) {
                 "Sequences per forward pass; 0: about 4096 tokens");
 }
 
-void EvalRunOptions::declare(OptionGroup& group) {
+void ComputeOptions::declare(OptionGroup& group) {
   group.choice("dtype", &dtype, {"fp32", "bf16"}, "Type of the matrix products");
   group.choice("device", &device, {"auto", "cpu", "cuda"},
                "Where to compute; auto: the GPU where one can be used");
   group.integer("threads", &threads, {.min = 0, .max = 4096},
                 "Threads to compute with; 0: every core this process may use");
+}
+
+void EvalRunOptions::declare(OptionGroup& group) {
+  ComputeOptions::declare(group);
   group.path("output", &output, "Write the scores to this file (results.json)");
   group.path("samples", &samples,
              "Write the scores of each document of multiple-choice tasks to this file (jsonl)");

@@ -1,44 +1,16 @@
-// Plain C++ loops over sign bits, written so that the compiler vectorises them; LITTLEBIT_CLONES
-// compiles each hot loop for AVX-512, AVX2 and the baseline and picks at run time. All three give
-// the same bits: no arithmetic, only moves.
+// Plain C++ loops over sign bits, written so that the compiler vectorises them for each instruction
+// set (clones.h). All give the same bits: no arithmetic, only moves.
 #include "littlebit/kernels/signs.h"
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <type_traits>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__)
-#define LITTLEBIT_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define LITTLEBIT_CLONES
-#endif
+#include "clones.h"
+#include "sign_words.h"
 
 namespace littlebit {
 namespace {
-
-template <class T>
-using Bits = std::conditional_t<sizeof(T) == 2, uint16_t,
-                                std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>;
-
-template <class T>
-T one() {
-  if constexpr (std::is_same_v<T, uint16_t>) {
-    return 0x3F80;  // bfloat16
-  } else {
-    return T(1);
-  }
-}
-
-// 32 bits from any bit offset. Reads the next word only where bits of it are asked for.
-inline uint32_t load_bits(const uint32_t* words, int64_t first, int64_t count) {
-  const int64_t word = first >> 5;
-  const int shift = static_cast<int>(first & 31);
-  uint64_t bits = words[word];
-  if (shift + count > 32) bits |= static_cast<uint64_t>(words[word + 1]) << 32;
-  return static_cast<uint32_t>(bits >> shift);
-}
 
 template <class T>
 inline int64_t pack(const T* latents, int64_t n, uint32_t* words) {
@@ -58,19 +30,6 @@ inline int64_t pack(const T* latents, int64_t n, uint32_t* words) {
     words[i >> 5] = bits;
   }
   return flips;
-}
-
-// 32 elements, the same scale for all or one each; `bits` bit b flips out[b]. Fixed trip count: one
-// vector loop.
-template <class T>
-inline void expand_word(uint32_t bits, const T* scale, T* out) {
-  constexpr int kShift = sizeof(T) * 8 - 1;
-  for (int b = 0; b < 32; ++b) {
-    Bits<T> value;
-    std::memcpy(&value, scale + b, sizeof(T));
-    value ^= static_cast<Bits<T>>(static_cast<Bits<T>>((bits >> b) & 1) << kShift);
-    std::memcpy(out + b, &value, sizeof(T));
-  }
 }
 
 template <class T>

@@ -138,7 +138,7 @@ SequenceContext Decoder::context(int64_t length) const {
 }
 
 at::Tensor Decoder::stem_forward(const at::Tensor& ids_bt, const at::Tensor& positions) const {
-  at::Tensor x = at::embedding(frozen.embedding, ids_bt);
+  at::Tensor x = at::embedding(frozen.embedding, ids_bt).to(compute_dtype_);
   if (stem.project_in.used()) x = run(stem.project_in, x);
   x = x.to(residual_dtype());
   if (spec_.embedding_scale != 1) {
@@ -149,7 +149,7 @@ at::Tensor Decoder::stem_forward(const at::Tensor& ids_bt, const at::Tensor& pos
     const at::Tensor rows =
         positions.defined() ? frozen.positions.index_select(0, positions + spec_.position_offset)
                             : frozen.positions.narrow(0, spec_.position_offset, ids_bt.size(1));
-    x = x + rows.to(residual_dtype());
+    x = x + rows.to(compute_dtype_).to(residual_dtype());
   }
   return x;
 }
@@ -180,7 +180,10 @@ at::Tensor Decoder::tail_forward(const at::Tensor& x_bth) const {
 }
 
 at::Tensor Decoder::head_forward(const at::Tensor& z) const {
-  const at::Tensor logits = at::linear(z.to(compute_dtype_), frozen.head).to(residual_dtype());
+  const bool as_stored = frozen.head.scalar_type() != compute_dtype_;
+  const at::Tensor logits =
+      as_stored ? linear_as_stored(z, frozen.head)
+                : at::linear(z.to(compute_dtype_), frozen.head).to(residual_dtype());
   if (spec_.logit_softcap == 0) return logits;
   return at::tanh(logits / spec_.logit_softcap) * spec_.logit_softcap;
 }

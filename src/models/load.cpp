@@ -62,28 +62,57 @@ at::Tensor load_checked(const HfFolder& folder, const TensorSource& source,
   }
 }
 
-void load_frozen(Decoder& decoder, const HfFolder& folder) {
+// The type that `tensor` has in the file, where it is one to compute with.
+at::ScalarType stored_dtype(const HfFolder& folder, const std::string& tensor) {
+  return scalar_type(require_tensor(folder, tensor).dtype);
+}
+
+enum class HeadDtype { kCompute, kStored };
+
+void load_frozen(Decoder& decoder, const HfFolder& folder, HeadDtype head_dtype) {
   const ModelSpec& spec = decoder.spec();
-  const at::ScalarType dtype = decoder.compute_dtype();
   const at::Device device = decoder.device();
   const FrozenNames& names = decoder.frozen_names;
+  FrozenTensors& frozen = decoder.frozen;
+  const auto load = [&](const std::string& name, std::vector<int64_t> shape, at::ScalarType dtype) {
+    return load_checked(folder, {name}, std::move(shape), dtype, device);
+  };
+  // As stored only where head_forward computes with it.
+  const auto dtype_of_head = [&](const std::string& name) {
+    const bool keep = head_dtype == HeadDtype::kStored && decoder.compute_dtype() == at::kFloat &&
+                      stored_dtype(folder, name) == at::kBFloat16;
+    return keep ? at::kBFloat16 : decoder.compute_dtype();
+  };
   const std::vector<int64_t> shape = {spec.vocab_size, spec.embedding_size};
-  // A tied matrix may be stored under either name, or both: the embedding's counts.
-  const bool under_head = spec.tied_embeddings && find_tensor(folder, names.embedding) == nullptr &&
-                          find_tensor(folder, names.head) != nullptr;
-  decoder.frozen.embedding =
-      load_checked(folder, {under_head ? names.head : names.embedding}, shape, dtype, device);
   if (spec.tied_embeddings) {
+    // A tied matrix may be stored under either name, or both: the embedding's counts.
+    const bool under_head = find_tensor(folder, names.embedding) == nullptr &&
+                            find_tensor(folder, names.head) != nullptr;
+    const std::string& name = under_head ? names.head : names.embedding;
+    frozen.embedding = load(name, shape, dtype_of_head(name));
     find_tensor(folder, names.head);  // a redundant copy is accounted for
-    decoder.frozen.head = decoder.frozen.embedding;
+    frozen.head = frozen.embedding;
   } else {
-    decoder.frozen.head = load_checked(folder, {names.head}, shape, dtype, device);
+    frozen.embedding = load(names.embedding, shape, stored_dtype(folder, names.embedding));
+    frozen.head = load(names.head, shape, dtype_of_head(names.head));
   }
   if (spec.learned_positions) {
-    decoder.frozen.positions =
-        load_checked(folder, {names.positions},
-                     {spec.max_positions + spec.position_offset, spec.hidden_size}, dtype, device);
+    frozen.positions =
+        load(names.positions, {spec.max_positions + spec.position_offset, spec.hidden_size},
+             stored_dtype(folder, names.positions));
   }
+}
+
+Decoder load_without_linears(const HfFolder& folder, const ModelSpec& spec,
+                             at::ScalarType compute_dtype, at::Device device,
+                             HeadDtype head_dtype) {
+  Decoder decoder(spec, compute_dtype, device);
+  load_frozen(decoder, folder, head_dtype);
+  decoder.visit_parameters([&](Parameter& parameter) {
+    parameter.value =
+        load_checked(folder, parameter.source, {parameter.size}, decoder.residual_dtype(), device);
+  });
+  return decoder;
 }
 
 }  // namespace
@@ -101,18 +130,12 @@ at::Tensor load_slot_bias(const HfFolder& folder, const LinearSlot& slot, at::Sc
 
 Decoder load_open_decoder(const HfFolder& folder, const ModelSpec& spec,
                           at::ScalarType compute_dtype, at::Device device) {
-  Decoder decoder(spec, compute_dtype, device);
-  load_frozen(decoder, folder);
-  decoder.visit_parameters([&](Parameter& parameter) {
-    parameter.value =
-        load_checked(folder, parameter.source, {parameter.size}, decoder.residual_dtype(), device);
-  });
-  return decoder;
+  return load_without_linears(folder, spec, compute_dtype, device, HeadDtype::kStored);
 }
 
 Decoder load_decoder(const HfFolder& folder, const ModelSpec& spec, at::ScalarType compute_dtype,
                      at::Device device) {
-  Decoder decoder = load_open_decoder(folder, spec, compute_dtype, device);
+  Decoder decoder = load_without_linears(folder, spec, compute_dtype, device, HeadDtype::kCompute);
   decoder.visit_linears([&](LinearSlot& slot) {
     slot.linear =
         std::make_unique<DenseLinear>(load_slot_weight(folder, slot, compute_dtype, device),

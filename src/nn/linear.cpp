@@ -2,9 +2,17 @@
 // never copied.
 #include "littlebit/nn/linear.h"
 
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/mm.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
 
 #include "littlebit/core/error.h"
+#include "littlebit/kernels/sign_product.h"
 
 namespace littlebit {
 
@@ -19,6 +27,42 @@ at::Tensor Linear::from_latent(const at::Tensor& /*latent*/) const {
 at::Tensor DenseLinear::forward(const at::Tensor& x) const {
   if (bias_.defined()) return at::linear(x, weight_, bias_);
   return at::linear(x, weight_);
+}
+
+at::Tensor linear_as_stored(const at::Tensor& x, const at::Tensor& weight) {
+  const c10::AutoGradMode no_grad(false);
+  LB_ASSERT(x.scalar_type() == at::kFloat && weight.scalar_type() == at::kBFloat16, "dtypes");
+  const int64_t d_out = weight.size(0), d_in = weight.size(1);
+  const at::Tensor rows = x.reshape({-1, d_in});
+  at::Tensor y = at::empty({rows.size(0), d_out}, x.options());
+  constexpr int64_t kFewRows = 4;  // beyond, one pass over the matrix for all rows is cheaper
+  if (x.is_cpu() && weight.is_contiguous() && rows.size(0) <= kFewRows) {
+    const auto* w = static_cast<const uint16_t*>(weight.const_data_ptr());
+    const at::Tensor from = rows.contiguous();
+    constexpr int64_t kGrain = 1 << 19;  // products worth a thread of their own
+    at::parallel_for(0, d_out, std::max<int64_t>(1, kGrain / d_in),
+                     [&](int64_t begin, int64_t end) {
+                       for (int64_t r = 0; r < from.size(0); ++r) {
+                         multiply_bf16(w, d_in, from.const_data_ptr<float>() + r * d_in, begin, end,
+                                       y.data_ptr<float>() + r * d_out);
+                       }
+                     });
+  } else {
+    const int64_t part = std::max<int64_t>(1, (int64_t{1} << 22) / d_in);  // 16 MiB in fp32
+    for (int64_t begin = 0; begin < d_out; begin += part) {
+      const int64_t count = std::min(part, d_out - begin);
+      at::Tensor columns = y.narrow(1, begin, count);
+      const at::Tensor widened = weight.narrow(0, begin, count).to(at::kFloat);
+      if (x.is_cpu()) {
+        at::mm_out(columns, rows, widened.t());
+      } else {
+        columns.copy_(at::mm(rows, widened.t()));
+      }
+    }
+  }
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.back() = d_out;
+  return y.view(shape);
 }
 
 }  // namespace littlebit

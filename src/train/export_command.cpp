@@ -96,7 +96,7 @@ void export_packed_folder(const RunOptions& options, const OptionTree& tree, con
                      "export.formats=[dense], or leave it out");
   }
   const auto written = targets({"dense"}, output, source);
-  const std::unique_ptr<Student> student = load_packed(folder, at::kFloat, at::kCPU);
+  const std::unique_ptr<Student> student = load_packed_student(folder, at::kFloat, at::kCPU);
   write_dense(written.front().second, *student, options.export_, folder);
   print_written(written);
 }

@@ -132,8 +132,7 @@ class Case {
   at::Tensor packed_logits(const std::string& name) const {
     HfFolder packed(temp_ / name / "export" / "packed");
     packed.open_tensors();
-    const std::unique_ptr<Student> student = load_packed(packed, at::kFloat, at::kCPU);
-    return forward_full(student->decoder(), ids(), false).logits;
+    return forward_full(load_packed(packed, at::kFloat, at::kCPU), ids(), false).logits;
   }
 
  private:

@@ -35,6 +35,10 @@ class MappedFile {
   std::filesystem::path path_;
 };
 
+// Lets go of the memory of whole pages inside `part` of a mapped file; they are read again when
+// they are looked at.
+void drop_pages(std::span<const std::byte> part);
+
 // The whole file as a string. A file longer than `max_bytes` is refused by name.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = UINT64_MAX);
 

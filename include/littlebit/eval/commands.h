@@ -20,6 +20,11 @@ std::string score_keys_help();  // every key of run_score with its default, for 
 // warnings where protocols, data or amounts differ. InputError naming a file that is none.
 int run_compare(const std::vector<std::filesystem::path>& files);
 
+// Continues a text (eval/generate.h): new text to stdout as it comes, speed and sizes to stderr.
+int run_generate(const std::filesystem::path& config, const std::vector<std::string>& words);
+
+std::string generate_keys_help();
+
 // "key=value" with the value quoted as a YAML string, or as a list of them.
 std::string quoted_word(const std::string& key, const std::string& value);
 std::string quoted_word(const std::string& key, const std::vector<std::string>& values);

@@ -7,7 +7,6 @@
 
 #include "littlebit/io/hf_folder.h"
 #include "littlebit/models/decoder.h"
-#include "littlebit/quant/student.h"
 
 namespace littlebit {
 
@@ -15,16 +14,15 @@ class EvalModel {
  public:
   // InputError naming what is missing or not understood.
   EvalModel(const std::filesystem::path& folder, at::ScalarType compute_dtype, at::Device device);
-  ~EvalModel();
 
-  const Decoder& decoder() const;
+  const Decoder& decoder() const { return *decoder_; }
   const HfFolder& folder() const { return *folder_; }
-  bool packed() const { return student_ != nullptr; }
+  bool packed() const { return packed_; }
 
  private:
   std::unique_ptr<HfFolder> folder_;
-  std::unique_ptr<Decoder> dense_;
-  std::unique_ptr<Student> student_;
+  std::unique_ptr<Decoder> decoder_;
+  bool packed_ = false;
 };
 
 }  // namespace littlebit

@@ -28,10 +28,14 @@ struct EvalOptions {
 // The same section's options that only the program littlebit-eval has.
 enum class EvalDtype { kFp32, kBf16 };
 
-struct EvalRunOptions {
+struct ComputeOptions {
   EvalDtype dtype = EvalDtype::kFp32;
   DeviceKind device = DeviceKind::kAuto;
-  int64_t threads = 0;            // 0: every core this process may use
+  int64_t threads = 0;  // 0: every core this process may use
+  void declare(OptionGroup& group);
+};
+
+struct EvalRunOptions : ComputeOptions {
   std::filesystem::path output;   // results.json; empty: none is written
   std::filesystem::path samples;  // a line per scored document; empty: none is written
   void declare(OptionGroup& group);

@@ -62,10 +62,13 @@ bool is_packed_folder(const HfFolder& folder);
 // The model that config.json of a dense or packed folder describes; tensors are open.
 ModelSpec folder_spec(const HfFolder& folder);
 
-// A student from a packed folder whose tensors are open (ours, the authors', legacy unpacked):
-// signs, scales, norms, embeddings and head from the folder, no latents. The folder must outlive
-// it. InputError by tensor name.
-std::unique_ptr<Student> load_packed(const HfFolder& folder, at::ScalarType compute_dtype,
-                                     at::Device device);
+// A decoder of PackedLinear layers from a packed folder whose tensors are open (ours, the authors',
+// legacy unpacked). Nothing dense is made: embeddings and a bf16 head stay mapped, so the folder
+// must outlive the decoder. InputError by tensor name.
+Decoder load_packed(const HfFolder& folder, at::ScalarType compute_dtype, at::Device device);
+
+// The same as a student, for the dense export: its layers are those of training.
+std::unique_ptr<Student> load_packed_student(const HfFolder& folder, at::ScalarType compute_dtype,
+                                             at::Device device);
 
 }  // namespace littlebit

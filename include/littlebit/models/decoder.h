@@ -77,8 +77,10 @@ struct FrozenNames {
   std::string embedding, positions, head;
 };
 
-// Frozen tensors, shared between teacher and student. Compute dtype. A tied head is the embedding
-// itself.
+// Frozen tensors, shared between teacher and student. Embedding and positions as they are stored
+// (mapped; rows are converted when they are looked up), the head in the compute dtype. A tied head
+// is the embedding itself, then in the compute dtype too. load_open_decoder leaves bf16 heads as
+// they are: head_forward knows.
 struct FrozenTensors {
   at::Tensor embedding;  // [V, E]
   at::Tensor positions;  // [P, H] or undefined

@@ -37,4 +37,9 @@ class DenseLinear : public Linear {
   at::Tensor weight_, bias_;
 };
 
+// x [..., d_in] fp32 times the transpose of `weight` [d_out, d_in] in bf16, summed in fp32: exactly
+// the numbers that the widened matrix holds, of which only a part exists at a time (none for a few
+// rows of x on the CPU). No autograd.
+at::Tensor linear_as_stored(const at::Tensor& x, const at::Tensor& weight);
+
 }  // namespace littlebit

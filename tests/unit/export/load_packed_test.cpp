@@ -4,6 +4,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/models/forward.h"
+#include "littlebit/quant/packed_linear.h"
 #include "support/authors_folder.h"
 #include "support/tiny_model.h"
 #include "unit/io/expect_error.h"
@@ -19,12 +20,22 @@ namespace fs = std::filesystem;
 
 struct Loaded {
   HfFolder files;
-  std::unique_ptr<Student> student;
-  explicit Loaded(const fs::path& folder) : files(folder) {
+  Decoder decoder;
+  explicit Loaded(const fs::path& folder)
+      : files(opened(folder)), decoder(load_packed(files, at::kFloat, at::kCPU)) {}
+
+  static HfFolder opened(const fs::path& folder) {
+    HfFolder files(folder);
     files.open_tensors();
-    student = load_packed(files, at::kFloat, at::kCPU);
+    return files;
   }
 };
+
+at::Tensor signs_of(const PackedSigns& signs) {
+  at::Tensor out = at::empty({signs.rows(), signs.cols()}, at::kDouble);
+  signs.expand_into(out, 0, {}, {});
+  return out;
+}
 
 at::Tensor dense_logits(const fs::path& folder, const at::Tensor& ids) {
   HfFolder files(folder);
@@ -57,26 +68,31 @@ TEST_CASE("a folder of the authors' packer computes what its signs and scales sa
   authors.write(temp.path() / "packed");
   authors.write_dense(temp.path() / "dense");
 
-  const Loaded loaded(temp.path() / "packed");
+  Loaded loaded(temp.path() / "packed");
   CHECK(is_packed_folder(loaded.files));
   const at::Tensor ids = at::randint(48, {2, 12}, at::kLong);
-  const at::Tensor got = forward_full(loaded.student->decoder(), ids, false).logits;
+  const at::Tensor got = forward_full(loaded.decoder, ids, false).logits;
   const at::Tensor want = dense_logits(temp.path() / "dense", ids);
   CHECK(want.std().item<double>() > 0.1);
   // fp32 products in another order: through the latent dimension, or one effective matrix.
   CHECK(at::allclose(got, want, 1e-4, 1e-4));
   // A zero scale keeps the signs beside it.
-  for (const StudentGroup& group : loaded.student->groups()) {
-    for (const LittleBitLinear* layer : group.layers()) {
-      CHECK(at::allclose(layer->effective_weight().to(at::kDouble),
-                         authors.effective.at(layer->name() + ".weight"), 1e-5, 1e-6));
-      if (!c.form.packed) continue;
-      const SignPath& last = layer->paths().back();
-      const std::string name =
-          layer->name() + (layer->paths().size() == 2 ? ".V_R_packed" : ".V_packed");
-      CHECK(at::equal(last.V.padded_words(), authors.tensors.at(name)));
+  loaded.decoder.visit_linears([&](LinearSlot& slot) {
+    const auto& layer = dynamic_cast<const PackedLinear&>(*slot.linear);
+    at::Tensor effective = at::zeros({slot.d_out, slot.d_in}, at::kDouble);
+    for (const PackedPath& path : layer.paths()) {
+      const at::Tensor u = signs_of(path.U), v = signs_of(path.V);
+      effective += at::matmul(u * path.h.unsqueeze(1) * path.l, v * path.g);
     }
-  }
+    CHECK(at::allclose(effective, authors.effective.at(slot.name + ".weight"), 1e-5, 1e-6));
+    if (!c.form.packed) return;
+    const PackedSigns& v = layer.paths().back().V;
+    const at::Tensor& words =
+        authors.tensors.at(slot.name + (layer.paths().size() == 2 ? ".V_R_packed" : ".V_packed"));
+    const at::Tensor signs =
+        expand_reference(words.flatten(), 0, v.rows(), words.size(1) * 32, at::kDouble);
+    CHECK(at::equal(signs_of(v), signs.narrow(1, 0, v.cols())));
+  });
   // A tied head stands in the file too; its copy is known and not needed.
   for (const std::string& name : loaded.files.unused()) FAIL_CHECK(name + " was not accounted for");
 }

@@ -100,9 +100,14 @@ std::map<std::string, double> gradient_norms(Decoder& decoder, const at::Tensor&
     leaves.push_back(leaf);
     leaf.set_requires_grad(true);
   };
+  // Widened: gradients would be summed in the type that they are stored in.
+  FrozenTensors& frozen = decoder.frozen;
+  const bool tied = decoder.spec().tied_embeddings;
+  if (!tied) frozen.embedding = frozen.embedding.to(decoder.compute_dtype());
+  if (frozen.positions.defined()) frozen.positions = frozen.positions.to(decoder.compute_dtype());
   add(decoder.frozen_names.embedding, decoder.frozen.embedding);
   add(decoder.frozen_names.positions, decoder.frozen.positions);
-  if (!decoder.spec().tied_embeddings) add(decoder.frozen_names.head, decoder.frozen.head);
+  if (!tied) add(decoder.frozen_names.head, decoder.frozen.head);
   decoder.visit_linears([&](LinearSlot& slot) {
     const auto& linear = dynamic_cast<const DenseLinear&>(*slot.linear);
     add(slot.weight.tensor, linear.weight());

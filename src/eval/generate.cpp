@@ -1,0 +1,177 @@
+#include "littlebit/eval/generate.h"
+
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "littlebit/config/option_tree.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/signals.h"
+#include "littlebit/tokenizer/decode_stream.h"
+
+namespace littlebit {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The text of new tokens behind a prompt.
+class TextStream {
+ public:
+  TextStream(const Tokenizer& tokenizer, std::span<const int32_t> prompt)
+      : tokenizer_(tokenizer), stream_(tokenizer) {
+    // Behind nothing but BOS the text begins as texts do: without a space.
+    const std::vector<int32_t> nothing = tokenizer.encode("", /*add_special_tokens=*/true);
+    if (std::equal(prompt.begin(), prompt.end(), nothing.begin(), nothing.end())) return;
+    for (const int32_t id : prompt) step(id);
+  }
+
+  std::string step(int32_t id) {
+    ids_.push_back(id);
+    std::string text = stream_.step(id);
+    shown_ += text.size();
+    return text;
+  }
+
+  // What is left of an unfinished character.
+  std::string rest() const {
+    const std::string whole = tokenizer_.decode(ids_);
+    return whole.size() > shown_ ? whole.substr(shown_) : "";
+  }
+
+ private:
+  const Tokenizer& tokenizer_;
+  DecodeStream stream_;
+  std::vector<int32_t> ids_;
+  size_t shown_ = 0;
+};
+
+std::vector<int32_t> ids_of(const Json& value, const std::string& source) {
+  if (value.is_null()) return {};
+  const Json list = value.is_array() ? value : Json::array({value});
+  std::vector<int32_t> ids;
+  for (const Json& id : list) {
+    if (!id.is_number_integer()) {
+      throw InputError(source + ": eos_token_id is " + to_json_line(value) +
+                       ", expected a token id or a list of them");
+    }
+    ids.push_back(id.get<int32_t>());
+  }
+  return ids;
+}
+
+}  // namespace
+
+void GenerateOptions::declare(OptionGroup& group) {
+  group.text("prompt", &prompt, "The text to continue; empty: a new text");
+  group.path("prompt_file", &prompt_file,
+             "A file with the text to continue, taken as it is; `-`: standard input");
+  group.integer("max_new_tokens", &max_new_tokens, {.min = 1, .max = 1 << 24},
+                "Tokens to generate at most");
+  group.number("temperature", &temperature, {.min = 0, .max = 1000},
+               "Divides the logits before a token is drawn; 0: always the most probable one");
+  group.integer("top_k", &top_k, {.min = 0}, "Draw from the K most probable tokens; 0: from all");
+  group.number("top_p", &top_p, {.min = 0, .max = 1, .min_open = true},
+               "Draw from the most probable tokens that make up this probability");
+  group.integer("seed", &seed, {.min = 0}, "Of the random draws");
+  group.texts("stop", &stop, "Texts before which generation ends");
+  group.choice("kv_cache", &kv_cache, {"full", "latent", "none"},
+               "What is kept of earlier tokens: keys and values; the latents of packed k_proj and "
+               "v_proj layers; nothing");
+}
+
+std::vector<int32_t> end_ids(const HfFolder& folder) {
+  constexpr char kKey[] = "eos_token_id";
+  const std::filesystem::path file = folder.path() / "generation_config.json";
+  std::error_code ignored;
+  if (std::filesystem::exists(file, ignored)) {
+    const Json config = read_json_file(file);
+    if (config.is_object() && config.contains(kKey)) return ids_of(config[kKey], file.string());
+  }
+  const Json config = decoder_config(folder.config());
+  const std::string source = (folder.path() / "config.json").string();
+  return config.contains(kKey) ? ids_of(config[kKey], source) : std::vector<int32_t>();
+}
+
+StopFilter::StopFilter(std::vector<std::string> stop, std::function<void(std::string_view)> emit)
+    : stop_(std::move(stop)), emit_(std::move(emit)) {}
+
+bool StopFilter::add(std::string_view text) {
+  held_ += text;
+  size_t first = std::string::npos;
+  for (const std::string& word : stop_) first = std::min(first, held_.find(word));
+  if (first != std::string::npos) {
+    emit_(std::string_view(held_).substr(0, first));
+    held_.clear();
+    return true;
+  }
+  // The longest end that a stop string may begin with.
+  size_t keep = 0;
+  for (const std::string& word : stop_) {
+    for (size_t size = std::min(word.size() - 1, held_.size()); size > keep; --size) {
+      if (held_.ends_with(std::string_view(word).substr(0, size))) keep = size;
+    }
+  }
+  if (held_.size() > keep) emit_(std::string_view(held_).substr(0, held_.size() - keep));
+  held_.erase(0, held_.size() - keep);
+  return false;
+}
+
+void StopFilter::finish() {
+  if (!held_.empty()) emit_(held_);
+  held_.clear();
+}
+
+Generation generate(const Decoder& decoder, const Tokenizer& tokenizer,
+                    std::span<const int32_t> prompt, std::span<const int32_t> ends,
+                    const GenerateOptions& options,
+                    const std::function<void(std::string_view)>& emit) {
+  const c10::AutoGradMode no_grad(false);
+  LB_ASSERT(!prompt.empty(), "a token to begin with");
+  const ModelSpec& spec = decoder.spec();
+  if (spec.learned_positions && static_cast<int64_t>(prompt.size()) > spec.max_positions) {
+    throw InputError("the prompt has " + std::to_string(prompt.size()) + " tokens, the model has " +
+                         std::to_string(spec.max_positions) + " positions",
+                     "give a shorter prompt");
+  }
+  IncrementalDecoder incremental(decoder, options.kv_cache);
+  TextStream text(tokenizer, prompt);
+  StopFilter filter(options.stop, emit);
+  Generation result;
+  const auto start = Clock::now();
+  at::Tensor z = incremental.extend(prompt);
+  result.prompt_seconds = seconds_since(start);
+  const auto first_step = Clock::now();
+  bool stopped = false;
+  while (true) {
+    if (stop_requested()) throw Error(ExitCode::kStopped, "stopped while generating");
+    const at::Tensor logits = decoder.head_forward(z[z.size(0) - 1]);
+    const int32_t id = choose_token(logits, options, result.ids.size());
+    if (std::find(ends.begin(), ends.end(), id) != ends.end()) {
+      result.end = GenerationEnd::kEndToken;
+      break;
+    }
+    result.ids.push_back(id);
+    stopped = filter.add(text.step(id));
+    if (stopped) {
+      result.end = GenerationEnd::kStopString;
+      break;
+    }
+    if (static_cast<int64_t>(result.ids.size()) == options.max_new_tokens) break;
+    if (spec.learned_positions && incremental.length() == spec.max_positions) {
+      result.end = GenerationEnd::kPositions;
+      break;
+    }
+    z = incremental.extend({&id, 1});
+  }
+  if (!stopped && !filter.add(text.rest())) filter.finish();
+  result.seconds = seconds_since(first_step);
+  return result;
+}
+
+}  // namespace littlebit

@@ -1,0 +1,148 @@
+// The command `generate`: the text goes to standard output as it comes, everything else to standard
+// error.
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "compute.h"
+#include "littlebit/config/option_tree.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/eval/commands.h"
+#include "littlebit/eval/generate.h"
+#include "littlebit/eval/model.h"
+#include "littlebit/logging/console.h"
+#include "littlebit/nn/device.h"
+
+namespace littlebit {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  GenerateOptions generate;
+  ComputeOptions compute;
+
+  void add_to(OptionTree& tree) {
+    tree.add("model", "The model to run", model);
+    tree.add("generate", "What is generated, and how", generate);
+    tree.add("eval", "How it is computed", compute);
+  }
+};
+
+void check(const Options& options) {
+  if (options.model.path.empty()) {
+    throw UsageError("no model was given", "give its folder: --model DIR (model.path=DIR)");
+  }
+  const GenerateOptions& generate = options.generate;
+  if (!generate.prompt.empty() && !generate.prompt_file.empty()) {
+    throw UsageError("a prompt and a prompt file were given", "give one of them");
+  }
+  for (const std::string& stop : generate.stop) {
+    if (stop.empty()) throw UsageError("generate.stop: an empty text is in every text");
+  }
+  const bool drawn = generate.top_k != 0 || generate.top_p != 1;
+  if (drawn && generate.temperature == 0) {
+    throw UsageError("generate.top_k and generate.top_p choose among draws, and nothing is drawn",
+                     "give a temperature above 0, 1 is the model's own");
+  }
+}
+
+std::string prompt_text(const GenerateOptions& options) {
+  if (options.prompt_file.empty()) return options.prompt;
+  return read_file(options.prompt_file == "-" ? "/dev/stdin" : options.prompt_file);
+}
+
+std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& text) {
+  std::vector<int32_t> ids = tokenizer.encode(text, /*add_special_tokens=*/true);
+  if (!ids.empty()) return ids;
+  throw UsageError("the prompt is empty, and this tokenizer puts nothing in front of a text",
+                   "give a text to continue: --prompt TEXT");
+}
+
+void print_piece(std::string_view text) {
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (!written || std::fflush(stdout) != 0) {
+    throw OutputError("standard output cannot be written");
+  }
+}
+
+const char* name_of(CacheKind kind) {
+  return kind == CacheKind::kFull ? "full" : kind == CacheKind::kLatent ? "latent" : "none";
+}
+
+std::string cache_report(const EvalModel& model, CacheKind used) {
+  const auto bytes = [&](CacheKind kind) {
+    return format_count(IncrementalDecoder::bytes_per_token(model.decoder(), kind));
+  };
+  std::string text =
+      std::string("cache: ") + name_of(used) + "; bytes per token: full " + bytes(CacheKind::kFull);
+  if (model.packed()) text += ", latent " + bytes(CacheKind::kLatent);
+  return text;
+}
+
+std::string reason(GenerationEnd end) {
+  switch (end) {
+    case GenerationEnd::kLength:
+      return "as many as asked for";
+    case GenerationEnd::kEndToken:
+      return "the model ended the text";
+    case GenerationEnd::kStopString:
+      return "a stop text came";
+    case GenerationEnd::kPositions:
+      return "the model has no more positions";
+  }
+  return "";
+}
+
+std::string speed(int64_t tokens, double seconds) {
+  char text[80];
+  std::snprintf(text, sizeof(text), "%lld tokens in %.2f s (%.1f tokens/s)",
+                static_cast<long long>(tokens), seconds,
+                static_cast<double>(tokens) / std::max(seconds, 1e-9));
+  return text;
+}
+
+}  // namespace
+
+std::string generate_keys_help() {
+  OptionTree tree;
+  Options options;
+  options.add_to(tree);
+  return tree.help_text();
+}
+
+int run_generate(const std::filesystem::path& config, const std::vector<std::string>& words) {
+  Options options;
+  OptionTree tree;
+  options.add_to(tree);
+  if (!config.empty()) tree.load_yaml(config);
+  for (const std::string& word : words) tree.set(word);
+  tree.finish();
+  check(options);
+  use_threads(options.compute.threads);
+  const at::Device device = open_device(options.compute.device, "eval.device");
+
+  const HfFolder folder(options.model.path);  // its errors come first: there may be no folder
+  const std::vector<int32_t> ends = end_ids(folder);
+  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model.path);
+  const std::vector<int32_t> prompt = prompt_ids(*tokenizer, prompt_text(options.generate));
+  const EvalModel model(options.model.path, compute_type(options.compute.dtype), device);
+  const ModelSpec& spec = model.decoder().spec();
+  const int64_t longest = static_cast<int64_t>(prompt.size()) + options.generate.max_new_tokens;
+  if (!spec.learned_positions && longest > spec.max_positions) {
+    log_warning("the text may grow to " + format_count(longest) +
+                " tokens, the model was made for " + format_count(spec.max_positions));
+  }
+
+  const Generation result =
+      generate(model.decoder(), *tokenizer, prompt, ends, options.generate, print_piece);
+  print_piece("\n");
+  const auto count = static_cast<int64_t>(result.ids.size());
+  log_info("prompt: " + speed(static_cast<int64_t>(prompt.size()), result.prompt_seconds));
+  log_info("generated: " + speed(count, result.seconds) + ", " + reason(result.end));
+  log_info(cache_report(model, options.generate.kv_cache));
+  return static_cast<int>(ExitCode::kDone);
+}
+
+}  // namespace littlebit

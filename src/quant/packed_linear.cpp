@@ -1,0 +1,218 @@
+#include "littlebit/quant/packed_linear.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+#include <c10/util/BFloat16.h>
+
+#include <algorithm>
+
+#include "littlebit/core/error.h"
+#include "littlebit/kernels/sign_product.h"
+#include "littlebit/quant/sign_matrix.h"
+
+namespace littlebit {
+namespace {
+
+const uint32_t* word_data(const at::Tensor& words) {
+  return reinterpret_cast<const uint32_t*>(words.const_data_ptr<int32_t>());
+}
+
+// T: what ATen calls the element, K: what the kernel does.
+template <class T, class K>
+void expand_cpu(const InterleavedSigns& signs, const at::Tensor& out, int64_t row_begin,
+                const at::Tensor& row_scale, const at::Tensor& column_scale) {
+  const auto data = [](const at::Tensor& t) {
+    return t.defined() ? reinterpret_cast<const K*>(t.const_data_ptr<T>()) : nullptr;
+  };
+  K* const first = reinterpret_cast<K*>(out.data_ptr<T>());
+  constexpr int64_t kGrain = 1 << 16;  // elements worth a thread of their own
+  const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, signs.cols));
+  at::parallel_for(0, out.size(0), grain, [&](int64_t begin, int64_t end) {
+    const InterleavedExpansion<K> job{signs, data(row_scale), data(column_scale),
+                                      first + begin * out.stride(0), out.stride(0)};
+    expand_interleaved(job, row_begin + begin, row_begin + end);
+  });
+}
+
+// y [M, rows] = x [M, cols] times the transpose of a matrix that `expand` gives a piece of at a
+// time: expand(out, row_begin) fills out [n, cols].
+template <class Expand>
+void multiply_by_pieces(const at::Tensor& x, const at::Tensor& y, const Expand& expand) {
+  constexpr int64_t kPiece = 1 << 22;  // numbers
+  const int64_t rows = y.size(1), cols = x.size(1);
+  const int64_t piece = std::min(rows, std::max<int64_t>(1, kPiece / cols));
+  const at::Tensor buffer = at::empty({piece, cols}, x.options());
+  for (int64_t begin = 0; begin < rows; begin += piece) {
+    const int64_t count = std::min(piece, rows - begin);
+    const at::Tensor part = buffer.narrow(0, 0, count);
+    expand(part, begin);
+    at::Tensor columns = y.narrow(1, begin, count);
+    if (x.is_cpu()) {
+      at::mm_out(columns, x, part.t());
+    } else {
+      columns.copy_(at::mm(x, part.t()));
+    }
+  }
+}
+
+}  // namespace
+
+PackedSigns::PackedSigns(const at::Tensor& padded_words, int64_t cols, at::Device device)
+    : rows_(padded_words.size(0)), cols_(cols) {
+  const InterleavedSigns shape{nullptr, rows_, cols_};
+  LB_ASSERT(padded_words.size(1) == shape.words_per_row(), "words of a row");
+  if (!device.is_cpu()) {
+    words_ = at::zeros({(rows_ * cols_ + 31) / 32}, at::kInt);
+    SignMatrix(words_, 0, rows_, cols_).set_from_padded_words(padded_words);
+    words_ = words_.to(device);
+    return;
+  }
+  words_ = at::empty({shape.num_words()}, at::kInt);
+  const at::Tensor from = padded_words.contiguous();
+  interleave_signs(word_data(from), 0, shape.words_per_row() * 32, rows_, cols_,
+                   reinterpret_cast<uint32_t*>(words_.data_ptr<int32_t>()));
+}
+
+at::Tensor PackedSigns::multiply(const at::Tensor& x, const at::Tensor& scale) const {
+  const InterleavedSigns signs{word_data(words_), rows_, cols_};
+  const at::Tensor from = x.contiguous();
+  const int64_t table_size = sign_table_size(cols_), count = from.size(0);
+  const int64_t padded = signs.blocks() * InterleavedSigns::kBlock;
+  const at::Tensor tables = at::empty({count, table_size}, from.options());
+  const at::Tensor y = at::empty({count, padded}, from.options());
+  const auto row_tables = [&](int64_t m) { return tables.data_ptr<float>() + m * table_size; };
+  for (int64_t m = 0; m < count; ++m) {
+    build_sign_tables(from.const_data_ptr<float>() + m * cols_,
+                      scale.defined() ? scale.const_data_ptr<float>() : nullptr, cols_,
+                      row_tables(m));
+  }
+  constexpr int64_t kGrain = 1 << 21;  // weights worth a thread of their own
+  const int64_t of_block = InterleavedSigns::kBlock * cols_ * count;
+  at::parallel_for(
+      0, signs.blocks(), std::max<int64_t>(4, kGrain / of_block), [&](int64_t begin, int64_t end) {
+        for (int64_t m = 0; m < count; ++m) {
+          multiply_signs(signs, row_tables(m), begin, end, y.data_ptr<float>() + m * padded);
+        }
+      });
+  return y.narrow(1, 0, rows_);
+}
+
+void PackedSigns::expand_into(const at::Tensor& out, int64_t row_begin, const at::Tensor& row_scale,
+                              const at::Tensor& column_scale) const {
+  LB_ASSERT(out.size(1) == cols_ && row_begin + out.size(0) <= rows_, "rows of the expansion");
+  LB_ASSERT(!(row_scale.defined() && column_scale.defined()), "one scale at most");
+  if (!out.is_cpu()) {
+    const int64_t count = out.size(0);
+    SignMatrix(words_, row_begin * cols_, count, cols_)
+        .expand_into(out, row_scale.defined() ? row_scale.narrow(0, row_begin, count) : row_scale,
+                     column_scale);
+    return;
+  }
+  const InterleavedSigns signs{word_data(words_), rows_, cols_};
+  switch (out.scalar_type()) {
+    case at::kFloat:
+      return expand_cpu<float, float>(signs, out, row_begin, row_scale, column_scale);
+    case at::kDouble:
+      return expand_cpu<double, double>(signs, out, row_begin, row_scale, column_scale);
+    case at::kBFloat16:
+      return expand_cpu<at::BFloat16, uint16_t>(signs, out, row_begin, row_scale, column_scale);
+    default:
+      LB_ASSERT(false, "dtype of the expansion");
+  }
+}
+
+PackedLinear::PackedLinear(std::string name, std::vector<PackedPath> paths, at::Tensor bias,
+                           at::ScalarType compute_dtype)
+    : name_(std::move(name)),
+      paths_(std::move(paths)),
+      bias_(std::move(bias)),
+      compute_dtype_(compute_dtype) {}
+
+int64_t PackedLinear::latent_size() const {
+  return static_cast<int64_t>(paths_.size()) * paths_[0].V.rows();
+}
+
+int64_t PackedLinear::bytes() const {
+  auto bytes = static_cast<int64_t>(bias_.defined() ? bias_.nbytes() : 0);
+  for (const PackedPath& path : paths_) {
+    bytes += path.U.bytes() + path.V.bytes();
+    for (const at::Tensor* scale : {&path.h, &path.l, &path.g}) {
+      bytes += static_cast<int64_t>(scale->nbytes());
+    }
+  }
+  return bytes;
+}
+
+bool PackedLinear::few(const at::Tensor& x) const {
+  return x.is_cpu() && x.numel() <= kFewRows * x.size(-1) && compute_dtype_ != at::kDouble;
+}
+
+at::Tensor PackedLinear::forward(const at::Tensor& x) const { return from_latent(to_latent(x)); }
+
+at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
+  const c10::AutoGradMode no_grad(false);
+  const at::Tensor rows = x.reshape({-1, x.size(-1)});
+  const int64_t rank = paths_[0].V.rows();
+  const at::Tensor t = at::empty({rows.size(0), latent_size()}, rows.options());
+  const auto of_path = [rank](size_t p) { return static_cast<int64_t>(p) * rank; };
+  if (few(x)) {
+    for (size_t p = 0; p < paths_.size(); ++p) {
+      const PackedPath& path = paths_[p];
+      t.narrow(1, of_path(p), rank)
+          .copy_(path.V.multiply(rows.to(at::kFloat), path.g).mul_(path.l));
+    }
+  } else {
+    // The paths' rows lie one below the other.
+    multiply_by_pieces(rows, t, [&](const at::Tensor& out, int64_t begin) {
+      const int64_t end = begin + out.size(0);
+      for (size_t p = 0; p < paths_.size(); ++p) {
+        const int64_t first = std::max(begin, of_path(p));
+        const int64_t count = std::min(end, of_path(p + 1)) - first;
+        if (count <= 0) continue;
+        paths_[p].V.expand_into(out.narrow(0, first - begin, count), first - of_path(p), {},
+                                paths_[p].g.to(compute_dtype_));
+      }
+    });
+    for (size_t p = 0; p < paths_.size(); ++p) {
+      t.narrow(1, of_path(p), rank).mul_(paths_[p].l.to(compute_dtype_));
+    }
+  }
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.back() = latent_size();
+  return t.view(shape);
+}
+
+at::Tensor PackedLinear::from_latent(const at::Tensor& latent) const {
+  const c10::AutoGradMode no_grad(false);
+  const at::Tensor rows = latent.reshape({-1, latent.size(-1)});
+  const int64_t rank = paths_[0].V.rows(), d_out = paths_[0].U.rows();
+  at::Tensor y;
+  if (few(latent)) {
+    for (size_t p = 0; p < paths_.size(); ++p) {
+      const at::Tensor part = rows.narrow(1, static_cast<int64_t>(p) * rank, rank);
+      const at::Tensor product = paths_[p].U.multiply(part.to(at::kFloat), {}).mul_(paths_[p].h);
+      y = y.defined() ? y.add_(product) : product;
+    }
+    if (bias_.defined()) y.add_(bias_);
+    y = y.to(compute_dtype_);
+  } else {
+    y = at::empty({rows.size(0), d_out}, rows.options());
+    // The paths' columns lie side by side.
+    multiply_by_pieces(rows, y, [&](const at::Tensor& out, int64_t begin) {
+      for (size_t p = 0; p < paths_.size(); ++p) {
+        paths_[p].U.expand_into(out.narrow(1, static_cast<int64_t>(p) * rank, rank), begin,
+                                paths_[p].h.to(compute_dtype_), {});
+      }
+    });
+    if (bias_.defined()) y.add_(bias_.to(compute_dtype_));
+  }
+  std::vector<int64_t> shape = latent.sizes().vec();
+  shape.back() = d_out;
+  return y.reshape(shape);
+}
+
+}  // namespace littlebit
