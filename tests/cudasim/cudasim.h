@@ -98,16 +98,18 @@ inline bool release(Thread* warp) {
   return true;
 }
 
+// A function of its own: locals of one that calls getcontext may be lost, says the compiler.
+inline void begin(Thread& thread) {
+  thread.done = false;
+  getcontext(&thread.context);
+  thread.context.uc_stack.ss_sp = thread.stack.get();
+  thread.context.uc_stack.ss_size = kStack;
+  makecontext(&thread.context, fiber, 0);
+}
+
 inline void run_block(Block& block, const std::vector<unsigned>& order) {
   g_block = &block;
-  for (unsigned i = 0; i < block.threads.size(); ++i) {
-    Thread& thread = block.threads[i];
-    thread.done = false;
-    getcontext(&thread.context);
-    thread.context.uc_stack.ss_sp = thread.stack.get();
-    thread.context.uc_stack.ss_size = kStack;
-    makecontext(&thread.context, fiber, 0);
-  }
+  for (Thread& thread : block.threads) begin(thread);
   for (bool alive = true; alive;) {
     bool moved = false;
     alive = false;

@@ -10,10 +10,13 @@
 #include "support/paths.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/allocator_interface.h>
-
 #include <cstdio>
 #include <cstdlib>
+
+// sanitizer/allocator_interface.h, which comes with Clang; GCC has the function and not the header.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*,
+                                                                           size_t),
+                                                         void (*on_free)(const volatile void*));
 #endif
 
 namespace littlebit::test {
