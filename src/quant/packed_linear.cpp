@@ -82,22 +82,44 @@ at::Tensor PackedSigns::multiply(const at::Tensor& x, const at::Tensor& scale) c
   const at::Tensor from = x.contiguous();
   const int64_t table_size = sign_table_size(cols_), count = from.size(0);
   const int64_t padded = signs.blocks() * InterleavedSigns::kBlock;
-  const at::Tensor tables = at::empty({count, table_size}, from.options());
   const at::Tensor y = at::empty({count, padded}, from.options());
-  const auto row_tables = [&](int64_t m) { return tables.data_ptr<float>() + m * table_size; };
-  for (int64_t m = 0; m < count; ++m) {
+  const auto build = [&](int64_t m, float* tables) {
     build_sign_tables(from.const_data_ptr<float>() + m * cols_,
-                      scale.defined() ? scale.const_data_ptr<float>() : nullptr, cols_,
-                      row_tables(m));
-  }
+                      scale.defined() ? scale.const_data_ptr<float>() : nullptr, cols_, tables);
+  };
+  const auto multiply_blocks = [&](int64_t m, const float* tables, int64_t begin, int64_t end) {
+    multiply_signs(signs, tables, begin, end, y.data_ptr<float>() + m * padded);
+  };
   constexpr int64_t kGrain = 1 << 21;  // weights worth a thread of their own
-  const int64_t of_block = InterleavedSigns::kBlock * cols_ * count;
-  at::parallel_for(
-      0, signs.blocks(), std::max<int64_t>(4, kGrain / of_block), [&](int64_t begin, int64_t end) {
-        for (int64_t m = 0; m < count; ++m) {
-          multiply_signs(signs, row_tables(m), begin, end, y.data_ptr<float>() + m * padded);
+  constexpr int64_t kRows = 8;         // whose tables are kept at a time: they stay in the cache
+  constexpr int64_t kBlocks = 4;       // whose bits go through all of them
+  if (count <= kRows) {
+    const at::Tensor tables = at::empty({count, table_size}, from.options());
+    float* const first = tables.data_ptr<float>();
+    for (int64_t m = 0; m < count; ++m) build(m, first + m * table_size);
+    const int64_t of_block = InterleavedSigns::kBlock * cols_ * count;
+    at::parallel_for(0, signs.blocks(), std::max(kBlocks, kGrain / of_block),
+                     [&](int64_t begin, int64_t end) {
+                       for (int64_t m = 0; m < count; ++m) {
+                         multiply_blocks(m, first + m * table_size, begin, end);
+                       }
+                     });
+    return y.narrow(1, 0, rows_);
+  }
+  const int64_t grain = std::max<int64_t>(1, kGrain / (rows_ * cols_));
+  at::parallel_for(0, count, std::max(kRows, grain), [&](int64_t begin, int64_t end) {
+    std::vector<float> tables(kRows * table_size);
+    for (int64_t first = begin; first < end; first += kRows) {
+      const int64_t last = std::min(end, first + kRows);
+      for (int64_t m = first; m < last; ++m) build(m, tables.data() + (m - first) * table_size);
+      for (int64_t block = 0; block < signs.blocks(); block += kBlocks) {
+        const int64_t block_end = std::min(signs.blocks(), block + kBlocks);
+        for (int64_t m = first; m < last; ++m) {
+          multiply_blocks(m, tables.data() + (m - first) * table_size, block, block_end);
         }
-      });
+      }
+    }
+  });
   return y.narrow(1, 0, rows_);
 }
 
@@ -147,8 +169,16 @@ int64_t PackedLinear::bytes() const {
   return bytes;
 }
 
-bool PackedLinear::few(const at::Tensor& x) const {
-  return x.is_cpu() && x.numel() <= kFewRows * x.size(-1) && compute_dtype_ != at::kDouble;
+// Measured (docs/benchmarks.md): look-ups of 16 numbers at a time beat matrix products, but for
+// many rows of x times few rows of signs, where making the tables takes most of the time. Narrower
+// ones beat them for a few rows. In bf16 many rows are computed as in training.
+bool PackedLinear::from_bits(const at::Tensor& x) const {
+  constexpr int64_t kMostRows = 64, kLargeRank = 256;
+  if (!x.is_cpu() || compute_dtype_ == at::kDouble) return false;
+  const int64_t rows = x.numel() / x.size(-1);
+  if (rows <= kFewRows) return true;
+  const bool wide = compute_dtype_ == at::kFloat && best_instructions() == Instructions::kAvx512;
+  return wide && (rows <= kMostRows || paths_[0].V.rows() >= kLargeRank);
 }
 
 at::Tensor PackedLinear::forward(const at::Tensor& x) const { return from_latent(to_latent(x)); }
@@ -159,7 +189,7 @@ at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
   const int64_t rank = paths_[0].V.rows();
   const at::Tensor t = at::empty({rows.size(0), latent_size()}, rows.options());
   const auto of_path = [rank](size_t p) { return static_cast<int64_t>(p) * rank; };
-  if (few(x)) {
+  if (from_bits(x)) {
     for (size_t p = 0; p < paths_.size(); ++p) {
       const PackedPath& path = paths_[p];
       t.narrow(1, of_path(p), rank)
@@ -191,7 +221,7 @@ at::Tensor PackedLinear::from_latent(const at::Tensor& latent) const {
   const at::Tensor rows = latent.reshape({-1, latent.size(-1)});
   const int64_t rank = paths_[0].V.rows(), d_out = paths_[0].U.rows();
   at::Tensor y;
-  if (few(latent)) {
+  if (from_bits(latent)) {
     for (size_t p = 0; p < paths_.size(); ++p) {
       const at::Tensor part = rows.narrow(1, static_cast<int64_t>(p) * rank, rank);
       const at::Tensor product = paths_[p].U.multiply(part.to(at::kFloat), {}).mul_(paths_[p].h);

@@ -7,6 +7,7 @@
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <c10/core/GradMode.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <chrono>
@@ -122,33 +123,42 @@ class Generator {
 
 double mebibytes(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
+test::PackedShape smollm2(double bits) {
+  return {.vocabulary = 49152,
+          .hidden = 576,
+          .intermediate = 1536,
+          .layers = 30,
+          .heads = 9,
+          .kv_heads = 3,
+          .bits = bits,
+          .tied = true};
+}
+
 void compare_generation() {
   std::printf(
-      "\n| bits | dense fp32, tokens/s | packed, tokens/s | packed is | dense, MiB | packed, "
-      "MiB | packed takes |\n|---|---|---|---|---|---|---|\n");
+      "\n| bits | dense fp32, tokens/s | packed, tokens/s | packed is | dense, MiB | packed, MiB | "
+      "packed takes |\n|---|---|---|---|---|---|---|\n");
+  const TempFolder shape;
+  test::write_packed_llama(shape.path(), smollm2(0.1));
+  const auto resident = [] {
+    malloc_trim(0);
+    return test::status_bytes("VmRSS");
+  };
+  const int64_t start = resident();
+  const Decoder dense = dense_model(shape.path());
+  Generator of_dense(dense);
+  of_dense.step();
+  const double dense_mib = mebibytes(resident() - start);
   for (const double bits : {1.0, 0.55, 0.1}) {
     const TempFolder temp;
-    test::write_packed_llama(temp.path(), {.vocabulary = 49152,
-                                           .hidden = 576,
-                                           .intermediate = 1536,
-                                           .layers = 30,
-                                           .heads = 9,
-                                           .kv_heads = 3,
-                                           .bits = bits,
-                                           .tied = true});
-    const int64_t start = test::status_bytes("VmRSS");
+    test::write_packed_llama(temp.path(), smollm2(bits));
+    const int64_t before = resident();
     const EvalModel packed(temp.path(), at::kFloat, at::kCPU);
     Generator of_packed(packed.decoder());
     of_packed.step();
-    const int64_t with_packed = test::status_bytes("VmRSS");
-    const Decoder dense = dense_model(temp.path());
-    Generator of_dense(dense);
-    of_dense.step();
-    const int64_t with_both = test::status_bytes("VmRSS");
+    const double packed_mib = mebibytes(resident() - before);
     const auto [dense_s, packed_s] =
         best_of([&] { of_dense.step(); }, [&] { of_packed.step(); }, 6);
-    const double packed_mib = mebibytes(with_packed - start);
-    const double dense_mib = mebibytes(with_both - with_packed);
     std::printf("| %.2f | %.1f | %.1f | %.2f x | %.0f | %.0f | 1/%.1f |\n", bits, 1 / dense_s,
                 1 / packed_s, dense_s / packed_s, dense_mib, packed_mib, dense_mib / packed_mib);
     std::fflush(stdout);

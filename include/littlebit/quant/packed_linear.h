@@ -1,7 +1,7 @@
 // A LittleBit layer for inference: signs in the layout that products straight from bits want
-// (kernels/sign_product.h), and nothing dense. Few rows of x are multiplied from the bits; for
-// many, a piece of a factor at a time is expanded and given to a matrix product. No autograd;
-// immutable.
+// (kernels/sign_product.h), and nothing dense. Rows of x are multiplied from the bits where that is
+// the fastest; else a piece of a factor at a time is expanded and given to a matrix product. No
+// autograd; immutable.
 //
 // Of path p: y += h * (((x * g) V^T) * l) U^T with h = u1, l = v1 * u2, g = v2
 // (littlebit_linear.h).
@@ -56,7 +56,7 @@ class PackedLinear : public Linear {
   at::Tensor to_latent(const at::Tensor& x) const override;
   at::Tensor from_latent(const at::Tensor& latent) const override;
 
-  // Rows of x up to which products are taken from the bits.
+  // Rows of x up to which products are taken from the bits in any case on the CPU.
   static constexpr int64_t kFewRows = 8;
 
   const std::string& name() const { return name_; }
@@ -65,7 +65,7 @@ class PackedLinear : public Linear {
   int64_t bytes() const;  // of signs, scales and bias in memory
 
  private:
-  bool few(const at::Tensor& x) const;
+  bool from_bits(const at::Tensor& x) const;
 
   std::string name_;
   std::vector<PackedPath> paths_;
