@@ -2,19 +2,23 @@
 // factorisations of Gram matrices (products, not Householder reflections), with QR where a Gram
 // matrix cannot tell directions apart. Bases are rows, as product_nt likes them.
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/eye.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
 #include <ATen/ops/linalg_eigh.h>
 #include <ATen/ops/linalg_qr.h>
 #include <ATen/ops/linalg_solve_triangular.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <tuple>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/rng.h"
 #include "littlebit/quant/factorization.h"
 #include "matrices.h"
 
@@ -25,35 +29,78 @@ at::Tensor householder_rows(const at::Tensor& rows) {
   return std::get<0>(at::linalg_qr(rows.t(), "reduced")).t().contiguous();
 }
 
-// L^-1 rows with L the Cholesky factor of gram + shift; undefined where gram is not positive
-// definite to rounding, or a pivot is below `least_pivot`.
-at::Tensor solved_rows(const at::Tensor& rows, const at::Tensor& gram, double shift,
-                       double least_pivot) {
+struct Solved {
+  at::Tensor rows;
+  double least_pivot = 0;
+};
+
+// L^-1 rows with L the Cholesky factor of gram + shift; undefined rows where gram is not positive
+// definite to rounding.
+Solved solved_rows(const at::Tensor& rows, const at::Tensor& gram, double shift) {
   at::Tensor wide = gram.to(at::kDouble);
   if (shift > 0) wide.diagonal().add_(shift);
   const auto [factor, info] = at::linalg_cholesky_ex(wide);
   if (info.item<int>() != 0) return {};
-  if (!(factor.diagonal().min().item<double>() >= least_pivot)) return {};
-  return at::linalg_solve_triangular(factor.to(rows.scalar_type()), rows, /*upper=*/false);
+  const at::Tensor inverse =
+      at::linalg_solve_triangular(factor, at::eye(wide.size(0), wide.options()), /*upper=*/false);
+  return {product_nt(inverse.to(rows.scalar_type()), rows.t()),
+          factor.diagonal().min().item<double>()};
 }
 
 // The same row space in a basis whose condition is at most some hundreds, whatever the rows' was
 // within the resolution of their dtype. The shift keeps the Gram matrix positive definite: its
-// rounding error is about its largest eigenvalue, at most k, times the dtype's resolution.
-at::Tensor conditioned_rows(const at::Tensor& rows) {
+// rounding error is about its largest eigenvalue, at most k, times the dtype's resolution. The
+// pivot is that of rows of length 1: near 1 where they were orthogonal.
+Solved conditioned_rows(const at::Tensor& rows) {
   const at::Tensor norms = at::linalg_vector_norm(rows, 2, {1}, true).clamp_min(1e-30);
   const at::Tensor unit = rows / norms;
   const double shift = 2e-7 * static_cast<double>(rows.size(0));
-  const at::Tensor solved = solved_rows(unit, product_nt(unit, unit), shift, 0);
-  return solved.defined() ? solved : householder_rows(rows);
+  Solved solved = solved_rows(unit, product_nt(unit, unit), shift);
+  if (!solved.rows.defined()) solved = {householder_rows(rows), 0};
+  return solved;
 }
 
 // Orthonormal rows of the same space. A second pass without a shift removes what the first left;
 // where it meets a pivot too small for that, directions were lost to rounding: QR of the rows.
 at::Tensor orthonormal_rows(const at::Tensor& rows) {
-  const at::Tensor once = conditioned_rows(rows);
-  const at::Tensor twice = solved_rows(once, product_nt(once, once), 0, 0.05);
-  return twice.defined() ? twice : householder_rows(rows);
+  const at::Tensor once = conditioned_rows(rows).rows;
+  const Solved twice = solved_rows(once, product_nt(once, once), 0);
+  return twice.least_pivot >= 0.05 ? twice.rows : householder_rows(rows);
+}
+
+// [k, n] orthonormal rows that span nearly the leading right singular vectors of w [m, n]. With
+// `narrow`, w and the bases are rounded to bf16 in the products.
+at::Tensor leading_rows(const at::Tensor& w, int64_t k, int64_t power_iterations, bool narrow,
+                        const RandomStream& random) {
+  const at::Tensor matrix = narrow ? w.to(at::kBFloat16) : w;
+  const auto product = [&](const at::Tensor& rows, const at::Tensor& other) {
+    if (!narrow) return product_nt(rows, other);
+    return at::matmul(rows.to(at::kBFloat16), other.t()).to(w.scalar_type());
+  };
+  at::Tensor z = product(random_signs(k, w.size(0), w, random), matrix.t());
+  for (int64_t i = 0; i < power_iterations; ++i) {
+    const Solved y = conditioned_rows(product(z, matrix));
+    z = product(y.rows, matrix.t());
+    // Of a spectrum without large steps two products in a row leave enough of every direction.
+    if (i + 1 < power_iterations && y.least_pivot < 0.1) z = conditioned_rows(z).rows;
+  }
+  return orthonormal_rows(z);
+}
+
+// Whether products of bf16 are faster than those of fp32 here.
+bool fast_bf16(const at::Tensor& w) {
+#if defined(__x86_64__)
+  return w.is_cpu() && w.scalar_type() == at::kFloat && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+// About the spectral norm of what rounding to bf16 takes from w.
+double bf16_noise(const at::Tensor& w) {
+  const auto root = [](int64_t n) { return 1 / std::sqrt(static_cast<double>(n)); };
+  return at::linalg_vector_norm(w).item<double>() * 0x1p-9 / std::sqrt(3.0) *
+         (root(w.size(0)) + root(w.size(1)));
 }
 
 // Eigenvalues and vectors of b b^T, ascending, fp64. The product in b's dtype blurs eigenvalues
@@ -77,22 +124,17 @@ LowRank randomized_svd(const at::Tensor& w, int64_t rank, const SvdOptions& opti
   const int64_t smaller = std::min(w.size(0), w.size(1));
   LB_ASSERT(rank >= 1 && rank <= smaller, "rank of the SVD");
   const int64_t k = std::min(rank + options.oversampling, smaller);
-  const at::Tensor w_mn = w.contiguous(), w_nm = w.t().contiguous();
-
-  // Rows of z span (nearly) the leading right singular vectors.
-  at::Tensor z = product_nt(gaussian(k, w.size(0), w, seed, purpose), w_nm);  // [k, n]
-  for (int64_t i = 0; i < options.power_iterations; ++i) {
-    const at::Tensor y = conditioned_rows(product_nt(w_mn, z).t().contiguous());  // [k, m]
-    z = product_nt(w_nm, y).t().contiguous();
-    if (i + 1 < options.power_iterations) z = conditioned_rows(z);
+  const RandomStream random(seed, purpose);
+  at::Tensor z, b, e, s;  // W ~= b^T z, b b^T = E S^2 E^T
+  for (bool narrow = fast_bf16(w);; narrow = false) {
+    z = leading_rows(w, k, options.power_iterations, narrow, random);
+    b = product_nt(z, w);  // [k, m], from w as it is
+    const auto [values, vectors] = gram_eigen(b, k - rank);
+    e = vectors.narrow(1, k - rank, rank).flip({1});
+    s = values.narrow(0, k - rank, rank).flip({0}).clamp_min(0).sqrt();
+    // A steep spectrum's last directions drown in rounding: again, in w's own type.
+    if (!narrow || s[-1].item<double>() > 8 * bf16_noise(w)) break;
   }
-  z = orthonormal_rows(z);
-  const at::Tensor b = product_nt(w_mn, z).t().contiguous();  // [k, m], W ~= b^T z
-
-  // b = E S F^T by the eigenproblem b b^T = E S^2 E^T.
-  const auto [eigenvalues, eigenvectors] = gram_eigen(b, k - rank);
-  const at::Tensor e = eigenvectors.narrow(1, k - rank, rank).flip({1});
-  const at::Tensor s = eigenvalues.narrow(0, k - rank, rank).flip({0}).clamp_min(0).sqrt();
   const at::Tensor root = s.sqrt();
   // Directions below fp32's resolution carry nothing: their factors are zero.
   const at::Tensor usable = s > s[0] * 1e-7;
