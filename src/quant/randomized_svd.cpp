@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <tuple>
 
 #include "littlebit/core/error.h"
@@ -29,42 +30,48 @@ at::Tensor householder_rows(const at::Tensor& rows) {
   return std::get<0>(at::linalg_qr(rows.t(), "reduced")).t().contiguous();
 }
 
-struct Solved {
-  at::Tensor rows;
+struct Basis {
+  at::Tensor rows;  // undefined where the Gram matrix is not positive definite to rounding
   double least_pivot = 0;
 };
 
-// L^-1 rows with L the Cholesky factor of gram + shift; undefined rows where gram is not positive
-// definite to rounding.
-Solved solved_rows(const at::Tensor& rows, const at::Tensor& gram, double shift) {
-  at::Tensor wide = gram.to(at::kDouble);
-  if (shift > 0) wide.diagonal().add_(shift);
-  const auto [factor, info] = at::linalg_cholesky_ex(wide);
+// Unit rows u that are independent enough, as they are: where the least pivot of the Cholesky
+// factor L of u u^T is at least `enough`. Else L^-1 u, a basis of the same space. Near 1 says
+// orthogonal. The shift goes onto the diagonal.
+Basis independent_rows(const at::Tensor& unit, double enough, double shift) {
+  at::Tensor gram = product_nt(unit, unit).to(at::kDouble);
+  if (shift > 0) gram.diagonal().add_(shift);
+  const auto [factor, info] = at::linalg_cholesky_ex(gram);
   if (info.item<int>() != 0) return {};
+  const double least_pivot = factor.diagonal().min().item<double>();
+  if (least_pivot >= enough) return {unit, least_pivot};
   const at::Tensor inverse =
-      at::linalg_solve_triangular(factor, at::eye(wide.size(0), wide.options()), /*upper=*/false);
-  return {product_nt(inverse.to(rows.scalar_type()), rows.t()),
-          factor.diagonal().min().item<double>()};
+      at::linalg_solve_triangular(factor, at::eye(gram.size(0), gram.options()), /*upper=*/false);
+  return {product_nt(inverse.to(unit.scalar_type()), unit.t()), least_pivot};
+}
+
+at::Tensor unit_rows(const at::Tensor& rows) {
+  return rows / at::linalg_vector_norm(rows, 2, {1}, true).clamp_min(1e-30);
 }
 
 // The same row space in a basis whose condition is at most some hundreds, whatever the rows' was
 // within the resolution of their dtype. The shift keeps the Gram matrix positive definite: its
-// rounding error is about its largest eigenvalue, at most k, times the dtype's resolution. The
-// pivot is that of rows of length 1: near 1 where they were orthogonal.
-Solved conditioned_rows(const at::Tensor& rows) {
-  const at::Tensor norms = at::linalg_vector_norm(rows, 2, {1}, true).clamp_min(1e-30);
-  const at::Tensor unit = rows / norms;
+// rounding error is about its largest eigenvalue, at most k, times the dtype's resolution.
+Basis conditioned_rows(const at::Tensor& rows) {
   const double shift = 2e-7 * static_cast<double>(rows.size(0));
-  Solved solved = solved_rows(unit, product_nt(unit, unit), shift);
-  if (!solved.rows.defined()) solved = {householder_rows(rows), 0};
-  return solved;
+  Basis basis = independent_rows(unit_rows(rows), /*enough=*/0.5, shift);
+  if (!basis.rows.defined()) basis = {householder_rows(rows), 0};
+  return basis;
 }
 
-// Orthonormal rows of the same space. A second pass without a shift removes what the first left;
-// where it meets a pivot too small for that, directions were lost to rounding: QR of the rows.
+// Orthonormal rows of the same space, to about 1e-4: in one pass where rounding allows it. Else a
+// second pass, without a shift, removes what the first left; where that one meets a pivot too
+// small, directions were lost to rounding: QR of the rows.
 at::Tensor orthonormal_rows(const at::Tensor& rows) {
-  const at::Tensor once = conditioned_rows(rows).rows;
-  const Solved twice = solved_rows(once, product_nt(once, once), 0);
+  constexpr double kAlways = std::numeric_limits<double>::infinity();
+  const Basis direct = independent_rows(unit_rows(rows), kAlways, 0);
+  if (direct.least_pivot >= 0.1) return direct.rows;
+  const Basis twice = independent_rows(conditioned_rows(rows).rows, kAlways, 0);
   return twice.least_pivot >= 0.05 ? twice.rows : householder_rows(rows);
 }
 
@@ -79,7 +86,7 @@ at::Tensor leading_rows(const at::Tensor& w, int64_t k, int64_t power_iterations
   };
   at::Tensor z = product(random_signs(k, w.size(0), w, random), matrix.t());
   for (int64_t i = 0; i < power_iterations; ++i) {
-    const Solved y = conditioned_rows(product(z, matrix));
+    const Basis y = conditioned_rows(product(z, matrix));
     z = product(y.rows, matrix.t());
     // Of a spectrum without large steps two products in a row leave enough of every direction.
     if (i + 1 < power_iterations && y.least_pivot < 0.1) z = conditioned_rows(z).rows;
@@ -103,17 +110,16 @@ double bf16_noise(const at::Tensor& w) {
          (root(w.size(0)) + root(w.size(1)));
 }
 
-// Eigenvalues and vectors of b b^T, ascending, fp64. The product in b's dtype blurs eigenvalues
-// below about 1e-6 of the largest; where those are wanted (place `first` on) it is taken in fp64.
+// Eigenvalues and vectors of b b^T, ascending, fp64. In fp32 eigenvalues below about 1e-5 of the
+// largest are blurred; where those are wanted (place `first` on) all is done in fp64.
 std::tuple<at::Tensor, at::Tensor> gram_eigen(const at::Tensor& b, int64_t first) {
-  auto result = at::linalg_eigh(product_nt(b, b).to(at::kDouble));
-  const at::Tensor& values = std::get<0>(result);
+  auto [values, vectors] = at::linalg_eigh(product_nt(b, b));
   if (b.scalar_type() != at::kDouble &&
-      !(values[first].item<double>() > 1e-4 * values[-1].item<double>())) {
+      !(values[first].item<double>() > 1e-3 * values[-1].item<double>())) {
     const at::Tensor wide = b.to(at::kDouble);
-    result = at::linalg_eigh(product_nt(wide, wide));
+    return at::linalg_eigh(product_nt(wide, wide));
   }
-  return result;
+  return {values.to(at::kDouble), vectors.to(at::kDouble)};
 }
 
 }  // namespace
