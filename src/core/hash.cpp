@@ -3,6 +3,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <new>
 
 #include "littlebit/core/file.h"
@@ -54,7 +55,16 @@ std::string content_hash(std::string_view text) {
 }
 
 std::string file_hash(const std::filesystem::path& path) {
-  return content_hash(MappedFile(path).bytes());
+  constexpr size_t kPiece = size_t{4} << 20;
+  const MappedFile file(path);
+  Hasher hasher;
+  for (auto rest = file.bytes(); !rest.empty();) {
+    const auto piece = rest.first(std::min(kPiece, rest.size()));
+    hasher.update(piece);
+    drop_pages(piece);
+    rest = rest.subspan(piece.size());
+  }
+  return hasher.hex();
 }
 
 }  // namespace littlebit

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
 
 namespace littlebit {
 namespace {
@@ -55,7 +56,9 @@ at::Tensor map_tensor(const TensorView& view) {
 }
 
 at::Tensor load_tensor(const TensorView& view, at::ScalarType dtype, at::Device device) {
-  const at::Tensor tensor = map_tensor(view).to(at::TensorOptions().dtype(dtype).device(device));
+  const at::Tensor mapped = map_tensor(view);
+  const at::Tensor tensor = mapped.to(at::TensorOptions().dtype(dtype).device(device));
+  if (!tensor.is_alias_of(mapped)) drop_pages(view.data);  // the copy is what is used from now on
   if (at::isFloatingType(dtype) && !all_finite(tensor)) {
     throw InputError("tensor '" + view.name + "' holds NaN or infinite values",
                      "the file is damaged, or the model's training diverged; take another copy");

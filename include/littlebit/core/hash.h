@@ -28,7 +28,7 @@ class Hasher {
 
 std::string content_hash(std::span<const std::byte> bytes);
 std::string content_hash(std::string_view text);
-std::string file_hash(
-    const std::filesystem::path& path);  // mapped, never read into memory; InputError as MappedFile
+// Of a mapped file, of which 4 MiB are in memory at a time. InputError as MappedFile.
+std::string file_hash(const std::filesystem::path& path);
 
 }  // namespace littlebit
