@@ -3,9 +3,11 @@
 #include "core/file_ops.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -150,11 +152,36 @@ void fsync_path(const std::filesystem::path& path) {
 }
 
 int open_locked_file(const std::filesystem::path& path) {
-  return open_locked(path, O_WRONLY | O_CREAT);
+  // A link or pipe of that name is an error, and a pipe is not waited for.
+  return open_locked(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK);
 }
 
 int open_locked_folder(const std::filesystem::path& path) {
   return open_locked(path, O_RDONLY | O_DIRECTORY);
+}
+
+std::filesystem::path replaceable(const std::filesystem::path& path) {
+  const auto refuse = [&](const char* is) {
+    throw OutputError("cannot write `" + path.string() + "`: it is " + is,
+                      "give a place that may be replaced, such as ./results");
+  };
+  constexpr int kMostLinks = 40;  // what Linux follows
+  std::filesystem::path end = path;
+  std::error_code error;
+  for (int links = 0; std::filesystem::is_symlink(end, error); ++links) {
+    if (links == kMostLinks) output_error("write", path, ELOOP);
+    struct statfs system {};
+    if (statfs(folder_of(end).c_str(), &system) == 0 && system.f_type == PROC_SUPER_MAGIC) {
+      refuse("what a process has open, not a file of its own");
+    }
+    const std::filesystem::path next = std::filesystem::read_symlink(end, error);
+    if (error) output_error("write", path, error.value());
+    end = folder_of(end) / next;
+    if (!end.has_filename()) end = end.parent_path();  // "folder/"
+  }
+  if (std::filesystem::is_other(end, error)) refuse("a device or pipe");
+  if (std::filesystem::equivalent(end, "/", error)) refuse("the root folder");
+  return end;
 }
 
 std::filesystem::path without_trailing_slash(const std::filesystem::path& path) {

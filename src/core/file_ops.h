@@ -26,6 +26,11 @@ void fsync_path(const std::filesystem::path& path);  // a file, or a folder's li
 int open_locked_file(const std::filesystem::path& path);
 int open_locked_folder(const std::filesystem::path& path);
 
+// Where writing to `path` ends: the end of its symbolic links, which need not exist; `path` itself
+// where it is none. OutputError for what a rename must not replace: a device, a pipe, what a
+// process has open (links in /proc: /dev/stdout), the root folder.
+std::filesystem::path replaceable(const std::filesystem::path& path);
+
 std::filesystem::path without_trailing_slash(const std::filesystem::path& path);
 std::filesystem::path folder_of(const std::filesystem::path& path);  // "." for a bare name
 

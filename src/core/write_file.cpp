@@ -44,13 +44,9 @@ std::vector<fs::path> paths_in(const fs::path& folder) {
 }  // namespace
 
 OutputFile::OutputFile(const fs::path& path)
-    : path_(path), partial_(with_suffix(path, ".partial")) {
+    : path_(file_ops::replaceable(path)), partial_(with_suffix(path_, ".partial")) {
   std::error_code ignored;
-  if (fs::is_directory(path, ignored)) output_error("write", path, EISDIR);
-  if (fs::is_other(path, ignored)) {  // rename() would put a file in place of /dev/null
-    throw OutputError("cannot write `" + path.string() + "`: it is a device or pipe",
-                      "give the name of a regular file");
-  }
+  if (fs::is_directory(path_, ignored)) output_error("write", path, EISDIR);
   descriptor_ = file_ops::open_locked_file(partial_);
   if (ftruncate(descriptor_, 0) != 0) {  // what a killed writer left
     const int error = errno;
@@ -90,7 +86,8 @@ void write_file(const fs::path& path, std::string_view text) {
 }
 
 OutputFolder::OutputFolder(const fs::path& path)
-    : path_(file_ops::without_trailing_slash(path)), staging_(with_suffix(path_, ".partial")) {
+    : path_(file_ops::replaceable(file_ops::without_trailing_slash(path))),
+      staging_(with_suffix(path_, ".partial")) {
   std::error_code error;
   if (fs::exists(path_, error) && !fs::is_directory(path_, error)) {
     throw OutputError("cannot write the folder `" + path_.string() + "`: a file has that name",

@@ -126,12 +126,21 @@ void check_output(const RunFolder& folder, const RunRequest& request) {
     std::error_code unknown;
     return fs::weakly_canonical(path, unknown);
   };
+  const auto refuse = [&](const std::string& what, const std::string& hint) {
+    throw UsageError("output.dir " + folder.root().string() + " " + what, hint);
+  };
+  if (const fs::path whole = place(folder.root()); !whole.empty() && whole == whole.root_path()) {
+    refuse("is the root of the file system", "give the run a folder of its own");
+  }
+  if (path_exists(folder.root() / "config.json")) {
+    refuse("is a model's folder: it holds config.json", "give the run a folder of its own");
+  }
   const bool own = request.resume == Resume::kAuto ||
                    (request.resume == Resume::kFolder &&
                     place(request.resume_from).parent_path() == place(folder.checkpoints()));
   if (!own && folder.holds_a_run()) {
-    throw UsageError("output.dir " + folder.root().string() + " holds a run already",
-                     "--resume auto goes on with it; give another output.dir to start afresh");
+    refuse("holds a run already",
+           "--resume auto goes on with it; give another output.dir to start afresh");
   }
 }
 

@@ -6,7 +6,8 @@
 
 namespace littlebit {
 
-// UsageError where output.dir holds a run that this one would overwrite.
+// UsageError where output.dir holds a run that this one would overwrite, is a model's folder or the
+// root of the file system.
 void check_output(const RunFolder& folder, const RunRequest& request);
 
 }  // namespace littlebit

@@ -23,7 +23,8 @@ double rounded(double value) {
 }  // namespace
 
 bool RunFolder::holds_a_run() const {
-  for (const char* name : {"config.yaml", "run.json", "metrics.jsonl", "checkpoints"}) {
+  for (const char* name : {"config.yaml", "run.json", "metrics.jsonl", "checkpoints", "export",
+                           "report.html", "factorization.jsonl"}) {
     if (path_exists(root_ / name)) return true;
   }
   return false;

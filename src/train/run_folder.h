@@ -27,8 +27,8 @@ class RunFolder {
   std::filesystem::path tensorboard() const { return root_ / "tensorboard"; }
   std::filesystem::path report() const { return root_ / "report.html"; }
 
-  bool holds_a_run() const;
-  void create() const;  // the folder and its log file
+  bool holds_a_run() const;  // or anything else that a new run would overwrite
+  void create() const;       // the folder and its log file
   void write_config(const OptionTree& tree) const;
   void write_factorization(std::span<const LayerReport> layers) const;
 

@@ -34,78 +34,106 @@ WrongInput text(std::string what, std::string content) {
 
 WrongInputs wrong_outputs() {
   using Leaves = WrongInput::Leaves;
-  return {"Output, disk and memory",
-          {
-              {"output.dir below a file", ExitCode::kOutput,
-               [](const Workshop& s) { return s.train_ids({"output.dir=text.txt/out"}); }},
-              {"output.dir is a file", ExitCode::kOutput,
-               [](const Workshop& s) { return s.train_ids({"output.dir=text.txt"}); }},
-              {"output.dir holds a run", ExitCode::kUsage,
-               [](const Workshop& s) {
-                 s.train_ids({"train.stop_after=1"});
-                 return s.train_ids();
-               }},
-              {"output.dir is being written by another run", ExitCode::kOutput,
-               [](const Workshop& s) {
-                 s.shell("mkdir out");
-                 return s.train_ids({}, "flock --nonblock out ");
-               }},
-              {"data.cache_dir below a file", ExitCode::kOutput,
-               [](const Workshop& s) { return s.train({"data.cache_dir=text.txt/cache"}); }},
-              {"no room for the tokens", ExitCode::kOutput,
-               [](const Workshop& s) { return s.train({}, "ulimit -f 1; "); }},
-              {"no room for a checkpoint", ExitCode::kOutput,
-               [](const Workshop& s) { return s.train_ids({}, "ulimit -f 64; "); }, Leaves::kRun},
-              {"no room for the packed export", ExitCode::kOutput,
-               [](const Workshop& s) {
-                 return s.train_ids({"quant.bits_per_weight=0.5", "quant.min_rank=1"},
-                                    "ulimit -f 120; ");
-               },
-               Leaves::kRun},
-              {"no room for the logits", ExitCode::kOutput,
-               [](const Workshop& s) {
-                 return s.eval({"forward", "--model", "model", "--input", "ids.safetensors",
-                                "--output", "logits.safetensors"},
-                               "ulimit -f 8; ");
-               }},
-              {"results into a folder that is a file", ExitCode::kOutput,
-               [](const Workshop& s) {
-                 return s.eval(
-                     {"--model", "model", "--text", "text.txt", "--output", "text.txt/r.json"});
-               }},
-              {"results over a folder", ExitCode::kOutput,
-               [](const Workshop& s) {
-                 return s.eval({"--model", "model", "--text", "text.txt", "--output", "model"});
-               }},
-              {"results into a device", ExitCode::kOutput,
-               [](const Workshop& s) {
-                 return s.eval({"--model", "model", "--text", "text.txt", "--output", "/dev/full"});
-               }},
-              {"the same file is being written", ExitCode::kOutput,
-               [](const Workshop& s) {
-                 s.write("results.json.partial", "");
-                 return s.eval({"--model", "model", "--text", "text.txt", "--seqlen", "16",
-                                "--output", "results.json"},
-                               "flock --nonblock results.json.partial ");
-               }},
-              {"standard output is full", ExitCode::kOutput,
-               [](const Workshop& s) {
-                 return s.eval({"--model", "model", "--text", "text.txt", "--seqlen", "16"},
-                               "sh -c '\"$@\" >/dev/full' sh ");
-               }},
-              {"memory is full, scoring", ExitCode::kOutput,
-               [](const Workshop& s) {  // logits of 240,000 tokens take 469 MiB
-                 s.write_ids("ids.safetensors", 2000, 120);
-                 return s.eval({"forward", "--model", "model", "--input", "ids.safetensors",
-                                "--output", "logits.safetensors", "--threads", "1"},
-                               "ulimit -v 800000; ");
-               }},
-              {"memory is full, training", ExitCode::kOutput,
-               [](const Workshop& s) {
-                 return s.train_ids({"train.micro_batch_size=100000"}, "ulimit -v 1500000; ");
-               },
-               Leaves::kRun},
-          }};
+  return {
+      "Output, disk and memory",
+      {
+          {"output.dir below a file", ExitCode::kOutput,
+           [](const Workshop& s) { return s.train_ids({"output.dir=text.txt/out"}); }},
+          {"output.dir is a file", ExitCode::kOutput,
+           [](const Workshop& s) { return s.train_ids({"output.dir=text.txt"}); }},
+          {"output.dir holds a run", ExitCode::kUsage,
+           [](const Workshop& s) {
+             s.train_ids({"train.stop_after=1"});
+             return s.train_ids();
+           }},
+          {"output.dir is the root folder", ExitCode::kUsage,
+           [](const Workshop& s) {
+             return s.train_ids({"--check", "output.dir=/"});
+           }},
+          {"output.dir is a link to the root folder", ExitCode::kUsage,
+           [](const Workshop& s) {
+             s.shell("ln -s / out");
+             return s.train_ids({"--check", "--resume", "auto"});
+           }},
+          {"output.dir is a model's folder", ExitCode::kUsage,
+           [](const Workshop& s) { return s.train_ids({"output.dir=model"}); }},
+          {"output.dir is being written by another run", ExitCode::kOutput,
+           [](const Workshop& s) {
+             s.shell("mkdir out");
+             return s.train_ids({}, "flock --nonblock out ");
+           }},
+          {"data.cache_dir below a file", ExitCode::kOutput,
+           [](const Workshop& s) { return s.train({"data.cache_dir=text.txt/cache"}); }},
+          {"no room for the tokens", ExitCode::kOutput,
+           [](const Workshop& s) { return s.train({}, "ulimit -f 1; "); }},
+          {"no room for a checkpoint", ExitCode::kOutput,
+           [](const Workshop& s) { return s.train_ids({}, "ulimit -f 64; "); }, Leaves::kRun},
+          {"no room for the packed export", ExitCode::kOutput,
+           [](const Workshop& s) {
+             return s.train_ids({"quant.bits_per_weight=0.5", "quant.min_rank=1"},
+                                "ulimit -f 120; ");
+           },
+           Leaves::kRun},
+          {"no room for the logits", ExitCode::kOutput,
+           [](const Workshop& s) {
+             return s.eval({"forward", "--model", "model", "--input", "ids.safetensors", "--output",
+                            "logits.safetensors"},
+                           "ulimit -f 8; ");
+           }},
+          {"results into a folder that is a file", ExitCode::kOutput,
+           [](const Workshop& s) {
+             return s.eval(
+                 {"--model", "model", "--text", "text.txt", "--output", "text.txt/r.json"});
+           }},
+          {"results over a folder", ExitCode::kOutput,
+           [](const Workshop& s) {
+             return s.eval({"--model", "model", "--text", "text.txt", "--output", "model"});
+           }},
+          {"results into a pipe", ExitCode::kOutput,
+           [](const Workshop& s) {  // a device is refused alike, and would be lost if not
+             s.shell("mkfifo pipe");
+             return s.eval({"--model", "model", "--text", "text.txt", "--output", "pipe"});
+           }},
+          {"results into a link to a pipe", ExitCode::kOutput,
+           [](const Workshop& s) {
+             s.shell("mkfifo pipe && ln -s pipe results.json");
+             return s.eval({"--model", "model", "--text", "text.txt", "--output", "results.json"});
+           }},
+          {"results into a link to what is open", ExitCode::kOutput,
+           [](const Workshop& s) {  // as /dev/stdout is one
+             s.shell("ln -s /proc/self/fd/1 stdout");
+             return s.eval({"--model", "model", "--text", "text.txt", "--output", "stdout"});
+           }},
+          {"results into a link to itself", ExitCode::kOutput,
+           [](const Workshop& s) {
+             s.shell("ln -s results.json results.json");
+             return s.eval({"--model", "model", "--text", "text.txt", "--output", "results.json"});
+           }},
+          {"the same file is being written", ExitCode::kOutput,
+           [](const Workshop& s) {
+             s.write("results.json.partial", "");
+             return s.eval({"--model", "model", "--text", "text.txt", "--seqlen", "16", "--output",
+                            "results.json"},
+                           "flock --nonblock results.json.partial ");
+           }},
+          {"standard output is full", ExitCode::kOutput,
+           [](const Workshop& s) {
+             return s.eval({"--model", "model", "--text", "text.txt", "--seqlen", "16"},
+                           "sh -c '\"$@\" >/dev/full' sh ");
+           }},
+          {"memory is full, scoring", ExitCode::kOutput,
+           [](const Workshop& s) {  // logits of 240,000 tokens take 469 MiB
+             s.write_ids("ids.safetensors", 2000, 120);
+             return s.eval({"forward", "--model", "model", "--input", "ids.safetensors", "--output",
+                            "logits.safetensors", "--threads", "1"},
+                           "ulimit -v 800000; ");
+           }},
+          {"memory is full, training", ExitCode::kOutput,
+           [](const Workshop& s) {
+             return s.train_ids({"train.micro_batch_size=100000"}, "ulimit -v 1500000; ");
+           },
+           Leaves::kRun},
+      }};
 }
 
 WrongInputs wrong_resumes() {

@@ -2,9 +2,11 @@
 //
 // Invariant: a reader never sees half a file. Writers build `<path>.partial` and publish it by
 // fsync + rename; a writer destroyed before commit() removes what it built. Two writers of one
-// name: the second is refused. All functions throw: InputError (exit 3) on reading, OutputError
-// (exit 5) on writing. Not thread-safe per object; different objects may be used from different
-// threads.
+// name: the second is refused. Only regular files and folders are replaced, never a device or a
+// pipe. A symbolic link is followed: it stays, and what it points to is replaced (or made, where it
+// points to nothing yet); a link to a device, or to what a process has open (/dev/stdout), is
+// refused as the device is. All functions throw: InputError (exit 3) on reading, OutputError (exit
+// 5) on writing. Not thread-safe per object; different objects may be used from different threads.
 #pragma once
 
 #include <cstddef>

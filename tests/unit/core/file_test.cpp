@@ -3,6 +3,7 @@
 
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -208,11 +209,73 @@ TEST_CASE("a path below a regular file, a folder in the way, a missing folder") 
   CHECK_THROWS_AS(OutputFolder(folder / "file"), OutputError);
   CHECK_THROWS_AS(AppendFile(folder / "file/x"), OutputError);
   CHECK_THROWS_AS(OutputFile(folder / "folder"), OutputError);
-  REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
-  CHECK_THROWS_AS(OutputFile(folder / "pipe"), OutputError);
-  CHECK(fs::is_fifo(folder / "pipe"));
   CHECK_THAT(error_of<OutputError>([&] { write_file(folder / "none/x", ""); }).hint(),
              Contains("create the folder"));
+}
+
+TEST_CASE("a pipe, a device and what links to them are never replaced") {
+  const TempFolder folder;
+  std::vector<fs::path> special = {folder / "pipe"};
+  REQUIRE(mkfifo(special[0].c_str(), 0600) == 0);
+  // Like /dev/null; only root may make it. Not the one of the machine: a failure would replace it.
+  if (mknod((folder / "null").c_str(), S_IFCHR | 0600, makedev(1, 3)) == 0) {
+    special.push_back(folder / "null");
+  }
+  for (const fs::path& path : special) {
+    const fs::path link = folder / "link", second = folder / "second";
+    fs::create_symlink(path.filename(), link);
+    fs::create_symlink(link, second);
+    for (const fs::path& name : {path, link, second}) {
+      INFO(name);
+      const auto error = error_of<OutputError>([&] { write_file(name, "x"); });
+      CHECK_THAT(error.what(), Contains(name.string()) && Contains("device or pipe"));
+      CHECK_FALSE(error.hint().empty());
+      CHECK_THROWS_AS(OutputFolder(name), OutputError);
+    }
+    CHECK(fs::is_other(fs::symlink_status(path)));
+    CHECK(fs::read_symlink(link) == path.filename());
+    fs::remove(link);
+    fs::remove(second);
+  }
+  fs::create_symlink("/proc/self/fd/1", folder / "stdout");
+  CHECK_THAT(error_of<OutputError>([&] { write_file(folder / "stdout", ""); }).what(),
+             Contains("a process has open"));
+  CHECK(fs::is_symlink(folder / "stdout"));
+  fs::create_symlink("loop", folder / "loop");
+  CHECK_THAT(error_of<OutputError>([&] { write_file(folder / "loop", ""); }).what(),
+             Contains("symbolic links"));
+  CHECK_THAT(error_of<OutputError>([&] { OutputFolder("/"); }).what(), Contains("root folder"));
+  CHECK_THROWS_AS(OutputFile("/"), OutputError);
+  // What stands where the partial file would: not waited for, not written through.
+  REQUIRE(mkfifo((folder / "out.partial").c_str(), 0600) == 0);
+  CHECK_THROWS_AS(write_file(folder / "out", ""), OutputError);
+  put(folder / "other", "old");
+  fs::create_symlink("other", folder / "new.partial");
+  CHECK_THROWS_AS(write_file(folder / "new", "new"), OutputError);
+  CHECK(read_file(folder / "other") == "old");
+}
+
+TEST_CASE("a link stays, and what it points to is replaced") {
+  const TempFolder folder;
+  fs::create_directories(folder / "far/run");
+  put(folder / "far/file", "old");
+  put(folder / "far/run/old", "");
+  fs::create_symlink("far/file", folder / "file");
+  fs::create_symlink("far/run/", folder / "run");
+  fs::create_symlink(folder / "far/later", folder / "later");  // points to nothing yet
+  write_file(folder / "file", "new");
+  write_file(folder / "later", "made");
+  CHECK(read_file(folder / "far/file") == "new");
+  CHECK(read_file(folder / "far/later") == "made");
+  {
+    OutputFolder output(folder / "run/");
+    write_file(output.staging() / "new", "");
+    output.commit();
+  }
+  CHECK(fs::exists(folder / "far/run/new"));
+  CHECK_FALSE(fs::exists(folder / "far/run/old"));
+  for (const char* link : {"file", "run", "later"}) CHECK(fs::is_symlink(folder / link));
+  CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 4);
 }
 
 TEST_CASE("an output folder appears on commit only, and replaces an older one whole") {
