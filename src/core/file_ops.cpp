@@ -91,9 +91,9 @@ bool lock_is_ours(int descriptor, const std::filesystem::path& path) {
 
 int open_locked(const std::filesystem::path& path, int flags) {
   while (true) {
-    const int descriptor = open(path.c_str(), flags | O_CLOEXEC, 0666);
-    if (descriptor < 0 && errno == EINTR) continue;
-    if (descriptor < 0) file_ops::output_error("create", path, errno);
+    int descriptor = -1;
+    const int error = file_ops::try_open(path, flags, &descriptor);
+    if (error != 0) file_ops::output_error("create", path, error);
     if (lock_is_ours(descriptor, path)) return descriptor;
     close(descriptor);
   }
@@ -109,6 +109,11 @@ void output_error(std::string_view what, const std::filesystem::path& path, int 
   throw OutputError("cannot " + std::string(what) + " `" + path.string() +
                         "`: " + std::generic_category().message(error),
                     hint_for(path, error));
+}
+
+int try_open(const std::filesystem::path& path, int flags, int* descriptor) {
+  return retry("open", path,
+               [&] { return *descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0666); });
 }
 
 int try_write_all(int descriptor, std::span<const std::byte> bytes,
@@ -137,12 +142,24 @@ int try_exchange(const std::filesystem::path& a, const std::filesystem::path& b)
   });
 }
 
+void create_folders(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return;
+  const int failed = retry("mkdir", path, [&] {
+    std::filesystem::create_directories(path, error);
+    if (error) errno = error.value();
+    return error ? -1 : 0;
+  });
+  if (failed != 0) output_error("create the folder", path, failed);
+}
+
 void fsync_path(const std::filesystem::path& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) output_error("open", path, errno);
+  int descriptor = -1;
+  int error = try_open(path, O_RDONLY, &descriptor);
+  if (error != 0) output_error("open", path, error);
   struct stat status {};
   const bool folder = fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode);
-  const int error = try_fsync(descriptor, path);
+  error = try_fsync(descriptor, path);
   close(descriptor);
   // Some network file systems cannot fsync a folder and say so; their renames are durable by
   // themselves.

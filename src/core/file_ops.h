@@ -14,13 +14,15 @@ namespace littlebit::file_ops {
 [[noreturn]] void output_error(std::string_view what, const std::filesystem::path& path, int error);
 
 // errno of one attempt, 0 where it succeeded. Each asks the fault hook first.
+int try_open(const std::filesystem::path& path, int flags, int* descriptor);  // close-on-exec
 int try_write_all(int descriptor, std::span<const std::byte> bytes,
                   const std::filesystem::path& path);
 int try_fsync(int descriptor, const std::filesystem::path& path);
 int try_rename(const std::filesystem::path& from, const std::filesystem::path& to);
 int try_exchange(const std::filesystem::path& a, const std::filesystem::path& b);  // both exist
 
-void fsync_path(const std::filesystem::path& path);  // a file, or a folder's list of names
+void create_folders(const std::filesystem::path& path);  // mkdir -p
+void fsync_path(const std::filesystem::path& path);      // a file, or a folder's list of names
 
 // Opens for writing and locks: two writers of one name never share a partial file.
 int open_locked_file(const std::filesystem::path& path);

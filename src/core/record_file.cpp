@@ -12,10 +12,8 @@
 namespace littlebit {
 
 RecordFile::RecordFile(const std::filesystem::path& path) : path_(path) {
-  do {
-    descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
-  } while (descriptor_ < 0 && errno == EINTR);
-  if (descriptor_ < 0) file_ops::output_error("create", path, errno);
+  const int error = file_ops::try_open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND, &descriptor_);
+  if (error != 0) file_ops::output_error("create", path, error);
 }
 
 RecordFile::~RecordFile() { close(descriptor_); }

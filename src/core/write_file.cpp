@@ -94,7 +94,14 @@ OutputFolder::OutputFolder(const fs::path& path)
                       "remove the file, or write to another folder");
   }
   create_folders(staging_);
-  lock_ = file_ops::open_locked_folder(staging_);
+  try {
+    lock_ = file_ops::open_locked_folder(staging_);
+  } catch (const BusyError&) {
+    throw;  // it is the other's
+  } catch (const OutputError&) {
+    fs::remove(staging_, error);  // goes where it is empty
+    throw;
+  }
   try {
     for (const fs::path& stale : paths_in<fs::directory_iterator>(staging_))
       remove_everything(stale);
@@ -150,10 +157,8 @@ FolderLock::FolderLock(const fs::path& folder)
 FolderLock::~FolderLock() { close(descriptor_); }
 
 AppendFile::AppendFile(const fs::path& path) : path_(path) {
-  do {
-    descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  } while (descriptor_ < 0 && errno == EINTR);
-  if (descriptor_ < 0) output_error("open", path, errno);
+  const int error = file_ops::try_open(path, O_RDWR | O_CREAT | O_APPEND, &descriptor_);
+  if (error != 0) output_error("open", path, error);
   struct stat status {};
   char last = '\n';
   if (fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
@@ -183,9 +188,7 @@ void AppendFile::append_line(std::string_view line) {
 }
 
 void create_folders(const fs::path& path) {
-  std::error_code error;
-  fs::create_directories(file_ops::without_trailing_slash(path), error);
-  if (error) output_error("create the folder", path, error.value());
+  file_ops::create_folders(file_ops::without_trailing_slash(path));
 }
 
 }  // namespace littlebit

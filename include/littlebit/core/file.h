@@ -106,9 +106,9 @@ class AppendFile {
 // mkdir -p; OutputError where a part of the path is a file or not writable.
 void create_folders(const std::filesystem::path& path);
 
-// Test hook: called before every "write", "fsync", "rename" and "exchange" (two folders swap names)
-// with that word and the path; a non-zero return is taken as the errno of a failed call. One hook a
-// process, nullptr by default. Not thread-safe to change while writing.
+// Test hook: called with a word and the path before every "open" (to write, lock or flush),
+// "mkdir", "write", "fsync", "rename" and "exchange" (two folders swap names); not 0: the errno of
+// a failed call. One hook a process, nullptr by default. Not thread-safe to change while writing.
 using FaultHook = std::function<int(std::string_view operation, const std::filesystem::path& path)>;
 void set_fault_hook(FaultHook hook);
 

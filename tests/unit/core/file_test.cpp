@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/record_file.h"
 #include "littlebit/core/signals.h"
 #include "temp_folder.h"
 
@@ -143,7 +144,7 @@ TEST_CASE("any failed operation leaves the older file and no partial one") {
   const TempFolder folder;
   const fs::path path = folder / "out";
   put(path, "old");
-  for (const char* operation : {"write", "fsync", "rename"}) {
+  for (const char* operation : {"open", "write", "fsync", "rename"}) {
     const Fault fault(operation, EIO);
     const auto error = error_of<OutputError>([&] { write_file(path, "new"); });
     CHECK(fault.fired());
@@ -162,9 +163,37 @@ TEST_CASE("a full disk says so") {
   CHECK_THAT(error.hint(), Contains("free space"));
 }
 
+TEST_CASE("what may not be opened or made says why, and leaves nothing") {
+  const TempFolder folder;
+  const fs::path path = folder / "x";
+  const auto fails = [&](std::string operation, int error, const char* word, const auto& action) {
+    INFO(operation << " " << error);
+    const Fault fault(std::move(operation), error);
+    const auto seen = error_of<OutputError>(action);
+    CHECK(fault.fired());
+    CHECK(seen.code() == ExitCode::kOutput);
+    CHECK_THAT(seen.what(), Contains(path.string()) && Contains(word));
+    CHECK_FALSE(seen.hint().empty());
+    CHECK(fs::is_empty(folder.path()));
+  };
+  for (const auto& [error, word] :
+       {std::pair{EACCES, "Permission denied"}, std::pair{EROFS, "Read-only file system"},
+        std::pair{ENOSPC, "No space left"}}) {
+    fails("open", error, word, [&] { write_file(path, "new"); });
+    fails("open", error, word, [&] { AppendFile{path}; });
+    fails("open", error, word, [&] { RecordFile{path}; });
+    fails("open", error, word, [&] { OutputFolder{path}; });
+    fails("mkdir", error, word, [&] { OutputFolder{path}; });
+    fails("mkdir", error, word, [&] { create_folders(path / "y"); });
+  }
+  const Fault fault("mkdir", EROFS);
+  create_folders(folder.path());  // is there already: nothing is made
+  CHECK_FALSE(fault.fired());
+}
+
 TEST_CASE("interrupted calls are repeated") {
   const TempFolder folder;
-  for (const char* operation : {"write", "fsync", "rename"}) {
+  for (const char* operation : {"open", "write", "fsync", "rename"}) {
     const Fault fault(operation, EINTR);
     write_file(folder / "out", operation);
     CHECK(fault.fired());
