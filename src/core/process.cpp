@@ -1,10 +1,12 @@
-// Starting the own program anew with one more environment variable. At this point the C library is
-// not set up: nothing here may allocate, or ask for the environment other than by its argument.
+// Starting the own program anew with one more environment variable, and how memory is freed.
 #include "littlebit/core/process.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 
 namespace littlebit {
 namespace {
@@ -18,6 +20,8 @@ bool names(const char* variable, const char* name) {
 
 }  // namespace
 
+// The C library is not set up yet: nothing here may allocate, or ask for the environment other than
+// by the argument.
 void settle_waiting(int, char** argv, char** environment) {
   static char policy[] = "OMP_WAIT_POLICY=passive";
   static char* settled[kMaxVariables + 2];
@@ -33,6 +37,16 @@ void settle_waiting(int, char** argv, char** environment) {
   settled[count] = policy;
   execve("/proc/self/exe", argv, settled);
   // Where that cannot be done the program goes on, waiting as OpenMP likes.
+}
+
+void keep_freed_memory() {
+  for (const char* own : {"GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}) {
+    if (std::getenv(own) != nullptr) return;
+  }
+#ifdef M_MMAP_THRESHOLD
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+#endif
 }
 
 }  // namespace littlebit

@@ -2,7 +2,6 @@
 // gradient by closed form.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/log_softmax.h>
-#include <ATen/ops/matmul.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
@@ -10,6 +9,7 @@
 #include <algorithm>
 
 #include "littlebit/distill/step.h"
+#include "littlebit/nn/products.h"
 
 namespace littlebit {
 
@@ -36,7 +36,7 @@ double kl_divergence(const Decoder& teacher, const Decoder& student, const at::T
     at::Tensor d_logits = log_q.exp().sub_(p);  // d KL / d logits = q - p
     if (softcap > 0) d_logits.mul_(logits.div_(softcap).square_().neg_().add_(1));
     d_logits.mul_(scale);
-    dz.narrow(0, begin, rows).add_(at::matmul(d_logits.to(head.scalar_type()), head));
+    dz.narrow(0, begin, rows).add_(product_nt(d_logits.to(head.scalar_type()), head.t()));
   }
   return sum.item<double>();
 }

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/process.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/logging/console.h"
 
@@ -92,6 +93,7 @@ int report(const std::exception& error) {
 
 int run_main(const std::function<int()>& body) noexcept {
   try {
+    keep_freed_memory();
     install_stop_handlers();
     return finish_output(body());
   } catch (const Error& error) {

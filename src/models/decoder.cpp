@@ -4,7 +4,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tanh.h>
 #include <c10/core/GradMode.h>
@@ -14,6 +13,7 @@
 #include "attention.h"
 #include "littlebit/core/error.h"
 #include "littlebit/models/architectures.h"
+#include "littlebit/nn/products.h"
 #include "rope.h"
 
 namespace littlebit {
@@ -181,9 +181,9 @@ at::Tensor Decoder::tail_forward(const at::Tensor& x_bth) const {
 
 at::Tensor Decoder::head_forward(const at::Tensor& z) const {
   const bool as_stored = frozen.head.scalar_type() != compute_dtype_;
-  const at::Tensor logits =
-      as_stored ? linear_as_stored(z, frozen.head)
-                : at::linear(z.to(compute_dtype_), frozen.head).to(residual_dtype());
+  const at::Tensor logits = as_stored
+                                ? linear_as_stored(z, frozen.head)
+                                : affine(z.to(compute_dtype_), frozen.head).to(residual_dtype());
   if (spec_.logit_softcap == 0) return logits;
   return at::tanh(logits / spec_.logit_softcap) * spec_.logit_softcap;
 }

@@ -5,14 +5,13 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/linear.h>
-#include <ATen/ops/mm.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 
 #include "littlebit/core/error.h"
 #include "littlebit/kernels/sign_product.h"
+#include "littlebit/nn/products.h"
 
 namespace littlebit {
 
@@ -24,10 +23,7 @@ at::Tensor Linear::from_latent(const at::Tensor& /*latent*/) const {
   LB_ASSERT(false, "a layer of one matrix has no latent");
 }
 
-at::Tensor DenseLinear::forward(const at::Tensor& x) const {
-  if (bias_.defined()) return at::linear(x, weight_, bias_);
-  return at::linear(x, weight_);
-}
+at::Tensor DenseLinear::forward(const at::Tensor& x) const { return affine(x, weight_, bias_); }
 
 at::Tensor linear_as_stored(const at::Tensor& x, const at::Tensor& weight) {
   const c10::AutoGradMode no_grad(false);
@@ -51,13 +47,8 @@ at::Tensor linear_as_stored(const at::Tensor& x, const at::Tensor& weight) {
     const int64_t part = std::max<int64_t>(1, (int64_t{1} << 22) / d_in);  // 16 MiB in fp32
     for (int64_t begin = 0; begin < d_out; begin += part) {
       const int64_t count = std::min(part, d_out - begin);
-      at::Tensor columns = y.narrow(1, begin, count);
       const at::Tensor widened = weight.narrow(0, begin, count).to(at::kFloat);
-      if (x.is_cpu()) {
-        at::mm_out(columns, rows, widened.t());
-      } else {
-        columns.copy_(at::mm(rows, widened.t()));
-      }
+      y.narrow(1, begin, count).copy_(product_nt(rows, widened));
     }
   }
   std::vector<int64_t> shape = x.sizes().vec();

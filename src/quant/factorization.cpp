@@ -5,7 +5,6 @@
 #include <ATen/ops/linalg_qr.h>
 #include <ATen/ops/linalg_svd.h>
 #include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/matmul.h>
 #include <ATen/ops/mv.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros_like.h>
@@ -15,7 +14,8 @@
 #include <chrono>
 #include <cmath>
 
-#include "matrices.h"
+#include "littlebit/nn/products.h"
+#include "random_matrices.h"
 
 namespace littlebit {
 namespace {
@@ -37,10 +37,10 @@ void rotate_towards_signs(LowRank& factors, int64_t iterations, uint64_t seed,
   for (int64_t i = 0; i < iterations; ++i) {
     const at::Tensor b = sign_of(product_nt(x, rotation.t()));
     const auto [p, s, q_t] = at::linalg_svd(product_nt(b.t(), x_t), false);
-    rotation = at::matmul(q_t.t(), p.t());
+    rotation = product_nt(q_t.t(), p);
   }
-  factors.left = at::matmul(factors.left, rotation);
-  factors.right = at::matmul(rotation.t(), factors.right);
+  factors.left = product_nt(factors.left, rotation.t());
+  factors.right = product_nt(rotation.t(), factors.right.t());
 }
 
 }  // namespace

@@ -3,9 +3,9 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/linear.h>
-#include <ATen/ops/matmul.h>
 #include <c10/core/GradMode.h>
+
+#include "littlebit/nn/products.h"
 
 namespace littlebit {
 
@@ -44,10 +44,10 @@ void LittleBitLinear::materialize(bool differentiable) {
 
 at::Tensor LittleBitLinear::forward(const at::Tensor& x) const {
   const Weights weights = weights_.w1.defined() ? weights_ : expand();
-  at::Tensor t = at::linear(x, weights.w1);
+  at::Tensor t = affine(x, weights.w1);
   t = c10::GradMode::is_enabled() ? t * weights.l : t.mul_(weights.l);
   const at::Tensor bias = weights.bias.defined() ? weights.bias.to(compute_dtype_) : weights.bias;
-  return at::linear(t, weights.w2, bias);
+  return affine(t, weights.w2, bias);
 }
 
 at::Tensor LittleBitLinear::effective_weight() const {
@@ -59,7 +59,7 @@ at::Tensor LittleBitLinear::effective_weight() const {
     at::Tensor u = at::empty({path.U.rows(), path.U.cols()}, options);
     path.V.expand_into(v, {}, path.v2);
     path.U.expand_into(u, path.u1, {});
-    const at::Tensor weight = at::matmul(u.mul_(path.v1 * path.u2), v);
+    const at::Tensor weight = product_nt(u.mul_(path.v1 * path.u2), v.t());
     sum = sum.defined() ? sum.add_(weight) : weight;
   }
   return sum;

@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <c10/util/BFloat16.h>
@@ -12,6 +11,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/kernels/sign_product.h"
+#include "littlebit/nn/products.h"
 #include "littlebit/quant/sign_matrix.h"
 
 namespace littlebit {
@@ -38,25 +38,26 @@ void expand_cpu(const InterleavedSigns& signs, const at::Tensor& out, int64_t ro
   });
 }
 
-// y [M, rows] = x [M, cols] times the transpose of a matrix that `expand` gives a piece of at a
+// x [M, cols] times the transpose of a matrix [rows, cols] that `expand` gives a piece of at a
 // time: expand(out, row_begin) fills out [n, cols].
 template <class Expand>
-void multiply_by_pieces(const at::Tensor& x, const at::Tensor& y, const Expand& expand) {
+at::Tensor multiply_by_pieces(const at::Tensor& x, int64_t rows, const Expand& expand) {
   constexpr int64_t kPiece = 1 << 22;  // numbers
-  const int64_t rows = y.size(1), cols = x.size(1);
+  const int64_t cols = x.size(1);
   const int64_t piece = std::min(rows, std::max<int64_t>(1, kPiece / cols));
   const at::Tensor buffer = at::empty({piece, cols}, x.options());
+  if (piece == rows) {
+    expand(buffer, 0);
+    return product_nt(x, buffer);
+  }
+  const at::Tensor y = at::empty({x.size(0), rows}, x.options());
   for (int64_t begin = 0; begin < rows; begin += piece) {
     const int64_t count = std::min(piece, rows - begin);
     const at::Tensor part = buffer.narrow(0, 0, count);
     expand(part, begin);
-    at::Tensor columns = y.narrow(1, begin, count);
-    if (x.is_cpu()) {
-      at::mm_out(columns, x, part.t());
-    } else {
-      columns.copy_(at::mm(x, part.t()));
-    }
+    y.narrow(1, begin, count).copy_(product_nt(x, part));
   }
+  return y;
 }
 
 }  // namespace
@@ -169,16 +170,16 @@ int64_t PackedLinear::bytes() const {
   return bytes;
 }
 
-// Measured (docs/benchmarks.md): look-ups of 16 numbers at a time beat matrix products, but for
-// many rows of x times few rows of signs, where making the tables takes most of the time. Narrower
-// ones beat them for a few rows. In bf16 many rows are computed as in training.
+// Measured (docs/benchmarks.md): look-ups of 16 numbers at a time beat expansion and a matrix
+// product for up to about 100 rows, narrower ones for a few. In bf16 more rows are computed as in
+// training.
 bool PackedLinear::from_bits(const at::Tensor& x) const {
-  constexpr int64_t kMostRows = 64, kLargeRank = 256;
+  constexpr int64_t kMostRows = 64;
   if (!x.is_cpu() || compute_dtype_ == at::kDouble) return false;
   const int64_t rows = x.numel() / x.size(-1);
   if (rows <= kFewRows) return true;
   const bool wide = compute_dtype_ == at::kFloat && best_instructions() == Instructions::kAvx512;
-  return wide && (rows <= kMostRows || paths_[0].V.rows() >= kLargeRank);
+  return wide && rows <= kMostRows;
 }
 
 at::Tensor PackedLinear::forward(const at::Tensor& x) const { return from_latent(to_latent(x)); }
@@ -187,9 +188,10 @@ at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
   const c10::AutoGradMode no_grad(false);
   const at::Tensor rows = x.reshape({-1, x.size(-1)});
   const int64_t rank = paths_[0].V.rows();
-  const at::Tensor t = at::empty({rows.size(0), latent_size()}, rows.options());
+  at::Tensor t;
   const auto of_path = [rank](size_t p) { return static_cast<int64_t>(p) * rank; };
   if (from_bits(x)) {
+    t = at::empty({rows.size(0), latent_size()}, rows.options());
     for (size_t p = 0; p < paths_.size(); ++p) {
       const PackedPath& path = paths_[p];
       t.narrow(1, of_path(p), rank)
@@ -197,7 +199,7 @@ at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
     }
   } else {
     // The paths' rows lie one below the other.
-    multiply_by_pieces(rows, t, [&](const at::Tensor& out, int64_t begin) {
+    t = multiply_by_pieces(rows, latent_size(), [&](const at::Tensor& out, int64_t begin) {
       const int64_t end = begin + out.size(0);
       for (size_t p = 0; p < paths_.size(); ++p) {
         const int64_t first = std::max(begin, of_path(p));
@@ -230,9 +232,8 @@ at::Tensor PackedLinear::from_latent(const at::Tensor& latent) const {
     if (bias_.defined()) y.add_(bias_);
     y = y.to(compute_dtype_);
   } else {
-    y = at::empty({rows.size(0), d_out}, rows.options());
     // The paths' columns lie side by side.
-    multiply_by_pieces(rows, y, [&](const at::Tensor& out, int64_t begin) {
+    y = multiply_by_pieces(rows, d_out, [&](const at::Tensor& out, int64_t begin) {
       for (size_t p = 0; p < paths_.size(); ++p) {
         paths_[p].U.expand_into(out.narrow(1, static_cast<int64_t>(p) * rank, rank), begin,
                                 paths_[p].h.to(compute_dtype_), {});

@@ -20,8 +20,9 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/rng.h"
+#include "littlebit/nn/products.h"
 #include "littlebit/quant/factorization.h"
-#include "matrices.h"
+#include "random_matrices.h"
 
 namespace littlebit {
 namespace {

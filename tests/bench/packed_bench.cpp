@@ -3,7 +3,6 @@
 // packed_bench [THREADS]    prints two Markdown tables: one linear layer by rows of x, and greedy
 // generation with a full cache by a model of SmolLM2-135M's shape with random weights.
 #include <ATen/Parallel.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <c10/core/GradMode.h>
@@ -71,13 +70,13 @@ void compare_layers() {
   std::printf("| d_out x d_in | bits | rows of x | dense fp32, us | packed, us | packed is |\n");
   std::printf("|---|---|---|---|---|---|\n");
   for (const auto& [d_out, d_in] : shapes) {
-    const at::Tensor weight = at::randn({d_out, d_in});
+    const DenseLinear matrix(at::randn({d_out, d_in}), {});
     for (const double bits : {1.0, 0.55, 0.1}) {
       const PackedLinear layer = random_layer(d_out, d_in, bits);
       for (const int64_t rows : {1, 4, 8, 16, 64, 2048}) {
         const at::Tensor x = at::randn({rows, d_in});
         const auto [dense, packed] =
-            best_of([&] { at::linear(x, weight); }, [&] { layer.forward(x); }, 0.2);
+            best_of([&] { matrix.forward(x); }, [&] { layer.forward(x); }, 0.2);
         std::printf("| %lld x %lld | %.2f | %lld | %.1f | %.1f | %.2f x |\n",
                     static_cast<long long>(d_out), static_cast<long long>(d_in), bits,
                     static_cast<long long>(rows), dense * 1e6, packed * 1e6, dense / packed);
