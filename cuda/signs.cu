@@ -1,3 +1,6 @@
+// The sign kernels of signs.cuh given to a stream with the sizes of their grids. Nothing is
+// launched for an empty job (CUDA refuses an empty grid), and nothing waits: what a kernel meets is
+// known when the stream is next waited for.
 #include <algorithm>
 
 #include "signs.cuh"

@@ -1,3 +1,5 @@
+// Writing, finding, reading and removing training states. A folder gets its name once every byte is
+// written, and loading checks every tensor's shape, type and hash before it changes the first one.
 #include "littlebit/checkpoint/checkpoint.h"
 
 #include <ATen/core/Tensor.h>

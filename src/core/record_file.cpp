@@ -1,3 +1,4 @@
+// Records appended to a file of its own. O_EXCL: a file that is there already is never written to.
 #include "littlebit/core/record_file.h"
 
 #include <fcntl.h>

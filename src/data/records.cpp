@@ -1,3 +1,5 @@
+// jsonl records one at a time, so that memory holds a line and not the file. Whatever is wrong is
+// told with the number of its line.
 #include "littlebit/data/records.h"
 
 #include <nlohmann/json.hpp>

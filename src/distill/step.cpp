@@ -1,3 +1,6 @@
+// The schedule of docs/architecture.md, "The step", for one micro-batch. Invariant: a group's
+// weights are expanded only between materialize() and release() or inside its tape, and losses stay
+// on the device until the step needs their sum.
 #include "littlebit/distill/step.h"
 
 #include <ATen/TensorOperators.h>

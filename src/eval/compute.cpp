@@ -1,3 +1,5 @@
+// The compute options in LibTorch's words. 0 threads stands for as many as this process may run at
+// once.
 #include "compute.h"
 
 #include <ATen/Parallel.h>

@@ -1,3 +1,5 @@
+// With what numbers were made, as JSON: versions, device, processor, threads, dtype. What cannot be
+// found out is "unknown" and never an error.
 #include "littlebit/eval/environment.h"
 
 #include <torch/headeronly/version.h>

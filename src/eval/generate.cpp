@@ -1,3 +1,6 @@
+// The loop of generation and what it needs: the text of ids as they come, stop strings held back
+// until they are none, the ids that end a text. The text given out is that of all ids decoded at
+// once.
 #include "littlebit/eval/generate.h"
 
 #include <c10/core/GradMode.h>

@@ -1,3 +1,4 @@
+// The one declaration of the options of sections `eval` and `model`: names, ranges, help.
 #include "littlebit/eval/options.h"
 
 #include "littlebit/config/option_tree.h"

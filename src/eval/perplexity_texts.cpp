@@ -1,3 +1,6 @@
+// The loaders of the protocols' texts. Windows, joins and random draws are those of the Python
+// programs that made the published numbers (specs section 8), so a loader's ids do not depend on
+// this program's own choices.
 #include "littlebit/eval/perplexity_texts.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Scores as JSON and as a Markdown table. Metrics and counts keep the order in which a task gave
+// them; a metric's standard error stands beside it and not as a metric of its own.
 #include "littlebit/eval/results.h"
 
 #include <algorithm>

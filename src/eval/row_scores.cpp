@@ -1,3 +1,5 @@
+// Cross-entropies of rows, some rows at a time: logits at any time fit into 32 MiB, or are 64 rows
+// where the vocabulary is very large.
 #include "row_scores.h"
 
 #include <ATen/TensorOperators.h>

@@ -1,3 +1,5 @@
+// Finds a task's file by its folder and name patterns: folders in their order, then patterns in
+// theirs, then names in alphabetical order, so that the choice does not depend on the file system.
 #include "task_data.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// config.json, littlebit_config.json and the tokenizer's files of an exported folder. Files that
+// the export does not make are copied byte for byte; our metadata marks a folder as replaceable.
 #include "model_files.h"
 
 #include <nlohmann/json.hpp>

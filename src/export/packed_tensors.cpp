@@ -1,3 +1,5 @@
+// The tensors of a packed folder in the order of the file. Their values are made when they are
+// asked for, one at a time, so the list costs no memory.
 #include "packed_tensors.h"
 
 #include <ATen/ops/scalar_tensor.h>

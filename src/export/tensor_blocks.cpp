@@ -1,3 +1,4 @@
+// Rows of a tensor converted, handed on and let go, at most 4 Mi numbers (or one row) at a time.
 #include "tensor_blocks.h"
 
 #include <algorithm>

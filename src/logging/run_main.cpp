@@ -1,3 +1,5 @@
+// The last catch of a program. Whatever ends it, the user sees one message and the shell one of the
+// exit codes of core/error.h; output that could not be written counts as failed.
 #include "littlebit/logging/run_main.h"
 
 #include <cerrno>

@@ -1,3 +1,4 @@
+// Ids, lengths and positions that a decoder cannot run with, refused before anything is computed.
 #include "checks.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Reads settings of config.json and remembers which were asked for, so that a setting that nobody
+// understood is refused and not passed over.
 #include "config_reader.h"
 
 #include <cmath>

@@ -1,3 +1,5 @@
+// What families share: Llama-like settings, RoPE, windows, soft caps, and the slots' names. Every
+// number is held to bounds, so that a damaged one ends in a message and not in a huge allocation.
 #include "family.h"
 
 #include <array>

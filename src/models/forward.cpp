@@ -1,3 +1,5 @@
+// The whole forward pass on given ids: checked first, then stem, blocks, tail and head, without
+// autograd.
 #include "littlebit/models/forward.h"
 
 #include <ATen/ops/aminmax.h>

@@ -1,3 +1,5 @@
+// Keys and values (or latents) of earlier tokens, and the runs of only what is new. Where the
+// rotation of all positions changes with the length, the cache is emptied and everything run again.
 #include "littlebit/models/incremental.h"
 
 #include <ATen/ops/arange.h>

@@ -1,3 +1,5 @@
+// Inverse frequencies and tables of the RoPE kinds, each computed in fp32 with Hugging Face's
+// operations in their order.
 #include "rope.h"
 
 #include <ATen/TensorOperators.h>

@@ -1,3 +1,5 @@
+// One optimizer step over the flat buffers, group by group. Whether the gradient is finite is known
+// before a latent, a scale or a moment changes: a step is taken whole or not at all.
 #include "littlebit/optim/optimizer.h"
 
 #include <ATen/TensorOperators.h>

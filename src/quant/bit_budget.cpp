@@ -1,3 +1,5 @@
+// The rank rule of specs section 3, and the bits of a rank by the paper's formula and as stored. A
+// rank is a multiple of 8 unless quant.min_rank or the matrix itself forces another.
 #include "littlebit/quant/bit_budget.h"
 
 #include <algorithm>

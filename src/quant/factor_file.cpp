@@ -1,3 +1,5 @@
+// Factors read from a folder or a single file. plan() holds every factor and scale to the shape
+// that the model asks for; load() then reads what plan() has accepted.
 #include "littlebit/quant/factor_file.h"
 
 #include <ATen/TensorOperators.h>

@@ -1,3 +1,5 @@
+// Dual-SVID and Joint-ITQ of one weight matrix. The result depends on weight, plan, options, seed
+// and layer name only, not on threads or on other layers.
 #include "littlebit/quant/factorization.h"
 
 #include <ATen/TensorOperators.h>

@@ -1,3 +1,5 @@
+// Start factors for all layers: made from the teacher's weights, a layer a thread and the largest
+// first, or read from a file. Each thread holds one layer's weight at a time.
 #include "littlebit/quant/initialize.h"
 
 #include <ATen/Parallel.h>

@@ -1,3 +1,5 @@
+// The layer's forward pass through its two expanded factors, and the dense matrix that it stands
+// for. Weights exist from materialize() to release(), else only for one call.
 #include "littlebit/quant/littlebit_linear.h"
 
 #include <ATen/TensorOperators.h>

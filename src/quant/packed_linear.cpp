@@ -1,3 +1,5 @@
+// A layer's inference straight from its bits, in the form that is the fastest for the number of
+// rows. Whatever the form, there is no dense copy of a whole factor.
 #include "littlebit/quant/packed_linear.h"
 
 #include <ATen/Parallel.h>

@@ -1,3 +1,5 @@
+// Sign matrices on every device: kernels on CPU and GPU, plain ATen elsewhere. Bits of others that
+// share a word with this matrix are never changed.
 #include "littlebit/quant/sign_matrix.h"
 
 #include <ATen/Parallel.h>

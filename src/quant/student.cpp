@@ -1,3 +1,5 @@
+// The layout of a group's flat buffers, the views that layers, biases and norms are into them, and
+// the sums of gradients in the same layout.
 #include "littlebit/quant/student.h"
 
 #include <ATen/TensorOperators.h>

@@ -1,3 +1,4 @@
+// A trie over bytes: all added tokens of one kind are looked for in one pass over the text.
 #include "tokenizer/added_tokens.h"
 
 #include <algorithm>

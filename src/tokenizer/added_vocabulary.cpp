@@ -1,3 +1,5 @@
+// Gives added tokens their ids: those of the model's vocabulary where they are in it, else the next
+// free ones, in the order in which they are added.
 #include "tokenizer/added_vocabulary.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Merging by rank: few symbols by looking again after each merge, many by a heap, long pieces cut
+// first where no merge can reach across. All three give the same ids.
 #include "tokenizer/bpe.h"
 
 #include <algorithm>

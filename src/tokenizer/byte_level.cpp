@@ -1,3 +1,5 @@
+// The table of GPT-2's alphabet, both ways. Each byte has one character and each character one
+// byte.
 #include "tokenizer/byte_level.h"
 
 #include <array>

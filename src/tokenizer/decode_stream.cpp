@@ -1,3 +1,5 @@
+// Decodes the last ids again with each new one and gives out what was added, once it does not end
+// in an unfinished character.
 #include "littlebit/tokenizer/decode_stream.h"
 
 #include "littlebit/core/error.h"

@@ -1,3 +1,5 @@
+// A class per decoder of tokenizer.json and the one table that names them. A type or key that is
+// not known here is refused.
 #include "tokenizer/decoder.h"
 
 #include <charconv>

@@ -1,3 +1,5 @@
+// Typed reading of JSON objects with one form of message: file and key, what was found, what was
+// expected.
 #include "tokenizer/json_fields.h"
 
 #include <nlohmann/json.hpp>

@@ -1,3 +1,5 @@
+// vocab.json and merges.txt, read whole with limits, made into the parts of a pipeline for GPT-2's
+// and Qwen2's classes.
 #include "tokenizer/merges_pipeline.h"
 
 #include <nlohmann/json.hpp>

@@ -1,3 +1,5 @@
+// Decomposition, reordering and composition over generated tables. Only runs around characters that
+// may change are taken apart; the rest of a text is copied.
 #include "tokenizer/normal_form.h"
 
 #include <algorithm>

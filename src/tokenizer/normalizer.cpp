@@ -1,3 +1,5 @@
+// A class per normalizer of tokenizer.json and the one table that names them. A type or key that is
+// not known here is refused.
 #include "tokenizer/normalizer.h"
 
 #include <nlohmann/json.hpp>

@@ -1,3 +1,5 @@
+// Runs the parts in Hugging Face's order. They are immutable, and each call works in a workspace of
+// its own (kept for the next one), so any number of threads may encode at once.
 #include "tokenizer/pipeline.h"
 
 #include <algorithm>

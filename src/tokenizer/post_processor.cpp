@@ -1,3 +1,5 @@
+// Post-processors of tokenizer.json, each reduced to the ids before and behind a text. What cannot
+// be said so is refused.
 #include "tokenizer/post_processor.h"
 
 #include <nlohmann/json.hpp>

@@ -1,3 +1,5 @@
+// A class per pre-tokenizer of tokenizer.json and the one table that names them. A type or key that
+// is not known here is refused.
 #include "tokenizer/pre_tokenizer.h"
 
 #include <nlohmann/json.hpp>

@@ -1,3 +1,5 @@
+// A parser of Oniguruma's syntax that writes PCRE2's. It knows each construct that it lets through;
+// anything else is refused with the reason.
 #include "tokenizer/regex_translation.h"
 
 #include <vector>

@@ -1,3 +1,5 @@
+// tokenizer.model as vocabulary, model and the steps around it. Merges are those that transformers
+// derives from the scores, in its order; kinds other than BPE and Unigram are refused.
 #include "tokenizer/sentencepiece_pipeline.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// SentencePiece's ids between added tokens, and text from both. The library is the judge wherever
+// TrimmingBpe does not cover a model.
 #include "tokenizer/sentencepiece_tokenizer.h"
 
 #include <sentencepiece_processor.h>

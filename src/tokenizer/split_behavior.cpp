@@ -1,3 +1,5 @@
+// The five behaviours of a delimiter, given match by match. The pieces joined are the text, but for
+// delimiters that are removed.
 #include "tokenizer/split_behavior.h"
 
 #include <algorithm>

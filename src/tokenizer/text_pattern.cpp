@@ -1,3 +1,4 @@
+// Reads {"String": ...} or {"Regex": ...}; anything else is refused by name.
 #include "tokenizer/text_pattern.h"
 
 #include <nlohmann/json.hpp>

@@ -1,3 +1,5 @@
+// Whether a tokenizer belongs to a model. A tokenizer may know fewer ids than the model
+// (vocabularies are padded), never more.
 #include "littlebit/tokenizer/tokenizer.h"
 
 #include "littlebit/core/error.h"

@@ -1,3 +1,5 @@
+// The table of tokenizer classes, and the special tokens that each adds to its files. A class that
+// is not in the table is refused by name.
 #include "tokenizer/tokenizer_class.h"
 
 #include <algorithm>

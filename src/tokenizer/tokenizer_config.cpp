@@ -1,3 +1,5 @@
+// The small files of a folder merged into one description. Any of them may be missing; one that is
+// there must be what transformers would write.
 #include "tokenizer/tokenizer_config.h"
 
 #include <charconv>

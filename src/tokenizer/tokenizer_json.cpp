@@ -1,3 +1,5 @@
+// Vocabulary, model, added tokens and the other parts out of tokenizer.json. Keys that nobody asked
+// for are refused; an added token whose id the vocabulary contradicts is an error.
 #include "tokenizer/tokenizer_json.h"
 
 #include <algorithm>

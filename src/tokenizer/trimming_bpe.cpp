@@ -1,3 +1,5 @@
+// Trims spaces as SentencePiece does and gives the rest to Bpe, each piece's score turned into a
+// rank. make() gives nullptr for models of which that is not SentencePiece's own result.
 #include "tokenizer/trimming_bpe.h"
 
 #include <algorithm>

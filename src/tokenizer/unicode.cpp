@@ -1,3 +1,5 @@
+// UTF-8 and the classes of characters, from generated tables. Behind require_utf8() nothing here
+// checks texts again.
 #include "tokenizer/unicode.h"
 
 #include <algorithm>

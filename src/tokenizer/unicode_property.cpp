@@ -1,3 +1,5 @@
+// Asks the linked PCRE2 for its members of each category and adds the difference to Unicode 16.0,
+// so that a pattern means the same with every version of the library.
 #include "tokenizer/unicode_property.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8

@@ -1,3 +1,5 @@
+// Viterbi over the ends of characters with a trie of the tokens. Of equal scores the first found
+// stays, as in Hugging Face's.
 #include "tokenizer/unigram.h"
 
 #include <algorithm>

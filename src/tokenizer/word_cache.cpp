@@ -1,3 +1,5 @@
+// Open addressing over a fixed number of slots, their words and ids in two arrays. A cache that is
+// full is emptied, so its memory stays bounded.
 #include "tokenizer/word_cache.h"
 
 #include <cstring>

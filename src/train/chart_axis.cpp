@@ -1,3 +1,5 @@
+// Places and round labels on linear, logarithmic and step axes. A value that is not finite, or
+// outside the axis, has no place (NaN).
 #include "chart_axis.h"
 
 #include <algorithm>

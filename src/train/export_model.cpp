@@ -1,3 +1,5 @@
+// Exports and the lines about them. A packed export is read back and compared before it is called
+// done.
 #include "export_model.h"
 
 #include <cstdio>

@@ -1,3 +1,5 @@
+// The cache's file name holds a hash of everything that start factors depend on, so a file that is
+// there is the right one; other settings find no file.
 #include "factor_cache.h"
 
 #include "littlebit/core/file.h"

@@ -1,3 +1,5 @@
+// The training loop. Everything that stops it (steps done, a signal, numbers gone bad) does so
+// between two updates, where the state is whole and is saved.
 #include "loop.h"
 
 #include <ATen/ops/empty.h>

@@ -1,3 +1,5 @@
+// The declarations of a run's options, and the checks that need more than one of them. All mistakes
+// are collected, not only the first.
 #include "littlebit/train/options.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Sizes of layers, packed files and memory, computed from the shapes of a decoder that holds no
+// weights, and the tables that show them.
 #include "plan.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Reads a run's files for the report, with limits on lines and files. What is damaged becomes a
+// note and never an exception.
 #include "report_data.h"
 
 #include <algorithm>

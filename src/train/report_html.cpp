@@ -1,3 +1,5 @@
+// Escaping, numbers for people, tables and sections. escaped() makes every text safe: characters of
+// markup, control characters, bytes that are not UTF-8.
 #include "report_html.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// A run from its checks to its summary. What can be refused is looked at before the folder is
+// touched, and one that is resumed goes on as if it had never been stopped.
 #include "littlebit/train/run.h"
 
 #include <ATen/Parallel.h>

@@ -1,3 +1,4 @@
+// A run's small files. Each is written whole or not at all, and read back with its kinds checked.
 #include "run_folder.h"
 
 #include <cmath>

@@ -1,3 +1,5 @@
+// Scores a model on the session's tasks into run.json, and finds the best of the checkpoints that
+// still exist by the first task's metric.
 #include "scoring.h"
 
 #include <cmath>

@@ -1,3 +1,5 @@
+// Opens what a run needs in the order of session.h, starts or resumes the student, and knows the
+// settings that decide a run's numbers.
 #include "session.h"
 
 #include <ATen/Parallel.h>

@@ -1,3 +1,5 @@
+// Thins, scales and draws series as SVG. The number of points drawn is bounded, whatever the length
+// of the run.
 #include "svg_chart.h"
 
 #include <algorithm>

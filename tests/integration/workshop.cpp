@@ -1,3 +1,5 @@
+// The workshop of wrong_input.h: a small good model, texts and ids in a folder of its own, and the
+// tools that spoil them. Tensors are written without the checks of our own writer.
 #include <algorithm>
 #include <cstring>
 #include <fstream>

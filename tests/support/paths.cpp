@@ -1,3 +1,5 @@
+// The paths that CMake knows. This one file is compiled with them, so that no other depends on
+// them.
 #include "support/paths.h"
 
 namespace littlebit::test {

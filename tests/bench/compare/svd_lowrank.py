@@ -4,11 +4,10 @@ svd_lowrank.py make FILE [SHAPE ...]            writes test matrices (safetensor
 svd_lowrank.py compare FILE SVD_BENCH [ROUNDS]  runs both in turn on every shape and budget, prints a table
 
 Both sides get two threads and the same matrices: ours a thread per matrix (as littlebit-train factorises layers),
-torch both threads per matrix. Seconds are for both matrices, the least of 2 x ROUNDS (3) runs taken in turn, and include
-nothing but the SVD; CPU time is the one to
-look at on a machine that does other work too. Errors are the means over the matrices of |W - approximation| / |W|: of the truncation itself, and
-of Dual-SVID with two paths, whose rank-1 fits are made exactly on torch's side. Development time only: needs torch,
-safetensors, numpy.
+torch both threads per matrix. Seconds are for both matrices, the least of 2 x ROUNDS (3) runs taken in turn, and
+include nothing but the SVD; CPU time is the one to look at on a machine that does other work too. Errors are the
+means over the matrices of |W - approximation| / |W|: of the truncation itself, and of Dual-SVID with two paths, whose
+rank-1 fits are made exactly on torch's side. Development time only: needs torch, safetensors, numpy.
 """
 
 import json

@@ -1,3 +1,5 @@
+// Opens the fixtures and compares a decoder's outputs, loss and gradients with what is recorded,
+// within the tolerance that the manifest gives.
 #include "fixtures.h"
 
 #include <ATen/Parallel.h>

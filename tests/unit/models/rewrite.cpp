@@ -1,3 +1,5 @@
+// Writes a copy of a model folder tensor by tensor through a function that renames, converts,
+// repeats or drops.
 #include "rewrite.h"
 
 #include <nlohmann/json.hpp>

@@ -1,3 +1,5 @@
+// Finds, unpacks and loads the fixtures, each once per process. A family whose files are not there
+// is counted as skipped.
 #include "unit/tokenizer/fixtures.h"
 
 #include <zlib.h>
