@@ -11,7 +11,7 @@ namespace {
 
 template <class... Values>
 std::string printed(const char* format, Values... values) {
-  char buffer[64];
+  char buffer[400];  // the longest: %f of the largest double with 80 decimals
   const int length = std::snprintf(buffer, sizeof buffer, format, values...);
   return {buffer, static_cast<size_t>(length)};
 }
@@ -55,6 +55,9 @@ size_t utf8_length(std::string_view text) {
 }
 
 }  // namespace
+
+std::string format_fixed(double value, int decimals) { return printed("%.*f", decimals, value); }
+std::string format_digits(double value, int digits) { return printed("%.*g", digits, value); }
 
 std::string format_bytes(uint64_t bytes) {
   if (bytes < 1024) return std::to_string(bytes) + " B";

@@ -2,7 +2,6 @@
 // is copied until a block is asked for.
 #include "littlebit/data/corpus.h"
 
-#include <cstdio>
 #include <optional>
 
 #include "data/block_plan.h"
@@ -137,9 +136,7 @@ std::string Corpus::content_hash() const {
   const bool is_reference = state_->blocking == Blocking::kReference;
   hasher.update(std::to_string(state_->sequence_length) + (is_reference ? " reference\n" : "\n"));
   for (const TokenSource& source : state_->sources) {
-    char weight[40];
-    std::snprintf(weight, sizeof weight, " %.17g\n", source.weight());
-    hasher.update(source.content_hash() + weight);
+    hasher.update(source.content_hash() + " " + format_digits(source.weight(), 17) + "\n");
   }
   return hasher.hex();
 }

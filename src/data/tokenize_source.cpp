@@ -42,8 +42,7 @@ std::string cache_key(const SourceOptions& source, const Tokenizer& tokenizer) {
 // The file at `path` if it is there, whole, and made for `key`. A warning where it is there and
 // cannot be used.
 std::optional<TokenFile> open_cached(const fs::path& path, const std::string& key) {
-  std::error_code error;
-  if (!fs::exists(path, error)) return std::nullopt;
+  if (!path_exists(path)) return std::nullopt;
   try {
     TokenFile file(path);
     if (file.key() == key) return file;

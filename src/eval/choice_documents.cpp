@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/data/corpus.h"
 #include "littlebit/data/records.h"
@@ -14,11 +15,6 @@ namespace littlebit {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
 
 bool is_parquet(const fs::path& path) { return path.extension() == ".parquet"; }
 
@@ -102,7 +98,7 @@ fs::path find_choice_data(const ChoiceTask& task, const fs::path& data_root) {
   for (const fs::path& folder : folders) {
     const fs::path place = folder / (wanted.is_absolute() ? wanted.filename() : wanted);
     places.push_back(place.string());
-    if (!is_there(place)) continue;
+    if (!path_exists(place)) continue;
     if (!is_parquet(place)) return place;
     refuse_parquet(place);
   }

@@ -7,6 +7,7 @@
 #include "littlebit/config/option_tree.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 
 namespace littlebit {
@@ -127,8 +128,7 @@ fs::path file_of(const std::string& name, const fs::path& folder) {
   if (is_file_name(name)) return name;
   if (folder.empty()) return {};
   const fs::path file = folder / (name + ".yaml");
-  std::error_code ignored;
-  return fs::exists(file, ignored) ? file : fs::path();
+  return path_exists(file) ? file : fs::path();
 }
 
 }  // namespace

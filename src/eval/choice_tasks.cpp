@@ -2,9 +2,9 @@
 #include "choice_tasks.h"
 
 #include <algorithm>
-#include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/eval/choice_scores.h"
 #include "littlebit/logging/console.h"
@@ -30,7 +30,7 @@ class ChoiceEvalTask : public EvalTask {
   int64_t cut() const { return cut_; }
 
   TaskResult run(const Decoder& decoder, const SampleSink& samples) const override {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch stopwatch;
     Progress progress(name_, static_cast<int64_t>(documents_.size()), "documents");
     const std::vector<DocumentScores> scores = score_choices(
         decoder, documents_, batch_size_, [&](int64_t done, int64_t) { progress.update(done); });
@@ -54,8 +54,7 @@ class ChoiceEvalTask : public EvalTask {
     };
     add("acc", right);
     if (acc_norm_) add("acc_norm", right_normalised);
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    result.seconds = elapsed.count();
+    result.seconds = stopwatch.seconds();
     return result;
   }
 

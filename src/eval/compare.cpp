@@ -59,15 +59,11 @@ std::optional<double> number_in(const Json* task, const std::string& key) {
   return found->get<double>();
 }
 
-std::string printed(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
+std::string four_decimals(double value) { return format_fixed(value, 4); }
 
 // `error` may be NaN: there is none.
-std::string with_error(const char* format, double value, double error) {
-  return printed(format, value) + (std::isfinite(error) ? printed(" \u00b1 %.4f", error) : "");
+std::string with_error(const std::string& value, double error) {
+  return value + (std::isfinite(error) ? " \u00b1 " + four_decimals(error) : "");
 }
 
 // The metrics of a task, in the order in which they are written.
@@ -97,7 +93,8 @@ void warn_of_differences(const std::string& task, const Scores& first, const Sco
   for (const char* key : {"documents", "chunks"}) {
     const auto x = number_in(&a, key), y = number_in(&b, key);
     if (x && y && *x != *y) {
-      log_warning(pair + " have " + printed("%.0f", *x) + " and " + printed("%.0f ", *y) + key);
+      log_warning(pair + " have " + format_fixed(*x, 0) + " and " + format_fixed(*y, 0) + " " +
+                  key);
     }
   }
 }
@@ -111,7 +108,8 @@ void add_rows(const std::string& task, const std::vector<Scores>& files, Table& 
       return number_in(entry, metric + "_stderr").value_or(NAN);
     };
     const double base = first.at(metric).get<double>();
-    std::vector<std::string> row = {task, metric, with_error("%.4f", base, error_of(&first))};
+    std::vector<std::string> row = {task, metric,
+                                    with_error(four_decimals(base), error_of(&first))};
     for (size_t i = 1; i < files.size(); ++i) {
       const Json* entry = files[i].task(task);
       const std::optional<double> value = number_in(entry, metric);
@@ -120,9 +118,11 @@ void add_rows(const std::string& task, const std::vector<Scores>& files, Table& 
         continue;
       }
       const double a = error_of(&first), b = error_of(entry);
-      row.push_back(with_error("%.4f", *value, b));
-      row.push_back(with_error("%+.4f", *value - base, std::hypot(a, b)));
-      row.push_back(base > 0 ? printed("%.4f", *value / base) : "-");
+      const double more = *value - base;
+      row.push_back(with_error(four_decimals(*value), b));
+      row.push_back(
+          with_error((std::signbit(more) ? "" : "+") + four_decimals(more), std::hypot(a, b)));
+      row.push_back(base > 0 ? four_decimals(*value / base) : "-");
     }
     table.add(std::move(row));
   }

@@ -1,7 +1,7 @@
 // The command `forward`: everything a model computes for given ids, for comparisons.
 #include "littlebit/models/forward.h"
 
-#include "compute.h"
+#include "command.h"
 #include "littlebit/core/error.h"
 #include "littlebit/eval/commands.h"
 #include "littlebit/eval/model.h"

@@ -6,22 +6,17 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/config/option_tree.h"
 #include "littlebit/core/error.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/signals.h"
+#include "littlebit/core/stopwatch.h"
 #include "littlebit/tokenizer/decode_stream.h"
 
 namespace littlebit {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // The text of new tokens behind a prompt.
 class TextStream {
@@ -91,8 +86,7 @@ void GenerateOptions::declare(OptionGroup& group) {
 std::vector<int32_t> end_ids(const HfFolder& folder) {
   constexpr char kKey[] = "eos_token_id";
   const std::filesystem::path file = folder.path() / "generation_config.json";
-  std::error_code ignored;
-  if (std::filesystem::exists(file, ignored)) {
+  if (path_exists(file)) {
     const Json config = read_json_file(file);
     if (config.is_object() && config.contains(kKey)) return ids_of(config[kKey], file.string());
   }
@@ -146,10 +140,10 @@ Generation generate(const Decoder& decoder, const Tokenizer& tokenizer,
   TextStream text(tokenizer, prompt);
   StopFilter filter(options.stop, emit);
   Generation result;
-  const auto start = Clock::now();
+  const Stopwatch prompt_time;
   at::Tensor z = incremental.extend(prompt);
-  result.prompt_seconds = seconds_since(start);
-  const auto first_step = Clock::now();
+  result.prompt_seconds = prompt_time.seconds();
+  const Stopwatch time;
   bool stopped = false;
   while (true) {
     if (stop_requested()) throw Error(ExitCode::kStopped, "stopped while generating");
@@ -173,7 +167,7 @@ Generation generate(const Decoder& decoder, const Tokenizer& tokenizer,
     z = incremental.extend({&id, 1});
   }
   if (!stopped && !filter.add(text.rest())) filter.finish();
-  result.seconds = seconds_since(first_step);
+  result.seconds = time.seconds();
   return result;
 }
 

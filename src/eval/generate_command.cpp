@@ -4,8 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "compute.h"
-#include "littlebit/config/option_tree.h"
+#include "command.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
@@ -31,9 +30,7 @@ struct Options {
 };
 
 void check(const Options& options) {
-  if (options.model.path.empty()) {
-    throw UsageError("no model was given", "give its folder: --model DIR (model.path=DIR)");
-  }
+  require_model(options.model);
   const GenerateOptions& generate = options.generate;
   if (!generate.prompt.empty() && !generate.prompt_file.empty()) {
     throw UsageError("a prompt and a prompt file were given", "give one of them");
@@ -96,29 +93,17 @@ std::string reason(GenerationEnd end) {
 }
 
 std::string speed(int64_t tokens, double seconds) {
-  char text[80];
-  std::snprintf(text, sizeof(text), "%lld tokens in %.2f s (%.1f tokens/s)",
-                static_cast<long long>(tokens), seconds,
-                static_cast<double>(tokens) / std::max(seconds, 1e-9));
-  return text;
+  const double rate = static_cast<double>(tokens) / std::max(seconds, 1e-9);
+  return std::to_string(tokens) + " tokens in " + format_fixed(seconds, 2) + " s (" +
+         format_fixed(rate, 1) + " tokens/s)";
 }
 
 }  // namespace
 
-std::string generate_keys_help() {
-  OptionTree tree;
-  Options options;
-  options.add_to(tree);
-  return tree.help_text();
-}
+std::string generate_keys_help() { return keys_help<Options>(); }
 
 int run_generate(const std::filesystem::path& config, const std::vector<std::string>& words) {
-  Options options;
-  OptionTree tree;
-  options.add_to(tree);
-  if (!config.empty()) tree.load_yaml(config);
-  for (const std::string& word : words) tree.set(word);
-  tree.finish();
+  const auto options = read_options<Options>(config, words);
   check(options);
   use_threads(options.compute.threads);
   const at::Device device = open_device(options.compute.device, "eval.device");

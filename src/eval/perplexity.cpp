@@ -5,11 +5,11 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
+#include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
 #include "row_scores.h"
 
@@ -30,7 +30,7 @@ TaskResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids
                             const ChunkOptions& options,
                             const std::function<void(int64_t, int64_t)>& progress) {
   const c10::AutoGradMode no_grad(false);
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch stopwatch;
   const int64_t length = options.sequence_length;
   LB_ASSERT(length >= 2, "a chunk predicts at least one token");
   int64_t chunks = static_cast<int64_t>(ids.size()) / length;
@@ -62,11 +62,10 @@ TaskResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids
                             ": the model's numbers overflow",
                         "compute in fp32; if it does not help, the model is damaged");
   }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   return {.protocol = "concatenated_chunks@" + std::to_string(length),
           .metrics = {{"perplexity", perplexity}, {"nll", nll}},
           .counts = {{"tokens", chunks * length}, {"chunks", chunks}},
-          .seconds = elapsed.count()};
+          .seconds = stopwatch.seconds()};
 }
 
 }  // namespace littlebit

@@ -2,11 +2,11 @@
 #include "perplexity_tasks.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
+#include "littlebit/core/stopwatch.h"
 #include "littlebit/eval/perplexity.h"
 #include "littlebit/eval/perplexity_texts.h"
 #include "littlebit/eval/rolling.h"
@@ -74,7 +74,7 @@ class RollingTask : public EvalTask {
   }
 
   TaskResult run(const Decoder& decoder, const SampleSink&) const override {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch stopwatch;
     Progress progress(kRollingTask, 0, "windows");
     const std::vector<double> loglikelihoods =
         rolling_loglikelihoods(decoder, documents_, length_, batch_size_,
@@ -83,8 +83,7 @@ class RollingTask : public EvalTask {
     result.task = kRollingTask;
     result.data = file_.string();
     result.data_hash = hash_;
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    result.seconds = elapsed.count();
+    result.seconds = stopwatch.seconds();
     return result;
   }
 

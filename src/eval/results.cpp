@@ -3,7 +3,6 @@
 #include "littlebit/eval/results.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
@@ -14,12 +13,6 @@ namespace littlebit {
 namespace {
 
 constexpr std::string_view kStandardError = "_stderr";
-
-std::string printed(const char* format, double value) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof buffer, format, value);
-  return buffer;
-}
 
 template <class Value>
 const Value* find(const std::vector<std::pair<std::string, Value>>& values, std::string_view name) {
@@ -75,7 +68,7 @@ std::string Results::table() const {
       if (name.ends_with(kStandardError)) continue;
       const double* error = find(result.metrics, name + std::string(kStandardError));
       table.add({first ? result.task : "", first ? result.protocol : "", name,
-                 printed("%.4f", value), error ? printed("%.4f", *error) : "",
+                 format_fixed(value, 4), error ? format_fixed(*error, 4) : "",
                  first ? format_count(amount) + " " + unit : "",
                  first ? format_duration(result.seconds) : ""});
       first = false;

@@ -5,8 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "compute.h"
-#include "littlebit/config/option_tree.h"
+#include "command.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
@@ -35,9 +34,7 @@ struct ScoreOptions {
 };
 
 void check(const ScoreOptions& options) {
-  if (options.model.path.empty()) {
-    throw UsageError("no model was given", "give its folder: --model DIR (model.path=DIR)");
-  }
+  require_model(options.model);
   if (!any_tasks(options.eval)) {
     throw UsageError("nothing to score", "give --tasks with one or more of " +
                                              join(evaluation_tasks(), ", ") +
@@ -86,20 +83,10 @@ Json describe(const ScoreOptions& options, const EvalModel& model, const Tokeniz
                                            fp32 ? "fp32" : "bf16")}};
 }
 
-std::string score_keys_help() {
-  OptionTree tree;
-  ScoreOptions options;
-  options.add_to(tree);
-  return tree.help_text();
-}
+std::string score_keys_help() { return keys_help<ScoreOptions>(); }
 
 int run_score(const std::filesystem::path& config, const std::vector<std::string>& words) {
-  ScoreOptions options;
-  OptionTree tree;
-  options.add_to(tree);
-  if (!config.empty()) tree.load_yaml(config);
-  for (const std::string& word : words) tree.set(word);
-  tree.finish();
+  const auto options = read_options<ScoreOptions>(config, words);
   check(options);
   use_threads(options.run.threads);
   const at::Device device = open_device(options.run.device, "eval.device");

@@ -9,6 +9,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/nn/tensor_io.h"
@@ -132,8 +133,7 @@ std::vector<LayerPlan> read_plans(Decoder& decoder, const HfFolder& folder) {
 }  // namespace
 
 bool is_packed_folder(const HfFolder& folder) {
-  std::error_code ignored;
-  if (std::filesystem::exists(folder.path() / kQuantFile, ignored)) return true;
+  if (path_exists(folder.path() / kQuantFile)) return true;
   for (const std::string& name : folder.names()) {
     if (name.ends_with(".U_packed") || name.ends_with(".U")) return true;
   }

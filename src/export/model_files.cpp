@@ -6,6 +6,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/models/model_spec.h"
 
@@ -80,8 +81,7 @@ void write_model_files(const std::filesystem::path& folder, const HfFolder& teac
   write_file(folder / "config.json", to_json_pretty(config));
   for (const char* name : kTokenizerFiles) {
     const std::filesystem::path file = teacher.path() / name;
-    std::error_code ignored;
-    if (std::filesystem::exists(file, ignored)) write_file(folder / name, read_file(file));
+    if (path_exists(file)) write_file(folder / name, read_file(file));
   }
 }
 

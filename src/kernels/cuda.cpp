@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include "littlebit/core/place.h"
+
 namespace littlebit {
 namespace {
 
@@ -86,7 +88,7 @@ CudaState look() {
 
 const CudaKernels* load_cuda_library(std::string& problem) {
   const fs::path path = library_path();
-  if (std::error_code error; !fs::exists(path, error)) {
+  if (!path_exists(path)) {
     problem = "this program was built without CUDA: there is no " + path.string();
     return nullptr;
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
 
 namespace littlebit {
 namespace {
@@ -137,8 +138,7 @@ fs::path new_file(const fs::path& folder) {
   for (int number = 0;; ++number) {
     const fs::path file = folder / ("events.out." + std::string(kMark) + "." +
                                     std::to_string(seconds) + "." + std::to_string(number));
-    std::error_code ignored;
-    if (!fs::exists(file, ignored)) return file;
+    if (!path_exists(file)) return file;
   }
 }
 

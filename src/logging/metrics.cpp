@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
@@ -39,8 +40,7 @@ void MetricsFile::append(const nlohmann::json& record) {
 }
 
 void MetricsFile::truncate_after(const std::filesystem::path& path, int64_t step) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) return;
+  if (!path_exists(path)) return;
   const MappedFile file(path);
   const auto bytes = file.bytes();
   std::string_view rest(reinterpret_cast<const char*>(bytes.data()), bytes.size());

@@ -2,9 +2,11 @@
 #include "littlebit/nn/device.h"
 
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/parallel.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {
@@ -37,6 +39,10 @@ at::Device open_device(DeviceKind kind, const std::string& key) {
   }
   if (cuda.driver_has_gpu) log_warning("computing on the CPU: " + cuda.problem);
   return cpu;
+}
+
+void use_threads(int64_t threads) {
+  at::set_num_threads(threads > 0 ? static_cast<int>(threads) : hardware_threads());
 }
 
 std::string describe_device(at::Device device) {

@@ -13,9 +13,9 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
+#include "littlebit/core/stopwatch.h"
 #include "littlebit/nn/products.h"
 #include "random_matrices.h"
 
@@ -81,7 +81,7 @@ at::Tensor effective_weight(const FactorPath& path) {
 LayerFactors factorize_layer(const at::Tensor& w, const LayerPlan& plan,
                              const QuantOptions& options, uint64_t seed) {
   c10::NoGradGuard no_grad;
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch stopwatch;
   const SvdOptions svd{.oversampling = options.svd_oversampling,
                        .power_iterations = options.svd_power_iterations};
   LayerFactors factors;
@@ -104,7 +104,7 @@ LayerFactors factorize_layer(const at::Tensor& w, const LayerPlan& plan,
   }
   const double whole = frobenius(w);
   factors.relative_error = whole > 0 ? frobenius(rest) / whole : 0;
-  factors.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  factors.seconds = stopwatch.seconds();
   return factors;
 }
 

@@ -3,14 +3,14 @@
 #include "littlebit/tokenizer/decode_stream.h"
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
 
 namespace littlebit {
 
 std::string DecodeStream::step(int32_t id) {
   ids_.push_back(id);
   std::string text = tokenizer_.decode(ids_);
-  constexpr const char* kUnfinished = "\xEF\xBF\xBD";  // U+FFFD
-  if (text.size() <= shown_text_.size() || text.ends_with(kUnfinished)) return "";
+  if (text.size() <= shown_text_.size() || text.ends_with(kReplacement)) return "";
   if (!text.starts_with(shown_text_))
     throw InputError("token " + std::to_string(id) + " changes text that was already given out",
                      "decode the ids as a whole");

@@ -17,7 +17,6 @@ namespace {
 
 using Json = nlohmann::json;
 using Tokens = std::vector<std::string>;
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
 std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
   std::string out;

@@ -7,12 +7,12 @@
 
 #include "littlebit/core/error.h"
 #include "tokenizer/json_fields.h"
+#include "tokenizer/model.h"
 
 namespace littlebit {
 namespace {
 
 using Json = nlohmann::json;
-constexpr int64_t kMostIds = 1 << 24;
 
 struct Reader {
   std::optional<PostProcessor> found;  // by a template; ByteLevel changes no ids

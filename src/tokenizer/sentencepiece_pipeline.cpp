@@ -144,9 +144,9 @@ PipelineParts convert_sentencepiece(const SentencePieceModel& model, const Token
   }
   parts.added.add(tokens);
 
-  const char* kSpace = "\xE2\x96\x81";
-  Json space_to_mark = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpace}};
-  Json decoders = {{{"type", "Replace"}, {"pattern", {{"String", kSpace}}}, {"content", " "}},
+  Json space_to_mark = {
+      {"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kMetaspace}};
+  Json decoders = {{{"type", "Replace"}, {"pattern", {{"String", kMetaspace}}}, {"content", " "}},
                    {{"type", "ByteFallback"}},
                    {{"type", "Fuse"}}};
   Json normalizer, pre_tokenizer;
@@ -158,13 +158,13 @@ PipelineParts convert_sentencepiece(const SentencePieceModel& model, const Token
                      {"invert", false}};
   } else {
     Json steps = Json::array();
-    if (prefix) steps.push_back({{"type", "Prepend"}, {"prepend", kSpace}});
+    if (prefix) steps.push_back({{"type", "Prepend"}, {"prepend", kMetaspace}});
     steps.push_back(space_to_mark);
     if (legacy)
       normalizer = {{"type", "Sequence"}, {"normalizers", steps}};
     else
       pre_tokenizer = {{"type", "Metaspace"},
-                       {"replacement", kSpace},
+                       {"replacement", kMetaspace},
                        {"prepend_scheme", prefix ? "first" : "never"},
                        {"split", false}};
     if (prefix)

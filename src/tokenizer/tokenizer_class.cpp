@@ -36,9 +36,6 @@ constexpr struct {
     {"opt", "GPT2Tokenizer"},     {"qwen2", "Qwen2Tokenizer"},       {"qwen3", "Qwen2Tokenizer"},
 };
 
-constexpr const char* kRoles[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                  "pad_token", "cls_token", "mask_token"};
-
 std::string named_class(const std::filesystem::path& folder, const TokenizerConfig& config) {
   if (!config.tokenizer_class.empty()) return config.tokenizer_class;
   auto file = folder / "config.json";

@@ -8,13 +8,10 @@
 #include "littlebit/core/error.h"
 #include "littlebit/io/json.h"
 #include "tokenizer/json_fields.h"
+#include "tokenizer/model.h"
 
 namespace littlebit {
 namespace {
-
-constexpr const char* kRoles[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                  "pad_token", "cls_token", "mask_token"};
-constexpr int64_t kMostIds = 1 << 24;
 
 NamedToken read_named(const Json& value, const std::string& where, bool special) {
   NamedToken named;

@@ -17,6 +17,10 @@
 
 namespace littlebit {
 
+// The special tokens that have a role of their own, in transformers' order.
+inline constexpr const char* kRoles[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                         "pad_token", "cls_token", "mask_token"};
+
 // A special token as a file names it: a bare string, or with its settings.
 struct NamedToken {
   AddedToken token;

@@ -10,6 +10,7 @@
 #include "littlebit/core/strings.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/json_fields.h"
+#include "tokenizer/model.h"
 #include "tokenizer/tokenizer_config.h"
 #include "tokenizer/unigram.h"
 
@@ -17,7 +18,6 @@ namespace littlebit {
 namespace {
 
 using Json = nlohmann::json;
-constexpr int64_t kMostIds = 1 << 24;
 
 void read_vocabulary(const Json& json, const std::string& where, Vocabulary& vocabulary) {
   vocabulary.reserve(json.size());

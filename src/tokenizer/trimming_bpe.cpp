@@ -12,7 +12,6 @@ namespace littlebit {
 namespace {
 
 using PieceType = SentencePieceModel::PieceType;
-constexpr std::string_view kMetaspace = "\xE2\x96\x81";
 
 bool can_trim_and_merge(const SentencePieceModel& model) {
   if (model.kind != SentencePieceModel::Kind::kBpe || model.has_character_map ||

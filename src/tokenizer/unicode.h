@@ -10,6 +10,8 @@
 
 namespace littlebit {
 
+inline constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581, a visible space
+
 // InputError naming `what` and the offset of the first byte that is not UTF-8.
 void require_utf8(std::string_view text, const char* what);
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 
 #include "littlebit/core/strings.h"
@@ -33,17 +32,11 @@ std::string even_label(double value, double step, double largest) {
   }
   const int decimals = std::clamp(static_cast<int>(-std::floor(std::log10(step))), 0, 12);
   if (decimals == 0) return format_count(std::llround(value));
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", decimals, value);
-  return text;
+  return format_fixed(value, decimals);
 }
 
 std::string step_label(double value, double largest) {
-  char text[64];
-  if (largest >= 1e6) {
-    std::snprintf(text, sizeof text, "%.12gM", value / 1e6);
-    return text;
-  }
+  if (largest >= 1e6) return format_digits(value / 1e6, 12) + "M";
   return format_count(std::llround(value));
 }
 

@@ -4,7 +4,6 @@
 #include "check.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
@@ -109,9 +108,7 @@ void print_schedule(const RunOptions& options) {
   const std::string step = std::to_string(train.sequences_per_step()) + " x " +
                            std::to_string(options.data.sequence_length) + " tokens";
   if (train.steps == 0) {
-    char epochs[32];
-    std::snprintf(epochs, sizeof epochs, "%.4g", train.epochs);
-    log_info("training: " + std::string(epochs) + " epochs in steps of " + step);
+    log_info("training: " + format_digits(train.epochs, 4) + " epochs in steps of " + step);
     return;
   }
   log_info("training: " + format_count(train.steps) + " steps of " + step + ", " +

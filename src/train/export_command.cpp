@@ -5,6 +5,7 @@
 #include "export_model.h"
 #include "littlebit/checkpoint/checkpoint.h"
 #include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/quant/initialize.h"
 #include "littlebit/train/run.h"
@@ -15,14 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
 // A run's folder stands for its newest checkpoint.
 Checkpoint find_checkpoint(const fs::path& source) {
-  if (!is_there(source / "checkpoints")) return read_checkpoint(source);
+  if (!path_exists(source / "checkpoints")) return read_checkpoint(source);
   const std::vector<Checkpoint> found = list_checkpoints(source / "checkpoints");
   if (found.empty()) throw InputError("no complete checkpoint in " + source.string());
   return found.front();
@@ -51,7 +47,7 @@ QuantOptions quant_of(const Checkpoint& checkpoint, QuantOptions quant) {
 }
 
 void check_target(const fs::path& target, const fs::path& source) {
-  if (!is_there(target)) return;
+  if (!path_exists(target)) return;
   if (!fs::is_directory(target)) {
     throw OutputError(target.string() + " is a file", "give a folder as --output");
   }
@@ -106,15 +102,16 @@ void export_packed_folder(const RunOptions& options, const OptionTree& tree, con
 fs::path config_of_run(const fs::path& source) {
   std::error_code ignored;
   const fs::path whole = fs::weakly_canonical(source, ignored);
-  const fs::path run = is_there(source / "checkpoints") ? whole : whole.parent_path().parent_path();
-  const bool is_checkpoint = run == whole || is_there(source / "manifest.json");
-  return is_checkpoint && is_there(run / "config.yaml") ? run / "config.yaml" : fs::path();
+  const fs::path run =
+      path_exists(source / "checkpoints") ? whole : whole.parent_path().parent_path();
+  const bool is_checkpoint = run == whole || path_exists(source / "manifest.json");
+  return is_checkpoint && path_exists(run / "config.yaml") ? run / "config.yaml" : fs::path();
 }
 
 void export_checkpoint(const RunOptions& options, const OptionTree& tree, const fs::path& source,
                        const fs::path& output) {
-  if (!is_there(source)) throw InputError(source.string() + " does not exist");
-  if (is_there(source / "config.json")) {
+  if (!path_exists(source)) throw InputError(source.string() + " does not exist");
+  if (path_exists(source / "config.json")) {
     export_packed_folder(options, tree, source, output);
     return;
   }

@@ -2,8 +2,6 @@
 // done.
 #include "export_model.h"
 
-#include <cstdio>
-
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
 
@@ -35,11 +33,9 @@ PackedExport write_packed(const std::filesystem::path& folder, const Student& st
   PackedExport packed = export_packed(folder, student, plans, quant, teacher);
   const int64_t compared = verify_packed(folder, student, plans);
   print_bytes(packed.bytes, packed.teacher_bytes);
-  char bits[160];
-  std::snprintf(bits, sizeof bits,
-                "%.3f bits per weight of the linear layers (%.3f by the paper's formula)",
-                packed.stored_bits, packed.formula_bits);
-  log_info("packed export: " + format_bytes(packed.bytes.total()) + ", " + bits + "; read back, " +
+  log_info("packed export: " + format_bytes(packed.bytes.total()) + ", " +
+           format_fixed(packed.stored_bits, 3) + " bits per weight of the linear layers (" +
+           format_fixed(packed.formula_bits, 3) + " by the paper's formula); read back, " +
            std::to_string(compared) + " tensors are equal");
   return packed;
 }

@@ -4,24 +4,18 @@
 
 #include <ATen/ops/empty.h>
 
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/signals.h"
+#include "littlebit/core/stopwatch.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/metrics.h"
 
 namespace littlebit {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Sequences [first, first + count) of the endless stream as ids [count, T].
 at::Tensor load_batch(const Corpus& corpus, const Sampler& sampler, int64_t first, int64_t count) {
@@ -85,10 +79,10 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
   // A checkpoint of another folder (--resume DIR) is not this run's.
   if (start.step > 0 && has_checkpoint(folder.checkpoints(), start.step)) saved_step = start.step;
 
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch since_start;
   int64_t tokens_here = 0;
   const auto one_step = [&] {
-    const Clock::time_point step_begin = Clock::now();
+    const Stopwatch since_step;
     DistillationLoss loss;
     const int64_t first = position.step * batch;
     for (int64_t done = 0; done < batch; done += options.train.micro_batch_size) {
@@ -108,8 +102,8 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
     position.tokens += batch * length;
     tokens_here += batch * length;
 
-    const double seconds = seconds_since(step_begin);
-    const double tokens_per_second = static_cast<double>(tokens_here) / seconds_since(begin);
+    const double seconds = since_step.seconds();
+    const double tokens_per_second = static_cast<double>(tokens_here) / since_start.seconds();
     progress.update(position.step, live_note(loss, rate, statistics, tokens_per_second));
     if (position.step % options.log.every == 0 || last_step(position.step)) {
       const Json record = {{"step", position.step},

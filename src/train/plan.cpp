@@ -3,7 +3,6 @@
 #include "plan.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 
 #include "littlebit/core/strings.h"
@@ -11,12 +10,6 @@
 
 namespace littlebit {
 namespace {
-
-std::string fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 std::string kind_of(const LayerPlan& plan) { return plan.name.substr(plan.name.rfind('.') + 1); }
 
@@ -40,10 +33,10 @@ std::vector<std::string> cells_of(const Row& row, bool with_error) {
       std::to_string(plan.d_out) + " x " + std::to_string(plan.d_in),
       std::to_string(plan.rank),
       std::to_string(plan.paths),
-      fixed(plan.effective_bits(), 3),
-      fixed(stored / weights_of(plan), 3),
+      format_fixed(plan.effective_bits(), 3),
+      format_fixed(stored / weights_of(plan), 3),
       format_bytes(static_cast<uint64_t>(stored / 8 * static_cast<double>(row.count)))};
-  if (with_error) cells.push_back(fixed(row.error / static_cast<double>(row.count), 4));
+  if (with_error) cells.push_back(format_fixed(row.error / static_cast<double>(row.count), 4));
   cells.push_back(plan.at_floor ? "at quant.min_rank" : plan.at_cap ? "at full rank" : "");
   return cells;
 }
@@ -53,13 +46,13 @@ void warn_of_floors(const Session& session) {
   constexpr size_t kMostNames = 8;
   std::vector<std::string> names;
   for (const LayerPlan& plan : session.plans) {
-    if (plan.at_floor) names.push_back(plan.name + " " + fixed(plan.effective_bits(), 3));
+    if (plan.at_floor) names.push_back(plan.name + " " + format_fixed(plan.effective_bits(), 3));
   }
   if (names.empty()) return;
   const size_t more = names.size() - std::min(names.size(), kMostNames);
   names.resize(names.size() - more);
   log_warning("layers too small for quant.bits_per_weight=" +
-              fixed(session.options.quant.bits_per_weight, 3) +
+              format_fixed(session.options.quant.bits_per_weight, 3) +
               "; at quant.min_rank=" + std::to_string(session.options.quant.min_rank) +
               " their bits per weight are: " + join(names, ", ") +
               (more > 0 ? " and " + std::to_string(more) + " more" : ""));
@@ -88,30 +81,15 @@ Sizes sizes_of(Decoder& decoder) {
   return sizes;
 }
 
-// What one token leaves for the backward pass of the widest group: inputs, both products and the
-// output of each layer.
-uint64_t widest_activations(Decoder& decoder, std::span<const LayerPlan> plans) {
-  uint64_t widest = 0;
-  size_t next = 0;
-  for (int64_t group = 0; group < decoder.num_groups(); ++group) {
-    uint64_t width = 0;
-    decoder.visit_linears(group, [&](LinearSlot& slot) {
-      const LayerPlan& plan = plans[next++];
-      width += static_cast<uint64_t>(slot.d_in + 2 * plan.rank * plan.paths + 2 * slot.d_out);
-    });
-    widest = std::max(widest, width);
-  }
-  return widest;
-}
-
-uint64_t largest_group(Decoder& decoder, std::span<const LayerPlan> plans) {
+// The largest of the groups' sums of size(slot, plan) over their layers.
+template <class Size>
+uint64_t largest_group(Decoder& decoder, std::span<const LayerPlan> plans, const Size& size) {
   uint64_t largest = 0;
   size_t next = 0;
   for (int64_t group = 0; group < decoder.num_groups(); ++group) {
-    uint64_t latents = 0;
-    decoder.visit_linears(
-        group, [&](LinearSlot&) { latents += static_cast<uint64_t>(plans[next++].latents()); });
-    largest = std::max(largest, latents);
+    int64_t sum = 0;
+    decoder.visit_linears(group, [&](LinearSlot& slot) { sum += size(slot, plans[next++]); });
+    largest = std::max(largest, static_cast<uint64_t>(sum));
   }
   return largest;
 }
@@ -156,7 +134,15 @@ std::vector<MemoryPart> estimate_memory_parts(Decoder& decoder, std::span<const 
              hidden = static_cast<uint64_t>(spec.hidden_size);
   const bool keep_all = options.train.recompute == Recompute::kNone;
   const uint64_t graphs = keep_all ? layers : 1;
-  const uint64_t expanded = keep_all ? latents : largest_group(decoder, plans);
+  const uint64_t largest = largest_group(
+      decoder, plans, [](const LinearSlot&, const LayerPlan& plan) { return plan.latents(); });
+  const uint64_t expanded = keep_all ? latents : largest;
+  // What one token leaves for the backward pass: of each layer its input, both products, its
+  // output.
+  const uint64_t activations =
+      largest_group(decoder, plans, [](const LinearSlot& slot, const LayerPlan& plan) {
+        return slot.d_in + 2 * plan.rank * plan.paths + 2 * slot.d_out;
+      });
   const auto logits = static_cast<uint64_t>(head_rows(spec.vocab_size) * spec.vocab_size);
   return {
       {"latents, gradients, two moments", 16 * latents},
@@ -164,10 +150,8 @@ std::vector<MemoryPart> estimate_memory_parts(Decoder& decoder, std::span<const 
       {"scales, biases, norms", 16 * vectors},
       {"teacher", compute * teacher},
       {"inputs and differences of blocks", (4 * layers + compute * (layers - 1)) * tokens * hidden},
-      {"expanded weights and their gradients",
-       compute * (expanded + largest_group(decoder, plans))},
-      {"activations under autograd",
-       compute * graphs * tokens * widest_activations(decoder, plans)},
+      {"expanded weights and their gradients", compute * (expanded + largest)},
+      {"activations under autograd", compute * graphs * tokens * activations},
       {"logits of a chunk", 5 * 4 * logits}};
 }
 
@@ -205,8 +189,9 @@ void print_plan(const Session& session) {
   for (const std::string& key : order) table.add(cells_of(rows[key], with_error));
   table.print();
   log_info(std::to_string(session.plans.size()) + " linear layers, " +
-           format_count(static_cast<int64_t>(weights)) + " weights: " + fixed(bits / weights, 3) +
-           " bits per weight by the paper's formula, " + fixed(stored / weights, 3) +
+           format_count(static_cast<int64_t>(weights)) +
+           " weights: " + format_fixed(bits / weights, 3) +
+           " bits per weight by the paper's formula, " + format_fixed(stored / weights, 3) +
            " as stored (" + format_bytes(static_cast<uint64_t>(stored / 8)) + ")");
   warn_of_floors(session);
 }

@@ -11,6 +11,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 
 namespace littlebit {
@@ -31,8 +32,7 @@ std::string_view text_in(const MappedFile& file) {
 // Calls `use` with the mapped file, where there is one; what it throws becomes a note.
 template <class Use>
 void with_file(const fs::path& path, ReportData* data, const Use& use) {
-  std::error_code error;
-  if (!fs::exists(path, error)) return;
+  if (!path_exists(path)) return;
   try {
     const MappedFile file(path);
     use(text_in(file));

@@ -12,14 +12,6 @@
 namespace littlebit {
 namespace {
 
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
-
-std::string printed(const char* format, int digits, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, digits, value);
-  return text;
-}
-
 void append_escaped(std::string* out, char c) {
   switch (c) {
     case '&':
@@ -68,7 +60,9 @@ std::string escaped(std::string_view text, size_t max_bytes) {
 }
 
 std::string scientific_text(double value, int digits) {
-  std::string text = printed("%.*e", digits - 1, value);
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, "%.*e", digits - 1, value);
+  const std::string text = buffer;
   const size_t e = text.find('e');
   if (e == std::string::npos) return text;
   std::string mantissa = text.substr(0, e);
@@ -85,7 +79,7 @@ std::string number_text(double value) {
   if (size == 0) return "0";
   if (size >= 1e7 || size < 1e-3) return scientific_text(value, 3);
   if (size >= 999.95) return format_count(std::llround(value));
-  return printed("%.*g", 4, value);
+  return format_digits(value, 4);
 }
 
 std::string count_text(double value) {
@@ -101,12 +95,12 @@ std::string bytes_text(double value) {
 std::string percent_text(double fraction) {
   if (!std::isfinite(fraction)) return "?";
   const double percent = 100 * fraction;
-  return printed("%.*f %%", percent < 9.95 ? 2 : 1, percent);
+  return format_fixed(percent, percent < 9.95 ? 2 : 1) + " %";
 }
 
 std::string factor_text(double factor) {
   if (!std::isfinite(factor) || factor <= 0) return "&ndash;";
-  return (factor < 999.5 ? printed("%.*g", 3, factor) : number_text(factor)) + "&times;";
+  return (factor < 999.5 ? format_digits(factor, 3) : number_text(factor)) + "&times;";
 }
 
 HtmlTable::HtmlTable(std::vector<Column> columns, bool stacked)

@@ -54,10 +54,8 @@ std::string stack(const std::vector<BytePart>& parts, double BytePart::*size, do
   for (const BytePart& part : parts) {
     if (part.inner) continue;
     const double percent = std::min(100.0, 100 * part.*size / full);
-    char width[32];
-    std::snprintf(width, sizeof width, "%.3f%%", percent);
     if (part.*size > 0) {
-      html += "<i style=\"width:" + std::string(width) + ";background:var(--c" +
+      html += "<i style=\"width:" + format_fixed(percent, 3) + "%;background:var(--c" +
               std::to_string(color) + ")\" title=\"" + part.label + ": " + bytes_text(part.*size) +
               "\"></i>";
     }
@@ -109,9 +107,8 @@ std::string shape_text(const ReportLayer& layer) {
 // A number with a small bar beside it; the bar is full at 1.
 std::string metered(double value) {
   if (!std::isfinite(value)) return kDash;
-  char width[32];
-  std::snprintf(width, sizeof width, "%.1f%%", 100 * std::clamp(value, 0.0, 1.0));
-  return number_text(value) + "<span class=\"meter\"><i style=\"width:" + width + "\"></i></span>";
+  return number_text(value) + "<span class=\"meter\"><i style=\"width:" +
+         format_fixed(100 * std::clamp(value, 0.0, 1.0), 1) + "%\"></i></span>";
 }
 
 // Layers of one kind: of one name and one shape.
@@ -245,11 +242,9 @@ std::string error_map(const std::vector<ReportLayer>& layers) {
     for (const ReportLayer& layer : layers) {
       const int block = block_of(layer.name);
       if (layer.kind != kind || block < 0 || !(std::abs(layer.relative_error) < 1e6)) continue;
-      char shade[32];
-      std::snprintf(shade, sizeof shade, "%.2f",
-                    0.06 + 0.94 * (layer.relative_error - low) / (high - low));
+      const double shade = 0.06 + 0.94 * (layer.relative_error - low) / (high - low);
       cells += "<rect x=\"" + std::to_string(block) + "\" width=\"0.94\" height=\"1\" opacity=\"" +
-               shade + "\"><title>" + escaped(layer.name, 300) + ": " +
+               format_fixed(shade, 2) + "\"><title>" + escaped(layer.name, 300) + ": " +
                number_text(layer.relative_error) + "</title></rect>";
     }
     rows += "<span class=\"small\">" + escaped(kind, 100) + "</span><svg viewBox=\"0 0 " +

@@ -4,15 +4,14 @@
 
 #include <ATen/Parallel.h>
 
-#include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "check.h"
 #include "export_model.h"
 #include "factor_cache.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/eval/environment.h"
 #include "littlebit/logging/console.h"
@@ -30,12 +29,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string number(double value, const char* format = "%.4g") {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
-
 // The checkpoint to go on from, if any. With --resume auto one whose state cannot be read is passed
 // over for the one before it; where none can be read that is an error: starting afresh would
 // overwrite them.
@@ -45,7 +38,7 @@ std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequ
   const std::vector<Checkpoint> found = list_checkpoints(folder.checkpoints());
   for (size_t i = 0; i < found.size(); ++i) {
     try {
-      const FactorFile readable(found[i].folder / "state.safetensors");
+      const FactorFile readable(found[i].state());
       return found[i];
     } catch (const InputError& damaged) {
       if (i + 1 == found.size()) throw;
@@ -120,7 +113,7 @@ void print_scores(const Json& run) {
     std::vector<std::string> row = {label};
     for (const std::string& metric : metrics) {
       const Json value = summary.value(key + metric, Json());
-      row.push_back(value.is_number() ? number(value.get<double>()) : "-");
+      row.push_back(value.is_number() ? format_digits(value.get<double>(), 4) : "-");
     }
     table.add(std::move(row));
   }
@@ -175,7 +168,7 @@ Session prepare(const RunOptions& options, const OptionTree& tree,
     }
     // Ranks and paths as the run began with them, whatever became of quant.init_file.
     Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
-    session.plans = plan_from_file(shape, FactorFile(checkpoint->folder / "state.safetensors"), {});
+    session.plans = plan_from_file(shape, FactorFile(checkpoint->state()), {});
     const bool two_paths = session.plans.at(0).paths == 2;
     if (tree.is_set("quant.residual") && options.quant.residual != two_paths) {
       throw UsageError(
@@ -210,7 +203,7 @@ void factorize_only(const RunOptions& options, const OptionTree& tree) {
 
 ExitCode run_training(const RunOptions& options, const OptionTree& tree,
                       const RunRequest& request) {
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch stopwatch;
   const RunFolder folder(options.output.dir);
   check_output(folder, request);
   const std::optional<Checkpoint> checkpoint = find_checkpoint(folder, request);
@@ -298,8 +291,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   };
   const LoopResult result = run_loop(session, folder, start, score, events ? &*events : nullptr);
   const auto add_seconds = [&] {
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double seconds = stopwatch.seconds();
     run["seconds"] = run.value("seconds", 0.0) + seconds;
     return seconds;
   };

@@ -3,7 +3,6 @@
 #include "scoring.h"
 
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/strings.h"
@@ -47,10 +46,8 @@ void score_model(const Session& session, const Decoder& decoder, const std::stri
     const TaskResult result = task->run(decoder, {});
     const auto& [metric, value] = result.metrics.front();
     const auto& [unit, amount] = result.counts.front();
-    char number[64];
-    std::snprintf(number, sizeof number, "%.4g", value);
-    log_info(model + " " + metric + " " + number + " on " + result.task + " (" + result.protocol +
-             ", " + format_count(amount) + " " + unit + ")" +
+    log_info(model + " " + metric + " " + format_digits(value, 4) + " on " + result.task + " (" +
+             result.protocol + ", " + format_count(amount) + " " + unit + ")" +
              (model == kStudent ? " after step " + std::to_string(step) : ""));
     Json entry = to_json(result);
     entry["step"] = step;

@@ -1,7 +1,6 @@
 // The self-test: one small model of made numbers, twice, and what must agree between the two.
 #include "littlebit/train/self_test.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
@@ -9,12 +8,11 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
-#include <chrono>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "littlebit/core/parallel.h"
 #include "littlebit/core/rng.h"
+#include "littlebit/core/stopwatch.h"
+#include "littlebit/core/strings.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
@@ -262,8 +260,8 @@ std::vector<SelfTestRow> self_test(at::Device device, at::ScalarType compute_dty
 }
 
 ExitCode run_self_test(const TrainOptions& options) {
-  const auto begin = std::chrono::steady_clock::now();
-  at::set_num_threads(options.threads > 0 ? static_cast<int>(options.threads) : hardware_threads());
+  const Stopwatch stopwatch;
+  use_threads(options.threads);
   const at::Device device = open_device(options.device, "train.device");
   log_info("self-test on " + describe_device(device) + ", against fp64 on the CPU");
   int failed = 0;
@@ -273,23 +271,19 @@ ExitCode run_self_test(const TrainOptions& options) {
     }
     Table table({dtype == at::kFloat ? "fp32" : "bf16", "difference", "allowed", ""});
     for (const SelfTestRow& row : self_test(device, dtype, static_cast<uint64_t>(options.seed))) {
-      char difference[32], allowed[32];
-      std::snprintf(difference, sizeof difference, "%.2g", row.difference);
-      std::snprintf(allowed, sizeof allowed, "%.2g", row.tolerance);
-      table.add({row.check, difference, allowed, row.ok() ? "ok" : "FAILED"});
+      table.add({row.check, format_digits(row.difference, 2), format_digits(row.tolerance, 2),
+                 row.ok() ? "ok" : "FAILED"});
       failed += row.ok() ? 0 : 1;
     }
     table.print();
   }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-  char line[64];
-  std::snprintf(line, sizeof line, "in %.1f s", elapsed.count());
+  const std::string line = "in " + format_fixed(stopwatch.seconds(), 1) + " s";
   if (failed > 0) {
     log_error("self-test: " + std::to_string(failed) + " check(s) FAILED " + line,
               "do not train on this device; driver, hardware or build are damaged or do not match");
     return ExitCode::kBug;
   }
-  log_info(std::string("self-test: all ok ") + line);
+  log_info("self-test: all ok " + line);
   return ExitCode::kDone;
 }
 

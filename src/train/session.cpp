@@ -5,11 +5,9 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include "factor_cache.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/parallel.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
@@ -17,12 +15,6 @@
 
 namespace littlebit {
 namespace {
-
-std::string fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 std::vector<at::Tensor> flat_latents(const Optimizer& optimizer) {
   std::vector<at::Tensor> latents;
@@ -56,8 +48,7 @@ bool load_cached_factors(Session& session, std::span<const at::Tensor> latents,
 
 Session open_model(const RunOptions& options) {
   Session session{.options = options};
-  const int64_t threads = options.train.threads;
-  at::set_num_threads(threads > 0 ? static_cast<int>(threads) : hardware_threads());
+  use_threads(options.train.threads);
   session.device = open_device(options.train.device, "train.device");
   const bool bf16 = options.train.dtype == ComputeDtype::kBf16 ||
                     (options.train.dtype == ComputeDtype::kAuto && session.device.is_cuda());
@@ -137,7 +128,7 @@ void build_corpus(Session& session, const std::filesystem::path& default_cache) 
         static_cast<int64_t>(train.epochs * static_cast<double>(session.corpus->num_blocks()) /
                              static_cast<double>(train.sequences_per_step()));
     if (session.steps < 1) {
-      throw UsageError("train.epochs=" + fixed(train.epochs, 3) + " over " +
+      throw UsageError("train.epochs=" + format_fixed(train.epochs, 3) + " over " +
                            format_count(session.corpus->num_blocks()) + " blocks of " +
                            std::to_string(data.sequence_length) +
                            " tokens gives less than one step of " +
@@ -179,8 +170,8 @@ void start_student(Session& session) {
   session.layers = factorize_model(
       *session.student, latents, *session.teacher_folder, session.plans, quant,
       static_cast<uint64_t>(session.options.train.seed), [&](const LayerReport& layer) {
-        progress.update(++ready,
-                        layer.plan.name + ", relative error " + fixed(layer.relative_error, 3));
+        progress.update(
+            ++ready, layer.plan.name + ", relative error " + format_fixed(layer.relative_error, 3));
       });
   progress.finish();
   if (!cache.empty()) {
@@ -200,11 +191,7 @@ void resume_student(Session& session, const Checkpoint& checkpoint) {
 
 Trajectory make_trajectory(const Session& session) {
   const RunOptions& o = session.options;
-  const auto number = [](double value) {
-    char text[64];
-    std::snprintf(text, sizeof text, "%.17g", value);
-    return std::string(text);
-  };
+  const auto number = [](double value) { return format_digits(value, 17); };
   const auto name = [](auto value) { return std::to_string(static_cast<int>(value)); };
   std::string ranks;
   for (const LayerPlan& plan : session.plans) {

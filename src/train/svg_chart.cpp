@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 
 #include "chart_axis.h"
 #include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
 #include "report_html.h"
 
 namespace littlebit {
@@ -84,9 +84,7 @@ std::vector<Point> trend(std::span<const Point> points) {
 }
 
 std::string coordinates(const Point& point) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.1f %.0f", kUnits * point.x, kUnits * (1 - point.y));
-  return text;
+  return format_fixed(kUnits * point.x, 1) + " " + format_fixed(kUnits * (1 - point.y), 0);
 }
 
 // The `d` of a path. A value alone between gaps becomes a dot.
@@ -139,11 +137,7 @@ std::string draw_series(const Chart& chart, const ChartSeries& series, const Axi
   return html;
 }
 
-std::string css_percent(double fraction) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f%%", 100 * fraction);
-  return text;
-}
+std::string css_percent(double fraction) { return format_fixed(100 * fraction, 2) + "%"; }
 
 std::string grid_line(double y, const char* css_class) {
   return "<path class=\"" + std::string(css_class) + "\" d=\"M" + coordinates({0, y}) + "H1000\"/>";

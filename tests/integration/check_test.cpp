@@ -19,7 +19,6 @@ namespace {
 class Scene {
  public:
   Scene() {
-    fs::create_directories(temp_ / "teacher");
     test::write_tiny_llama(temp_ / "teacher");
     write_file(temp_ / "text.txt", "some text\n");
   }

@@ -22,13 +22,8 @@ namespace {
 class FinishedRun {
  public:
   FinishedRun() {
-    fs::create_directories(temp_ / "teacher");
     test::write_tiny_llama(temp_ / "teacher");
-    at::manual_seed(9);
-    SafetensorsWriter writer(temp_ / "tokens.safetensors");
-    writer.declare("input_ids", Dtype::kI32, {8, 16});
-    write_tensor(writer, at::randint(48, {8, 16}, at::TensorOptions().dtype(at::kInt)));
-    writer.commit();
+    test::write_tiny_ids(temp_ / "tokens.safetensors", 8, 16);
     const Outcome outcome = test::run_program(
         "littlebit-train",
         {"model.path=" + (temp_ / "teacher").string(),

@@ -27,14 +27,8 @@ namespace {
 class Scene {
  public:
   Scene() {
-    fs::create_directories(temp_ / "teacher");
     test::write_tiny_llama(temp_ / "teacher");
-    at::manual_seed(9);
-    const at::Tensor ids = at::randint(48, {12, 16}, at::TensorOptions().dtype(at::kInt));
-    SafetensorsWriter writer(temp_ / "tokens.safetensors");
-    writer.declare("input_ids", Dtype::kI32, {12, 16});
-    write_tensor(writer, ids);
-    writer.commit();
+    test::write_tiny_ids(temp_ / "tokens.safetensors", 12, 16);
   }
 
   fs::path operator/(const std::string& name) const { return temp_ / name; }

@@ -1,8 +1,8 @@
-// A random Llama folder a few kilobytes large, written by our own writer, and a folder that removes
-// itself.
+// A random Llama folder a few kilobytes large, written by our own writer, and ids to train it on.
 #pragma once
 
-#include <ATen/core/Tensor.h>
+#include <ATen/Context.h>
+#include <ATen/ops/randint.h>
 
 #include <filesystem>
 #include <random>
@@ -11,6 +11,7 @@
 
 #include "littlebit/core/file.h"
 #include "littlebit/io/safetensors.h"
+#include "littlebit/nn/tensor_io.h"
 #include "temp_folder.h"
 
 namespace littlebit::test {
@@ -23,9 +24,10 @@ struct TinyOptions {
   double scale = 0.3;  // standard deviation of weights
 };
 
-// Writes config.json and model.safetensors (fp32) into `folder`.
+// Writes config.json and model.safetensors (fp32) into `folder`, which is made if need be.
 inline void write_tiny_llama(const std::filesystem::path& folder, const TinyOptions& o = {}) {
   const auto number = [](int64_t n) { return std::to_string(n); };
+  std::filesystem::create_directories(folder);
   const std::string flag = o.biases ? "true" : "false";
   write_file(
       folder / "config.json",
@@ -79,6 +81,15 @@ inline void write_tiny_llama(const std::filesystem::path& folder, const TinyOpti
     for (float& value : values) value = normal(random);
     writer.write(std::as_bytes(std::span(values)));
   }
+  writer.commit();
+}
+
+// Training data: `input_ids` [rows, length] below TinyOptions' vocabulary.
+inline void write_tiny_ids(const std::filesystem::path& file, int64_t rows, int64_t length) {
+  at::manual_seed(9);
+  SafetensorsWriter writer(file);
+  writer.declare("input_ids", Dtype::kI32, {rows, length});
+  write_tensor(writer, at::randint(TinyOptions().vocabulary, {rows, length}, at::kInt));
   writer.commit();
 }
 

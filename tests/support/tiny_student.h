@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "littlebit/quant/initialize.h"
+#include "support/loaded_model.h"
 #include "support/tiny_model.h"
 
 namespace littlebit::test {
@@ -21,8 +22,7 @@ struct TinyStudent {
   // Of the model folder `teacher`; scales, norms and biases get noise, so that none is a round
   // number.
   explicit TinyStudent(const std::filesystem::path& teacher, bool residual = true)
-      : files(teacher) {
-    files.open_tensors();
+      : files(open_folder(teacher)) {
     const Decoder dense =
         load_decoder(files, parse_model_spec(files.config()), at::kFloat, at::kCPU);
     Decoder open = open_decoder(dense);

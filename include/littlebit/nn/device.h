@@ -1,8 +1,10 @@
-// From "auto", "cpu" or "cuda" to an ATen device that can be used.
+// What a run computes with: an ATen device out of "auto", "cpu" or "cuda", and its number of
+// threads.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <string>
 
 #include "littlebit/kernels/cuda.h"
@@ -15,6 +17,9 @@ namespace littlebit {
 // (docs/numerics.md). A program's first use of ATen but for the number of threads: what asks ATen
 // about CUDA before, as at::manual_seed does, settles that there is none.
 at::Device open_device(DeviceKind kind, const std::string& key);
+
+// ATen's number of threads; 0: every core this process may use.
+void use_threads(int64_t threads);
 
 // "CPU", or the GPU's name with the versions of its libraries.
 std::string describe_device(at::Device device);

@@ -10,8 +10,8 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/distill/step.h"
-#include "littlebit/quant/initialize.h"
 #include "support/tiny_model.h"
+#include "support/tiny_training.h"
 
 using namespace littlebit;
 namespace fs = std::filesystem;
@@ -19,35 +19,27 @@ namespace fs = std::filesystem;
 namespace {
 
 // A tiny student after three steps.
-struct Trained {
-  TempFolder folder;
-  std::unique_ptr<HfFolder> files;
-  std::unique_ptr<Decoder> teacher;
-  std::unique_ptr<Student> student;
-  std::unique_ptr<Optimizer> optimizer;
-
-  explicit Trained(int64_t rank = 8, int steps = 3) {
-    test::write_tiny_llama(folder.path(), {.biases = true});
-    files = std::make_unique<HfFolder>(folder.path());
-    files->open_tensors();
-    teacher = std::make_unique<Decoder>(
-        load_decoder(*files, parse_model_spec(files->config()), at::kFloat, at::Device(at::kCPU)));
-    Decoder open = open_decoder(*teacher);
-    QuantOptions quant;
-    quant.bits_per_weight = 0.1;
-    quant.min_rank = rank;
-    const std::vector<LayerPlan> plans = plan_model(open, quant);
-    student = std::make_unique<Student>(std::move(open), plans);
-    optimizer = std::make_unique<Optimizer>(*student, OptimOptions{}, Surrogate::kSmoothSign);
-    std::vector<at::Tensor> latents;
-    for (const OptimizerGroup& group : optimizer->groups()) latents.push_back(group.latents);
-    factorize_model(*student, latents, *files, plans, quant, 1, {});
-    DistillationStep step(*teacher, *student, {}, Recompute::kFull);
+struct Trained : test::TinyTraining {
+  explicit Trained(int64_t rank = 8, int steps = 3)
+      : TinyTraining(teacher_folder(), of_rank(rank)) {
+    DistillationStep step(teacher.decoder, *student, {}, Recompute::kFull);
     at::manual_seed(5);
     for (int i = 0; i < steps; ++i) {
       step.accumulate(at::randint(48, {2, 12}, at::TensorOptions().dtype(at::kLong)), 2);
       optimizer->step(i + 1, 1e-2);
     }
+  }
+
+  static const fs::path& teacher_folder() {
+    static const TempFolder folder;
+    if (fs::is_empty(folder.path())) test::write_tiny_llama(folder.path(), {.biases = true});
+    return folder.path();
+  }
+  static QuantOptions of_rank(int64_t rank) {
+    QuantOptions quant;
+    quant.bits_per_weight = 0.1;
+    quant.min_rank = rank;
+    return quant;
   }
 };
 

@@ -10,6 +10,7 @@
 #include "littlebit/distill/step.h"
 #include "littlebit/nn/autograd.h"
 #include "littlebit/optim/optimizer.h"
+#include "support/loaded_model.h"
 #include "support/tiny_model.h"
 
 using namespace littlebit;
@@ -58,8 +59,7 @@ class TextbookLinear : public Linear {
 
 struct Problem {
   TempFolder folder;
-  std::unique_ptr<HfFolder> files;
-  std::unique_ptr<Decoder> teacher;
+  std::unique_ptr<test::LoadedModel> model;
   std::vector<LayerPlan> plans;
   std::vector<LayerFactors> factors;
   std::vector<at::Tensor> biases;
@@ -67,10 +67,7 @@ struct Problem {
 
   Problem(const Case& c, at::ScalarType dtype) {
     test::write_tiny_llama(folder.path(), {.tied = c.tied, .biases = c.biases});
-    files = std::make_unique<HfFolder>(folder.path());
-    files->open_tensors();
-    teacher = std::make_unique<Decoder>(
-        load_decoder(*files, parse_model_spec(files->config()), dtype, at::Device(at::kCPU)));
+    model = std::make_unique<test::LoadedModel>(folder.path(), dtype);
     at::manual_seed(3);
     const auto random = [&](at::IntArrayRef shape, double scale) {
       return at::randn(shape, at::TensorOptions().dtype(at::kDouble))
@@ -78,7 +75,7 @@ struct Problem {
           .to(at::kFloat)
           .to(dtype);
     };
-    teacher->visit_linears([&](LinearSlot& slot) {
+    model->decoder.visit_linears([&](LinearSlot& slot) {
       plans.push_back(
           {.name = slot.name, .d_in = slot.d_in, .d_out = slot.d_out, .rank = 8, .paths = c.paths});
       LayerFactors layer;
@@ -115,7 +112,7 @@ Reference reference(const Problem& problem, const Case& c) {
     out.values[name] = copy;
     return copy;
   };
-  Decoder student = open_decoder(*problem.teacher);
+  Decoder student = open_decoder(problem.model->decoder);
   size_t i = 0;
   student.visit_linears([&](LinearSlot& slot) {
     std::vector<FactorPath> paths;
@@ -146,10 +143,10 @@ Reference reference(const Problem& problem, const Case& c) {
     return states;
   };
   c10::AutoGradMode with_grad(true);
-  const auto teacher_states = hidden_states(*problem.teacher);
+  const auto teacher_states = hidden_states(problem.model->decoder);
   const auto student_states = hidden_states(student);
   const at::Tensor log_p =
-      at::log_softmax(problem.teacher->head_forward(teacher_states.back()), -1).detach();
+      at::log_softmax(problem.model->decoder.head_forward(teacher_states.back()), -1).detach();
   const at::Tensor log_q = at::log_softmax(student.head_forward(student_states.back()), -1);
   const double divisor = c.normalization == Normalization::kReference
                              ? static_cast<double>(problem.ids.size(0))
@@ -176,7 +173,7 @@ void check(const Case& c, at::ScalarType dtype, double tolerance) {
   const Problem problem(c, dtype);
   const Reference want = reference(problem, c);
 
-  Student student(open_decoder(*problem.teacher), problem.plans);
+  Student student(open_decoder(problem.model->decoder), problem.plans);
   const OptimOptions optim{.learning_rate = 1e-3, .weight_decay = 0.1, .max_grad_norm = 1};
   Optimizer optimizer(student, optim, c.surrogate);
   size_t next = 0;
@@ -186,7 +183,8 @@ void check(const Case& c, at::ScalarType dtype, double tolerance) {
                                     optimizer.groups()[g].latents);
     }
   }
-  DistillationStep step(*problem.teacher, student, {.normalization = c.normalization}, c.recompute);
+  DistillationStep step(problem.model->decoder, student, {.normalization = c.normalization},
+                        c.recompute);
   const auto accumulate = [&] {
     DistillationLoss loss;
     int64_t first = 0;
@@ -278,9 +276,9 @@ TEST_CASE("the block schedule's gradients equal one autograd graph's") {
 TEST_CASE("an infinite gradient norm stops before anything is updated") {
   const Case c;
   const Problem problem(c, at::kFloat);
-  Student student(open_decoder(*problem.teacher), problem.plans);
+  Student student(open_decoder(problem.model->decoder), problem.plans);
   Optimizer optimizer(student, {}, c.surrogate);
-  DistillationStep step(*problem.teacher, student, {}, Recompute::kFull);
+  DistillationStep step(problem.model->decoder, student, {}, Recompute::kFull);
   step.accumulate(problem.ids, 3);
   student.groups()[1].vector_gradients()[-1] = std::numeric_limits<double>::infinity();
   const at::Tensor before = student.groups()[1].vectors().clone();
@@ -291,7 +289,7 @@ TEST_CASE("an infinite gradient norm stops before anything is updated") {
 TEST_CASE("evaluate gives the same loss as accumulate and leaves no gradients") {
   const Case c;
   const Problem problem(c, at::kDouble);
-  Student student(open_decoder(*problem.teacher), problem.plans);
+  Student student(open_decoder(problem.model->decoder), problem.plans);
   Optimizer optimizer(student, {}, c.surrogate);
   for (size_t g = 0, next = 0; g < student.groups().size(); ++g) {
     for (size_t layer = 0; layer < student.groups()[g].layers().size(); ++layer, ++next) {
@@ -299,7 +297,7 @@ TEST_CASE("evaluate gives the same loss as accumulate and leaves no gradients") 
                                     optimizer.groups()[g].latents);
     }
   }
-  DistillationStep step(*problem.teacher, student, {}, Recompute::kFull);
+  DistillationStep step(problem.model->decoder, student, {}, Recompute::kFull);
   const DistillationLoss loss = step.evaluate(problem.ids, 3);
   CHECK_FALSE(student.groups()[1].latent_gradients().defined());
   CHECK(step.accumulate(problem.ids, 3).total() == Approx(loss.total()).epsilon(1e-12));

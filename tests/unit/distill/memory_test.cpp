@@ -7,36 +7,13 @@
 #include <limits>
 
 #include "littlebit/distill/step.h"
-#include "littlebit/optim/optimizer.h"
-#include "littlebit/quant/initialize.h"
 #include "support/tiny_model.h"
+#include "support/tiny_training.h"
 
 using namespace littlebit;
+using littlebit::test::TinyTraining;
 
 namespace {
-
-struct Bench {
-  TempFolder folder;
-  std::unique_ptr<HfFolder> files;
-  std::unique_ptr<Decoder> teacher;
-  std::unique_ptr<Student> student;
-  std::unique_ptr<Optimizer> optimizer;
-
-  explicit Bench(const test::TinyOptions& options) {
-    test::write_tiny_llama(folder.path(), options);
-    files = std::make_unique<HfFolder>(folder.path());
-    files->open_tensors();
-    teacher = std::make_unique<Decoder>(
-        load_decoder(*files, parse_model_spec(files->config()), at::kFloat, at::Device(at::kCPU)));
-    Decoder open = open_decoder(*teacher);
-    const std::vector<LayerPlan> plans = plan_model(open, {});
-    student = std::make_unique<Student>(std::move(open), plans);
-    optimizer = std::make_unique<Optimizer>(*student, OptimOptions{}, Surrogate::kSmoothSign);
-    std::vector<at::Tensor> latents;
-    for (const OptimizerGroup& group : optimizer->groups()) latents.push_back(group.latents);
-    factorize_model(*student, latents, *files, plans, {}, 1, {});
-  }
-};
 
 // Peak resident bytes since the counter was last reset.
 int64_t peak_bytes() {
@@ -57,8 +34,11 @@ bool reset_peak() {
 
 TEST_CASE("peak memory of a step does not grow with vocabulary x batch x length") {
   const int64_t vocabulary = 32768, length = 128;
-  const Bench bench({.vocabulary = vocabulary, .hidden = 16, .intermediate = 16, .layers = 1});
-  DistillationStep step(*bench.teacher, *bench.student, {}, Recompute::kFull);
+  const TempFolder folder;
+  test::write_tiny_llama(folder.path(),
+                         {.vocabulary = vocabulary, .hidden = 16, .intermediate = 16, .layers = 1});
+  const TinyTraining bench(folder.path());
+  DistillationStep step(bench.teacher.decoder, *bench.student, {}, Recompute::kFull);
   const auto peak_of = [&](int64_t sequences) {
     const at::Tensor ids =
         at::randint(vocabulary, {sequences, length}, at::TensorOptions().dtype(at::kLong));
@@ -77,8 +57,10 @@ TEST_CASE("peak memory of a step does not grow with vocabulary x batch x length"
 TEST_CASE(
     "forward and backward read no latents: they may be anything, gradients of weights stay the "
     "same") {
-  const Bench bench({});
-  DistillationStep step(*bench.teacher, *bench.student, {}, Recompute::kFull);
+  const TempFolder folder;
+  test::write_tiny_llama(folder.path());
+  const TinyTraining bench(folder.path());
+  DistillationStep step(bench.teacher.decoder, *bench.student, {}, Recompute::kFull);
   const at::Tensor ids = at::randint(48, {2, 12}, at::TensorOptions().dtype(at::kLong));
   const DistillationLoss loss = step.accumulate(ids, 2);
   std::vector<at::Tensor> gradients;
@@ -102,12 +84,15 @@ TEST_CASE(
 }
 
 TEST_CASE("KL in chunks equals KL at once, value and gradient") {
-  const Bench bench({});
+  const TempFolder folder;
+  test::write_tiny_llama(folder.path());
+  const TinyTraining bench(folder.path());
   at::manual_seed(1);
   const at::Tensor zt = at::randn({2500, 32}), zs = at::randn({2500, 32});
   at::Tensor dz = at::zeros({2500, 32});
-  const double got = kl_divergence(*bench.teacher, bench.student->decoder(), zt, zs, 0.25, dz);
-  const at::Tensor& head = bench.teacher->frozen.head;
+  const double got =
+      kl_divergence(bench.teacher.decoder, bench.student->decoder(), zt, zs, 0.25, dz);
+  const at::Tensor& head = bench.teacher.decoder.frozen.head;
   const at::Tensor log_p = at::log_softmax(at::matmul(zt, head.t()).to(at::kDouble), -1);
   const at::Tensor log_q = at::log_softmax(at::matmul(zs, head.t()).to(at::kDouble), -1);
   CHECK(got == Approx((log_p.exp() * (log_p - log_q)).sum().item<double>()).epsilon(1e-5));

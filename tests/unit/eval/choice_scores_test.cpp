@@ -9,6 +9,7 @@
 #include <random>
 
 #include "littlebit/models/forward.h"
+#include "support/loaded_model.h"
 #include "support/tiny_model.h"
 #include "temp_folder.h"
 #include "unit/io/expect_error.h"
@@ -54,16 +55,13 @@ void check_pair(const TokenPair& pair, const Ids& context, const Ids& continuati
 
 struct TinyModel {
   TempFolder temp;
-  std::unique_ptr<HfFolder> folder;
-  std::unique_ptr<Decoder> decoder;
+  std::unique_ptr<test::LoadedModel> model;
 
   TinyModel() {
     test::write_tiny_llama(temp.path());
-    folder = std::make_unique<HfFolder>(temp.path());
-    folder->open_tensors();
-    decoder = std::make_unique<Decoder>(
-        load_decoder(*folder, parse_model_spec(folder->config()), at::kFloat, at::kCPU));
+    model = std::make_unique<test::LoadedModel>(temp.path());
   }
+  Decoder& decoder() const { return model->decoder; }
 };
 
 // The score of one request by a forward pass of its own.
@@ -156,12 +154,12 @@ TEST_CASE("scores are those of separate forward passes, whatever the choices sha
       document_of({{{5, 6, 7}, {8, 9}}, {{6, 7}, {8, 9, 10}}}),  // nothing shared
       document_of({{{5}, {5}}, {{5}, {5}}}),
   };
-  const auto scores = score_choices(*model.decoder, documents, 0, {});
+  const auto scores = score_choices(model.decoder(), documents, 0, {});
   REQUIRE(scores.size() == documents.size());
   for (size_t d = 0; d < documents.size(); ++d) {
     for (size_t c = 0; c < documents[d].choices.size(); ++c) {
       INFO("document " << d << ", choice " << c);
-      const ChoiceScore expected = separate_score(*model.decoder, documents[d].choices[c]);
+      const ChoiceScore expected = separate_score(model.decoder(), documents[d].choices[c]);
       // Both in fp32, sums of a few tokens around -5.
       CHECK(std::abs(scores[d][c].loglikelihood - expected.loglikelihood) <= 1e-5);
       CHECK(scores[d][c].is_greedy == expected.is_greedy);
@@ -176,14 +174,14 @@ TEST_CASE("a greedy continuation is known as one") {
   for (int i = 0; i < 3; ++i) {
     const at::Tensor row = at::tensor(at::ArrayRef<int32_t>(ids), at::kInt).unsqueeze(0);
     ids.push_back(static_cast<int32_t>(
-        forward_full(*model.decoder, row, false).logits[0][-1].argmax().item<int64_t>()));
+        forward_full(model.decoder(), row, false).logits[0][-1].argmax().item<int64_t>()));
   }
   const Ids greedy(ids.begin() + 3, ids.end());
   Ids other = greedy;
   other[1] = (other[1] + 1) % 48;
   const std::vector<EncodedDocument> documents = {
       document_of({{{3, 14, 15}, greedy}, {{3, 14, 15}, other}})};
-  const auto scores = score_choices(*model.decoder, documents, 0, {});
+  const auto scores = score_choices(model.decoder(), documents, 0, {});
   CHECK(scores[0][0].is_greedy);
   CHECK_FALSE(scores[0][1].is_greedy);
 }
@@ -193,14 +191,14 @@ TEST_CASE("progress counts documents, and numbers that overflow are an error") {
   std::vector<EncodedDocument> documents;
   for (int i = 0; i < 5; ++i) documents.push_back(document_of({{{5, i}, {8}}, {{5, i}, {9}}}));
   std::vector<int64_t> done;
-  score_choices(*model.decoder, documents, 2, [&](int64_t n, int64_t total) {
+  score_choices(model.decoder(), documents, 2, [&](int64_t n, int64_t total) {
     CHECK(total == 5);
     done.push_back(n);
   });
   CHECK(done == std::vector<int64_t>{2, 4, 5});
-  model.decoder->frozen.head = model.decoder->frozen.head * 1e38;
+  model.decoder().frozen.head = model.decoder().frozen.head * 1e38;
   expect_error(ExitCode::kNumerics, {"log-likelihood of document 0"},
-               [&] { score_choices(*model.decoder, documents, 0, {}); });
+               [&] { score_choices(model.decoder(), documents, 0, {}); });
 }
 
 TEST_CASE("the best choice: the first of equals, lengths in characters") {

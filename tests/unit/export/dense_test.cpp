@@ -8,6 +8,7 @@
 #include "littlebit/export/folder.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/nn/tensor_io.h"
+#include "support/loaded_model.h"
 #include "support/paths.h"
 #include "support/tiny_student.h"
 #include "unit/io/expect_error.h"
@@ -27,11 +28,7 @@ std::vector<std::string> sorted_names(const SafetensorsFile& file) {
 }
 
 at::Tensor reloaded_logits(const fs::path& folder, const at::Tensor& ids) {
-  HfFolder files(folder);
-  files.open_tensors();
-  const Decoder decoder =
-      load_decoder(files, parse_model_spec(files.config()), at::kFloat, at::kCPU);
-  return forward_full(decoder, ids, false).logits;
+  return forward_full(test::LoadedModel(folder).decoder, ids, false).logits;
 }
 
 fs::path golden(const char* name) {

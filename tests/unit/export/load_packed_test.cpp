@@ -6,6 +6,7 @@
 #include "littlebit/models/forward.h"
 #include "littlebit/quant/packed_linear.h"
 #include "support/authors_folder.h"
+#include "support/loaded_model.h"
 #include "support/tiny_model.h"
 #include "unit/io/expect_error.h"
 
@@ -22,27 +23,13 @@ struct Loaded {
   HfFolder files;
   Decoder decoder;
   explicit Loaded(const fs::path& folder)
-      : files(opened(folder)), decoder(load_packed(files, at::kFloat, at::kCPU)) {}
-
-  static HfFolder opened(const fs::path& folder) {
-    HfFolder files(folder);
-    files.open_tensors();
-    return files;
-  }
+      : files(test::open_folder(folder)), decoder(load_packed(files, at::kFloat, at::kCPU)) {}
 };
 
 at::Tensor signs_of(const PackedSigns& signs) {
   at::Tensor out = at::empty({signs.rows(), signs.cols()}, at::kDouble);
   signs.expand_into(out, 0, {}, {});
   return out;
-}
-
-at::Tensor dense_logits(const fs::path& folder, const at::Tensor& ids) {
-  HfFolder files(folder);
-  files.open_tensors();
-  const Decoder decoder =
-      load_decoder(files, parse_model_spec(files.config()), at::kFloat, at::kCPU);
-  return forward_full(decoder, ids, false).logits;
 }
 
 struct AuthorsCase {
@@ -72,7 +59,8 @@ TEST_CASE("a folder of the authors' packer computes what its signs and scales sa
   CHECK(is_packed_folder(loaded.files));
   const at::Tensor ids = at::randint(48, {2, 12}, at::kLong);
   const at::Tensor got = forward_full(loaded.decoder, ids, false).logits;
-  const at::Tensor want = dense_logits(temp.path() / "dense", ids);
+  const at::Tensor want =
+      forward_full(test::LoadedModel(temp.path() / "dense").decoder, ids, false).logits;
   CHECK(want.std().item<double>() > 0.1);
   // fp32 products in another order: through the latent dimension, or one effective matrix.
   CHECK(at::allclose(got, want, 1e-4, 1e-4));

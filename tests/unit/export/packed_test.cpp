@@ -10,6 +10,7 @@
 #include "littlebit/models/forward.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/quant/packed_linear.h"
+#include "support/loaded_model.h"
 #include "support/tiny_student.h"
 #include "unit/io/expect_error.h"
 
@@ -226,8 +227,7 @@ TEST_CASE("bytes by part add up to the file, bits per weight to the parts") {
 TEST_CASE("a packed folder comes back as the rounded student, bit for bit") {
   const Case c = GENERATE(from_range(std::begin(kCases), std::end(kCases)));
   Exported made(c);
-  HfFolder files(made.folder);
-  files.open_tensors();
+  HfFolder files = test::open_folder(made.folder);
   CHECK(is_packed_folder(files));
   CHECK_FALSE(is_packed_folder(made.tiny.files));
   Decoder loaded = load_packed(files, at::kFloat, at::kCPU);

@@ -26,13 +26,6 @@ std::filesystem::path golden() {
   return std::filesystem::path(littlebit::test::kSourceDir) / "tests/golden";
 }
 
-HfFolder open_folder(const std::filesystem::path& path) {
-  at::set_num_threads(1);  // matrices this small are slower on two
-  HfFolder folder(path);
-  folder.open_tensors();
-  return folder;
-}
-
 at::Tensor loss_of(const at::Tensor& logits, const at::Tensor& ids) {
   const int64_t length = ids.size(1);
   return at::cross_entropy_loss(logits.narrow(1, 0, length - 1).flatten(0, 1),
@@ -55,6 +48,7 @@ std::map<std::string, double> Fixture::grad_norms() const {
 }
 
 std::vector<Fixture> fixtures() {
+  at::set_num_threads(1);  // matrices this small are slower on two
   std::vector<Fixture> all;
   for (const char* set : {"models", "more_models"}) {
     const Json manifest = read_json_file(golden() / set / "manifest.json");
@@ -73,10 +67,6 @@ Fixture fixture(const std::string& name) {
   FAIL("no fixture " << name);
   return {};
 }
-
-LoadedModel::LoadedModel(const std::filesystem::path& path, at::ScalarType dtype)
-    : folder(open_folder(path)),
-      decoder(load_decoder(folder, parse_model_spec(folder.config()), dtype, at::kCPU)) {}
 
 Gap gap(const at::Tensor& got, const at::Tensor& want, double rtol) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();

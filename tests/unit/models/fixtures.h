@@ -8,8 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "littlebit/io/hf_folder.h"
-#include "littlebit/models/decoder.h"
+#include "support/loaded_model.h"
 
 namespace littlebit {
 
@@ -29,12 +28,7 @@ struct Fixture {
 std::vector<Fixture> fixtures();  // every row of both manifest.json
 Fixture fixture(const std::string& name);
 
-// A decoder with the folder that its weights may be mapped from.
-struct LoadedModel {
-  explicit LoadedModel(const std::filesystem::path& path, at::ScalarType dtype = at::kFloat);
-  HfFolder folder;
-  Decoder decoder;
-};
+using test::LoadedModel;
 
 // The largest |got - want| and the largest (|got - want| - rtol |want|): the second must stay below
 // atol.

@@ -9,6 +9,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/quant/initialize.h"
+#include "support/loaded_model.h"
 #include "support/tiny_model.h"
 
 using namespace littlebit;
@@ -143,19 +144,16 @@ TEST_CASE(
     "named") {
   TempFolder temp;
   test::write_tiny_llama(temp.path());
-  HfFolder files(temp.path());
-  files.open_tensors();
-  const Decoder teacher =
-      load_decoder(files, parse_model_spec(files.config()), at::kFloat, at::Device(at::kCPU));
+  const test::LoadedModel model(temp.path());
   QuantOptions options;
   const int threads = at::get_num_threads();
   const auto bits_with = [&](int count) {
     at::set_num_threads(count);
-    Decoder open = open_decoder(teacher);
+    Decoder open = open_decoder(model.decoder);
     const std::vector<LayerPlan> plans = plan_model(open, options);
     Student student(std::move(open), plans);
     int calls = 0;
-    const auto reports = factorize_model(student, {}, files, plans, options, 42,
+    const auto reports = factorize_model(student, {}, model.folder, plans, options, 42,
                                          [&](const LayerReport&) { ++calls; });
     CHECK(calls == 14);
     CHECK(reports[3].plan.name == plans[3].name);

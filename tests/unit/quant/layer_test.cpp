@@ -10,6 +10,7 @@
 #include "littlebit/quant/factor_file.h"
 #include "littlebit/quant/initialize.h"
 #include "littlebit/quant/student.h"
+#include "support/loaded_model.h"
 #include "support/tiny_model.h"
 
 using namespace littlebit;
@@ -81,12 +82,9 @@ TEST_CASE("a student's layer computes y = ((((x v2) sign(V)^T) (v1 u2)) sign(U)^
   at::manual_seed(2);
   TempFolder temp;
   test::write_tiny_llama(temp.path(), {.biases = true});
-  HfFolder files(temp.path());
-  files.open_tensors();
-  const Decoder teacher =
-      load_decoder(files, parse_model_spec(files.config()), at::kFloat, at::Device(at::kCPU));
+  const test::LoadedModel model(temp.path());
   for (const int paths : {1, 2}) {
-    Decoder shape = open_decoder(teacher);
+    Decoder shape = open_decoder(model.decoder);
     std::vector<LayerPlan> plans;
     shape.visit_linears([&](LinearSlot& slot) { plans.push_back(plan_of(slot, 16, paths)); });
     Student student(std::move(shape), plans);

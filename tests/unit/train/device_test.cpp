@@ -12,10 +12,10 @@
 #include "littlebit/eval/model.h"
 #include "littlebit/eval/perplexity.h"
 #include "littlebit/export/folder.h"
-#include "littlebit/quant/initialize.h"
 #include "littlebit/train/self_test.h"
 #include "support/other_device.h"
 #include "support/tiny_model.h"
+#include "support/tiny_training.h"
 
 using namespace littlebit;
 using Catch::Matchers::Contains;
@@ -23,33 +23,13 @@ using Catch::Matchers::Contains;
 namespace {
 
 // A tiny student that trains.
-struct Run {
-  HfFolder files;
-  std::unique_ptr<Decoder> teacher;
-  std::unique_ptr<Student> student;
-  std::unique_ptr<Optimizer> optimizer;
-  std::vector<LayerPlan> plans;
-  QuantOptions quant;
+struct Run : test::TinyTraining {
+  Run(const std::filesystem::path& folder, at::Device device)
+      : TinyTraining(folder, {.bits_per_weight = 2}, device) {}
 
-  Run(const std::filesystem::path& folder, at::Device device) : files(folder) {
-    files.open_tensors();
-    teacher = std::make_unique<Decoder>(
-        load_decoder(files, parse_model_spec(files.config()), at::kFloat, device));
-    Decoder open = open_decoder(*teacher);
-    quant.bits_per_weight = 2;
-    plans = plan_model(open, quant);
-    student = std::make_unique<Student>(std::move(open), plans);
-    optimizer = std::make_unique<Optimizer>(*student, OptimOptions{}, Surrogate::kSmoothSign);
-    factorize_model(*student, latents(), files, plans, quant, 1, {});
-  }
-  std::vector<at::Tensor> latents() const {
-    std::vector<at::Tensor> latents;
-    for (const OptimizerGroup& group : optimizer->groups()) latents.push_back(group.latents);
-    return latents;
-  }
   // The hidden and KL losses and the gradient norm of each step.
   std::vector<double> train(int steps, Recompute recompute) {
-    DistillationStep step(*teacher, *student, {}, recompute);
+    DistillationStep step(teacher.decoder, *student, {}, recompute);
     std::vector<double> seen;
     at::manual_seed(5);
     for (int i = 1; i <= steps; ++i) {
@@ -95,7 +75,6 @@ TEST_CASE("self-test: passes in fp32 on the CPU and on another device, fails whe
 TEST_CASE("a run on another device: training, checkpoint, exports, scores", "[device]") {
   const TempFolder temp;
   const at::Device cpu(at::kCPU), other = test::other_device();
-  std::filesystem::create_directories(temp / "teacher");
   test::write_tiny_llama(temp / "teacher", {.biases = true});
 
   Run here(temp / "teacher", cpu), there(temp / "teacher", other);
@@ -127,9 +106,10 @@ TEST_CASE("a run on another device: training, checkpoint, exports, scores", "[de
   // The same folders come out on either device.
   for (Run* run : {&again, &at_home}) {
     const std::string name = run == &again ? "there" : "here";
-    export_packed(temp / ("packed-" + name), *run->student, run->plans, run->quant, run->files);
+    export_packed(temp / ("packed-" + name), *run->student, run->plans, run->quant,
+                  run->teacher.folder);
     CHECK(verify_packed(temp / ("packed-" + name), *run->student, run->plans) > 50);
-    export_dense(temp / ("dense-" + name), *run->student, at::kFloat, run->files);
+    export_dense(temp / ("dense-" + name), *run->student, at::kFloat, run->teacher.folder);
   }
   const auto content = [&](const std::string& folder) {
     return read_file(temp / folder / "model.safetensors");

@@ -1,0 +1,19 @@
+// How long something takes, by the clock that never goes back.
+#pragma once
+
+#include <chrono>
+
+namespace littlebit {
+
+// Runs from its construction on.
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace littlebit
