@@ -5,12 +5,13 @@
 #include <string>
 #include <vector>
 
-#include "integration/program.h"
+#include "integration/outcome.h"
 #include "littlebit/core/file.h"
 #include "support/tiny_model.h"
 
 using namespace littlebit;
 using Catch::Matchers::Contains;
+using littlebit::test::check_outcome;
 using littlebit::test::Outcome;
 namespace fs = std::filesystem;
 
@@ -52,18 +53,12 @@ class Scene {
   TempFolder temp_;
 };
 
-void expect(const Outcome& outcome, int code, const std::vector<std::string>& needles) {
-  INFO(outcome.err);
-  CHECK(outcome.code == code);
-  for (const std::string& needle : needles) CHECK_THAT(outcome.err, Contains(needle));
-}
-
 }  // namespace
 
 TEST_CASE("a check of a whole folder prints the plan, leaves nothing unchecked, writes nothing") {
   const Scene scene;
   const Outcome outcome = scene.check({});
-  expect(
+  check_outcome(
       outcome, 0,
       {"model: llama, 2 blocks of 32, vocabulary 48", "14 linear layers", "16-bit model",
        "memory while training", "20 steps of 4 x 16 tokens, 1,280 in all", "nothing was written"});
@@ -74,48 +69,49 @@ TEST_CASE("a check of a whole folder prints the plan, leaves nothing unchecked, 
 TEST_CASE("a check looks at every tensor where there are any") {
   const Scene scene;
   scene.change_config("\"intermediate_size\": 40", "\"intermediate_size\": 48");
-  expect(scene.check({}), 3,
-         {"6 tensor(s)", "model.layers.0.mlp.gate_proj.weight' is [40, 32], expected [48, 32]"});
+  check_outcome(
+      scene.check({}), 3,
+      {"6 tensor(s)", "model.layers.0.mlp.gate_proj.weight' is [40, 32], expected [48, 32]"});
   scene.change_config("\"intermediate_size\": 48", "\"intermediate_size\": 40");
   scene.change_config("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
-  expect(scene.check({}), 3, {"model.layers.2.self_attn.q_proj.weight' is missing"});
+  check_outcome(scene.check({}), 3, {"model.layers.2.self_attn.q_proj.weight' is missing"});
   scene.change_config("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 2");
   write_file(scene / "teacher/model.safetensors", "x");
-  expect(scene.check({}), 3, {"model.safetensors"});
+  check_outcome(scene.check({}), 3, {"model.safetensors"});
 }
 
 TEST_CASE(
     "a check: what a run would miss is an error beside weights, a note beside config.json alone") {
   const Scene scene;
   const std::string none = "data.train=[{path: none.jsonl, format: jsonl}]";
-  expect(scene.check({}, "--check", "text"), 3, {"tokenizer"});
-  expect(scene.check({"data.train=[{path: none.bin, format: tokens}]"}), 3, {"none.bin"});
+  check_outcome(scene.check({}, "--check", "text"), 3, {"tokenizer"});
+  check_outcome(scene.check({"data.train=[{path: none.bin, format: tokens}]"}), 3, {"none.bin"});
 
   scene.remove_weights();
   const Outcome alone = scene.check({none, "eval.tasks=[wikitext2]", "eval.data_root=none"});
-  expect(alone, 0,
-         {"not checked: the weights", "the tokenizer", "training data (no none.jsonl)",
-          "evaluation texts", "14 linear layers"});
+  check_outcome(alone, 0,
+                {"not checked: the weights", "the tokenizer", "training data (no none.jsonl)",
+                 "evaluation texts", "14 linear layers"});
   CHECK_THAT(scene.check({}).err, !Contains("training data") && !Contains("tokenizer"));
   // What is there is looked at, and a run itself needs everything.
   write_file(scene / "teacher/tokenizer.json", "{}");
-  expect(scene.check({none}), 3, {"tokenizer.json"});
-  expect(scene.check({"eval.tasks=[wikitext]"}), 2, {"wikitext2"});
-  expect(scene.check({"quant.min_rank=33"}), 2, {"min_rank"});
-  expect(test::run_program("littlebit-train",
-                           {"model.path=" + (scene / "teacher").string(), none, "train.steps=2",
-                            "output.dir=" + (scene / "run").string()}),
-         3, {"tokenizer"});
+  check_outcome(scene.check({none}), 3, {"tokenizer.json"});
+  check_outcome(scene.check({"eval.tasks=[wikitext]"}), 2, {"wikitext2"});
+  check_outcome(scene.check({"quant.min_rank=33"}), 2, {"min_rank"});
+  check_outcome(test::run_program("littlebit-train",
+                                  {"model.path=" + (scene / "teacher").string(), none,
+                                   "train.steps=2", "output.dir=" + (scene / "run").string()}),
+                3, {"tokenizer"});
 }
 
 TEST_CASE("a check refuses what is not supported by name") {
   const Scene scene;
   scene.remove_weights();
   scene.change_config("\"llama\"", "\"mamba\"");
-  expect(scene.check({}), 3, {"mamba", "llama, mistral"});
+  check_outcome(scene.check({}), 3, {"mamba", "llama, mistral"});
   scene.change_config("\"mamba\"", "\"llama\"");
   scene.change_config("\"silu\"", "\"quick_gelu\"");
-  expect(scene.check({}), 3, {"hidden_act", "quick_gelu"});
+  check_outcome(scene.check({}), 3, {"hidden_act", "quick_gelu"});
 }
 
 TEST_CASE("a check: --estimate-memory counts what the run holds") {
@@ -127,6 +123,6 @@ TEST_CASE("a check: --estimate-memory counts what the run holds") {
   const Outcome outcome = scene.check({}, "--estimate-memory");
   char line[64];
   std::snprintf(line, sizeof line, "%.2f KiB\n", static_cast<double>(16 * latents) / 1024);
-  expect(outcome, 0, {"latents, gradients, two moments", line, "total"});
+  check_outcome(outcome, 0, {"latents, gradients, two moments", line, "total"});
   CHECK_FALSE(fs::exists(scene / "run"));
 }

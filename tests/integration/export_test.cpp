@@ -5,7 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "integration/program.h"
+#include "integration/outcome.h"
 #include "littlebit/io/json.h"
 #include "littlebit/nn/tensor_io.h"
 #include "support/paths.h"
@@ -13,7 +13,9 @@
 
 using namespace littlebit;
 using Catch::Matchers::Contains;
+using littlebit::test::check_refused;
 using littlebit::test::Outcome;
+using littlebit::test::require_done;
 namespace fs = std::filesystem;
 
 namespace {
@@ -31,8 +33,7 @@ class FinishedRun {
          "data.sequence_length=16", "quant.bits_per_weight=0.5", "quant.surrogate=ste",
          "quant.kv_factor=2", "train.steps=2", "optim.learning_rate=5e-3",
          "export.formats=[packed, dense]", "output.dir=" + (temp_ / "run").string()});
-    INFO(outcome.err);
-    REQUIRE(outcome.code == 0);
+    require_done(outcome);
     // Everything a run wrote is named at its end.
     for (const char* name :
          {"report.html", "run.json", "metrics.jsonl", "factorization.jsonl", "config.yaml",
@@ -65,12 +66,6 @@ void check_same_folder(const fs::path& a, const fs::path& b) {
   CHECK(files >= 2);
 }
 
-void check_refused(const Outcome& outcome, int code, const std::string& needle) {
-  INFO(outcome.err);
-  CHECK(outcome.code == code);
-  CHECK_THAT(outcome.err, Contains("error: ") && Contains(needle));
-}
-
 }  // namespace
 
 TEST_CASE(
@@ -85,8 +80,7 @@ TEST_CASE(
   // replaced.
   for (const std::string& source : {run.checkpoint(), (run / "run").string()}) {
     outcome = run.export_to(source, "one", {"export.formats=[packed]"});
-    INFO(outcome.err);
-    REQUIRE(outcome.code == 0);
+    require_done(outcome);
     check_same_folder(run / "run/export/packed", run / "one");
   }
   outcome = run.export_to((run / "one").string(), "dense");
@@ -114,31 +108,31 @@ TEST_CASE("export: what cannot be done is refused, nothing of others is replaced
   const FinishedRun run;
   fs::create_directories(run / "mine");
   write_file(run / "mine/notes.txt", "x");
-  check_refused(run.export_to(run.checkpoint(), "mine", {"export.formats=[packed]"}), 2, "mine");
+  check_refused(run.export_to(run.checkpoint(), "mine", {"export.formats=[packed]"}), 2, {"mine"});
   check_refused(run.export_to(run.checkpoint(), "teacher", {"export.formats=[packed]"}), 2,
-                "teacher");
+                {"teacher"});
   CHECK(read_file(run / "mine/notes.txt") == "x");
   check_refused(run.export_to(run.checkpoint(), "tokens.safetensors", {"export.formats=[packed]"}),
-                5, "is a file");
-  check_refused(run.export_to(run.checkpoint(), "tokens.safetensors/x"), 5, "tokens.safetensors");
-  check_refused(run.export_to(run.checkpoint(), "out", {"export.formats=[paked]"}), 2, "paked");
+                5, {"is a file"});
+  check_refused(run.export_to(run.checkpoint(), "tokens.safetensors/x"), 5, {"tokens.safetensors"});
+  check_refused(run.export_to(run.checkpoint(), "out", {"export.formats=[paked]"}), 2, {"paked"});
   const std::string packed = (run / "run/export/packed").string();
-  check_refused(run.export_to(packed, "out", {"export.formats=[packed]"}), 2, "packed already");
-  check_refused(run.export_to(packed, "run/export/packed"), 2, "packed");
-  check_refused(run.export_to((run / "none").string(), "out"), 3, "none");
-  check_refused(run.export_to((run / "mine").string(), "out"), 3, "manifest.json");
-  check_refused(run.export_to((run / "teacher").string(), "out"), 3, "neither");
+  check_refused(run.export_to(packed, "out", {"export.formats=[packed]"}), 2, {"packed already"});
+  check_refused(run.export_to(packed, "run/export/packed"), 2, {"packed"});
+  check_refused(run.export_to((run / "none").string(), "out"), 3, {"none"});
+  check_refused(run.export_to((run / "mine").string(), "out"), 3, {"manifest.json"});
+  check_refused(run.export_to((run / "teacher").string(), "out"), 3, {"neither"});
   // A full disk: 8 blocks of 512 bytes hold no model.
   check_refused(run.export_to(run.checkpoint(), "out", {"export.formats=[dense]"}, "ulimit -f 8;"),
-                5, "model.safetensors");
+                5, {"model.safetensors"});
   // Away from its run, a checkpoint needs to be told its model, and the right one.
   fs::copy(run.checkpoint(), run / "step-2", fs::copy_options::recursive);
   const std::string alone = (run / "step-2").string();
-  check_refused(run.export_to(alone, "out"), 2, "model.path");
+  check_refused(run.export_to(alone, "out"), 2, {"model.path"});
   fs::create_directories(run / "other");
   test::write_tiny_llama(run / "other", {.seed = 5});
   check_refused(run.export_to(alone, "out", {"model.path=" + (run / "other").string()}), 2,
-                "other");
+                {"other"});
   const std::string model = "model.path=" + (run / "teacher").string();
   const Outcome outcome = run.export_to(alone, "alone", {model});
   INFO(outcome.err);
@@ -148,7 +142,7 @@ TEST_CASE("export: what cannot be done is refused, nothing of others is replaced
   std::string state = read_file(run / "step-2/state.safetensors");
   state[state.size() / 100 * 5] ^= 1;
   write_file(run / "step-2/state.safetensors", state);
-  check_refused(run.export_to(alone, "out", {model}), 3, "damaged");
+  check_refused(run.export_to(alone, "out", {model}), 3, {"damaged"});
   CHECK_FALSE(fs::exists(run / "out"));
   CHECK_FALSE(fs::exists(run / "out.partial"));
 }

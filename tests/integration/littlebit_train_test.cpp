@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "integration/program.h"
+#include "integration/outcome.h"
 #include "littlebit/io/json.h"
 #include "littlebit/nn/tensor_io.h"
 #include "support/paths.h"
@@ -18,7 +18,9 @@
 
 using namespace littlebit;
 using Catch::Matchers::Contains;
+using littlebit::test::check_refused;
 using littlebit::test::Outcome;
+using littlebit::test::require_done;
 namespace fs = std::filesystem;
 
 namespace {
@@ -57,18 +59,6 @@ class Scene {
   TempFolder temp_;
 };
 
-void check_done(const Outcome& outcome) {
-  INFO(outcome.err);
-  REQUIRE(outcome.code == 0);
-}
-
-void check_refused(const Outcome& outcome, int code, const std::vector<std::string>& needles) {
-  INFO(outcome.err);
-  CHECK(outcome.code == code);
-  CHECK_THAT(outcome.err, Contains("error: "));
-  for (const std::string& needle : needles) CHECK_THAT(outcome.err, Contains(needle));
-}
-
 void check_same_results(const Scene& scene, const std::string& a, const std::string& b) {
   for (const char* file : {"checkpoints/step-20/state.safetensors",
                            "checkpoints/step-20/manifest.json", "export/packed/model.safetensors",
@@ -95,14 +85,14 @@ TEST_CASE(
     "20 steps = stop + resume, the same bytes: in mid-epoch, on an epoch's border, with "
     "checkpoints between") {
   const Scene scene;
-  check_done(scene.train("whole"));
+  require_done(scene.train("whole"));
   for (const char* stop : {"10", "9"}) {
     const std::string name = std::string("parts") + stop;
-    check_done(scene.train(name, {std::string("train.stop_after=") + stop}));
+    require_done(scene.train(name, {std::string("train.stop_after=") + stop}));
     CHECK(
         fs::exists(scene / name / "checkpoints" / (std::string("step-") + stop) / "manifest.json"));
     CHECK_FALSE(fs::exists(scene / name / "export"));
-    check_done(scene.train(name, {"--resume", "auto", "checkpoint.every=4"}));
+    require_done(scene.train(name, {"--resume", "auto", "checkpoint.every=4"}));
     check_same_results(scene, "whole", name);
   }
 }
@@ -134,7 +124,7 @@ TEST_CASE("scores of any task while training; the best checkpoint stays, over a 
     more.insert(more.end(), scored.begin(), scored.end());
     return more;
   };
-  check_done(scene.train("whole", with({})));
+  require_done(scene.train("whole", with({})));
   const Json run = read_json_file(scene / "whole" / "run.json");
   CHECK(run.at("scores").size() == 2 * (2 + 5));  // teacher, start, steps 2, 4, 6, 8, 10
   for (const char* key : {"teacher_perplexity", "teacher_acc", "initial_perplexity", "initial_acc",
@@ -159,8 +149,8 @@ TEST_CASE("scores of any task while training; the best checkpoint stays, over a 
   CHECK_THAT(page, Contains("Accuracy of the student") && Contains("Perplexity of the student") &&
                        Contains("Best: "));
 
-  check_done(scene.train("parts", with({"train.stop_after=5"})));
-  check_done(scene.train("parts", with({"--resume", "auto"})));
+  require_done(scene.train("parts", with({"train.stop_after=5"})));
+  require_done(scene.train("parts", with({"--resume", "auto"})));
   const Json again = read_json_file(scene / "parts" / "run.json");
   CHECK(again.at("best") == run.at("best"));
   CHECK(again.at("scores").size() == run.at("scores").size());
@@ -174,25 +164,25 @@ TEST_CASE("scores of any task while training; the best checkpoint stays, over a 
 TEST_CASE(
     "--resume auto passes over damaged checkpoints, and does not start afresh where all are") {
   const Scene scene;
-  check_done(scene.train("whole"));
+  require_done(scene.train("whole"));
   const auto state = [&](const char* step) {
     return scene / "run" / "checkpoints" / step / "state.safetensors";
   };
-  check_done(
+  require_done(
       scene.train("run", {"train.stop_after=12", "checkpoint.every=4", "checkpoint.keep=0"}));
   fs::resize_file(state("step-12"), 1000);  // truncated
   std::string bytes = read_file(state("step-8"));
   bytes[bytes.size() - 5] ^= 1;  // one bit of the data
   write_file(state("step-8"), bytes);
   const Outcome resumed = scene.train("run", {"--resume", "auto"});
-  check_done(resumed);
+  require_done(resumed);
   CHECK_THAT(resumed.err, Contains("step-4"));
   check_same_results(scene, "whole", "run");
 
   CHECK_FALSE(fs::exists(
       state("step-12")));  // written anew or removed, never left damaged beside newer ones
 
-  check_done(scene.train("lost", {"train.stop_after=3"}));
+  require_done(scene.train("lost", {"train.stop_after=3"}));
   fs::resize_file(scene / "lost" / "checkpoints" / "step-3" / "state.safetensors", 1000);
   check_refused(scene.train("lost", {"--resume", "auto"}), 3, {"step-3"});
 }
@@ -204,12 +194,12 @@ TEST_CASE(
   check_refused(scene.train("run", {"data.train=[{path: " + (scene / "none.txt").string() +
                                     ", format: tokens}]"}),
                 3, {"none.txt"});
-  check_done(scene.train("run", {"train.steps=3"}));
+  require_done(scene.train("run", {"train.steps=3"}));
 
   fs::create_directories(scene / "died");
   write_file(scene / "died" / "metrics.jsonl",
              "{\"step\": 1, \"loss\": 5}\n{\"step\": 2, \"loss\": 4}\n");
-  check_done(scene.train("died", {"train.steps=3", "--resume", "auto"}));
+  require_done(scene.train("died", {"train.steps=3", "--resume", "auto"}));
   std::ifstream metrics(scene / "died" / "metrics.jsonl");
   int lines = 0;
   for (std::string line; std::getline(metrics, line);) ++lines;
@@ -218,18 +208,19 @@ TEST_CASE(
 
 TEST_CASE("--resume DIR goes on from an older checkpoint; a refused resume changes nothing") {
   const Scene scene;
-  check_done(scene.train("whole"));
-  check_done(scene.train("run", {"checkpoint.every=5", "checkpoint.keep=0"}));
+  require_done(scene.train("whole"));
+  require_done(scene.train("run", {"checkpoint.every=5", "checkpoint.keep=0"}));
   const std::string config = read_file(scene / "run" / "config.yaml");
   check_refused(scene.train("run", {"--resume", "auto", "optim.beta1=0.5"}), 2, {"optim.beta1"});
   CHECK(read_file(scene / "run" / "config.yaml") == config);
   check_refused(scene.train("run", {"--resume", "auto", "quant.residual=false"}), 2,
                 {"quant.residual"});
-  check_done(scene.train("run", {"--resume", (scene / "run" / "checkpoints" / "step-5").string()}));
+  require_done(
+      scene.train("run", {"--resume", (scene / "run" / "checkpoints" / "step-5").string()}));
   check_same_results(scene, "whole", "run");
 
   // Into another folder: a run of its own.
-  check_done(
+  require_done(
       scene.train("branch", {"--resume", (scene / "run" / "checkpoints" / "step-5").string()}));
   CHECK(read_file(scene / "branch" / "checkpoints" / "step-20" / "state.safetensors") ==
         read_file(scene / "whole" / "checkpoints" / "step-20" / "state.safetensors"));
@@ -241,7 +232,7 @@ TEST_CASE("--resume DIR goes on from an older checkpoint; a refused resume chang
 
 TEST_CASE("SIGTERM saves at a step border and exits 143; --resume auto goes on to the same bytes") {
   const Scene scene;
-  check_done(scene.train("whole", {"train.threads=1"}));
+  require_done(scene.train("whole", {"train.threads=1"}));
   std::vector<std::string> arguments = scene.words("stopped", {"train.threads=1"});
   const std::string program = std::string(littlebit::test::kBinaryDir) + "/bin/littlebit-train";
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
@@ -267,7 +258,7 @@ TEST_CASE("SIGTERM saves at a step border and exits 143; --resume auto goes on t
   INFO(read_file(scene / "log"));
   REQUIRE(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 143);
-  check_done(scene.train("stopped", {"--resume", "auto", "train.threads=1"}));
+  require_done(scene.train("stopped", {"--resume", "auto", "train.threads=1"}));
   check_same_results(scene, "whole", "stopped");
 }
 
@@ -275,7 +266,8 @@ TEST_CASE(
     "a run's folder: configuration that can be run again, metrics, factorisation, report, "
     "exports") {
   const Scene scene;
-  check_done(scene.train("run", {"train.steps=4", "export.formats=[packed,dense]", "log.every=2"}));
+  require_done(
+      scene.train("run", {"train.steps=4", "export.formats=[packed,dense]", "log.every=2"}));
   const fs::path run = scene / "run";
   const Json json = read_json_file(run / "run.json");
   CHECK(json.at("step") == 4);
@@ -298,12 +290,12 @@ TEST_CASE(
   const Outcome again =
       test::run_program("littlebit-train", {"--config", (run / "config.yaml").string(), "--check",
                                             "output.dir=" + (scene / "other").string()});
-  check_done(again);
+  require_done(again);
   CHECK_FALSE(fs::exists(scene / "other"));
   CHECK_THAT(again.err, Contains("bits per weight"));
 
   // A packed export starts another training: its own ranks and paths.
-  check_done(scene.train(
+  require_done(scene.train(
       "second", {"quant.init=file", "quant.init_file=" + (run / "export" / "packed").string(),
                  "train.steps=2"}));
 }
@@ -312,12 +304,12 @@ TEST_CASE("start factors are kept in quant.cache_dir, found again, and made anew
   const Scene scene;
   const std::string cache = "quant.cache_dir=" + (scene / "cache").string();
   check_refused(scene.train("x", {"--factorize-only"}), 2, {"quant.cache_dir"});
-  check_done(scene.train("x", {"--factorize-only", cache}));
+  require_done(scene.train("x", {"--factorize-only", cache}));
   CHECK_FALSE(fs::exists(scene / "x"));
   const Outcome cached = scene.train("cached", {cache, "train.steps=3"});
-  check_done(cached);
+  require_done(cached);
   CHECK_THAT(cached.err, Contains("start factors from"));
-  check_done(scene.train("fresh", {"train.steps=3"}));
+  require_done(scene.train("fresh", {"train.steps=3"}));
   const auto state = [&](const char* run) {
     return read_file(scene / run / "checkpoints" / "step-3" / "state.safetensors");
   };
@@ -330,7 +322,7 @@ TEST_CASE("start factors are kept in quant.cache_dir, found again, and made anew
   }
   CHECK(files == 1);
   const Outcome damaged = scene.train("damaged", {cache, "train.steps=3"});
-  check_done(damaged);
+  require_done(damaged);
   CHECK_THAT(damaged.err, Contains("passing over the cached factors"));
   CHECK(state("damaged") == state("fresh"));
 }
@@ -339,12 +331,12 @@ TEST_CASE(
     "--print-config shows every value's origin; --help and the references list every option") {
   const Outcome printed =
       test::run_program("littlebit-train", {"--print-config", "optim.learning_rate=3e-3"});
-  check_done(printed);
+  require_done(printed);
   CHECK_THAT(printed.out, Contains("learning_rate: 0.003  # command line") ||
                               Contains("learning_rate: 0.003 # command line"));
   CHECK_THAT(printed.out, Contains("# default"));
   const Outcome help = test::run_program("littlebit-train", {"--help"});
-  check_done(help);
+  require_done(help);
   CHECK_THAT(help.out, Contains("quant.bits_per_weight"));
   const fs::path source = littlebit::test::kSourceDir;
   CHECK(test::run_program("littlebit-train", {"--print-reference", "markdown"}).out ==
@@ -393,7 +385,7 @@ TEST_CASE(
     "a used output.dir is refused and left alone; other settings do not resume; outputs that "
     "cannot be written exit 5") {
   const Scene scene;
-  check_done(scene.train("run", {"train.steps=6", "train.stop_after=2"}));
+  require_done(scene.train("run", {"train.steps=6", "train.stop_after=2"}));
   const std::string before = read_file(scene / "run" / "metrics.jsonl");
   check_refused(scene.train("run", {"train.steps=6"}), 2, {"--resume auto"});
   check_refused(scene.train("run", {"train.steps=6", "optim.beta1=0.8", "--resume", "auto"}), 2,
