@@ -34,7 +34,6 @@ void install_stop_handlers() {
 }
 
 bool stop_requested() { return g_stop_signal.load() != 0; }
-int stop_signal() { return g_stop_signal.load(); }
 
 void clear_stop_request() {
   g_interrupted = false;

@@ -65,16 +65,7 @@ DistillationStep::DistillationStep(const Decoder& teacher, Student& student,
                                    const DistillOptions& options, Recompute recompute)
     : teacher_(teacher), student_(student), options_(options), recompute_(recompute) {}
 
-DistillationLoss DistillationStep::accumulate(const at::Tensor& ids_bt, int64_t global_sequences) {
-  return run(ids_bt, global_sequences, /*backward=*/true);
-}
-
-DistillationLoss DistillationStep::evaluate(const at::Tensor& ids_bt, int64_t global_sequences) {
-  return run(ids_bt, global_sequences, /*backward=*/false);
-}
-
-DistillationLoss DistillationStep::run(const at::Tensor& ids, int64_t global_sequences,
-                                       bool backward) {
+DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t global_sequences) {
   c10::NoGradGuard no_grad;
   const Decoder& student = student_.decoder();
   const at::Tensor ids_bt = ids.to(student.device());
@@ -109,13 +100,13 @@ DistillationLoss DistillationStep::run(const at::Tensor& ids, int64_t global_seq
   for (int64_t layer = 0; layer < num_layers; ++layer) {
     StudentGroup& group = groups[layer + 1];
     teacher_h = teacher_.block_forward(layer, teacher_h, teacher_context_);
-    if (backward && recompute_ == Recompute::kNone) {
+    if (recompute_ == Recompute::kNone) {
       tapes.push_back(record(group, student_h, true, [&](const at::Tensor& x) {
         return student.block_forward(layer, x, student_context_);
       }));
       student_h = tapes.back().output.detach();
     } else {
-      if (backward) inputs.push_back(student_h);
+      inputs.push_back(student_h);
       group.materialize(false);
       student_h = student.block_forward(layer, student_h, student_context_);
       group.release();
@@ -123,34 +114,22 @@ DistillationLoss DistillationStep::run(const at::Tensor& ids, int64_t global_seq
     if (layer + 1 < num_layers) {
       at::Tensor difference = student_h - teacher_h;
       hidden_loss.add_(squared_norm(difference).mul_(hidden_scale(student_h)));
-      if (backward) differences.push_back(difference.to(student.compute_dtype()));
+      differences.push_back(difference.to(student.compute_dtype()));
     }
   }
 
   // 2. Tail and loss. dz collects the gradient at what the head reads.
   const at::Tensor teacher_z = teacher_.tail_forward(teacher_h);
-  Tape tail;
-  at::Tensor student_z;
-  if (backward) {
-    tail = record(groups[tail_group], student_h, true,
-                  [&](const at::Tensor& x) { return student.tail_forward(x); });
-    student_z = tail.output.detach();
-  } else {
-    groups[tail_group].materialize(false);
-    student_z = student.tail_forward(student_h);
-    groups[tail_group].release();
-  }
-  at::Tensor dz;
-  {
-    at::Tensor difference = student_z - teacher_z;
-    hidden_loss.add_(squared_norm(difference).mul_(hidden_scale(student_z)));
-    loss.hidden = hidden_loss.item<double>();
-    if (backward) dz = difference.mul_(2 * hidden_scale(student_z));
-  }
-  const auto rows = [](const at::Tensor& t) { return t.defined() ? t.view({-1, t.size(-1)}) : t; };
+  Tape tail = record(groups[tail_group], student_h, true,
+                     [&](const at::Tensor& x) { return student.tail_forward(x); });
+  const at::Tensor student_z = tail.output.detach();
+  at::Tensor dz = student_z - teacher_z;  // the difference, until its norm is taken
+  hidden_loss.add_(squared_norm(dz).mul_(hidden_scale(student_z)));
+  loss.hidden = hidden_loss.item<double>();
+  dz.mul_(2 * hidden_scale(student_z));
+  const auto rows = [](const at::Tensor& t) { return t.view({-1, t.size(-1)}); };
   loss.kl = kl_scale *
             kl_divergence(teacher_, student, rows(teacher_z), rows(student_z), kl_scale, rows(dz));
-  if (!backward) return loss;
 
   // 3. Back through tail, blocks and stem; each adds its own hidden term's gradient to what comes
   // from above.

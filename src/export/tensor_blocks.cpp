@@ -2,15 +2,17 @@
 #include "tensor_blocks.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
+#include <functional>
+#include <span>
 
 namespace littlebit {
 namespace {
 
 constexpr int64_t kBlockElements = 1 << 22;
 
-}  // namespace
-
+// Calls visit(bytes) for consecutive blocks; together they are the tensor in `dtype`, contiguous.
 void visit_bytes(const at::Tensor& tensor, at::ScalarType dtype,
                  const std::function<void(std::span<const std::byte>)>& visit) {
   const auto visit_block = [&](const at::Tensor& block) {
@@ -24,6 +26,8 @@ void visit_bytes(const at::Tensor& tensor, at::ScalarType dtype,
     visit_block(tensor.narrow(0, first, std::min(step, rows - first)));
   }
 }
+
+}  // namespace
 
 void write_rounded(SafetensorsWriter& writer, const at::Tensor& tensor, at::ScalarType dtype) {
   visit_bytes(tensor, dtype, [&](std::span<const std::byte> bytes) { writer.write(bytes); });

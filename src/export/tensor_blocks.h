@@ -4,19 +4,11 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cstddef>
-#include <functional>
-#include <span>
-
 #include "littlebit/io/safetensors.h"
 
 namespace littlebit {
 
-// Calls visit(bytes) for consecutive blocks; together they are the tensor in `dtype`, contiguous.
-// Rounds where `dtype` is narrower.
-void visit_bytes(const at::Tensor& tensor, at::ScalarType dtype,
-                 const std::function<void(std::span<const std::byte>)>& visit);
-
+// The tensor in `dtype`, rounded where that is narrower.
 void write_rounded(SafetensorsWriter& writer, const at::Tensor& tensor, at::ScalarType dtype);
 
 // Whether `view` holds exactly the bytes of the tensor in `dtype`.

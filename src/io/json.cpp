@@ -151,49 +151,18 @@ class Builder : public nlohmann::json_sax<Json> {
   std::string key_;
 };
 
-const Json* member(const Json& object, const std::string& key) {
-  const auto found = object.find(key);  // end() where `object` is no object
-  return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
 const Json& required(const Json& object, const std::string& key, const std::string& source) {
-  const Json* value = member(object, key);
-  if (value == nullptr) throw InputError(source + ": the key \"" + key + "\" is missing");
-  return *value;
+  const auto found = object.find(key);  // end() where `object` is no object
+  if (found == object.end() || found->is_null()) {
+    throw InputError(source + ": the key \"" + key + "\" is missing");
+  }
+  return *found;
 }
 
 [[noreturn]] void wrong_type(const Json& value, const std::string& key, const std::string& source,
                              const std::string& expected) {
   throw InputError(source + ": \"" + key + "\" must be " + expected + ", found " +
                    shortened(to_json_line(value), 60));
-}
-
-int64_t integer_of(const Json& value, const std::string& key, const std::string& source) {
-  if (value.is_number_unsigned() && value.get<uint64_t>() <= INT64_MAX) return value.get<int64_t>();
-  if (value.is_number_integer() && !value.is_number_unsigned()) return value.get<int64_t>();
-  if (value.is_number_float()) {
-    constexpr double kExact = 9007199254740992.0;  // 2^53: below it every integer is a double
-    const double number = value.get<double>();
-    if (number > -kExact && number < kExact && number == static_cast<double>(int64_t(number))) {
-      return static_cast<int64_t>(number);
-    }
-  }
-  wrong_type(value, key, source, "an integer");
-}
-
-double number_of(const Json& value, const std::string& key, const std::string& source) {
-  if (!value.is_number()) wrong_type(value, key, source, "a number");
-  return value.get<double>();
-}
-
-bool flag_of(const Json& value, const std::string& key, const std::string& source) {
-  if (!value.is_boolean()) wrong_type(value, key, source, "true or false");
-  return value.get<bool>();
-}
-
-std::string string_of(const Json& value, const std::string& key, const std::string& source) {
-  if (!value.is_string()) wrong_type(value, key, source, "a string");
-  return value.get<std::string>();
 }
 
 }  // namespace
@@ -226,40 +195,16 @@ std::string to_json_pretty(const Json& value) {
   return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-int64_t get_integer(const Json& object, const std::string& key, const std::string& source) {
-  return integer_of(required(object, key, source), key, source);
-}
-int64_t get_integer(const Json& object, const std::string& key, const std::string& source,
-                    int64_t fallback) {
-  const Json* value = member(object, key);
-  return value == nullptr ? fallback : integer_of(*value, key, source);
-}
-
 double get_number(const Json& object, const std::string& key, const std::string& source) {
-  return number_of(required(object, key, source), key, source);
-}
-double get_number(const Json& object, const std::string& key, const std::string& source,
-                  double fallback) {
-  const Json* value = member(object, key);
-  return value == nullptr ? fallback : number_of(*value, key, source);
-}
-
-bool get_flag(const Json& object, const std::string& key, const std::string& source) {
-  return flag_of(required(object, key, source), key, source);
-}
-bool get_flag(const Json& object, const std::string& key, const std::string& source,
-              bool fallback) {
-  const Json* value = member(object, key);
-  return value == nullptr ? fallback : flag_of(*value, key, source);
+  const Json& value = required(object, key, source);
+  if (!value.is_number()) wrong_type(value, key, source, "a number");
+  return value.get<double>();
 }
 
 std::string get_string(const Json& object, const std::string& key, const std::string& source) {
-  return string_of(required(object, key, source), key, source);
-}
-std::string get_string(const Json& object, const std::string& key, const std::string& source,
-                       const std::string& fallback) {
-  const Json* value = member(object, key);
-  return value == nullptr ? fallback : string_of(*value, key, source);
+  const Json& value = required(object, key, source);
+  if (!value.is_string()) wrong_type(value, key, source, "a string");
+  return value.get<std::string>();
 }
 
 }  // namespace littlebit

@@ -89,17 +89,6 @@ void read_longrope(ConfigReader& scaling, const ModelSpec& spec, RopeSpec& rope)
   rope.attention_factor = scaling.number("attention_factor", scale, 1e-6, 1e6);
 }
 
-}  // namespace
-
-Activation read_activation(ConfigReader& reader, const std::string& key,
-                           const std::string& fallback) {
-  const std::string name = reader.text(key, fallback);
-  for (const ActivationName& entry : kActivations) {
-    if (name == entry.name) return entry.activation;
-  }
-  reader.fail(key, "a supported activation: " + names_of(kActivations));
-}
-
 RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const ModelSpec& spec) {
   RopeSpec rope{.kind = RopeKind::kDefault};
   rope.theta = reader.number("rope_theta", defaults.rope_theta, 1, 1e30);
@@ -154,6 +143,17 @@ RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const M
   }
   scaling.refuse_unread("rope_scaling");
   return rope;
+}
+
+}  // namespace
+
+Activation read_activation(ConfigReader& reader, const std::string& key,
+                           const std::string& fallback) {
+  const std::string name = reader.text(key, fallback);
+  for (const ActivationName& entry : kActivations) {
+    if (name == entry.name) return entry.activation;
+  }
+  reader.fail(key, "a supported activation: " + names_of(kActivations));
 }
 
 ModelSpec read_llama_like(ConfigReader& reader, const FamilyDefaults& defaults) {

@@ -34,7 +34,6 @@ ModelSpec read_gemma(ConfigReader& reader, int64_t vocab_size, int64_t max_posit
 
 Activation read_activation(ConfigReader& reader, const std::string& key,
                            const std::string& fallback);
-RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const ModelSpec& spec);
 
 // A setting that null switches off: 0 for null, `fallback` where the key is missing.
 int64_t read_window(ConfigReader& reader, const std::string& key, int64_t fallback);

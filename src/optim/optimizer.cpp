@@ -32,13 +32,14 @@ void add_squared_norm(at::Tensor& sum, const at::Tensor& flat) {
   }
 }
 
-}  // namespace
-
+// d sign / d v of the surrogate at `latents`, in their dtype: specs section 2.
 at::Tensor surrogate_derivative(const at::Tensor& latents, Surrogate surrogate) {
   if (surrogate == Surrogate::kSte) return latents.abs().lt(1).to(latents.scalar_type());
   at::Tensor t = at::tanh(latents * 100);
   return t.mul_(t).neg_().add_(1).mul_(100);
 }
+
+}  // namespace
 
 Optimizer::Optimizer(Student& student, const OptimOptions& options, Surrogate surrogate)
     : student_(student), options_(options), surrogate_(surrogate) {

@@ -59,20 +59,6 @@ bool FactorFile::has_layer(const std::string& layer) const {
   return find(layer + ".U_packed") || find(layer + ".U");
 }
 
-bool FactorFile::is_packed() const {
-  const auto packed = [](const std::string& name) { return name.ends_with(".U_packed"); };
-  if (folder_) {
-    for (const std::string& name : folder_->names()) {
-      if (packed(name)) return true;
-    }
-    return false;
-  }
-  for (const TensorView& view : own_file_->tensors()) {
-    if (packed(view.name)) return true;
-  }
-  return false;
-}
-
 LayerPlan FactorFile::plan(const std::string& layer, int64_t d_in, int64_t d_out) const {
   LayerPlan plan{.name = layer, .d_in = d_in, .d_out = d_out};
   plan.paths = find(layer + ".U_R_packed") || find(layer + ".U_R") ? 2 : 1;

@@ -29,6 +29,33 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
   return out += text.substr(copied);
 }
 
+// Bytes as text; what is not UTF-8 becomes U+FFFD, one for each longest part that could have begun
+// a character.
+std::string to_utf8_lossy(std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size());
+  while (true) {
+    size_t bad = invalid_utf8_at(bytes);
+    if (bad == std::string::npos) return out += bytes;
+    out += bytes.substr(0, bad);
+    out += kReplacement;
+    // How far the bad bytes agree with some character.
+    auto byte = [&](size_t i) { return i < bytes.size() ? static_cast<uint8_t>(bytes[i]) : 0u; };
+    auto within = [&](size_t i, unsigned low, unsigned high) {
+      return byte(i) >= low && byte(i) <= high;
+    };
+    size_t length = 1;
+    unsigned first = byte(bad);
+    unsigned low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+    unsigned high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+    if (first >= 0xE0 && first <= 0xF4 && within(bad + 1, low, high)) {
+      length = 2;
+      if (first >= 0xF0 && within(bad + 2, 0x80, 0xBF)) length = 3;
+    }
+    bytes.remove_prefix(bad + length);
+  }
+}
+
 class FromByteLevel final : public Decoder {
  public:
   void apply(Tokens& tokens) const override {
@@ -240,31 +267,6 @@ std::unique_ptr<Decoder> read_decoder(const Json& value, const std::string& wher
   if (value.is_null()) return nullptr;
   JsonFields fields(value, where);
   return read_typed(fields, kDecoders, "decoder");
-}
-
-std::string to_utf8_lossy(std::string_view bytes) {
-  std::string out;
-  out.reserve(bytes.size());
-  while (true) {
-    size_t bad = invalid_utf8_at(bytes);
-    if (bad == std::string::npos) return out += bytes;
-    out += bytes.substr(0, bad);
-    out += kReplacement;
-    // How far the bad bytes agree with some character.
-    auto byte = [&](size_t i) { return i < bytes.size() ? static_cast<uint8_t>(bytes[i]) : 0u; };
-    auto within = [&](size_t i, unsigned low, unsigned high) {
-      return byte(i) >= low && byte(i) <= high;
-    };
-    size_t length = 1;
-    unsigned first = byte(bad);
-    unsigned low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
-    unsigned high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
-    if (first >= 0xE0 && first <= 0xF4 && within(bad + 1, low, high)) {
-      length = 2;
-      if (first >= 0xF0 && within(bad + 2, 0x80, 0xBF)) length = 3;
-    }
-    bytes.remove_prefix(bad + length);
-  }
 }
 
 }  // namespace littlebit

@@ -18,8 +18,4 @@ class Decoder {
 // From the "decoder" value; nullptr for null. InputError where it is not understood.
 std::unique_ptr<Decoder> read_decoder(const nlohmann::json& value, const std::string& where);
 
-// Bytes as text; what is not UTF-8 becomes U+FFFD, one for each longest part that could have begun
-// a character.
-std::string to_utf8_lossy(std::string_view bytes);
-
 }  // namespace littlebit

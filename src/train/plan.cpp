@@ -6,6 +6,7 @@
 #include <map>
 
 #include "littlebit/core/strings.h"
+#include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {
@@ -98,8 +99,7 @@ Decoder shape_of(const Session& session) {
   return {session.spec, session.dtype, at::Device(at::kCPU)};
 }
 
-}  // namespace
-
+// Of the packed export (specs section 7), without headers, shapes and buffers.
 ByteTable packed_bytes(Decoder& decoder, std::span<const LayerPlan> plans) {
   const Sizes sizes = sizes_of(decoder);
   ByteTable bytes{.biases = 2 * sizes.biases,
@@ -115,8 +115,15 @@ ByteTable packed_bytes(Decoder& decoder, std::span<const LayerPlan> plans) {
   return bytes;
 }
 
-std::vector<MemoryPart> estimate_memory_parts(Decoder& decoder, std::span<const LayerPlan> plans,
-                                              const RunOptions& options) {
+// One part of what a training process holds at the most (docs/architecture.md, "Memory of a
+// step").
+struct MemoryPart {
+  std::string what;
+  uint64_t bytes = 0;
+};
+
+std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan> plans,
+                                     const RunOptions& options) {
   const ModelSpec& spec = decoder.spec();
   const Sizes sizes = sizes_of(decoder);
   const uint64_t compute = c10::elementSize(decoder.compute_dtype());
@@ -154,6 +161,8 @@ std::vector<MemoryPart> estimate_memory_parts(Decoder& decoder, std::span<const 
       {"activations under autograd", compute * graphs * tokens * activations},
       {"logits of a chunk", 5 * 4 * logits}};
 }
+
+}  // namespace
 
 void print_model(const Session& session) {
   const ModelSpec& spec = session.spec;
@@ -219,7 +228,7 @@ void print_memory(const Session& session) {
   Decoder shape = shape_of(session);
   Table table({"memory while training", "about"});
   uint64_t total = 0;
-  for (const MemoryPart& part : estimate_memory_parts(shape, session.plans, session.options)) {
+  for (const MemoryPart& part : memory_parts(shape, session.plans, session.options)) {
     table.add({part.what, format_bytes(part.bytes)});
     total += part.bytes;
   }

@@ -147,8 +147,7 @@ void show_new_scores(EventFile& events, const Json& scores, size_t* seen) {
     const std::string prefix = score.value("model", "") == "teacher" ? "teacher/" : "eval/";
     std::vector<std::pair<std::string, double>> values;
     for (const auto& [key, value] : score.items()) {
-      const bool is_metric = key == "perplexity" || key == "acc" || key == "acc_norm";
-      if (is_metric && value.is_number()) {
+      if (is_metric(key) && value.is_number()) {
         values.emplace_back(prefix + score.value("task", "") + "/" + key, value);
       }
     }

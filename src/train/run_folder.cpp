@@ -21,6 +21,12 @@ double rounded(double value) {
   return std::round(value * scale) / scale;
 }
 
+Json bytes_json(const ByteTable& bytes) {
+  return {{"signs", bytes.signs},   {"scales", bytes.scales}, {"linears", bytes.linears},
+          {"biases", bytes.biases}, {"norms", bytes.norms},   {"embeddings", bytes.embeddings},
+          {"head", bytes.head},     {"other", bytes.other},   {"total", bytes.total()}};
+}
+
 }  // namespace
 
 bool RunFolder::holds_a_run() const {
@@ -75,12 +81,6 @@ Json RunFolder::read_run_json() const {
 
 void RunFolder::write_run_json(const Json& run) const {
   write_file(root_ / "run.json", to_json_pretty(run));
-}
-
-Json bytes_json(const ByteTable& bytes) {
-  return {{"signs", bytes.signs},   {"scales", bytes.scales}, {"linears", bytes.linears},
-          {"biases", bytes.biases}, {"norms", bytes.norms},   {"embeddings", bytes.embeddings},
-          {"head", bytes.head},     {"other", bytes.other},   {"total", bytes.total()}};
 }
 
 Json export_json(const PackedExport& packed) {

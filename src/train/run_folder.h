@@ -39,8 +39,7 @@ class RunFolder {
   std::filesystem::path root_;
 };
 
-// The parts of run.json.
-Json bytes_json(const ByteTable& bytes);
+// A part of run.json.
 Json export_json(const PackedExport& packed);
 
 }  // namespace littlebit

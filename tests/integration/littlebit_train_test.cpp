@@ -1,5 +1,4 @@
-// littlebit-train as a user runs it: exact resume, signals, what a run's folder holds, wrong input
-// of every kind.
+// littlebit-train as a user runs it: exact resume, signals, what a run's folder holds.
 #include <ATen/ATen.h>
 #include <signal.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <thread>
 
 #include "integration/outcome.h"
+#include "integration/tiny_scene.h"
 #include "littlebit/io/json.h"
 #include "littlebit/nn/tensor_io.h"
 #include "support/paths.h"
@@ -21,43 +21,10 @@ using Catch::Matchers::Contains;
 using littlebit::test::check_refused;
 using littlebit::test::Outcome;
 using littlebit::test::require_done;
+using Scene = littlebit::test::TinyScene;
 namespace fs = std::filesystem;
 
 namespace {
-
-// A tiny teacher and 12 blocks of 16 tokens: batches of 4 make an epoch of 3 steps.
-class Scene {
- public:
-  Scene() {
-    test::write_tiny_llama(temp_ / "teacher");
-    test::write_tiny_ids(temp_ / "tokens.safetensors", 12, 16);
-  }
-
-  fs::path operator/(const std::string& name) const { return temp_ / name; }
-
-  std::vector<std::string> words(const std::string& output,
-                                 std::vector<std::string> extra = {}) const {
-    std::vector<std::string> all = {
-        "model.path=" + (temp_ / "teacher").string(),
-        "data.train=[{path: \"" + (temp_ / "tokens.safetensors").string() + "\", format: tokens}]",
-        "data.sequence_length=16",
-        "quant.bits_per_weight=0.5",
-        "train.steps=20",
-        "train.global_batch_size=4",
-        "train.micro_batch_size=3",
-        "optim.learning_rate=5e-3",
-        "output.dir=" + (temp_ / output).string()};
-    all.insert(all.end(), extra.begin(), extra.end());
-    return all;
-  }
-  Outcome train(const std::string& output, std::vector<std::string> extra = {},
-                const std::string& prefix = "") const {
-    return test::run_program("littlebit-train", words(output, std::move(extra)), prefix);
-  }
-
- private:
-  TempFolder temp_;
-};
 
 void check_same_results(const Scene& scene, const std::string& a, const std::string& b) {
   for (const char* file : {"checkpoints/step-20/state.safetensors",
@@ -159,6 +126,17 @@ TEST_CASE("scores of any task while training; the best checkpoint stays, over a 
     const fs::path state = fs::path("checkpoints") / step / "state.safetensors";
     CHECK(read_file(scene / "parts" / state) == read_file(scene / "whole" / state));
   }
+
+  // Every metric becomes a curve, those of other tasks too.
+  require_done(
+      scene.train("rolling", {"eval.tasks=[rolling]", "eval.text=" + (scene / "mine.txt").string(),
+                              "eval.sequence_length=8", "train.steps=2"}));
+  std::string events;
+  for (const auto& entry : fs::directory_iterator(scene / "rolling" / "tensorboard")) {
+    events += read_file(entry.path());
+  }
+  CHECK_THAT(events,
+             Contains("eval/rolling/word_perplexity") && Contains("teacher/rolling/bits_per_byte"));
 }
 
 TEST_CASE(
@@ -325,94 +303,4 @@ TEST_CASE("start factors are kept in quant.cache_dir, found again, and made anew
   require_done(damaged);
   CHECK_THAT(damaged.err, Contains("passing over the cached factors"));
   CHECK(state("damaged") == state("fresh"));
-}
-
-TEST_CASE(
-    "--print-config shows every value's origin; --help and the references list every option") {
-  const Outcome printed =
-      test::run_program("littlebit-train", {"--print-config", "optim.learning_rate=3e-3"});
-  require_done(printed);
-  CHECK_THAT(printed.out, Contains("learning_rate: 0.003  # command line") ||
-                              Contains("learning_rate: 0.003 # command line"));
-  CHECK_THAT(printed.out, Contains("# default"));
-  const Outcome help = test::run_program("littlebit-train", {"--help"});
-  require_done(help);
-  CHECK_THAT(help.out, Contains("quant.bits_per_weight"));
-  const fs::path source = littlebit::test::kSourceDir;
-  CHECK(test::run_program("littlebit-train", {"--print-reference", "markdown"}).out ==
-        read_file(source / "docs" / "config.md"));
-  CHECK(test::run_program("littlebit-train", {"--print-reference", "yaml"}).out ==
-        read_file(source / "configs" / "reference.yaml"));
-}
-
-TEST_CASE("wrong configuration ends in exit 2, all mistakes at once, nothing written") {
-  const Scene scene;
-  check_refused(
-      scene.train("x", {"optim.learning_rat=1", "train.steps=abc", "quant.surrogate=tanh"}), 2,
-      {"optim.learning_rate", "train.steps", "smooth_sign"});
-  check_refused(scene.train("x", {"train.epochs=2"}), 2, {"train.epochs"});
-  check_refused(scene.train("x", {"quant.min_rank=33"}), 2, {"k_proj", "min_rank"});
-  check_refused(scene.train("x", {"quant.init=file"}), 2, {"quant.init_file"});
-  check_refused(scene.train("x", {"eval.tasks=[wikitext]"}), 2, {"wikitext2"});
-  check_refused(scene.train("x", {"train.device=cuda"}), 2, {"cuda"});
-  check_refused(scene.train("x", {"--nonsense"}), 2, {});
-  CHECK_FALSE(fs::exists(scene / "x"));
-}
-
-TEST_CASE("missing and damaged input ends in exit 3") {
-  const Scene scene;
-  check_refused(scene.train("x", {"model.path=" + (scene / "nowhere").string()}), 3, {"nowhere"});
-  check_refused(scene.train("x", {"data.train=[{path: /nonexistent/text.txt, format: tokens}]"}), 3,
-                {"text.txt"});
-  check_refused(scene.train("x1", {"--resume", (scene / "nowhere").string()}), 3, {"nowhere"});
-
-  fs::create_directories(scene / "nan");
-  fs::copy(scene / "teacher" / "config.json", scene / "nan" / "config.json");
-  std::string bytes = read_file(scene / "teacher" / "model.safetensors");
-  for (int i = 1; i <= 4; ++i)
-    bytes[bytes.size() - static_cast<size_t>(i)] = static_cast<char>(0xff);
-  write_file(scene / "nan" / "model.safetensors", bytes);
-  check_refused(scene.train("x2", {"model.path=" + (scene / "nan").string()}), 3,
-                {"lm_head.weight"});
-
-  write_file(scene / "nan" / "model.safetensors",
-             std::string_view(bytes).substr(0, bytes.size() / 2));
-  check_refused(scene.train("x3", {"model.path=" + (scene / "nan").string()}), 3,
-                {"model.safetensors"});
-}
-
-TEST_CASE(
-    "a used output.dir is refused and left alone; other settings do not resume; outputs that "
-    "cannot be written exit 5") {
-  const Scene scene;
-  require_done(scene.train("run", {"train.steps=6", "train.stop_after=2"}));
-  const std::string before = read_file(scene / "run" / "metrics.jsonl");
-  check_refused(scene.train("run", {"train.steps=6"}), 2, {"--resume auto"});
-  check_refused(scene.train("run", {"train.steps=6", "optim.beta1=0.8", "--resume", "auto"}), 2,
-                {"optim.beta1"});
-  check_refused(
-      scene.train("run", {"train.steps=6", "quant.bits_per_weight=0.7", "--resume", "auto"}), 2,
-      {"quant.bits_per_weight"});
-  CHECK(read_file(scene / "run" / "metrics.jsonl") == before);
-
-  write_file(scene / "file", "x");
-  check_refused(scene.train("file/run"), 5, {"file"});
-
-  // Files may grow to 64 KiB: the checkpoint does not fit.
-  check_refused(scene.train("full", {}, "ulimit -f 64;"), 5, {"step-20"});
-  CHECK_FALSE(fs::exists(scene / "full" / "checkpoints" / "step-20"));
-}
-
-TEST_CASE(
-    "a loss that is not finite stops before the update with exit 4; the last checkpoint stays") {
-  const Scene scene;
-  const Outcome outcome = scene.train(
-      "run", {"optim.learning_rate=1e6", "optim.max_grad_norm=0", "optim.warmup_ratio=0",
-              "checkpoint.every=1", "checkpoint.keep=0", "distill.hidden_weight=1e9"});
-  if (outcome.code != 0) {
-    check_refused(outcome, 4, {"not finite"});
-    CHECK(fs::exists(scene / "run" / "checkpoints" / "step-1" / "manifest.json"));
-  } else {
-    FAIL("the run was expected to diverge: " << outcome.err);
-  }
 }

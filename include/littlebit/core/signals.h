@@ -9,7 +9,6 @@ namespace littlebit {
 void install_stop_handlers();  // once, from main. A second SIGINT ends the process at once (exit
                                // 130).
 bool stop_requested();         // async-signal-safe, any thread
-int stop_signal();             // the signal that asked, 0 if none
 void clear_stop_request();     // tests
 
 }  // namespace littlebit

@@ -48,14 +48,9 @@ class DistillationStep {
 
   // One micro-batch ids [B, T] (int64) of a global batch of `global_sequences`: adds gradients into
   // the student's buffers and returns this micro-batch's share of the loss.
-  DistillationLoss accumulate(const at::Tensor& ids_bt, int64_t global_sequences);
-
-  // The losses alone, no gradients.
-  DistillationLoss evaluate(const at::Tensor& ids_bt, int64_t global_sequences);
+  DistillationLoss accumulate(const at::Tensor& ids, int64_t global_sequences);
 
  private:
-  DistillationLoss run(const at::Tensor& ids_bt, int64_t global_sequences, bool backward);
-
   const Decoder& teacher_;
   Student& student_;
   DistillOptions options_;

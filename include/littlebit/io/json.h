@@ -27,19 +27,9 @@ std::string to_json_line(
     const Json& value);  // compact, no newline; non-finite numbers are written as null
 std::string to_json_pretty(const Json& value);  // two spaces, final newline
 
-// A member of `object` with its type checked: InputError naming `source` and `key` where it has
-// another type. A member that is absent or null gives `fallback`, or an InputError in the form
-// without one. A number with a fraction of zero (4096.0) is an integer; an integer is a number.
-int64_t get_integer(const Json& object, const std::string& key, const std::string& source);
-int64_t get_integer(const Json& object, const std::string& key, const std::string& source,
-                    int64_t fallback);
+// A member of `object` with its type checked: InputError naming `source` and `key` where it is
+// absent, null, or has another type.
 double get_number(const Json& object, const std::string& key, const std::string& source);
-double get_number(const Json& object, const std::string& key, const std::string& source,
-                  double fallback);
-bool get_flag(const Json& object, const std::string& key, const std::string& source);
-bool get_flag(const Json& object, const std::string& key, const std::string& source, bool fallback);
 std::string get_string(const Json& object, const std::string& key, const std::string& source);
-std::string get_string(const Json& object, const std::string& key, const std::string& source,
-                       const std::string& fallback);
 
 }  // namespace littlebit

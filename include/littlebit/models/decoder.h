@@ -12,80 +12,14 @@
 
 #include <functional>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "littlebit/io/hf_folder.h"
+#include "littlebit/models/decoder_parts.h"
 #include "littlebit/models/model_spec.h"
-#include "littlebit/nn/linear.h"
 
 namespace littlebit {
-
-// Where a slot's matrix (or a parameter) comes from: rows [row_begin, row_end) of a tensor (all
-// rows: 0, -1). Where a part is taken, `rows` says how many rows the whole tensor has.
-struct TensorSource {
-  std::string tensor;
-  int64_t row_begin = 0, row_end = -1, rows = -1;
-};
-
-// A linear layer's place. `name` is the module's Hugging Face name
-// ("model.layers.0.self_attn.q_proj"), for split fused matrices the name the part would have.
-// linear == nullptr: open.
-struct LinearSlot {
-  std::string name;
-  int64_t d_in = 0, d_out = 0;
-  bool has_bias = false;
-  TensorSource weight, bias;
-  std::unique_ptr<Linear> linear;
-
-  bool used() const { return d_out > 0; }
-};
-
-// A vector that trains by itself: norm weight or bias, fp32 (fp64 in tests).
-struct Parameter {
-  std::string name;
-  TensorSource source;
-  at::Tensor value;  // [size]
-  int64_t size = 0;
-
-  bool used() const { return !name.empty(); }
-};
-
-struct Norm {
-  Parameter weight, bias;  // bias: LayerNorm only; both unused: no norm here
-};
-
-// Stem, each block and the tail are the parameter groups of training. visit_* pass used members in
-// a fixed order.
-struct Stem {
-  LinearSlot project_in;
-};
-struct Block {
-  LinearSlot q, k, v, o, gate, up, gate_up, down;
-  // norm_first false: input_norm and pre_mlp_norm follow the residual sums of attention and MLP.
-  Norm input_norm, post_attention_norm, pre_mlp_norm, post_mlp_norm, q_norm, k_norm;
-};
-struct Tail {
-  Norm final_norm;
-  LinearSlot project_out;
-};
-
-// Tensor names, "" where the model has no such tensor. A tied head is named too: files may hold it
-// again.
-struct FrozenNames {
-  std::string embedding, positions, head;
-};
-
-// Frozen tensors, shared between teacher and student. Embedding and positions as they are stored
-// (mapped; rows are converted when they are looked up), the head in the compute dtype. A tied head
-// is the embedding itself, then in the compute dtype too. load_open_decoder leaves bf16 heads as
-// they are: head_forward knows.
-struct FrozenTensors {
-  at::Tensor embedding;  // [V, E]
-  at::Tensor positions;  // [P, H] or undefined
-  at::Tensor head;       // [V, E]
-};
 
 // One of several sequences that stand side by side in a row and do not see each other.
 struct SequencePart {

@@ -54,7 +54,4 @@ class Optimizer {
   std::vector<OptimizerGroup> groups_;
 };
 
-// d sign / d v of the surrogate at `latents`, in their dtype: specs section 2.
-at::Tensor surrogate_derivative(const at::Tensor& latents, Surrogate surrogate);
-
 }  // namespace littlebit

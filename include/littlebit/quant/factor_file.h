@@ -34,7 +34,6 @@ class FactorFile {
 
   const TensorView* find(const std::string& name) const;  // norms, biases
   const std::string& where() const { return where_; }     // the folder or file, for messages
-  bool is_packed() const;  // whether any layer is stored as packed signs
 
  private:
   const TensorView& require(const std::string& name) const;

@@ -285,20 +285,3 @@ TEST_CASE("an infinite gradient norm stops before anything is updated") {
   CHECK_THROWS_AS(optimizer.step(1, 1e-3), NumericsError);
   CHECK(at::equal(before, student.groups()[1].vectors()));
 }
-
-TEST_CASE("evaluate gives the same loss as accumulate and leaves no gradients") {
-  const Case c;
-  const Problem problem(c, at::kDouble);
-  Student student(open_decoder(problem.model->decoder), problem.plans);
-  Optimizer optimizer(student, {}, c.surrogate);
-  for (size_t g = 0, next = 0; g < student.groups().size(); ++g) {
-    for (size_t layer = 0; layer < student.groups()[g].layers().size(); ++layer, ++next) {
-      student.groups()[g].set_layer(layer, problem.factors[next], problem.biases[next],
-                                    optimizer.groups()[g].latents);
-    }
-  }
-  DistillationStep step(problem.model->decoder, student, {}, Recompute::kFull);
-  const DistillationLoss loss = step.evaluate(problem.ids, 3);
-  CHECK_FALSE(student.groups()[1].latent_gradients().defined());
-  CHECK(step.accumulate(problem.ids, 3).total() == Approx(loss.total()).epsilon(1e-12));
-}

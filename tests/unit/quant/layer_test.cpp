@@ -144,7 +144,6 @@ TEST_CASE(
       {"l.v1", f.v1.view({1, -1})}, {"l.v2", f.v2.view({1, -1})}};
   write("packed.safetensors", good);
   const FactorFile file(temp.path() / "packed.safetensors");
-  CHECK(file.is_packed());
   CHECK(file.has_layer("l"));
   CHECK_FALSE(file.has_layer("m"));
   const LayerPlan plan = file.plan("l", 40, 20);
@@ -160,7 +159,6 @@ TEST_CASE(
       "latents.safetensors",
       {{"l.U", f.U}, {"l.V", f.V}, {"l.u1", f.u1}, {"l.u2", f.u2}, {"l.v1", f.v1}, {"l.v2", f.v2}});
   const FactorFile latents(temp.path() / "latents.safetensors");
-  CHECK_FALSE(latents.is_packed());
   CHECK(at::equal(latents.load(latents.plan("l", 40, 20), at::kFloat).paths[0].U, f.U));
 
   CHECK_THROWS_AS(file.plan("l", 41, 20), InputError);
