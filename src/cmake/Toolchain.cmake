@@ -14,7 +14,9 @@ if(LITTLEBIT_CCACHE)
 endif()
 find_program(LITTLEBIT_MOLD mold)
 if(LITTLEBIT_MOLD)
-  add_link_options(-fuse-ld=mold)
+  # Without RELRO: mold 1.10 (Debian 12's) lets it begin at a thread-local of one byte, which ATen's headers bring, one byte
+  # before the segment. Where that begins on a page, about one program in 256, the program cannot be loaded.
+  add_link_options(-fuse-ld=mold -Wl,-z,norelro)
 endif()
 
 add_library(littlebit_flags INTERFACE)
