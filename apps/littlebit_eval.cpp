@@ -109,6 +109,7 @@ void declare_tokenize(CLI::App& command, TokenizeOptions& options) {
 
 int run(int argc, char** argv) {
   CLI::App app(kDescription, "littlebit-eval");
+  app.set_version_flag("--version", "littlebit-eval " LITTLEBIT_VERSION);
   KeyArguments score, generate;
   ForwardOptions forward;
   TokenizeOptions tokenize;

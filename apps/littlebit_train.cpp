@@ -82,6 +82,7 @@ LITTLEBIT_SETTLE_WAITING;
 int main(int argc, char** argv) {
   CLI::App app(
       "Compresses a Hugging Face language model to 1 ... 0.1 bits per weight by LittleBit.");
+  app.set_version_flag("--version", "littlebit-train " LITTLEBIT_VERSION);
   Arguments arguments;
   app.add_option("--config", arguments.config, "YAML file with options")->check(CLI::ExistingFile);
   app.add_option("options", arguments.words, "key.path=value, over the file's");

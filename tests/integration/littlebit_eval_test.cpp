@@ -226,6 +226,7 @@ TEST_CASE("wrong words on the command line end in exit code 2") {
   check_only_refused(eval({"--model", golden("opt").string(), "--tasks", "wikitext2"}), 3,
                      {"tokenizer"});
   check_only_refused(eval({"forward", "--model", kTeacher}), 2, {"--input"});
+  CHECK(eval({"--version"}).out == "littlebit-eval " LITTLEBIT_VERSION "\n");
   const Outcome help = eval({"--help"});
   CHECK(help.code == 0);
   CHECK_THAT(help.out, Contains("--tasks") && Contains("eval.sequence_length") &&
