@@ -10,11 +10,10 @@ extern "C" int __lsan_is_turned_off() {
 }
 
 extern "C" const char* __asan_default_options() {
-  return
-      "detect_leaks=1:"
-      // A file that makes us ask for more than this was believed too early: the test dies.
-      "max_allocation_size_mb=1024:allocator_may_return_null=0:"
-      "detect_stack_use_after_return=1:strict_string_checks=1";
+  return "detect_leaks=1:"
+         // A file that makes us ask for more than this was believed too early: the test dies.
+         "max_allocation_size_mb=1024:allocator_may_return_null=0:"
+         "detect_stack_use_after_return=1:strict_string_checks=1";
 }
 
 extern "C" const char* __ubsan_default_options() { return "print_stacktrace=1"; }
