@@ -25,7 +25,7 @@ struct LayerFactors {
 };
 
 struct SvdOptions {
-  int64_t oversampling = 8;
+  int64_t oversampling = 16;
   int64_t power_iterations = 2;
 };
 

@@ -21,7 +21,7 @@ struct QuantOptions {
   std::filesystem::path
       init_file;  // init == kFile: a packed folder, or a safetensors file with latents
   std::filesystem::path cache_dir;  // start factors kept between runs; empty: not kept
-  int64_t svd_oversampling = 8;
+  int64_t svd_oversampling = 16;
   int64_t svd_power_iterations = 2;
   int64_t itq_iterations = 50;
   void declare(OptionGroup& group);
