@@ -30,9 +30,10 @@ at::Tensor linear_as_stored(const at::Tensor& x, const at::Tensor& weight) {
   LB_ASSERT(x.scalar_type() == at::kFloat && weight.scalar_type() == at::kBFloat16, "dtypes");
   const int64_t d_out = weight.size(0), d_in = weight.size(1);
   const at::Tensor rows = x.reshape({-1, d_in});
-  at::Tensor y = at::empty({rows.size(0), d_out}, x.options());
+  at::Tensor y;
   constexpr int64_t kFewRows = 4;  // beyond, one pass over the matrix for all rows is cheaper
   if (x.is_cpu() && weight.is_contiguous() && rows.size(0) <= kFewRows) {
+    y = at::empty({rows.size(0), d_out}, x.options());
     const auto* w = static_cast<const uint16_t*>(weight.const_data_ptr());
     const at::Tensor from = rows.contiguous();
     constexpr int64_t kGrain = 1 << 19;  // products worth a thread of their own
@@ -44,12 +45,9 @@ at::Tensor linear_as_stored(const at::Tensor& x, const at::Tensor& weight) {
                        }
                      });
   } else {
-    const int64_t part = std::max<int64_t>(1, (int64_t{1} << 22) / d_in);  // 16 MiB in fp32
-    for (int64_t begin = 0; begin < d_out; begin += part) {
-      const int64_t count = std::min(part, d_out - begin);
-      const at::Tensor widened = weight.narrow(0, begin, count).to(at::kFloat);
-      y.narrow(1, begin, count).copy_(product_nt(rows, widened));
-    }
+    y = product_by_pieces(rows, d_out, [&](int64_t begin, int64_t count) {
+      return weight.narrow(0, begin, count).to(at::kFloat);
+    });
   }
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = d_out;

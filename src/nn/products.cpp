@@ -6,10 +6,12 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 
@@ -70,6 +72,19 @@ at::Tensor product_nt(const at::Tensor& a, const at::Tensor& b) {
   if (!takes_onednn(a, b)) return at::matmul(a, b.t());
   return onednn_linear()->call(rows_or_columns(a), rows_or_columns(b), std::nullopt, "none",
                                c10::List<std::optional<at::Scalar>>(), "");
+}
+
+at::Tensor product_by_pieces(const at::Tensor& x, int64_t n,
+                             const std::function<at::Tensor(int64_t begin, int64_t count)>& piece) {
+  constexpr int64_t kPiece = 1 << 22;  // numbers
+  const int64_t rows = std::max<int64_t>(1, kPiece / x.size(1));
+  if (n <= rows) return product_nt(x, piece(0, n));
+  const at::Tensor y = at::empty({x.size(0), n}, x.options());
+  for (int64_t begin = 0; begin < n; begin += rows) {
+    const int64_t count = std::min(rows, n - begin);
+    y.narrow(1, begin, count).copy_(product_nt(x, piece(begin, count)));
+  }
+  return y;
 }
 
 at::Tensor affine(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {

@@ -40,28 +40,6 @@ void expand_cpu(const InterleavedSigns& signs, const at::Tensor& out, int64_t ro
   });
 }
 
-// x [M, cols] times the transpose of a matrix [rows, cols] that `expand` gives a piece of at a
-// time: expand(out, row_begin) fills out [n, cols].
-template <class Expand>
-at::Tensor multiply_by_pieces(const at::Tensor& x, int64_t rows, const Expand& expand) {
-  constexpr int64_t kPiece = 1 << 22;  // numbers
-  const int64_t cols = x.size(1);
-  const int64_t piece = std::min(rows, std::max<int64_t>(1, kPiece / cols));
-  const at::Tensor buffer = at::empty({piece, cols}, x.options());
-  if (piece == rows) {
-    expand(buffer, 0);
-    return product_nt(x, buffer);
-  }
-  const at::Tensor y = at::empty({x.size(0), rows}, x.options());
-  for (int64_t begin = 0; begin < rows; begin += piece) {
-    const int64_t count = std::min(piece, rows - begin);
-    const at::Tensor part = buffer.narrow(0, 0, count);
-    expand(part, begin);
-    y.narrow(1, begin, count).copy_(product_nt(x, part));
-  }
-  return y;
-}
-
 }  // namespace
 
 PackedSigns::PackedSigns(const at::Tensor& padded_words, int64_t cols, at::Device device)
@@ -201,8 +179,9 @@ at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
     }
   } else {
     // The paths' rows lie one below the other.
-    t = multiply_by_pieces(rows, latent_size(), [&](const at::Tensor& out, int64_t begin) {
-      const int64_t end = begin + out.size(0);
+    t = product_by_pieces(rows, latent_size(), [&](int64_t begin, int64_t size) {
+      const at::Tensor out = at::empty({size, rows.size(1)}, rows.options());
+      const int64_t end = begin + size;
       for (size_t p = 0; p < paths_.size(); ++p) {
         const int64_t first = std::max(begin, of_path(p));
         const int64_t count = std::min(end, of_path(p + 1)) - first;
@@ -210,6 +189,7 @@ at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
         paths_[p].V.expand_into(out.narrow(0, first - begin, count), first - of_path(p), {},
                                 paths_[p].g.to(compute_dtype_));
       }
+      return out;
     });
     for (size_t p = 0; p < paths_.size(); ++p) {
       t.narrow(1, of_path(p), rank).mul_(paths_[p].l.to(compute_dtype_));
@@ -235,11 +215,13 @@ at::Tensor PackedLinear::from_latent(const at::Tensor& latent) const {
     y = y.to(compute_dtype_);
   } else {
     // The paths' columns lie side by side.
-    y = multiply_by_pieces(rows, d_out, [&](const at::Tensor& out, int64_t begin) {
+    y = product_by_pieces(rows, d_out, [&](int64_t begin, int64_t size) {
+      const at::Tensor out = at::empty({size, rows.size(1)}, rows.options());
       for (size_t p = 0; p < paths_.size(); ++p) {
         paths_[p].U.expand_into(out.narrow(1, static_cast<int64_t>(p) * rank, rank), begin,
                                 paths_[p].h.to(compute_dtype_), {});
       }
+      return out;
     });
     if (bias_.defined()) y.add_(bias_.to(compute_dtype_));
   }

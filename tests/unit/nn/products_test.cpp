@@ -41,6 +41,22 @@ TEST_CASE("a product of matrices by rows, by columns and with gaps") {
   CHECK(relative_gap(product_nt(a.to(at::kDouble), b.to(at::kDouble)), exact) == 0);
 }
 
+TEST_CASE("a product by pieces: every row once, no piece above 16 MiB") {
+  const at::Tensor x = at::randn({3, 64});
+  for (const int64_t n : {int64_t{5}, int64_t{65536}, int64_t{150000}}) {
+    const at::Tensor matrix = at::randn({n, 64});
+    int64_t next = 0;
+    const at::Tensor y = product_by_pieces(x, n, [&](int64_t begin, int64_t count) {
+      CHECK(begin == next);
+      CHECK(count * 64 <= 1 << 22);
+      next = begin + count;
+      return matrix.narrow(0, begin, count);
+    });
+    CHECK(next == n);
+    CHECK(relative_gap(y, at::matmul(x.to(at::kDouble), matrix.to(at::kDouble).t())) < kFp32);
+  }
+}
+
 TEST_CASE("affine and its derivatives are ATen's") {
   const bool with_bias = GENERATE(true, false);
   const std::vector<int64_t> shape =
