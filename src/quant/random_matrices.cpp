@@ -9,6 +9,16 @@
 #include "littlebit/core/rng.h"
 
 namespace littlebit {
+namespace {
+
+// -1 for each bit that is set, else +1, the lowest bit first.
+constexpr auto kSignsOfByte = [] {
+  std::array<std::array<float, 8>, 256> signs{};
+  for (uint32_t i = 0; i < 8 * 256; ++i) signs[i / 8][i % 8] = (i / 8 >> i % 8 & 1) != 0 ? -1 : 1;
+  return signs;
+}();
+
+}  // namespace
 
 at::Tensor gaussian(int64_t rows, int64_t cols, const at::Tensor& like, uint64_t seed,
                     const std::string& purpose) {
@@ -21,13 +31,13 @@ at::Tensor gaussian(int64_t rows, int64_t cols, const at::Tensor& like, uint64_t
 at::Tensor random_signs(int64_t rows, int64_t cols, const at::Tensor& like,
                         const RandomStream& random) {
   at::Tensor out = at::empty({rows, cols}, at::TensorOptions().dtype(at::kFloat));
+  std::array<uint32_t, 4> words{};
   const int64_t count = out.numel();
   auto* numbers = out.data_ptr<float>();
-  for (int64_t i = 0; i < count; i += 128) {
-    const std::array<uint32_t, 4> words = random.block(static_cast<uint64_t>(i / 128));
-    for (int64_t j = 0; j < std::min<int64_t>(128, count - i); ++j) {
-      numbers[i + j] = (words[j / 32] >> (j % 32) & 1) != 0 ? -1.0f : 1.0f;
-    }
+  for (int64_t i = 0; i < count; i += 8) {
+    if (i % 128 == 0) words = random.block(static_cast<uint64_t>(i / 128));
+    const uint32_t byte = words[i % 128 / 32] >> (i % 32) & 0xFF;
+    std::copy_n(kSignsOfByte[byte].begin(), std::min<int64_t>(8, count - i), numbers + i);
   }
   return out.to(like.options());
 }

@@ -76,19 +76,35 @@ at::Tensor orthonormal_rows(const at::Tensor& rows) {
   return twice.least_pivot >= 0.05 ? twice.rows : householder_rows(rows);
 }
 
-// [k, n] orthonormal rows that span nearly the leading right singular vectors of w [m, n]. With
-// `narrow`, w and the bases are rounded to bf16 in the products.
-at::Tensor leading_rows(const at::Tensor& w, int64_t k, int64_t power_iterations, bool narrow,
-                        const RandomStream& random) {
-  const at::Tensor matrix = narrow ? w.to(at::kBFloat16) : w;
-  const auto product = [&](const at::Tensor& rows, const at::Tensor& other) {
-    if (!narrow) return product_nt(rows, other);
-    return at::matmul(rows.to(at::kBFloat16), other.t()).to(w.scalar_type());
-  };
-  at::Tensor z = product(random_signs(k, w.size(0), w, random), matrix.t());
+// Products with w [m, n], as it is or with both sides rounded to bf16 (sums in fp32).
+class Multiplier {
+ public:
+  Multiplier(const at::Tensor& w, bool narrow) : matrix_(narrow ? w.to(at::kBFloat16) : w) {}
+
+  at::Tensor by_w(const at::Tensor& rows) const {  // rows w
+    return product(rows, matrix_.t());
+  }
+  at::Tensor by_w_t(const at::Tensor& rows) const {  // rows w^T
+    return product(rows, matrix_);
+  }
+
+ private:
+  static at::Tensor product(const at::Tensor& rows, const at::Tensor& other) {
+    if (other.scalar_type() != at::kBFloat16) return product_nt(rows, other);
+    return at::matmul(rows.to(at::kBFloat16), other.t()).to(rows.scalar_type());
+  }
+
+  at::Tensor matrix_;
+};
+
+// Orthonormal rows [k, n] from random ones [k, m] that span nearly the leading right singular
+// vectors of w.
+at::Tensor leading_rows(const Multiplier& multiply, const at::Tensor& start,
+                        int64_t power_iterations) {
+  at::Tensor z = multiply.by_w(start);
   for (int64_t i = 0; i < power_iterations; ++i) {
-    const Basis y = conditioned_rows(product(z, matrix));
-    z = product(y.rows, matrix.t());
+    const Basis y = conditioned_rows(multiply.by_w_t(z));
+    z = multiply.by_w(y.rows);
     // Of a spectrum without large steps two products in a row leave enough of every direction.
     if (i + 1 < power_iterations && y.least_pivot < 0.1) z = conditioned_rows(z).rows;
   }
@@ -104,19 +120,23 @@ bool fast_bf16(const at::Tensor& w) {
 #endif
 }
 
-// About the spectral norm of what rounding to bf16 takes from w.
-double bf16_noise(const at::Tensor& w) {
-  const auto root = [](int64_t n) { return 1 / std::sqrt(static_cast<double>(n)); };
-  return at::linalg_vector_norm(w).item<double>() * 0x1p-9 / std::sqrt(3.0) *
-         (root(w.size(0)) + root(w.size(1)));
+// Whether the leading part of w, with singular values s, is as good from products in bf16: their
+// noise must stay far below the last direction (its spectral norm is estimated), and far below what
+// the truncation leaves out (it is 0.2 % of w, against a tenth and more).
+bool bears_bf16(const at::Tensor& s, const at::Tensor& w) {
+  const auto root = [](int64_t size) { return 1 / std::sqrt(static_cast<double>(size)); };
+  const double norm = at::linalg_vector_norm(w).item<double>();
+  const double noise = norm * 0x1p-9 / std::sqrt(3.0) * (root(w.size(0)) + root(w.size(1)));
+  const double left_out = norm * norm - s.square().sum().item<double>();
+  return s[-1].item<double>() > 8 * noise && left_out > 0.01 * norm * norm;
 }
 
-// Eigenvalues and vectors of b b^T, ascending, fp64. In fp32 eigenvalues below about 1e-5 of the
-// largest are blurred; where those are wanted (place `first` on) all is done in fp64.
+// Eigenvalues and vectors of b b^T, ascending, fp64. Where fp32 blurs the smallest eigenvalues
+// wanted (from place `first` on) they are found in fp64.
 std::tuple<at::Tensor, at::Tensor> gram_eigen(const at::Tensor& b, int64_t first) {
   auto [values, vectors] = at::linalg_eigh(product_nt(b, b));
   if (b.scalar_type() != at::kDouble &&
-      !(values[first].item<double>() > 1e-3 * values[-1].item<double>())) {
+      !(values[first].item<double>() > 1e-5 * values[-1].item<double>())) {
     const at::Tensor wide = b.to(at::kDouble);
     return at::linalg_eigh(product_nt(wide, wide));
   }
@@ -131,16 +151,16 @@ LowRank randomized_svd(const at::Tensor& w, int64_t rank, const SvdOptions& opti
   const int64_t smaller = std::min(w.size(0), w.size(1));
   LB_ASSERT(rank >= 1 && rank <= smaller, "rank of the SVD");
   const int64_t k = std::min(rank + options.oversampling, smaller);
-  const RandomStream random(seed, purpose);
+  const at::Tensor start = random_signs(k, w.size(0), w, RandomStream(seed, purpose));
   at::Tensor z, b, e, s;  // W ~= b^T z, b b^T = E S^2 E^T
   for (bool narrow = fast_bf16(w);; narrow = false) {
-    z = leading_rows(w, k, options.power_iterations, narrow, random);
-    b = product_nt(z, w);  // [k, m], from w as it is
+    const Multiplier multiply(w, narrow);
+    z = leading_rows(multiply, start, options.power_iterations);
+    b = multiply.by_w_t(z);  // [k, m]
     const auto [values, vectors] = gram_eigen(b, k - rank);
     e = vectors.narrow(1, k - rank, rank).flip({1});
     s = values.narrow(0, k - rank, rank).flip({0}).clamp_min(0).sqrt();
-    // A steep spectrum's last directions drown in rounding: again, in w's own type.
-    if (!narrow || s[-1].item<double>() > 8 * bf16_noise(w)) break;
+    if (!narrow || bears_bf16(s, w)) break;
   }
   const at::Tensor root = s.sqrt();
   // Directions below fp32's resolution carry nothing: their factors are zero.

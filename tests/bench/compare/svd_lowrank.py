@@ -1,13 +1,13 @@
 """Our randomised SVD beside torch.svd_lowrank(q=rank, niter=2), the call of the authors' code.
 
-svd_lowrank.py make FILE [SHAPE ...]            writes test matrices (safetensors), two of each shape
+svd_lowrank.py make FILE [SHAPE ...]            writes test matrices (safetensors), 8 (large: 2) a shape
 svd_lowrank.py compare FILE SVD_BENCH [ROUNDS]  runs both in turn on every shape and budget, prints a table
 
 Both sides get two threads and the same matrices: ours a thread per matrix (as littlebit-train factorises layers),
-torch both threads per matrix. Seconds are for both matrices, the least of 2 x ROUNDS (3) runs taken in turn, and
-include nothing but the SVD; CPU time is the one to look at on a machine that does other work too. Errors are the
-means over the matrices of |W - approximation| / |W|: of the truncation itself, and of Dual-SVID with two paths, whose
-rank-1 fits are made exactly on torch's side. Development time only: needs torch, safetensors, numpy.
+torch both threads per matrix. Seconds are for all matrices of a shape, the least of ROUNDS (3) turns of half a second,
+two runs or more, and include nothing but the SVD; CPU time is the one to look at on a machine that does other work
+too. Errors are the means over the matrices of |W - approximation| / |W|: of the truncation itself, and of Dual-SVID
+with two paths, whose rank-1 fits are made exactly on torch's side. Development time only: needs torch, safetensors, numpy.
 """
 
 import json
@@ -46,8 +46,10 @@ def make(path, shapes):
     generator = torch.Generator().manual_seed(1)
     tensors = {}
     for shape in shapes:
-        for kind, matrix in matrices(*map(int, shape.split("x")), generator):
-            tensors[f"{shape}/{kind}"] = matrix.contiguous()
+        d_out, d_in = map(int, shape.split("x"))
+        for i in range(1 if d_out * d_in > 2**22 else 4):
+            for kind, matrix in matrices(d_out, d_in, generator):
+                tensors[f"{shape}/{kind}{i}"] = matrix.contiguous()
     save_file(tensors, path)
 
 
@@ -79,7 +81,10 @@ def dual_svid_error(w, rank):
 
 def theirs(ws, rank):
     seconds = cpu_seconds = float("inf")
-    for _ in range(2):  # the first one also warms up
+    begin = time.perf_counter()
+    runs = 0
+    while runs < 2 or time.perf_counter() - begin < 0.5:  # the first one also warms up
+        runs += 1
         start, cpu_start = time.perf_counter(), time.process_time()
         results = [factors(w, rank) for w in ws]
         seconds = min(seconds, time.perf_counter() - start)
