@@ -139,6 +139,10 @@ void check_output(const RunFolder& folder, const RunRequest& request) {
     refuse("holds a run already",
            "--resume auto goes on with it; give another output.dir to start afresh");
   }
+  if (folder.holds_own_config()) {
+    refuse("holds a config.yaml of yours: a run writes its own there",
+           "give the run a folder of its own");
+  }
 }
 
 void check_run(const RunOptions& options, const OptionTree& tree, const RunRequest& request) {

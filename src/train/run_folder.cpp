@@ -30,8 +30,16 @@ Json bytes_json(const ByteTable& bytes) {
 }  // namespace
 
 bool RunFolder::holds_a_run() const {
-  for (const char* name : {"config.yaml", "run.json", "metrics.jsonl", "checkpoints", "export",
-                           "report.html", "factorization.jsonl"}) {
+  return path_exists(root_ / "config.yaml") || holds_results();
+}
+
+bool RunFolder::holds_own_config() const {
+  return path_exists(root_ / "config.yaml") && !path_exists(root_ / "log.txt") && !holds_results();
+}
+
+bool RunFolder::holds_results() const {
+  for (const char* name : {"run.json", "metrics.jsonl", "checkpoints", "export", "report.html",
+                           "factorization.jsonl"}) {
     if (path_exists(root_ / name)) return true;
   }
   return false;

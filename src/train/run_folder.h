@@ -27,8 +27,9 @@ class RunFolder {
   std::filesystem::path tensorboard() const { return root_ / "tensorboard"; }
   std::filesystem::path report() const { return root_ / "report.html"; }
 
-  bool holds_a_run() const;  // or anything else that a new run would overwrite
-  void create() const;       // the folder and its log file
+  bool holds_a_run() const;       // or anything else that a new run would overwrite
+  bool holds_own_config() const;  // a config.yaml that a person put there: no run opened its log
+  void create() const;            // the folder and its log file
   void write_config(const OptionTree& tree) const;
   void write_factorization(std::span<const LayerReport> layers) const;
 
@@ -36,6 +37,8 @@ class RunFolder {
   void write_run_json(const Json& run) const;
 
  private:
+  bool holds_results() const;
+
   std::filesystem::path root_;
 };
 

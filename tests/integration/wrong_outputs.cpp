@@ -46,6 +46,11 @@ WrongInputs wrong_outputs() {
              s.train_ids({"train.stop_after=1"});
              return s.train_ids();
            }},
+          {"output.dir holds a config.yaml of the user's", ExitCode::kUsage,
+           [](const Workshop& s) {
+             s.shell("mkdir out && echo '# mine' > out/config.yaml");
+             return s.train_ids({"--resume", "auto"});
+           }},
           {"output.dir is the root folder", ExitCode::kUsage,
            [](const Workshop& s) {
              return s.train_ids({"--check", "output.dir=/"});
