@@ -19,17 +19,23 @@ namespace {
 struct DenseTensor {
   std::string name;
   std::vector<int64_t> shape;
-  at::ScalarType dtype;  // as stored
+  Dtype dtype;  // as stored
   Part part;
-  std::vector<LayerRows> layers;  // linears and biases
-  at::Tensor value;               // all others
+  std::vector<LayerRows> layers;       // linears and biases
+  at::Tensor value;                    // other numbers
+  const TensorView* copied = nullptr;  // what is no floating number, byte for byte
 
   uint64_t bytes() const {
-    uint64_t bytes = c10::elementSize(dtype);
+    uint64_t bytes = dtype_size(dtype);
     for (const int64_t size : shape) bytes *= static_cast<uint64_t>(size);
     return bytes;
   }
 };
+
+bool is_floating(Dtype dtype) {
+  return dtype == Dtype::kF16 || dtype == Dtype::kBF16 || dtype == Dtype::kF32 ||
+         dtype == Dtype::kF64;
+}
 
 // Norm parameters as they were trained, by name.
 std::map<std::string, at::Tensor> norm_parameters(const Student& student) {
@@ -50,17 +56,18 @@ std::vector<DenseTensor> by_teacher(const HfFolder& teacher, const Student& stud
   std::vector<DenseTensor> tensors;
   for (TeacherTensor& tensor : teacher_tensors(teacher, student.decoder().spec())) {
     if (part_of_more && tensor.name.empty()) continue;
-    // Integer tensors (buffers of some old checkpoints) keep their type.
-    const at::ScalarType type = scalar_type(tensor.view->dtype);
     DenseTensor dense{.name = part_of_more ? tensor.name : tensor.view->name,
                       .shape = tensor.view->shape,
-                      .dtype = at::isFloatingType(type) ? dtype : type,
+                      .dtype = dtype_of(dtype),
                       .part = tensor.part,
                       .layers = std::move(tensor.layers)};
     if (tensor.part == &ByteTable::norms) {
       dense.value = parameters.at(tensor.parameter);
-    } else if (dense.layers.empty()) {
+    } else if (dense.layers.empty() && is_floating(tensor.view->dtype)) {
       dense.value = map_tensor(*tensor.view);
+    } else if (dense.layers.empty()) {  // buffers of some old checkpoints keep their type
+      dense.dtype = tensor.view->dtype;
+      dense.copied = tensor.view;
     }
     tensors.push_back(std::move(dense));
   }
@@ -72,8 +79,11 @@ std::vector<DenseTensor> by_decoder(const Student& student, at::ScalarType dtype
   std::vector<DenseTensor> tensors;
   const auto add = [&](const std::string& name, Part part, const at::Tensor& value) {
     if (!value.defined()) return;
-    tensors.push_back(
-        {.name = name, .shape = value.sizes().vec(), .dtype = dtype, .part = part, .value = value});
+    tensors.push_back({.name = name,
+                       .shape = value.sizes().vec(),
+                       .dtype = dtype_of(dtype),
+                       .part = part,
+                       .value = value});
   };
   add(decoder.frozen_names.embedding, &ByteTable::embeddings, decoder.frozen.embedding);
   add(decoder.frozen_names.positions, &ByteTable::embeddings, decoder.frozen.positions);
@@ -90,7 +100,8 @@ std::vector<DenseTensor> by_decoder(const Student& student, at::ScalarType dtype
         if (source.row_end >= 0) shape[0] = source.rows;
         const auto [found, is_new] = fused.try_emplace(source.tensor, tensors.size());
         if (is_new) {
-          tensors.push_back({.name = source.tensor, .shape = shape, .dtype = dtype, .part = part});
+          tensors.push_back(
+              {.name = source.tensor, .shape = shape, .dtype = dtype_of(dtype), .part = part});
         }
         tensors[found->second].layers.push_back(
             {static_cast<size_t>(group), layer, source.row_begin});
@@ -110,7 +121,8 @@ std::vector<DenseTensor> by_decoder(const Student& student, at::ScalarType dtype
   return tensors;
 }
 
-void write_layers(SafetensorsWriter& writer, const DenseTensor& tensor, const Student& student) {
+void write_layers(SafetensorsWriter& writer, const DenseTensor& tensor, at::ScalarType dtype,
+                  const Student& student) {
   int64_t rows = 0;
   for (const LayerRows& part : tensor.layers) {
     const LittleBitLinear& layer = *student.groups()[part.group].layers()[part.layer];
@@ -118,7 +130,7 @@ void write_layers(SafetensorsWriter& writer, const DenseTensor& tensor, const St
     rows += layer.out_features();
     write_rounded(writer,
                   tensor.part == &ByteTable::linears ? layer.effective_weight() : layer.bias(),
-                  tensor.dtype);
+                  dtype);
   }
   LB_ASSERT(rows == tensor.shape[0], "the parts fill the matrix");
 }
@@ -135,20 +147,22 @@ ByteTable export_dense(const std::filesystem::path& folder, const Student& stude
       is_packed_folder(source) ? by_decoder(student, dtype) : by_teacher(source, student, dtype);
   // Wide elements first: every tensor of the file is aligned then.
   std::stable_sort(tensors.begin(), tensors.end(), [](const DenseTensor& a, const DenseTensor& b) {
-    return c10::elementSize(a.dtype) > c10::elementSize(b.dtype);
+    return dtype_size(a.dtype) > dtype_size(b.dtype);
   });
   ByteTable bytes;
   SafetensorsWriter writer(output.staging() / "model.safetensors");
   writer.set_metadata(export_metadata());
   for (const DenseTensor& tensor : tensors) {
-    writer.declare(tensor.name, dtype_of(tensor.dtype), tensor.shape);
+    writer.declare(tensor.name, tensor.dtype, tensor.shape);
     bytes.*tensor.part += tensor.bytes();
   }
   for (const DenseTensor& tensor : tensors) {
-    if (tensor.layers.empty()) {
-      write_rounded(writer, tensor.value, tensor.dtype);
+    if (tensor.copied != nullptr) {
+      writer.write(tensor.copied->data);
+    } else if (tensor.layers.empty()) {
+      write_rounded(writer, tensor.value, dtype);
     } else {
-      write_layers(writer, tensor, student);
+      write_layers(writer, tensor, dtype, student);
     }
   }
   writer.commit();

@@ -117,6 +117,11 @@ TEST_CASE("tensors that the decoder does not know are kept") {
   create_folders(teacher);
   test::write_tiny_llama(plain, {.tied = true});
   fs::copy_file(plain / "config.json", teacher / "config.json");
+  // Types that nothing here computes with.
+  const std::pair<const char*, Dtype> odd[] = {
+      {"u16", Dtype::kU16}, {"u32", Dtype::kU32}, {"u64", Dtype::kU64}, {"bool", Dtype::kBool}};
+  std::byte bytes[48];
+  for (size_t i = 0; i < sizeof bytes; ++i) bytes[i] = static_cast<std::byte>(251 * i);
   {
     // An old checkpoint of the bare decoder: no "model." in front, extra buffers, a copy of the
     // tied head.
@@ -125,21 +130,32 @@ TEST_CASE("tensors that the decoder does not know are kept") {
     for (const TensorView& t : from.tensors()) writer.declare(t.name.substr(6), t.dtype, t.shape);
     writer.declare("lm_head.weight", Dtype::kF32, {48, 32});
     writer.declare("layers.0.self_attn.position_ids", Dtype::kI64, {3});
+    for (const auto& [name, dtype] : odd) writer.declare(name, dtype, {2, 3});
     for (const TensorView& t : from.tensors()) writer.write(t.data);
     writer.write(from.find("model.embed_tokens.weight")->data);
     write_tensor(writer, at::tensor({7, 8, 9}, at::kLong));
+    for (const auto& [name, dtype] : odd) writer.write(std::span(bytes, 6 * dtype_size(dtype)));
     writer.commit();
   }
   const TinyStudent tiny(teacher);
   const fs::path folder = temp.path() / "dense";
-  const ByteTable bytes = export_dense(folder, *tiny.student, at::kBFloat16, tiny.files);
+  const ByteTable table = export_dense(folder, *tiny.student, at::kBFloat16, tiny.files);
   const SafetensorsFile file(folder / "model.safetensors");
   CHECK(sorted_names(file) == tiny.files.names());
   const TensorView* buffer = file.find("layers.0.self_attn.position_ids");
   REQUIRE(buffer != nullptr);
   CHECK(at::equal(map_tensor(*buffer), at::tensor({7, 8, 9}, at::kLong)));
-  CHECK(bytes.head == 48 * 32 * 2);
-  CHECK(bytes.embeddings == 48 * 32 * 2);
+  for (const auto& [name, dtype] : odd) {
+    INFO(name);
+    const TensorView* kept = file.find(name);
+    REQUIRE(kept != nullptr);
+    CHECK(kept->dtype == dtype);
+    CHECK(kept->shape == std::vector<int64_t>{2, 3});
+    CHECK(std::equal(kept->data.begin(), kept->data.end(), bytes));
+  }
+  CHECK(table.head == 48 * 32 * 2);
+  CHECK(table.embeddings == 48 * 32 * 2);
+  CHECK(table.total() == fs::file_size(folder / "model.safetensors"));
   const at::Tensor ids = at::randint(48, {1, 5}, at::kLong);
   CHECK(at::allclose(reloaded_logits(folder, ids),
                      forward_full(tiny.student->decoder(), ids, false).logits, 0.1, 0.2));
