@@ -116,13 +116,22 @@ void print_schedule(const RunOptions& options) {
            " in all");
 }
 
+// Whole and without links; "" where that is not known.
+fs::path place(const fs::path& path) {
+  std::error_code unknown;
+  const fs::path whole = fs::weakly_canonical(fs::absolute(path, unknown), unknown);
+  return whole.has_filename() ? whole : whole.parent_path();
+}
+
 }  // namespace
 
-void check_output(const RunFolder& folder, const RunRequest& request) {
-  const auto place = [](const fs::path& path) {
-    std::error_code unknown;
-    return fs::weakly_canonical(path, unknown);
-  };
+bool lies_in(const fs::path& path, const fs::path& folder) {
+  const fs::path inner = place(path), outer = place(folder);
+  return !outer.empty() &&
+         std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+}
+
+void check_output(const RunFolder& folder, const RunOptions& options, const RunRequest& request) {
   const auto refuse = [&](const std::string& what, const std::string& hint) {
     throw UsageError("output.dir " + folder.root().string() + " " + what, hint);
   };
@@ -131,6 +140,12 @@ void check_output(const RunFolder& folder, const RunRequest& request) {
   }
   if (path_exists(folder.root() / "config.json")) {
     refuse("is a model's folder: it holds config.json", "give the run a folder of its own");
+  }
+  for (const fs::path& target : {folder.packed_export(), folder.dense_export()}) {
+    if (!lies_in(options.model.path, target)) continue;
+    refuse("would have its export written over the model of model.path, " +
+               options.model.path.string(),
+           "give another output.dir");
   }
   const bool own = request.resume == Resume::kAuto ||
                    (request.resume == Resume::kFolder &&
@@ -146,7 +161,7 @@ void check_output(const RunFolder& folder, const RunRequest& request) {
 }
 
 void check_run(const RunOptions& options, const OptionTree& tree, const RunRequest& request) {
-  check_output(RunFolder(options.output.dir), request);
+  check_output(RunFolder(options.output.dir), options, request);
   Session session = open_model(options);
   std::vector<std::string> left;
   if (session.teacher_folder->has_tensor_files()) {

@@ -2,6 +2,7 @@
 // optimizer and no training text is opened.
 #include <charconv>
 
+#include "check.h"
 #include "export_model.h"
 #include "littlebit/checkpoint/checkpoint.h"
 #include "littlebit/core/file.h"
@@ -46,13 +47,19 @@ QuantOptions quant_of(const Checkpoint& checkpoint, QuantOptions quant) {
   return quant;
 }
 
-void check_target(const fs::path& target, const fs::path& source) {
+// The teacher is read while the target is written, and stays: no part of one is in the other.
+void check_target(const fs::path& target, const fs::path& source, const fs::path& teacher) {
+  if (!teacher.empty() && (lies_in(target, teacher) || lies_in(teacher, target))) {
+    throw UsageError(target.string() + " and the model of model.path, " + teacher.string() +
+                         ", are not apart: the export would write over what it reads",
+                     "give another --output, outside of the model's folder");
+  }
   if (!path_exists(target)) return;
   if (!fs::is_directory(target)) {
     throw OutputError(target.string() + " is a file", "give a folder as --output");
   }
   if (fs::is_empty(target)) return;
-  if (fs::weakly_canonical(target) == fs::weakly_canonical(source) || !is_own_export(target)) {
+  if (lies_in(source, target) || !is_own_export(target)) {
     throw UsageError(target.string() + " holds something that is not an export of this program",
                      "give another --output; only earlier exports are replaced");
   }
@@ -61,11 +68,12 @@ void check_target(const fs::path& target, const fs::path& source) {
 // Where each format goes: one alone is the output folder itself.
 std::vector<std::pair<std::string, fs::path>> targets(const std::vector<std::string>& formats,
                                                       const fs::path& output,
-                                                      const fs::path& source) {
+                                                      const fs::path& source,
+                                                      const fs::path& teacher) {
   std::vector<std::pair<std::string, fs::path>> all;
   for (const std::string& format : formats) {
     all.emplace_back(format, formats.size() == 1 ? output : output / format);
-    check_target(all.back().second, source);
+    check_target(all.back().second, source, teacher);
   }
   if (all.empty()) throw UsageError("export.formats is empty: nothing to write");
   create_folders(all.front().second.parent_path().empty() ? fs::path(".")
@@ -91,7 +99,7 @@ void export_packed_folder(const RunOptions& options, const OptionTree& tree, con
     throw UsageError(source.string() + " is packed already: it can become dense only",
                      "export.formats=[dense], or leave it out");
   }
-  const auto written = targets({"dense"}, output, source);
+  const auto written = targets({"dense"}, output, source, options.model.path);
   const std::unique_ptr<Student> student = load_packed_student(folder, at::kFloat, at::kCPU);
   write_dense(written.front().second, *student, options.export_, folder);
   print_written(written);
@@ -120,7 +128,7 @@ void export_checkpoint(const RunOptions& options, const OptionTree& tree, const 
     throw UsageError("model.path is not set: an export needs the model the run began with",
                      "add model.path=FOLDER");
   }
-  const auto written = targets(options.export_.formats, output, source);
+  const auto written = targets(options.export_.formats, output, source, options.model.path);
   HfFolder teacher(options.model.path);
   const ModelSpec spec = parse_model_spec(teacher.config());
   teacher.open_tensors();

@@ -1,7 +1,9 @@
 // The cache's file name holds a hash of everything that start factors depend on, so a file that is
-// there is the right one; other settings find no file.
+// there is the right one; other settings find no file. A hash of its content in its metadata tells
+// damage.
 #include "factor_cache.h"
 
+#include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
 #include "littlebit/io/safetensors.h"
@@ -10,6 +12,19 @@
 namespace littlebit {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kHash = "content_hash";
+
+// The tensors of the file, one after the other, become its hash.
+void add_tensor(Hasher& hash, const std::string& name, std::span<const int64_t> shape, Dtype dtype,
+                std::span<const std::byte> bytes) {
+  hash.update(name + " " + shape_text(shape) + " " + dtype_name(dtype) + "\n");
+  hash.update(bytes);
+}
+
+}  // namespace
 
 fs::path factor_cache_file(const Session& session) {
   const QuantOptions& quant = session.options.quant;
@@ -43,11 +58,28 @@ void write_factor_cache(const fs::path& file, const Optimizer& optimizer, Studen
     }
   }
   SafetensorsWriter writer(file);
+  Hasher hash;
   for (const auto& [name, tensor] : tensors) {
-    writer.declare(name, dtype_of(tensor.scalar_type()), tensor.sizes().vec());
+    const Dtype dtype = dtype_of(tensor.scalar_type());
+    const at::Tensor stored = tensor.cpu().contiguous();
+    add_tensor(hash, name, tensor.sizes(), dtype,
+               {static_cast<const std::byte*>(stored.const_data_ptr()), stored.nbytes()});
+    writer.declare(name, dtype, tensor.sizes().vec());
   }
+  writer.set_metadata({{kHash, hash.hex()}});
   for (const auto& [name, tensor] : tensors) write_tensor(writer, tensor);
   writer.commit();
+}
+
+void verify_factor_cache(const fs::path& path) {
+  const SafetensorsFile file(path);
+  Hasher hash;
+  for (const TensorView& view : file.tensors()) {
+    add_tensor(hash, view.name, view.shape, view.dtype, view.data);
+  }
+  const auto stored = file.metadata().find(kHash);
+  if (stored != file.metadata().end() && stored->second == hash.hex()) return;
+  throw InputError(path.string() + " is damaged: its tensors do not have the hash in its metadata");
 }
 
 }  // namespace littlebit

@@ -12,8 +12,11 @@ namespace littlebit {
 // content, every layer's plan, the kind of start and its options, and the seed.
 std::filesystem::path factor_cache_file(const Session& session);
 
-// Latents and scales of every layer, published atomically.
+// Latents and scales of every layer with a hash of them, published atomically.
 void write_factor_cache(const std::filesystem::path& file, const Optimizer& optimizer,
                         Student& student);
+
+// InputError where the file's tensors do not have the hash that it was written with.
+void verify_factor_cache(const std::filesystem::path& file);
 
 }  // namespace littlebit

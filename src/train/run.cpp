@@ -4,6 +4,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -79,21 +80,22 @@ TrainingPosition resume_from(Session& session, const RunFolder& folder, const Ru
 }
 
 // Exports as asked, reads the packed one back and compares; adds to run.json's summary.
-void export_model(Session& session, const RunFolder& folder, Json& run,
-                  std::vector<std::string>& written) {
+std::vector<fs::path> export_model(Session& session, const RunFolder& folder, Json& run) {
+  std::vector<fs::path> written;
   for (const std::string& format : session.options.export_.formats) {
     create_folders(folder.root() / "export");
     if (format == "dense") {
       write_dense(folder.dense_export(), *session.student, session.options.export_,
                   *session.teacher_folder);
-      written.push_back(folder.dense_export().string());
+      written.push_back(folder.dense_export());
       continue;
     }
     run["summary"]["bytes"] =
         export_json(write_packed(folder.packed_export(), *session.student, session.plans,
                                  session.options.quant, *session.teacher_folder));
-    written.push_back(folder.packed_export().string());
+    written.push_back(folder.packed_export());
   }
+  return written;
 }
 
 // A line per model that was scored at the start or the end, a column per metric.
@@ -120,10 +122,23 @@ void print_scores(const Json& run) {
   table.print();
 }
 
-void print_summary(const Json& run, const std::vector<std::string>& written) {
-  print_scores(run);
+// Everything of the run that is on disk: `exports` that were just made, the files of its folder,
+// and what it keeps elsewhere for other runs.
+void print_written(const Session& session, const RunFolder& folder,
+                   std::vector<fs::path> exports = {}) {
   log_info("written:");
-  for (const std::string& path : written) log_info("  " + path);
+  for (const char* name : {"report.html", "run.json", "metrics.jsonl", "factorization.jsonl",
+                           "config.yaml", "log.txt", "checkpoints", "tensorboard", "cache"}) {
+    if (path_exists(folder.root() / name)) exports.push_back(folder.root() / name);
+  }
+  const std::vector<SourceOptions>& sources = session.options.data.train;
+  const bool tokenised = std::any_of(sources.begin(), sources.end(), [](const SourceOptions& s) {
+    return s.format != SourceFormat::kTokens;
+  });
+  const fs::path& cache = session.options.data.cache_dir;
+  if (tokenised && !cache.empty()) exports.push_back(cache);
+  if (!session.kept_factors.empty()) exports.push_back(session.kept_factors);
+  for (const fs::path& path : exports) log_info("  " + path.string());
 }
 
 // TensorBoard's events up to the restored step stay, but for the scores that a finished run takes
@@ -151,7 +166,7 @@ void show_new_scores(EventFile& events, const Json& scores, size_t* seen) {
         values.emplace_back(prefix + score.value("task", "") + "/" + key, value);
       }
     }
-    if (!values.empty()) events.scalars(score.value("step", int64_t{0}), values);
+    if (!values.empty()) events.scalars(score_step(score), values);
   }
 }
 
@@ -204,12 +219,13 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
                       const RunRequest& request) {
   const Stopwatch stopwatch;
   const RunFolder folder(options.output.dir);
-  check_output(folder, request);
+  check_output(folder, options, request);
   const std::optional<Checkpoint> checkpoint = find_checkpoint(folder, request);
   Session session = prepare(options, tree, checkpoint);
-  folder.create();
+  create_folders(folder.root());
   const FolderLock lock(folder.root());
-  check_output(folder, request);           // again, now that nobody else can begin a run there
+  check_output(folder, options, request);  // again, now that nobody else can begin a run there
+  folder.open_log();
   session.teacher_folder->open_tensors();  // missing files are found before hours of tokenising
   build_corpus(session, folder.root() / "cache");
   load_teacher(session);
@@ -229,7 +245,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
     discard_checkpoints_after(folder.checkpoints(), start.step);
     Json scores = Json::array();  // those of the restored past
     for (const Json& score : run.value("scores", Json::array())) {
-      const int64_t step = score.is_object() ? score.value("step", int64_t{0}) : 0;
+      const int64_t step = score_step(score);
       // The last step's score is taken again below.
       if (step < start.step || (step == start.step && step < session.steps))
         scores.push_back(score);
@@ -300,6 +316,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
     add_seconds();
     folder.write_run_json(run);
     write_report(folder.root());
+    print_written(session, folder);
     const std::string state = "state of step " + std::to_string(result.position.step) +
                               " saved in " + folder.checkpoints().string() +
                               "; go on with --resume auto";
@@ -321,16 +338,12 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
     }
     show_scores();
   }
-  std::vector<std::string> written;
-  export_model(session, folder, run, written);
+  const std::vector<fs::path> exports = export_model(session, folder, run);
   const double seconds = add_seconds();
   folder.write_run_json(run);
   write_report(folder.root());
-  for (const char* name : {"report.html", "run.json", "metrics.jsonl", "factorization.jsonl",
-                           "config.yaml", "log.txt", "checkpoints", "tensorboard", "cache"}) {
-    if (path_exists(folder.root() / name)) written.push_back((folder.root() / name).string());
-  }
-  print_summary(run, written);
+  print_scores(run);
+  print_written(session, folder, exports);
   log_info("done in " + format_duration(seconds));
   return ExitCode::kDone;
 }

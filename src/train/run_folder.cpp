@@ -45,10 +45,7 @@ bool RunFolder::holds_results() const {
   return false;
 }
 
-void RunFolder::create() const {
-  create_folders(root_);
-  open_log_file(root_ / "log.txt");
-}
+void RunFolder::open_log() const { open_log_file(root_ / "log.txt"); }
 
 void RunFolder::write_config(const OptionTree& tree) const {
   write_file(root_ / "config.yaml", tree.to_yaml(/*with_origins=*/true));

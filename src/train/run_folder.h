@@ -29,7 +29,7 @@ class RunFolder {
 
   bool holds_a_run() const;       // or anything else that a new run would overwrite
   bool holds_own_config() const;  // a config.yaml that a person put there: no run opened its log
-  void create() const;            // the folder and its log file
+  void open_log() const;          // log.txt, which write_config follows: see holds_own_config
   void write_config(const OptionTree& tree) const;
   void write_factorization(std::span<const LayerReport> layers) const;
 

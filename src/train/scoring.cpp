@@ -32,13 +32,19 @@ Score score_of(const Json& entry) {
   score.task = text("task", "");
   score.model = text("model", "");
   score.metric = text("metric", "perplexity");
-  const auto step = entry.find("step"), value = entry.find(score.metric);
-  if (step != entry.end() && step->is_number_integer()) score.step = step->get<int64_t>();
+  score.step = score_step(entry);
+  const auto value = entry.find(score.metric);
   if (value != entry.end() && value->is_number()) score.value = value->get<double>();
   return score;
 }
 
 }  // namespace
+
+int64_t score_step(const Json& entry) {
+  if (!entry.is_object()) return -1;
+  const auto step = entry.find("step");
+  return step != entry.end() && step->is_number_integer() ? step->get<int64_t>() : -1;
+}
 
 void score_model(const Session& session, const Decoder& decoder, const std::string& model,
                  int64_t step, Json& run) {

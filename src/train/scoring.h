@@ -26,6 +26,9 @@ void summarize_scores(const std::string& when, const std::string& model, int64_t
 std::optional<int64_t> find_best(const std::filesystem::path& checkpoints,
                                  std::optional<int64_t> also, Json& run);
 
+// The step of an entry of run["scores"]; -1 where it has none, as when another program wrote it.
+int64_t score_step(const Json& entry);
+
 // Whether the student has a score of `step`.
 bool is_scored(int64_t step, const Json& run);
 

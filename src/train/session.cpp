@@ -32,6 +32,7 @@ void make_student(Session& session) {
 bool load_cached_factors(Session& session, std::span<const at::Tensor> latents,
                          const std::filesystem::path& file) {
   try {
+    verify_factor_cache(file);
     const FactorFile factors(file);
     plan_from_file(session.student->decoder(), factors, session.plans);
     session.layers = load_factors(*session.student, latents, factors, session.plans,
@@ -177,6 +178,7 @@ void start_student(Session& session) {
   if (!cache.empty()) {
     try {
       write_factor_cache(cache, *session.optimizer, *session.student);
+      session.kept_factors = cache;
       log_info("start factors kept in " + cache.string());
     } catch (const OutputError& failed) {  // the run itself can go on
       log_warning("the start factors are not kept: " + std::string(failed.what()));

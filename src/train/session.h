@@ -30,7 +30,8 @@ struct Session {
   std::unique_ptr<Decoder> teacher;
   std::unique_ptr<Student> student;
   std::unique_ptr<Optimizer> optimizer;
-  std::vector<LayerReport> layers;  // after the start factors were made; empty after a resume
+  std::vector<LayerReport> layers;     // after the start factors were made; empty after a resume
+  std::filesystem::path kept_factors;  // the file that they were written to in quant.cache_dir
 };
 
 // Threads and the teacher's config.json; nothing else of the folder is read.

@@ -122,6 +122,31 @@ TEST_CASE("export: what cannot be done is refused, nothing of others is replaced
   check_refused(run.export_to((run / "none").string(), "out"), 3, {"none"});
   check_refused(run.export_to((run / "mine").string(), "out"), 3, {"manifest.json"});
   check_refused(run.export_to((run / "teacher").string(), "out"), 3, {"neither"});
+  // The teacher is not written over, nor what holds it, nor is anything put into it: as it is no
+  // export, and as it is one.
+  const auto check_apart = [&](const std::string& source, const std::string& teacher,
+                               const std::string& output) {
+    check_refused(
+        run.export_to(source, output,
+                      {"export.formats=[dense]", "model.path=" + (run / teacher).string()}),
+        2, {"model.path", "not apart"});
+  };
+  check_apart(run.checkpoint(), "teacher", "teacher");
+  check_apart(run.checkpoint(), "teacher", "teacher/new");
+  CHECK_FALSE(fs::exists(run / "teacher/new"));
+  const std::string dense = "run/export/dense",
+                    weights = read_file(run / dense / "model.safetensors");
+  fs::create_directory_symlink(run / dense, run / "link");
+  check_apart(run.checkpoint(), dense, dense);
+  check_apart(run.checkpoint(), dense, "link");
+  check_apart(run.checkpoint(), "link", dense);
+  check_apart(run.checkpoint(), dense, "run/export");
+  check_apart(packed, dense, dense);
+  fs::copy(run / dense, run / "nested", fs::copy_options::recursive);
+  fs::copy(packed, run / "nested/packed", fs::copy_options::recursive);
+  check_refused(run.export_to((run / "nested/packed").string(), "nested"), 2, {"nested"});
+  CHECK(fs::exists(run / "nested/packed/config.json"));
+  CHECK(read_file(run / dense / "model.safetensors") == weights);
   // A full disk: 8 blocks of 512 bytes hold no model.
   check_refused(run.export_to(run.checkpoint(), "out", {"export.formats=[dense]"}, "ulimit -f 8;"),
                 5, {"model.safetensors"});
@@ -176,12 +201,15 @@ TEST_CASE("the authors' data recipe through a run; packed and dense weights scor
        "data.train=[{path: \"" + (temp / "c4.jsonl.gz").string() + "\", format: jsonl}, {path: \"" +
            (temp / "wiki.raw").string() + "\", format: wikitext}, {path: \"" +
            (temp / "lines.txt").string() + "\", format: lines, weight: 0.5}]",
-       "data.blocking=reference", "data.sequence_length=64", "quant.bits_per_weight=0.3",
-       "train.steps=1", "train.global_batch_size=2", "optim.learning_rate=1e-3",
+       "data.cache_dir=" + (temp / "tokens").string(), "data.blocking=reference",
+       "data.sequence_length=64", "quant.bits_per_weight=0.3", "train.steps=1",
+       "train.global_batch_size=2", "optim.learning_rate=1e-3",
        "output.dir=" + (temp / "run").string()});
   INFO(outcome.err);
   REQUIRE(outcome.code == 0);
   CHECK_THAT(outcome.err, Contains("tokenising c4.jsonl.gz") && Contains("1,300 documents"));
+  CHECK_THAT(outcome.err.substr(outcome.err.rfind("written:")),
+             Contains("\n  " + (temp / "tokens").string() + "\n"));
 
   documents.push_back("a line that half a pass leaves in");
   write_file(temp / "documents.json", to_json_line(documents));

@@ -55,7 +55,11 @@ TEST_CASE(
   require_done(scene.train("whole"));
   for (const char* stop : {"10", "9"}) {
     const std::string name = std::string("parts") + stop;
-    require_done(scene.train(name, {std::string("train.stop_after=") + stop}));
+    const Outcome stopped = scene.train(name, {std::string("train.stop_after=") + stop});
+    require_done(stopped);
+    for (const char* file : {"report.html", "run.json", "metrics.jsonl", "checkpoints"}) {
+      CHECK_THAT(stopped.err, Contains("\n  " + (scene / name / file).string() + "\n"));
+    }
     CHECK(
         fs::exists(scene / name / "checkpoints" / (std::string("step-") + stop) / "manifest.json"));
     CHECK_FALSE(fs::exists(scene / name / "export"));
@@ -309,14 +313,31 @@ TEST_CASE("start factors are kept in quant.cache_dir, found again, and made anew
   };
   CHECK(state("cached") == state("fresh"));
 
-  int files = 0;
-  for (const fs::directory_entry& entry : fs::directory_iterator(scene / "cache")) {
-    ++files;
-    fs::resize_file(entry.path(), fs::file_size(entry.path()) / 2);
+  const auto kept = [&] {
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(scene / "cache")) files.push_back(entry.path());
+    REQUIRE(files.size() == 1);
+    return files[0];
+  };
+  const std::string whole = read_file(kept());
+  std::string flipped = whole;
+  flipped[flipped.size() / 2] ^= 1;       // one bit of a latent
+  const std::string without_hash = [&] {  // as an older program wrote it
+    std::string bytes = whole;
+    bytes.replace(bytes.find("content_hash"), 1, "C");
+    return bytes;
+  }();
+  for (const auto& [run, bytes] : {std::pair{"cut", whole.substr(0, whole.size() / 2)},
+                                   {"flipped", flipped},
+                                   {"without", without_hash}}) {
+    INFO(run);
+    write_file(kept(), bytes);
+    const Outcome damaged = scene.train(run, {cache, "train.steps=3"});
+    require_done(damaged);
+    CHECK_THAT(damaged.err, Contains("passing over the cached factors"));
+    // Made anew, kept again, and told of.
+    CHECK(state(run) == state("fresh"));
+    CHECK(read_file(kept()) == whole);
+    CHECK_THAT(damaged.err.substr(damaged.err.rfind("written:")), Contains(kept().string()));
   }
-  CHECK(files == 1);
-  const Outcome damaged = scene.train("damaged", {cache, "train.steps=3"});
-  require_done(damaged);
-  CHECK_THAT(damaged.err, Contains("passing over the cached factors"));
-  CHECK(state("damaged") == state("fresh"));
 }

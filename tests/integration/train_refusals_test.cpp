@@ -85,6 +85,13 @@ TEST_CASE(
   write_file(scene / "file", "x");
   check_refused(scene.train("file/run"), 5, {"file"});
 
+  // Nothing of a run that another process works on is touched, its log neither.
+  fs::create_directories(scene / "busy");
+  write_file(scene / "busy" / "log.txt", "of the first\n");
+  check_refused(scene.train("busy", {}, "flock --nonblock " + (scene / "busy").string()), 5,
+                {"busy"});
+  CHECK(read_file(scene / "busy" / "log.txt") == "of the first\n");
+
   // Files may grow to 64 KiB: the checkpoint does not fit.
   check_refused(scene.train("full", {}, "ulimit -f 64;"), 5, {"step-20"});
   CHECK_FALSE(fs::exists(scene / "full" / "checkpoints" / "step-20"));

@@ -62,6 +62,11 @@ WrongInputs wrong_outputs() {
            }},
           {"output.dir is a model's folder", ExitCode::kUsage,
            [](const Workshop& s) { return s.train_ids({"output.dir=model"}); }},
+          {"the model lies where the run exports to", ExitCode::kUsage,
+           [](const Workshop& s) {
+             s.shell("mkdir -p out/export && cp -r model out/export/packed");
+             return s.train_ids({"model.path=out/export/packed", "--resume", "auto"});
+           }},
           {"output.dir is being written by another run", ExitCode::kOutput,
            [](const Workshop& s) {
              s.shell("mkdir out");
@@ -238,6 +243,19 @@ WrongInputs odd_but_right() {
              s.train_ids({"--factorize-only", "quant.cache_dir=out"});
              s.shell("for f in out/*; do head -c 3000 $f > x; mv x $f; done");
              return s.train_ids({"quant.cache_dir=out"});
+           }},
+          {"a wrong bit in the start factors in the cache", ExitCode::kDone,
+           [](const Workshop& s) {
+             s.train_ids({"--factorize-only", "quant.cache_dir=out"});
+             s.shell("printf '\\377' | dd of=$(ls out/*) bs=1 seek=60001 conv=notrunc 2>dd.txt");
+             return s.train_ids({"quant.cache_dir=out"});
+           }},
+          {"scores in run.json that no run wrote", ExitCode::kDone,
+           [](const Workshop& s) {
+             s.train_ids({"train.stop_after=1"});
+             s.replace("out/run.json", "\"scores\": []",
+                       "\"scores\": [{\"step\": \"x\"}, {\"step\": null}, {}, 7]");
+             return s.train_ids({"--resume", "auto"});
            }},
           {"a damaged checkpoint behind a good one", ExitCode::kDone,
            [](const Workshop& s) {
