@@ -181,4 +181,10 @@ const OptionNode& OptionTree::node(std::string_view key) const {
 
 Origin OptionTree::origin(std::string_view key) const { return node(key).origin; }
 
+std::string OptionTree::text(std::string_view key) const {
+  const OptionNode& option = node(key);
+  LB_ASSERT(option.value != nullptr, "`" + std::string(key) + "` has no value of its own");
+  return option.value->text();
+}
+
 }  // namespace littlebit

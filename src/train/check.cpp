@@ -10,6 +10,7 @@
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
 #include "plan.h"
+#include "resume.h"
 #include "session.h"
 
 namespace littlebit {
@@ -161,7 +162,9 @@ void check_output(const RunFolder& folder, const RunOptions& options, const RunR
 }
 
 void check_run(const RunOptions& options, const OptionTree& tree, const RunRequest& request) {
-  check_output(RunFolder(options.output.dir), options, request);
+  const RunFolder folder(options.output.dir);
+  check_output(folder, options, request);
+  const std::optional<Checkpoint> checkpoint = find_checkpoint(folder, request);
   Session session = open_model(options);
   std::vector<std::string> left;
   if (session.teacher_folder->has_tensor_files()) {
@@ -169,12 +172,21 @@ void check_run(const RunOptions& options, const OptionTree& tree, const RunReque
   } else {
     left = check_without_weights(session);
   }
-  make_plans(session, tree);
+  if (checkpoint) {
+    plans_from_checkpoint(session, tree, *checkpoint);
+    left.push_back("whether the training text is that of " + checkpoint->folder.string());
+  } else {
+    make_plans(session, tree);
+  }
   print_model(session);
   print_plan(session);
   print_sizes(session);
   print_memory(session);
   print_schedule(options);
+  if (checkpoint) {
+    log_info("the run would go on from step " + std::to_string(checkpoint->position.step) + " of " +
+             checkpoint->folder.string());
+  }
   if (!left.empty()) log_warning("not checked: " + join(left, "; "));
   log_info("nothing was written (--check)");
 }

@@ -10,7 +10,7 @@
 #include "littlebit/logging/console.h"
 #include "littlebit/quant/initialize.h"
 #include "littlebit/train/run.h"
-#include "session.h"
+#include "resume.h"
 
 namespace littlebit {
 namespace {
@@ -27,23 +27,34 @@ Checkpoint find_checkpoint(const fs::path& source) {
 
 // Of the settings the run had, those that the packed folder tells; they stand in the checkpoint.
 QuantOptions quant_of(const Checkpoint& checkpoint, QuantOptions quant) {
-  const auto read = [&](const char* key, double fallback) {
+  const auto text = [&](const char* key) {
     const auto found = checkpoint.trajectory.find(key);
-    if (found == checkpoint.trajectory.end()) return fallback;
-    const std::string& text = found->second;
-    double value = 0;
-    const auto [stop, code] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (code == std::errc() && stop == text.data() + text.size()) return value;
-    throw InputError("checkpoint " + checkpoint.folder.string() + " has \"" + text + "\" as " +
+    return found == checkpoint.trajectory.end() ? std::string() : found->second;
+  };
+  const auto refuse = [&](const char* key) {
+    throw InputError("checkpoint " + checkpoint.folder.string() + " has \"" + text(key) + "\" as " +
                      key);
+  };
+  const auto read = [&](const char* key, double fallback) {
+    const std::string digits = text(key);
+    if (digits.empty()) return fallback;
+    double value = 0;
+    const auto [stop, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (code != std::errc() || stop != digits.data() + digits.size()) refuse(key);
+    return value;
   };
   quant.bits_per_weight = read("quant.bits_per_weight", quant.bits_per_weight);
   quant.kv_factor = read("quant.kv_factor", quant.kv_factor);
   quant.min_rank =
       static_cast<int64_t>(read("quant.min_rank", static_cast<double>(quant.min_rank)));
-  quant.surrogate = read("quant.surrogate", static_cast<double>(quant.surrogate)) == 0
-                        ? Surrogate::kSmoothSign
-                        : Surrogate::kSte;
+  const std::string surrogate = text("quant.surrogate");  // older checkpoints have a number
+  if (surrogate == "smooth_sign" || surrogate == "0") {
+    quant.surrogate = Surrogate::kSmoothSign;
+  } else if (surrogate == "ste" || surrogate == "1") {
+    quant.surrogate = Surrogate::kSte;
+  } else if (!surrogate.empty()) {
+    refuse("quant.surrogate");
+  }
   return quant;
 }
 

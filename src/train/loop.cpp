@@ -13,6 +13,7 @@
 #include "littlebit/distill/step.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/metrics.h"
+#include "resume.h"
 
 namespace littlebit {
 namespace {

@@ -21,6 +21,7 @@
 #include "littlebit/train/report.h"
 #include "loop.h"
 #include "plan.h"
+#include "resume.h"
 #include "run_folder.h"
 #include "scoring.h"
 #include "session.h"
@@ -29,55 +30,6 @@ namespace littlebit {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The checkpoint to go on from, if any. With --resume auto one whose state cannot be read is passed
-// over for the one before it; where none can be read that is an error: starting afresh would
-// overwrite them.
-std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequest& request) {
-  if (request.resume == Resume::kFolder) return read_checkpoint(request.resume_from);
-  if (request.resume == Resume::kNever) return std::nullopt;
-  const std::vector<Checkpoint> found = list_checkpoints(folder.checkpoints());
-  for (size_t i = 0; i < found.size(); ++i) {
-    try {
-      const FactorFile readable(found[i].state());
-      return found[i];
-    } catch (const InputError& damaged) {
-      if (i + 1 == found.size()) throw;
-      log_warning(std::string(damaged.what()) + "; trying the checkpoint before it");
-    }
-  }
-  if (has_any_checkpoint(folder.checkpoints())) {
-    throw InputError(
-        "no checkpoint in " + folder.checkpoints().string() + " can be read",
-        "starting afresh would overwrite them: give another output.dir, or move them away");
-  }
-  return std::nullopt;
-}
-
-// The newest checkpoint that loads: with --resume auto a damaged one is passed over for the one
-// before it.
-TrainingPosition resume_from(Session& session, const RunFolder& folder, const RunRequest& request,
-                             Checkpoint chosen) {
-  std::vector<Checkpoint> candidates = {chosen};
-  if (request.resume == Resume::kAuto) {
-    for (Checkpoint& older : list_checkpoints(folder.checkpoints())) {
-      if (older.position.step < chosen.position.step) candidates.push_back(std::move(older));
-    }
-  }
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    check_trajectory(candidates[i].trajectory, make_trajectory(session));
-    try {
-      resume_student(session, candidates[i]);
-      log_info("resumed from " + candidates[i].folder.string() + ", step " +
-               std::to_string(candidates[i].position.step));
-      return candidates[i].position;
-    } catch (const InputError& damaged) {
-      if (i + 1 == candidates.size()) throw;
-      log_warning(std::string(damaged.what()) + "; trying the checkpoint before it");
-    }
-  }
-  throw InputError("no checkpoint could be loaded from " + folder.checkpoints().string());
-}
 
 // Exports as asked, reads the packed one back and compares; adds to run.json's summary.
 std::vector<fs::path> export_model(Session& session, const RunFolder& folder, Json& run) {
@@ -175,22 +127,7 @@ Session prepare(const RunOptions& options, const OptionTree& tree,
   Session session = open_model(options);
   open_texts(session);
   if (checkpoint) {
-    const std::string key = kTeacherKey;
-    const auto saved = checkpoint->trajectory.find(key);
-    if (saved != checkpoint->trajectory.end()) {
-      check_trajectory({*saved}, {{key, session.teacher_folder->content_hash()}});
-    }
-    // Ranks and paths as the run began with them, whatever became of quant.init_file.
-    Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
-    session.plans = plan_from_file(shape, FactorFile(checkpoint->state()), {});
-    const bool two_paths = session.plans.at(0).paths == 2;
-    if (tree.is_set("quant.residual") && options.quant.residual != two_paths) {
-      throw UsageError(
-          "quant.residual is " + std::string(two_paths ? "false" : "true") +
-              ", the checkpoint's layers have " + (two_paths ? "two paths" : "one path"),
-          "resume with the settings of the run's config.yaml, or start a new output.dir");
-    }
-    session.options.quant.residual = two_paths;
+    plans_from_checkpoint(session, tree, *checkpoint);
   } else {
     make_plans(session, tree);
   }

@@ -1,5 +1,4 @@
-// Opens what a run needs in the order of session.h, starts or resumes the student, and knows the
-// settings that decide a run's numbers.
+// Opens what a run needs in the order of session.h, and starts or resumes the student.
 #include "session.h"
 
 #include <ATen/Parallel.h>
@@ -48,7 +47,7 @@ bool load_cached_factors(Session& session, std::span<const at::Tensor> latents,
 }  // namespace
 
 Session open_model(const RunOptions& options) {
-  Session session{.options = options};
+  Session session{.options = options, .steps = options.train.steps};
   use_threads(options.train.threads);
   session.device = open_device(options.train.device, "train.device");
   const bool bf16 = options.train.dtype == ComputeDtype::kBf16 ||
@@ -189,57 +188,6 @@ void start_student(Session& session) {
 void resume_student(Session& session, const Checkpoint& checkpoint) {
   make_student(session);
   load_checkpoint(checkpoint, *session.optimizer);
-}
-
-Trajectory make_trajectory(const Session& session) {
-  const RunOptions& o = session.options;
-  const auto number = [](double value) { return format_digits(value, 17); };
-  const auto name = [](auto value) { return std::to_string(static_cast<int>(value)); };
-  std::string ranks;
-  for (const LayerPlan& plan : session.plans) {
-    ranks +=
-        (ranks.empty() ? "" : " ") + std::to_string(plan.rank) + "x" + std::to_string(plan.paths);
-  }
-  return {{kTeacherKey, session.teacher_folder->content_hash()},
-          {"ranks", ranks},
-          {"quant.bits_per_weight", number(o.quant.bits_per_weight)},
-          {"quant.kv_factor", number(o.quant.kv_factor)},
-          {"quant.min_rank", std::to_string(o.quant.min_rank)},
-          {"quant.surrogate", name(o.quant.surrogate)},
-          {"data.train (content)", session.corpus->content_hash()},
-          {"data.sequence_length", std::to_string(o.data.sequence_length)},
-          {"data.shuffle", name(o.data.shuffle)},
-          {"distill.kl_weight", number(o.distill.kl_weight)},
-          {"distill.hidden_weight", number(o.distill.hidden_weight)},
-          {"distill.normalization", name(o.distill.normalization)},
-          {"optim.learning_rate", number(o.optim.learning_rate)},
-          {"optim.beta1", number(o.optim.beta1)},
-          {"optim.beta2", number(o.optim.beta2)},
-          {"optim.epsilon", number(o.optim.epsilon)},
-          {"optim.weight_decay", number(o.optim.weight_decay)},
-          {"optim.warmup_ratio", number(o.optim.warmup_ratio)},
-          {"optim.schedule", name(o.optim.schedule)},
-          {"optim.max_grad_norm", number(o.optim.max_grad_norm)},
-          {"train.steps", std::to_string(session.steps)},
-          {"train.global_batch_size", std::to_string(o.train.sequences_per_step())},
-          {"train.dtype", session.dtype == at::kFloat ? "fp32" : "bf16"},
-          {"train.seed", std::to_string(o.train.seed)}};
-}
-
-void check_trajectory(const Trajectory& saved, const Trajectory& now) {
-  std::vector<std::string> differences;
-  for (const auto& [key, value] : now) {
-    const auto old = saved.find(key);
-    if (old == saved.end()) {
-      differences.push_back(key + " is not in the checkpoint");
-    } else if (old->second != value) {
-      differences.push_back(key + " was " + old->second + ", is " + value);
-    }
-  }
-  if (differences.empty()) return;
-  throw UsageError(
-      "the checkpoint belongs to a run with other settings: " + join(differences, "; "),
-      "resume with the settings of the run's config.yaml, or start a new output.dir");
 }
 
 }  // namespace littlebit

@@ -25,7 +25,7 @@ struct Session {
   std::unique_ptr<Tokenizer> tokenizer;          // null where nothing needs text
   std::vector<std::unique_ptr<EvalTask>> tasks;  // what eval.tasks and eval.text name
   std::optional<Corpus> corpus;
-  int64_t steps = 0;  // of the whole schedule
+  int64_t steps = 0;  // of the whole schedule; 0: the corpus is to tell, by train.epochs
   std::vector<LayerPlan> plans;
   std::unique_ptr<Decoder> teacher;
   std::unique_ptr<Student> student;
@@ -51,12 +51,5 @@ void load_teacher(Session& session);
 // Student and optimizer with start factors, shown layer by layer; or from a checkpoint.
 void start_student(Session& session);
 void resume_student(Session& session, const Checkpoint& checkpoint);
-
-inline constexpr const char* kTeacherKey = "model.path (content)";
-
-// The settings that decide a run's numbers.
-Trajectory make_trajectory(const Session& session);
-// UsageError listing every setting in which `saved` differs.
-void check_trajectory(const Trajectory& saved, const Trajectory& now);
 
 }  // namespace littlebit

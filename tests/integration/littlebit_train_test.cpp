@@ -212,6 +212,34 @@ TEST_CASE("--resume DIR goes on from an older checkpoint; a refused resume chang
       {"packed LittleBit model"});
 }
 
+TEST_CASE(
+    "a checkpoint of before, with numbers for words and all digits, is resumed and exported") {
+  const Scene scene;
+  require_done(scene.train("whole", {"quant.surrogate=ste"}));
+  require_done(scene.train("run", {"quant.surrogate=ste", "train.stop_after=10"}));
+  const fs::path file = scene / "run" / "checkpoints" / "step-10" / "manifest.json";
+  Json manifest = read_json_file(file);
+  Json& settings = manifest["trajectory"];
+  CHECK(settings.at("quant.surrogate") == "ste");
+  CHECK(settings.at("data.shuffle") == "true");
+  CHECK(settings.at("optim.learning_rate") == "0.005");
+  settings.update({{"quant.surrogate", "1"},
+                   {"data.shuffle", "1"},
+                   {"distill.normalization", "0"},
+                   {"optim.schedule", "0"},
+                   {"optim.learning_rate", "0.0050000000000000001"},
+                   {"optim.beta1", "0.90000000000000002"}});
+  write_file(file, to_json_pretty(manifest));
+  require_done(test::run_program("littlebit-train",
+                                 {"export", file.parent_path().string(), "--output",
+                                  (scene / "packed").string(), "export.formats=[packed]"}));
+  CHECK_THAT(read_file(scene / "packed" / "littlebit_config.json"), Contains("STEBinary"));
+  check_refused(scene.train("run", {"--resume", "auto"}), 2,
+                {"quant.surrogate was 1, is smooth_sign"});
+  require_done(scene.train("run", {"quant.surrogate=ste", "--resume", "auto"}));
+  check_same_results(scene, "whole", "run");
+}
+
 namespace {
 
 // Starts a run, sends SIGTERM after its first step, and gives its exit code.

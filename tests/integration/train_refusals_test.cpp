@@ -8,6 +8,7 @@
 
 using namespace littlebit;
 using Catch::Matchers::Contains;
+using littlebit::test::check_outcome;
 using littlebit::test::check_refused;
 using littlebit::test::Outcome;
 using littlebit::test::require_done;
@@ -80,6 +81,24 @@ TEST_CASE(
   check_refused(
       scene.train("run", {"train.steps=6", "quant.bits_per_weight=0.7", "--resume", "auto"}), 2,
       {"quant.bits_per_weight"});
+  check_refused(scene.train("run", {"train.steps=6", "data.shuffle=false", "quant.surrogate=ste",
+                                    "optim.schedule=linear", "--resume", "auto"}),
+                2,
+                {"data.shuffle was true, is false", "quant.surrogate was smooth_sign, is ste",
+                 "optim.schedule was cosine, is linear"});
+  // --check refuses as the run would, and says what it would go on from.
+  const std::string checkpoint = (scene / "run" / "checkpoints" / "step-2").string();
+  for (const std::string& resume : {std::string("auto"), checkpoint}) {
+    check_refused(
+        scene.train("run", {"train.steps=7", "optim.beta1=0.8", "--resume", resume, "--check"}), 2,
+        {"optim.beta1 was 0.9, is 0.8", "train.steps was 6, is 7"});
+    check_outcome(scene.train("run", {"train.steps=6", "--resume", resume, "--check"}), 0,
+                  {"go on from step 2", "not checked: whether the training text"});
+  }
+  test::write_tiny_llama(scene / "other", {.seed = 5});
+  check_refused(scene.train("run", {"train.steps=6", "model.path=" + (scene / "other").string(),
+                                    "--resume", "auto", "--check"}),
+                2, {"model.path (content)"});
   CHECK(read_file(scene / "run" / "metrics.jsonl") == before);
 
   write_file(scene / "file", "x");

@@ -114,6 +114,7 @@ class OptionTree {
   void finish() const;  // throws one UsageError listing every error found so far
 
   Origin origin(std::string_view key) const;
+  std::string text(std::string_view key) const;  // the value as YAML on one line; no records
   bool is_set(std::string_view key) const { return origin(key) != Origin::kDefault; }
 
   std::string to_yaml(bool with_origins)

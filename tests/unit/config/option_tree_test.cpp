@@ -46,6 +46,12 @@ TEST_CASE("a file sets values, words win over it, later words over earlier ones"
   CHECK(sample.tree.origin("optim.steps") == Origin::kCommandLine);
   CHECK(sample.tree.origin("optim.schedule") == Origin::kFile);
   CHECK(sample.tree.origin("data.level") == Origin::kDefault);
+  CHECK(sample.tree.text("optim.learning_rate") == "1e-4");
+  CHECK(sample.tree.text("optim.schedule") == "linear");
+  CHECK(sample.tree.text("data.shuffle") == "false");
+  CHECK(sample.tree.text("data.level") == "low");
+  CHECK_THROWS_AS(sample.tree.text("data.train"), std::logic_error);
+  CHECK_THROWS_AS(sample.tree.text("data"), std::logic_error);
 }
 
 TEST_CASE("a word may set a whole section, and one text stands for a list of one") {

@@ -1,0 +1,153 @@
+// Checkpoints are looked at from the newest to the oldest; a run under other settings is refused
+// with all of them named, before anything is changed.
+#include "resume.h"
+
+#include <charconv>
+#include <cmath>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/logging/console.h"
+
+namespace littlebit {
+namespace {
+
+constexpr const char* kHint =
+    "resume with the settings of the run's config.yaml, or start a new output.dir";
+
+// Options that decide a run's numbers, besides those that make_trajectory() resolves.
+constexpr const char* kDeciding[] = {
+    "quant.bits_per_weight", "quant.kv_factor",     "quant.min_rank",     "quant.surrogate",
+    "data.sequence_length",  "data.shuffle",        "distill.kl_weight",  "distill.hidden_weight",
+    "distill.normalization", "optim.learning_rate", "optim.beta1",        "optim.beta2",
+    "optim.epsilon",         "optim.weight_decay",  "optim.warmup_ratio", "optim.schedule",
+    "optim.max_grad_norm",   "train.seed"};
+
+// What older checkpoints have in the place of words: their numbers.
+Trajectory old_numbers(const RunOptions& options) {
+  const auto number = [](auto value) { return std::to_string(static_cast<int>(value)); };
+  return {{"quant.surrogate", number(options.quant.surrogate)},
+          {"data.shuffle", number(options.data.shuffle)},
+          {"distill.normalization", number(options.distill.normalization)},
+          {"optim.schedule", number(options.optim.schedule)}};
+}
+
+// NAN where the text is no number.
+double to_number(const std::string& text) {
+  double value = 0;
+  const auto [stop, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return code == std::errc() && stop == text.data() + text.size() ? value : NAN;
+}
+
+void check_teacher(const Trajectory& saved, const Session& session) {
+  const auto was = saved.find(kTeacherKey);
+  if (was == saved.end() || was->second == session.teacher_folder->content_hash()) return;
+  throw UsageError(
+      "the checkpoint belongs to a run with other settings: " + std::string(kTeacherKey) + " was " +
+          was->second + ", is " + session.teacher_folder->content_hash(),
+      kHint);
+}
+
+}  // namespace
+
+Trajectory make_trajectory(const Session& session) {
+  RunOptions options = session.options;
+  OptionTree tree;
+  options.declare(tree);
+  Trajectory trajectory;
+  for (const char* key : kDeciding) trajectory[key] = tree.text(key);
+  std::string ranks;
+  for (const LayerPlan& plan : session.plans) {
+    ranks +=
+        (ranks.empty() ? "" : " ") + std::to_string(plan.rank) + "x" + std::to_string(plan.paths);
+  }
+  trajectory["ranks"] = ranks;
+  trajectory["train.global_batch_size"] = std::to_string(options.train.sequences_per_step());
+  trajectory["train.dtype"] = session.dtype == at::kFloat ? "fp32" : "bf16";
+  if (session.steps > 0) trajectory["train.steps"] = std::to_string(session.steps);
+  if (session.corpus) trajectory["data.train (content)"] = session.corpus->content_hash();
+  if (session.teacher_folder->has_tensor_files()) {
+    trajectory[kTeacherKey] = session.teacher_folder->content_hash();
+  }
+  return trajectory;
+}
+
+void check_trajectory(const Trajectory& saved, const Session& session) {
+  const Trajectory old_form = old_numbers(session.options);
+  std::vector<std::string> differences;
+  for (const auto& [key, value] : make_trajectory(session)) {
+    const auto old = saved.find(key);
+    if (old == saved.end()) {
+      differences.push_back(key + " is not in the checkpoint");
+      continue;
+    }
+    const auto number = old_form.find(key);
+    const bool same = old->second == value || to_number(old->second) == to_number(value) ||
+                      (number != old_form.end() && old->second == number->second);
+    if (!same) differences.push_back(key + " was " + old->second + ", is " + value);
+  }
+  if (differences.empty()) return;
+  throw UsageError(
+      "the checkpoint belongs to a run with other settings: " + join(differences, "; "), kHint);
+}
+
+std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequest& request) {
+  if (request.resume == Resume::kFolder) return read_checkpoint(request.resume_from);
+  if (request.resume == Resume::kNever) return std::nullopt;
+  const std::vector<Checkpoint> found = list_checkpoints(folder.checkpoints());
+  for (size_t i = 0; i < found.size(); ++i) {
+    try {
+      const FactorFile readable(found[i].state());
+      return found[i];
+    } catch (const InputError& damaged) {
+      if (i + 1 == found.size()) throw;
+      log_warning(std::string(damaged.what()) + "; trying the checkpoint before it");
+    }
+  }
+  if (has_any_checkpoint(folder.checkpoints())) {
+    throw InputError(
+        "no checkpoint in " + folder.checkpoints().string() + " can be read",
+        "starting afresh would overwrite them: give another output.dir, or move them away");
+  }
+  return std::nullopt;
+}
+
+void plans_from_checkpoint(Session& session, const OptionTree& tree, const Checkpoint& checkpoint) {
+  if (session.teacher_folder->has_tensor_files()) check_teacher(checkpoint.trajectory, session);
+  Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
+  session.plans = plan_from_file(shape, FactorFile(checkpoint.state()), {});
+  const bool two_paths = session.plans.at(0).paths == 2;
+  QuantOptions& quant = session.options.quant;
+  if (tree.is_set("quant.residual") && quant.residual != two_paths) {
+    throw UsageError("quant.residual is " + std::string(two_paths ? "false" : "true") +
+                         ", the checkpoint's layers have " + (two_paths ? "two paths" : "one path"),
+                     kHint);
+  }
+  quant.residual = two_paths;
+  check_trajectory(checkpoint.trajectory, session);
+}
+
+TrainingPosition resume_from(Session& session, const RunFolder& folder, const RunRequest& request,
+                             Checkpoint chosen) {
+  std::vector<Checkpoint> candidates = {chosen};
+  if (request.resume == Resume::kAuto) {
+    for (Checkpoint& older : list_checkpoints(folder.checkpoints())) {
+      if (older.position.step < chosen.position.step) candidates.push_back(std::move(older));
+    }
+  }
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    check_trajectory(candidates[i].trajectory, session);
+    try {
+      resume_student(session, candidates[i]);
+      log_info("resumed from " + candidates[i].folder.string() + ", step " +
+               std::to_string(candidates[i].position.step));
+      return candidates[i].position;
+    } catch (const InputError& damaged) {
+      if (i + 1 == candidates.size()) throw;
+      log_warning(std::string(damaged.what()) + "; trying the checkpoint before it");
+    }
+  }
+  throw InputError("no checkpoint could be loaded from " + folder.checkpoints().string());
+}
+
+}  // namespace littlebit

@@ -1,0 +1,38 @@
+// Going on from a checkpoint: which one, the plans it brings, and whether its run had the settings
+// of this one.
+#pragma once
+
+#include <optional>
+
+#include "littlebit/train/run.h"
+#include "run_folder.h"
+#include "session.h"
+
+namespace littlebit {
+
+inline constexpr const char* kTeacherKey = "model.path (content)";
+
+// The settings that decide a run's numbers, as their options spell them. What the session does not
+// know is left out: without a corpus its content and, where train.epochs gives them, the steps;
+// without tensor files the teacher's content.
+Trajectory make_trajectory(const Session& session);
+
+// UsageError listing every setting of the session in which `saved` differs.
+void check_trajectory(const Trajectory& saved, const Session& session);
+
+// The checkpoint to go on from, if any. With --resume auto one whose state cannot be read is passed
+// over for the one before it; where none can be read that is an error: starting afresh would
+// overwrite them.
+std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequest& request);
+
+// Ranks and paths as the run began with them, whatever became of quant.init_file. UsageError where
+// it began with another teacher, `tree` has quant.residual set otherwise, or other settings that
+// the session knows by now differ.
+void plans_from_checkpoint(Session& session, const OptionTree& tree, const Checkpoint& checkpoint);
+
+// The newest checkpoint that loads: with --resume auto a damaged one is passed over for the one
+// before it.
+TrainingPosition resume_from(Session& session, const RunFolder& folder, const RunRequest& request,
+                             Checkpoint chosen);
+
+}  // namespace littlebit
