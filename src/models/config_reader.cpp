@@ -100,6 +100,12 @@ const Json* ConfigReader::list(const std::string& key) {
   return value;
 }
 
+std::optional<ConfigReader> ConfigReader::part(const std::string& key) {
+  const Json* value = object(key);
+  if (value == nullptr) return std::nullopt;
+  return ConfigReader(*value, path_ + key + ".");
+}
+
 void ConfigReader::refuse_unread(const std::string& model_type) {
   std::vector<std::string> unknown;
   for (const auto& [key, value] : config_.items()) {

@@ -34,6 +34,7 @@ class ConfigReader {
   // nullptr where the key is missing or null.
   const Json* object(const std::string& key);
   const Json* list(const std::string& key);
+  std::optional<ConfigReader> part(const std::string& key);  // of an object; nullopt likewise
 
   void ignore(const std::string& key) { read_.insert(key); }  // say why at the call
 

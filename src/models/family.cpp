@@ -59,9 +59,10 @@ std::vector<double> read_factors(ConfigReader& reader, const std::string& key, i
   return factors;
 }
 
-RopeKind read_rope_kind(ConfigReader& scaling, bool phi) {
-  const std::string older = scaling.text("type", ""), newer = scaling.text("rope_type", older);
-  if (!older.empty() && older != newer) scaling.fail("type", "the same as rope_type");
+RopeKind read_rope_kind(ConfigReader& scaling, bool phi, const std::string& fallback) {
+  const std::string older = scaling.text("type", fallback),
+                    newer = scaling.text("rope_type", older);
+  if (scaling.present("type") && older != newer) scaling.fail("type", "the same as rope_type");
   if (phi && (newer == "su" || newer == "yarn")) return RopeKind::kLongrope;
   for (const RopeName& entry : kRopes) {
     if (newer == entry.name) return entry.kind;
@@ -75,39 +76,26 @@ double positive(ConfigReader& reader, const std::string& key) {
   return reader.number(key, 0, 1e-6, 1e9);
 }
 
-void read_longrope(ConfigReader& scaling, const ModelSpec& spec, RopeSpec& rope) {
+// `older`: under rope_scaling, where Hugging Face takes max / original positions for the factor.
+void read_longrope(ConfigReader& scaling, bool older, const ModelSpec& spec, RopeSpec& rope) {
   rope.short_factor = read_factors(scaling, "short_factor", rope.rotary_dim / 2);
   rope.long_factor = read_factors(scaling, "long_factor", rope.rotary_dim / 2);
   const int64_t original = rope.original_max_positions;
   if (scaling.integer("original_max_position_embeddings", original, 2, kMaxPositions) != original) {
     scaling.fail("original_max_position_embeddings", "the same as in config.json itself");
   }
-  scaling.number("factor", 1, 1e-6, 1e9);  // Hugging Face takes max / original instead
-  const double stretch = static_cast<double>(spec.max_positions) / static_cast<double>(original);
+  const double by_positions =
+      static_cast<double>(spec.max_positions) / static_cast<double>(original);
+  const double factor = scaling.number("factor", by_positions, 1e-6, 1e9);
+  const double stretch = older ? by_positions : factor;
   const double scale =
       stretch <= 1 ? 1 : std::sqrt(1 + std::log(stretch) / std::log(static_cast<double>(original)));
   rope.attention_factor = scaling.number("attention_factor", scale, 1e-6, 1e6);
 }
 
-RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const ModelSpec& spec) {
-  RopeSpec rope{.kind = RopeKind::kDefault};
-  rope.theta = reader.number("rope_theta", defaults.rope_theta, 1, 1e30);
-  const double part = reader.number("partial_rotary_factor", 1, 1e-6, 1);
-  const bool phi = defaults.phi_original_positions > 0;
-  if (part != 1 && !phi) reader.fail("partial_rotary_factor", "1 in this family");
-  rope.rotary_dim = static_cast<int64_t>(static_cast<double>(spec.head_dim) * part);
-  if (rope.rotary_dim < 2 || rope.rotary_dim % 2 != 0) {
-    throw InputError("config.json: " + std::to_string(rope.rotary_dim) + " of a head's " +
-                     std::to_string(spec.head_dim) +
-                     " dimensions would rotate, expected an even number above 0");
-  }
-  const int64_t original = reader.integer("original_max_position_embeddings",
-                                          defaults.phi_original_positions, 2, kMaxPositions);
-  const Json* object = reader.object("rope_scaling");
-  if (object == nullptr) return rope;
-
-  ConfigReader scaling(*object, "rope_scaling.");
-  rope.kind = read_rope_kind(scaling, phi);
+// What depends on the kind of rope; `original` is config.json's original_max_position_embeddings.
+void read_scaling(ConfigReader& scaling, bool older, int64_t original, const ModelSpec& spec,
+                  RopeSpec& rope) {
   switch (rope.kind) {
     case RopeKind::kNone:
     case RopeKind::kDefault:
@@ -136,16 +124,65 @@ RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const M
       }
       break;
     case RopeKind::kLongrope:
-      if (original == 0) reader.fail("original_max_position_embeddings", "an integer above 1");
       rope.original_max_positions = original;
-      read_longrope(scaling, spec, rope);
+      read_longrope(scaling, older, spec, rope);
       break;
   }
-  scaling.refuse_unread("rope_scaling");
+}
+
+RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const ModelSpec& spec) {
+  std::optional<ConfigReader> newer =
+      rope_parameters(reader, defaults.rope_per_layer_kind ? "full_attention" : "");
+  RopeSpec rope{.kind = RopeKind::kDefault};
+  rope.theta = rope_number(reader, "rope_theta", newer, "rope_theta", defaults.rope_theta, 1, 1e30);
+  const double part =
+      rope_number(reader, "partial_rotary_factor", newer, "partial_rotary_factor", 1, 1e-6, 1);
+  const bool phi = defaults.phi_original_positions > 0;
+  if (part != 1 && !phi) {
+    (newer ? *newer : reader).fail("partial_rotary_factor", "1 in this family");
+  }
+  rope.rotary_dim = static_cast<int64_t>(static_cast<double>(spec.head_dim) * part);
+  if (rope.rotary_dim < 2 || rope.rotary_dim % 2 != 0) {
+    throw InputError("config.json: " + std::to_string(rope.rotary_dim) + " of a head's " +
+                     std::to_string(spec.head_dim) +
+                     " dimensions would rotate, expected an even number above 0");
+  }
+  const int64_t original = reader.integer("original_max_position_embeddings",
+                                          defaults.phi_original_positions, 2, kMaxPositions);
+  std::optional<ConfigReader> older = reader.part("rope_scaling");
+  if (older && newer) reader.fail("rope_scaling", "null or missing beside rope_parameters");
+  std::optional<ConfigReader>& scaling = newer ? newer : older;
+  if (!scaling) return rope;
+
+  rope.kind = read_rope_kind(*scaling, phi, newer ? "default" : "");
+  if (rope.kind == RopeKind::kLongrope && original == 0) {
+    reader.fail("original_max_position_embeddings", "an integer above 1");
+  }
+  read_scaling(*scaling, older.has_value(), original, spec, rope);
+  scaling->refuse_unread(newer ? "rope_parameters" : "rope_scaling");
   return rope;
 }
 
 }  // namespace
+
+std::optional<ConfigReader> rope_parameters(ConfigReader& reader, const std::string& kind) {
+  std::optional<ConfigReader> whole = reader.part("rope_parameters");
+  if (!whole || kind.empty()) return whole;
+  for (const char* known : {"full_attention", "sliding_attention"}) whole->ignore(known);
+  whole->refuse_unread("rope_parameters");
+  return whole->part(kind);
+}
+
+double rope_number(ConfigReader& reader, const std::string& key, std::optional<ConfigReader>& newer,
+                   const std::string& newer_key, double fallback, double low, double high) {
+  const double older = reader.number(key, fallback, low, high);
+  if (!newer) return older;
+  const double value = newer->number(newer_key, older, low, high);
+  if (value != older && reader.present(key) && !reader.is_null(key)) {
+    newer->fail(newer_key, "the same as " + key + " beside rope_parameters");
+  }
+  return value;
+}
 
 Activation read_activation(ConfigReader& reader, const std::string& key,
                            const std::string& fallback) {

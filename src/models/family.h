@@ -2,6 +2,7 @@
 // naming slots the way Hugging Face's Llama modules are named.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "config_reader.h"
@@ -21,6 +22,8 @@ struct FamilyDefaults {
   // Above 0: Phi's rotary settings (partial rotation, longrope under its old names "su" and "yarn")
   // with this original_max_position_embeddings.
   int64_t phi_original_positions = 0;
+  // rope_parameters has an object for each kind of layer; the one for full_attention counts here.
+  bool rope_per_layer_kind = false;
   const char* activation_key = "hidden_act";
   const char* activation = "silu";
 };
@@ -30,10 +33,20 @@ ModelSpec read_llama_like(ConfigReader& reader, const FamilyDefaults& defaults);
 
 // The same of a Gemma.
 ModelSpec read_gemma(ConfigReader& reader, int64_t vocab_size, int64_t max_positions,
-                     double rope_theta);
+                     double rope_theta, bool rope_per_layer_kind);
 
 Activation read_activation(ConfigReader& reader, const std::string& key,
                            const std::string& fallback);
+
+// `rope_parameters`, where newer files (transformers 5) have what rope_theta and rope_scaling are
+// in older ones: as a whole (kind ""), or its part for a kind of layer ("full_attention",
+// "sliding_attention"). nullopt where it is missing or null.
+std::optional<ConfigReader> rope_parameters(ConfigReader& reader, const std::string& kind);
+
+// A number that stands in rope_parameters (`newer`, under newer_key), or in config.json itself
+// (under key) in older files. In both it must be the same.
+double rope_number(ConfigReader& reader, const std::string& key, std::optional<ConfigReader>& newer,
+                   const std::string& newer_key, double fallback, double low, double high);
 
 // A setting that null switches off: 0 for null, `fallback` where the key is missing.
 int64_t read_window(ConfigReader& reader, const std::string& key, int64_t fallback);

@@ -7,7 +7,7 @@
 namespace littlebit {
 
 ModelSpec read_gemma(ConfigReader& reader, int64_t vocab_size, int64_t max_positions,
-                     double rope_theta) {
+                     double rope_theta, bool rope_per_layer_kind) {
   ModelSpec spec = read_llama_like(reader, {.vocab_size = vocab_size,
                                             .hidden_size = 2304,
                                             .intermediate_size = 9216,
@@ -18,6 +18,7 @@ ModelSpec read_gemma(ConfigReader& reader, int64_t vocab_size, int64_t max_posit
                                             .max_positions = max_positions,
                                             .rope_theta = rope_theta,
                                             .tied_embeddings = true,
+                                            .rope_per_layer_kind = rope_per_layer_kind,
                                             .activation_key = "hidden_activation",
                                             .activation = "gelu_pytorch_tanh"});
   reader.ignore("hidden_act");  // Hugging Face reads hidden_activation
@@ -31,7 +32,7 @@ ModelSpec read_gemma(ConfigReader& reader, int64_t vocab_size, int64_t max_posit
 
 ModelSpec parse_gemma2(const Json& config) {
   ConfigReader reader(config, "");
-  ModelSpec spec = read_gemma(reader, 256000, 8192, 10000);
+  ModelSpec spec = read_gemma(reader, 256000, 8192, 10000, /*rope_per_layer_kind=*/false);
   spec.attention_softcap = read_softcap(reader, "attn_logit_softcapping", 50);
   spec.logit_softcap = read_softcap(reader, "final_logit_softcapping", 30);
   const std::vector<bool> sliding = read_sliding_layers(

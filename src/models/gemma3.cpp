@@ -25,8 +25,18 @@ std::vector<bool> read_gemma3_layers(ConfigReader& reader, int64_t num_layers) {
   return read_sliding_layers(reader, num_layers, slides, pattern);
 }
 
+RopeSpec read_local_rope(ConfigReader& reader, int64_t rotary_dim) {
+  std::optional<ConfigReader> newer = rope_parameters(reader, "sliding_attention");
+  RopeSpec rope{.kind = RopeKind::kDefault, .rotary_dim = rotary_dim};
+  rope.theta = rope_number(reader, "rope_local_base_freq", newer, "rope_theta", 10000, 1, 1e30);
+  if (!newer) return rope;
+  if (newer->text("rope_type", "default") != "default") newer->fail("rope_type", "default");
+  newer->refuse_unread("rope_parameters");
+  return rope;
+}
+
 ModelSpec read_gemma3(ConfigReader& reader) {
-  ModelSpec spec = read_gemma(reader, 262208, 131072, 1e6);
+  ModelSpec spec = read_gemma(reader, 262208, 131072, 1e6, /*rope_per_layer_kind=*/true);
   spec.qk_norm = true;
   spec.logit_softcap = read_softcap(reader, "final_logit_softcapping", 0);
   if (read_softcap(reader, "attn_logit_softcapping", 0) != 0) {
@@ -38,8 +48,7 @@ ModelSpec read_gemma3(ConfigReader& reader) {
                         : "sliding_window";
   set_windows(spec, sliding, read_window(reader, key, 4096));
   spec.uses_local_rope = sliding;
-  spec.local_rope = {.kind = RopeKind::kDefault, .rotary_dim = spec.rope.rotary_dim};
-  spec.local_rope.theta = reader.number("rope_local_base_freq", 10000, 1, 1e30);
+  spec.local_rope = read_local_rope(reader, spec.rope.rotary_dim);
   reader.refuse_unread("gemma3_text");
   return spec;
 }

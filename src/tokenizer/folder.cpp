@@ -21,14 +21,30 @@ namespace {
 using Source = TokenizerClass::Source;
 constexpr uint64_t kMostBytes = 256u << 20;
 
+// Llama's class of transformers 5 takes no more than vocabulary and post-processor from the file:
+// it makes its pre-tokenizer anew by two settings, of which it saves only one.
+void remake_llama_prefix(Json& json, const TokenizerConfig& config) {
+  const auto it = json.find("pre_tokenizer");
+  if (config.tokenizer_class != "LlamaTokenizer" || it == json.end() || !it->is_object()) return;
+  if (it->value("type", Json()) != "Metaspace") return;
+  const bool always = config.legacy.value_or(false);
+  (*it)["prepend_scheme"] = !config.add_prefix_space.value_or(true) ? "never"
+                            : always                                ? "always"
+                                                                    : "first";
+}
+
 std::unique_ptr<Tokenizer> from_json(const std::filesystem::path& file, const TokenizerClass& kind,
                                      const TokenizerConfig& config) {
   // Most classes take a missing add_prefix_space for false, Llama's for nothing said.
   std::optional<bool> prefix = config.add_prefix_space;
   bool llama = std::string_view(kind.name) == "LlamaTokenizer";
   if (!prefix && !llama && !config.add_prefix_space_is_null) prefix = false;
-  PipelineParts parts =
-      read_tokenizer_json(read_json_file(file, kMostBytes), file.string(), prefix);
+  Json json = read_json_file(file, kMostBytes);
+  if (config.json_says_all) {
+    prefix.reset();
+    remake_llama_prefix(json, config);
+  }
+  PipelineParts parts = read_tokenizer_json(json, file.string(), prefix);
   parts.files = {file};
   finish_as_class(parts, kind, config, false);
   return make_pipeline(std::move(parts));

@@ -24,6 +24,7 @@ constexpr TokenizerClass kClasses[] = {
     {"Qwen2Tokenizer", "", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", false,
      Source::kMerges},
     {"PreTrainedTokenizer", "", "", "", "", false, Source::kNone},
+    {"TokenizersBackend", "", "", "", "", false, Source::kNone},
 };
 
 // What AutoTokenizer takes for a config.json that names no tokenizer class.
@@ -37,6 +38,7 @@ constexpr struct {
 };
 
 std::string named_class(const std::filesystem::path& folder, const TokenizerConfig& config) {
+  if (config.json_says_all) return "TokenizersBackend";
   if (!config.tokenizer_class.empty()) return config.tokenizer_class;
   auto file = folder / "config.json";
   if (std::filesystem::is_regular_file(file)) {

@@ -32,9 +32,9 @@ void read_roles(const Json& json, const std::string& where, bool special, Tokeni
     auto it = json.find(role);
     if (it != json.end()) config.special[role] = read_named(*it, where + "." + role, special);
   }
-  auto add = [&](const Json& token, const char* key) {
+  auto add = [&](const Json& token, const char* key, bool unordered) {
     NamedToken named = read_named(token, where + "." + key, special);
-    named.unordered = std::string_view(key) == "extra_special_tokens";
+    named.unordered = unordered;
     bool known = false;
     for (const auto& other : config.additional_special)
       known |= other.token.content == named.token.content;
@@ -44,13 +44,15 @@ void read_roles(const Json& json, const std::string& where, bool special, Tokeni
   if (it != json.end() && !it->is_null()) {
     if (!it->is_array())
       throw InputError(where + ": key \"additional_special_tokens\": expected a list");
-    for (const auto& token : *it) add(token, "additional_special_tokens");
+    for (const auto& token : *it) add(token, "additional_special_tokens", false);
   }
-  it = json.find("extra_special_tokens");  // roles of the model's own: {"image_token": "<image>"}
+  // Roles of the model's own, {"image_token": "<image>"}; transformers 5 writes a list.
+  it = json.find("extra_special_tokens");
   if (it == json.end() || it->empty()) return;
-  if (!it->is_object())
-    throw InputError(where + ": key \"extra_special_tokens\": expected an object");
-  for (const auto& [role, token] : it->items()) add(token, "extra_special_tokens");
+  if (!it->is_structured())
+    throw InputError(where + ": key \"extra_special_tokens\": expected an object or a list");
+  for (const auto& [role, token] : it->items())
+    add(token, "extra_special_tokens", /*unordered=*/it->is_object());
 }
 
 void read_added_tokens_decoder(const Json& json, const std::string& where,
@@ -129,6 +131,7 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
     optional_flag("add_prefix_space", config.add_prefix_space);
     optional_flag("legacy", config.legacy);
     config.add_prefix_space_is_null = json.contains("add_prefix_space") && !config.add_prefix_space;
+    config.json_says_all = fields.text_or("backend", "") == "tokenizers";
     config.split_special_tokens = fields.flag_or("split_special_tokens", false);
     read_roles(json, file.string(), false, config);
     if (fields.has("added_tokens_decoder")) {

@@ -33,6 +33,8 @@ struct TokenizerConfig {
   std::optional<bool> add_bos_token, add_eos_token, add_prefix_space, legacy;
   bool add_prefix_space_is_null = false;  // written as null, which is not the same as missing
   bool split_special_tokens = false;
+  bool json_says_all =
+      false;  // written by transformers 5: its classes add nothing to tokenizer.json
   bool has_added_tokens_decoder = false;
   std::map<int32_t, AddedToken> added_tokens;
 

@@ -33,7 +33,7 @@ constexpr int64_t kTokens = 17, kBlocks = 4, kHundredths = 300, kKvFactor = 2;
 
 std::vector<fs::path> fixtures() {
   std::vector<fs::path> folders;
-  for (const char* set : {"models", "more_models"}) {
+  for (const char* set : {"models", "more_models", "newer_models"}) {
     const fs::path root = fs::path(test::kSourceDir) / "tests" / "golden" / set;
     for (const auto& entry : fs::directory_iterator(root)) {
       if (fs::exists(entry.path() / "config.json")) folders.push_back(entry.path());
@@ -235,7 +235,7 @@ void check_case(Case& scene) {
 
 TEST_CASE("every architecture is trained, resumed, packed and read back") {
   const std::vector<fs::path> folders = fixtures();
-  CHECK(folders.size() == 38);
+  CHECK(folders.size() == 43);
   std::set<std::string> types;
   for (const fs::path& folder : folders) {
     INFO(folder.filename());

@@ -89,7 +89,7 @@ TEST_CASE("the recorded greedy text of stories260K", "[generate]") {
 }
 
 TEST_CASE("greedy text is the argmax of the uncached forward on every architecture", "[generate]") {
-  for (const char* set : {"models", "more_models"}) {
+  for (const char* set : {"models", "more_models", "newer_models"}) {
     for (const fs::directory_entry& entry : fs::directory_iterator(golden() / set)) {
       if (!entry.is_directory()) continue;
       DYNAMIC_SECTION(entry.path().filename().string()) {

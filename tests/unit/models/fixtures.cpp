@@ -50,7 +50,7 @@ std::map<std::string, double> Fixture::grad_norms() const {
 std::vector<Fixture> fixtures() {
   at::set_num_threads(1);  // matrices this small are slower on two
   std::vector<Fixture> all;
-  for (const char* set : {"models", "more_models"}) {
+  for (const char* set : {"models", "more_models", "newer_models"}) {
     const Json manifest = read_json_file(golden() / set / "manifest.json");
     for (const Json& row : manifest["variants"]) {
       const Json& t = row["tolerance"];

@@ -79,6 +79,9 @@ class Mutator {
 
   void mutate_once(Json& object) {
     static const std::vector<std::string> kKeys = {"rope_scaling",
+                                                   "rope_parameters",
+                                                   "rope_type",
+                                                   "full_attention",
                                                    "head_dim",
                                                    "num_key_value_heads",
                                                    "tie_word_embeddings",

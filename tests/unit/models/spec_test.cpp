@@ -16,7 +16,8 @@ namespace {
 ModelSpec parse(const char* text) { return parse_model_spec(parse_json(text, "test")); }
 
 Json golden_config(const std::string& name) {
-  return read_json_file(std::filesystem::path(littlebit::test::kSourceDir) / "tests/golden/models" /
+  const char* set = name.ends_with("_v5") ? "newer_models" : "models";
+  return read_json_file(std::filesystem::path(littlebit::test::kSourceDir) / "tests/golden" / set /
                         name / "config.json");
 }
 
@@ -120,6 +121,35 @@ TEST_CASE("rope scalings under old and new key names are the same") {
   }
 }
 
+TEST_CASE("rope_parameters of newer files say what rope_theta and rope_scaling say in older ones") {
+  const RopeSpec rope = parse(R"({"model_type":"llama","rope_parameters":{"rope_type":"llama3",
+      "rope_theta":5e5,"factor":8,"low_freq_factor":1,"high_freq_factor":4,
+      "original_max_position_embeddings":16}})")
+                            .rope;
+  CHECK(rope.kind == RopeKind::kLlama3);
+  CHECK(rope.theta == 5e5);
+  CHECK(rope.factor == 8);
+  CHECK(rope.original_max_positions == 16);
+  const RopeSpec plain =
+      parse(R"({"model_type":"qwen2","rope_theta":1e6,"rope_parameters":{}})").rope;
+  CHECK(plain.kind == RopeKind::kDefault);
+  CHECK(plain.theta == 1e6);
+  const RopeSpec part =
+      parse(R"({"model_type":"phi3","rope_parameters":{"partial_rotary_factor":0.75}})").rope;
+  CHECK(part.rotary_dim == 72);
+  const ModelSpec gemma = parse(R"({"model_type":"gemma3_text","rope_parameters":{
+      "full_attention":{"rope_type":"linear","factor":8,"rope_theta":2e6},
+      "sliding_attention":{"rope_type":"default","rope_theta":5e3}}})");
+  CHECK(gemma.rope.kind == RopeKind::kLinear);
+  CHECK(gemma.rope.theta == 2e6);
+  CHECK(gemma.local_rope.theta == 5e3);
+  // Longrope's scale of attention is that of `factor` where one is given beside the lists.
+  const char* phi = R"({"model_type":"phi3","hidden_size":128,"num_attention_heads":32,
+      "max_position_embeddings":131072,"rope_parameters":{"rope_type":"longrope",
+      "short_factor":[1,2],"long_factor":[3,4],"factor":2}})";
+  CHECK(parse(phi).rope.attention_factor == Approx(std::sqrt(1 + std::log(2) / std::log(4096))));
+}
+
 struct Refusal {
   const char* fixture;
   const char* patch;     // merged into its config.json
@@ -150,6 +180,28 @@ TEST_CASE("what is not implemented is refused by name") {
        R"({"rope_scaling":{"type":"linear","factor":2,"mrope_section":[1]}})",
        {"rope_scaling.mrope_section", "not understood"}},
       {"llama_gqa", R"({"rope_scaling":"linear"})", {"rope_scaling", "object"}},
+      {"llama_v5",
+       R"({"rope_parameters":{"rope_type":"yarn"}})",
+       {"rope_parameters.rope_type", "yarn"}},
+      {"llama_v5",
+       R"({"rope_parameters":{"mrope_section":[1]}})",
+       {"rope_parameters.mrope_section", "not understood"}},
+      {"llama_v5", R"({"rope_theta":7})", {"rope_parameters.rope_theta", "the same as rope_theta"}},
+      {"llama_v5",
+       R"({"rope_scaling":{"type":"linear","factor":2}})",
+       {"rope_scaling", "beside rope_parameters"}},
+      {"llama_v5",
+       R"({"rope_parameters":{"partial_rotary_factor":0.5}})",
+       {"rope_parameters.partial_rotary_factor", "0.5"}},
+      {"llama3_v5",
+       R"({"rope_parameters":{"factor":null}})",
+       {"rope_parameters.factor", "positive"}},
+      {"gemma3_v5",
+       R"({"rope_parameters":{"sliding_attention":{"rope_type":"linear","factor":2}}})",
+       {"rope_parameters.sliding_attention.rope_type", "default"}},
+      {"gemma3_v5",
+       R"({"rope_parameters":{"rope_theta":5}})",
+       {"rope_parameters.rope_theta", "not understood"}},
       {"llama31_rope",
        R"({"rope_scaling":{"high_freq_factor":0.5}})",
        {"high_freq_factor", "low_freq_factor"}},
@@ -169,7 +221,6 @@ TEST_CASE("what is not implemented is refused by name") {
       {"llama_gqa", R"({"quantization_config":{"bits":4}})", {"quantization_config", "bits"}},
       {"mistral_window", R"({"attention_bias":true})", {"attention_bias", "true"}},
       {"qwen2", R"({"use_mrope":true})", {"use_mrope", "true"}},
-      {"qwen2", R"({"rope_parameters":{"rope_type":"default"}})", {"rope_parameters", "default"}},
       {"qwen3",
        R"({"layer_types":["full_attention","linear_attention"]})",
        {"layer_types", "sliding_attention"}},
