@@ -6,13 +6,20 @@
 
 namespace littlebit {
 
+namespace {
+
+constexpr int64_t kMostSteps = 1'000'000'000'000;
+constexpr int64_t kMostTokens = int64_t{1} << 62;  // of a run: counts of them stay in 64 bits
+
+}  // namespace
+
 void TrainOptions::declare(OptionGroup& group) {
-  group.integer("steps", &steps, {.min = 0},
+  group.integer("steps", &steps, {.min = 0, .max = kMostSteps},
                 "Optimizer steps; 0: as train.epochs says. Give one of the two.");
   group.number(
       "epochs", &epochs, {.min = 0, .max = 1e6},
       "Passes over the training blocks: steps = floor(epochs * blocks / global_batch_size).");
-  group.integer("stop_after", &stop_after, {.min = 0},
+  group.integer("stop_after", &stop_after, {.min = 0, .max = kMostSteps},
                 "Stop cleanly after this step, with a checkpoint; the schedule stays that of all "
                 "steps. 0: never.");
   group.integer("micro_batch_size", &micro_batch_size, {.min = 1, .max = 1 << 20},
@@ -97,6 +104,13 @@ void RunOptions::check(OptionTree& tree) const {
   }
   if (train.steps == 0 && train.epochs == 0) {
     tree.add_error_at("train.steps", "is 0 and so is train.epochs: say how long to train");
+  }
+  // At most 2^24 * 2^20: values outside of their ranges are not taken over.
+  const int64_t tokens_per_step = train.sequences_per_step() * data.sequence_length;
+  if (tokens_per_step > 0 && train.steps > kMostTokens / tokens_per_step) {
+    tree.add_error_at("train.steps",
+                      "is too many: with train.global_batch_size sequences of data.sequence_length "
+                      "tokens a step, the run would have more than 2^62 tokens");
   }
   if (quant.init == QuantInit::kFile && quant.init_file.empty()) {
     tree.add_error_at("quant.init_file", "is not set, but quant.init is file");
