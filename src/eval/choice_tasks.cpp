@@ -16,8 +16,10 @@ constexpr char kProtocol[] = "lm_eval_0.4.8";
 
 class ChoiceEvalTask : public EvalTask {
  public:
-  ChoiceEvalTask(const ChoiceTask& task, std::vector<EncodedDocument> documents, int64_t batch_size)
-      : name_(task.name),
+  ChoiceEvalTask(const ChoiceTask& task, const std::filesystem::path& data,
+                 std::vector<EncodedDocument> documents, int64_t batch_size)
+      : files_({data}),
+        name_(task.name),
         // The numbers of a task of one's own are computed alike, but they are not the harness's.
         protocol_(task.origin.empty() ? kProtocol
                                       : std::string(kProtocol) + "+" + task.origin.string()),
@@ -25,7 +27,11 @@ class ChoiceEvalTask : public EvalTask {
         documents_(std::move(documents)),
         cut_(std::count_if(documents_.begin(), documents_.end(),
                            [](const EncodedDocument& document) { return document.cut; })),
-        batch_size_(batch_size) {}
+        batch_size_(batch_size) {
+    if (!task.origin.empty()) files_.push_back(task.origin);
+  }
+
+  std::vector<std::filesystem::path> files() const override { return files_; }
 
   int64_t cut() const { return cut_; }
 
@@ -71,6 +77,7 @@ class ChoiceEvalTask : public EvalTask {
     return line;
   }
 
+  std::vector<std::filesystem::path> files_;
   std::string name_, protocol_;
   bool acc_norm_;
   std::vector<EncodedDocument> documents_;
@@ -99,7 +106,7 @@ std::unique_ptr<EvalTask> prepare_choices(const std::string& name, const TaskInp
   }
   const int64_t longest = max_length(input);
   auto prepared = std::make_unique<ChoiceEvalTask>(
-      task,
+      task, file,
       encode_documents(documents, input.tokenizer, harness_adds_special_tokens(input.spec), longest,
                        task.name, file),
       input.options.batch_size);

@@ -1,5 +1,5 @@
 // What the commands of littlebit-eval have in common: reading their options, checking that a model
-// was named, the options in LibTorch's words.
+// was named and that nothing is written over what is read, the options in LibTorch's words.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -37,6 +37,21 @@ std::string keys_help() {
 }
 
 void require_model(const ModelOptions& options);  // UsageError where none was given
+
+// A path and the option that it was given by.
+struct NamedPath {
+  const char* option;
+  std::filesystem::path path;
+};
+
+// UsageError naming the option whose path is empty.
+void require_paths(const std::vector<NamedPath>& paths);
+
+// Nothing that is read may be written over, whatever links it is named by. UsageError where an
+// output is an input or another output, stands in the folder of the model as a file that is neither
+// a results.json nor jsonl, or would be read as one of its tensor files. Empty paths are left out.
+void check_outputs(const std::filesystem::path& model, const std::vector<NamedPath>& inputs,
+                   const std::vector<NamedPath>& outputs);
 
 at::ScalarType compute_type(EvalDtype dtype);
 

@@ -22,6 +22,10 @@ at::Tensor read_ids(const SafetensorsFile& file) {
 }  // namespace
 
 int run_forward(const ForwardOptions& options) {
+  const NamedPath input_path = {"--input", options.input},
+                  output_path = {"--output", options.output};
+  require_paths({{"--model", options.model}, input_path, output_path});
+  check_outputs(options.model, {input_path}, {output_path});
   use_threads(options.threads);
   const at::Device device = open_device(options.device, "--device");
   const SafetensorsFile input(options.input);

@@ -48,6 +48,8 @@ class ChunkTask : public EvalTask {
     return result;
   }
 
+  std::vector<std::filesystem::path> files() const override { return {text_.file}; }
+
  private:
   const Protocol& protocol_;
   TaskText text_;
@@ -86,6 +88,8 @@ class RollingTask : public EvalTask {
     result.seconds = stopwatch.seconds();
     return result;
   }
+
+  std::vector<std::filesystem::path> files() const override { return {file_}; }
 
  private:
   // `counted`: the text whose words and bytes count; `scored`: the one that is predicted.

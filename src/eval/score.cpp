@@ -88,6 +88,9 @@ std::string score_keys_help() { return keys_help<ScoreOptions>(); }
 int run_score(const std::filesystem::path& config, const std::vector<std::string>& words) {
   const auto options = read_options<ScoreOptions>(config, words);
   check(options);
+  const std::vector<NamedPath> outputs = {{"--output", options.run.output},
+                                          {"--samples", options.run.samples}};
+  check_outputs(options.model.path, {{"--config", config}, {"--text", options.eval.text}}, outputs);
   use_threads(options.run.threads);
   const at::Device device = open_device(options.run.device, "eval.device");
 
@@ -99,6 +102,11 @@ int run_score(const std::filesystem::path& config, const std::vector<std::string
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model.path);
   const ModelSpec spec = folder_spec(folder);
   const auto tasks = prepare_tasks({options.eval, *tokenizer, spec});
+  for (const auto& task : tasks) {
+    for (const std::filesystem::path& file : task->files()) {
+      check_outputs(options.model.path, {{"--tasks", file}}, outputs);
+    }
+  }
   const EvalModel model(options.model.path, compute_type(options.run.dtype), device);
   log_info(options.model.path.string() + ": " + (model.packed() ? "packed LittleBit" : "dense") +
            " " + spec.model_type + ", " + tokenizer->description());

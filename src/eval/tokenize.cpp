@@ -1,6 +1,7 @@
 // The command `tokenize`: token ids of given strings, for comparisons.
 #include <nlohmann/json.hpp>
 
+#include "command.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
@@ -11,6 +12,10 @@
 namespace littlebit {
 
 int run_tokenize(const TokenizeOptions& options) {
+  const NamedPath input_path = {"--input", options.input},
+                  output_path = {"--output", options.output};
+  require_paths({{"--model", options.model}, input_path, output_path});
+  check_outputs(options.model, {input_path}, {output_path});
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model);
   const std::string source = options.input.string();
   const Json texts = read_json_file(options.input);

@@ -350,3 +350,14 @@ TEST_CASE("a stop signal ends the scoring with exit code 143") {
   CHECK_FALSE(fs::exists(result));
   CHECK_FALSE(fs::exists(result + ".partial"));
 }
+
+TEST_CASE("results may stand in the model's folder, and be replaced by later ones") {
+  const TempFolder temp;
+  const fs::path model = temp / "model", results = model / "results.json";
+  fs::copy(kTeacher, model);
+  for (int i = 0; i < 2; ++i) {
+    test::require_done(eval({"--model", model.string(), "--text", kData + "/README.md", "--seqlen",
+                             "16", "--limit", "1", "--output", results.string()}));
+    CHECK(read_json_file(results).at("model") == model.string());
+  }
+}

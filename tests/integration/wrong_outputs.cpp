@@ -21,6 +21,16 @@ WrongInput resume(std::string what, ExitCode code, std::function<void(const Work
           }};
 }
 
+// A row whose littlebit-eval is told to write over what it reads, after a line of the shell.
+WrongInput over(std::string what, std::vector<std::string> arguments,
+                std::string prepare = "true") {
+  return {std::move(what), ExitCode::kUsage,
+          [arguments = std::move(arguments), prepare = std::move(prepare)](const Workshop& shop) {
+            shop.shell(prepare);
+            return shop.eval(arguments);
+          }};
+}
+
 const auto kNothing = [](const Workshop&) {};
 
 WrongInput text(std::string what, std::string content) {
@@ -119,6 +129,45 @@ WrongInputs wrong_outputs() {
              s.shell("ln -s results.json results.json");
              return s.eval({"--model", "model", "--text", "text.txt", "--output", "results.json"});
            }},
+          over("results over the text that is scored",
+               {"--model", "model", "--text", "text.txt", "--output", "text.txt"}),
+          over("results over it by a link",
+               {"--model", "model", "--text", "text.txt", "--output", "link"},
+               "ln -s model/../text.txt link"),
+          over("results over the configuration",
+               {"--config", "run.yaml", "--model", "model", "--text", "text.txt", "--output",
+                "./run.yaml"},
+               "echo 'eval: {limit: 1}' > run.yaml"),
+          over("results over a task's data",
+               {"--model", "model", "--tasks", "wikitext2", "--data-root", ".", "--seqlen", "16",
+                "--output", "wiki.test.raw"},
+               "cp text.txt wiki.test.raw"),
+          over("results over the model's tensors",
+               {"--model", "model", "--text", "text.txt", "--output", "model/model.safetensors"}),
+          over("results over tensors that the model links to",
+               {"--model", "model", "--text", "text.txt", "--output", "blob"},
+               "mv model/model.safetensors blob && ln -s ../blob model/model.safetensors"),
+          over("samples over the model's config.json",
+               {"--model", "model", "--text", "text.txt", "--samples", "model/config.json"}),
+          over("results and samples into one file",
+               {"--model", "model", "--text", "text.txt", "--output", "r.json", "--samples",
+                "./r.json"}),
+          over("logits over the ids", {"forward", "--model", "model", "--input", "ids.safetensors",
+                                       "--output", "ids.safetensors"}),
+          over("logits over the model's tensors",
+               {"forward", "--model", "model", "--input", "ids.safetensors", "--output",
+                "model/model.safetensors"}),
+          over("logits among the model's tensors",
+               {"forward", "--model", "model", "--input", "ids.safetensors", "--output",
+                "model/logits.safetensors"}),
+          over("token ids over the strings",
+               {"tokenize", "--model", "model", "--input", "strings.json", "--output",
+                "strings.json"},
+               "echo '[\"a\"]' > strings.json"),
+          over("logits to no place",
+               {"forward", "--model", "model", "--input", "ids.safetensors", "--output", ""}),
+          over("token ids of no place",
+               {"tokenize", "--model", "model", "--input", "", "--output", "token-ids.json"}),
           {"the same file is being written", ExitCode::kOutput,
            [](const Workshop& s) {
              s.write("results.json.partial", "");

@@ -27,6 +27,9 @@ class EvalTask {
   // `samples` may be empty. The result does not depend on the batch size beyond rounding. Errors:
   // NumericsError where scores are not finite, Error kStopped where a stop was requested.
   virtual TaskResult run(const Decoder& decoder, const SampleSink& samples) const = 0;
+
+  // What it was prepared from: its data, and its task file where that is one of the user's.
+  virtual std::vector<std::filesystem::path> files() const = 0;
 };
 
 // What tasks are prepared from. References: the task keeps copies of what it needs.
