@@ -2,6 +2,7 @@
 // the export does not make are copied byte for byte; our metadata marks a folder as replaceable.
 #include "model_files.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
@@ -51,10 +52,11 @@ double formula_bits(std::span<const LayerPlan> plans) {
 Json quant_keys(std::span<const LayerPlan> plans, const QuantOptions& options) {
   // Factors from a file bring their own ranks: bits_per_weight was not asked for then.
   const bool own_ranks = options.init == QuantInit::kFile;
+  const auto two_paths = [](const LayerPlan& plan) { return plan.paths == 2; };
   return {{"quant_func", options.surrogate == Surrogate::kSte ? "STEBinary" : "SmoothSign"},
           {"eff_bit", own_ranks ? formula_bits(plans) : options.bits_per_weight},
           {"split_dim", kSplitDim},
-          {"residual", !plans.empty() && plans[0].paths == 2},
+          {"residual", !plans.empty() && std::all_of(plans.begin(), plans.end(), two_paths)},
           {"kv_factor", options.kv_factor},
           {"min_split_dim", options.min_rank},
           {"quant_mod", "LittleBitLinear"}};

@@ -1,5 +1,6 @@
 // Factors read from a folder or a single file. plan() holds every factor and scale to the shape
-// that the model asks for; load() then reads what plan() has accepted.
+// that the model asks for; load() then reads what plan() has accepted. A layer of which one tensor
+// of the second path is there has two paths, and so has every layer of a folder that says so.
 #include "littlebit/quant/factor_file.h"
 
 #include <ATen/TensorOperators.h>
@@ -7,7 +8,11 @@
 #include <ATen/ops/outer.h>
 #include <c10/core/GradMode.h>
 
+#include <nlohmann/json.hpp>
+
 #include "littlebit/core/error.h"
+#include "littlebit/core/place.h"
+#include "littlebit/io/json.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/quant/sign_matrix.h"
 
@@ -25,6 +30,26 @@ bool is_vector_of(const TensorView& view, int64_t n) { return view.numel() == n;
                    ", expected " + expected);
 }
 
+void require_floating(const TensorView& view, const std::string& where) {
+  if (view.dtype == Dtype::kF32 || view.dtype == Dtype::kBF16 || view.dtype == Dtype::kF16 ||
+      view.dtype == Dtype::kF64) {
+    return;
+  }
+  throw InputError("tensor " + view.name + " of " + where + " is " + dtype_name(view.dtype) +
+                       ", expected floating-point numbers",
+                   "is this a LittleBit model?");
+}
+
+// Whether a folder's JSON says that its layers have a second path.
+bool says_residual(const std::filesystem::path& folder) {
+  for (const char* name : {"littlebit_config.json", "config.json"}) {
+    if (!path_exists(folder / name)) continue;
+    const Json config = read_json_file(folder / name);
+    if (config.is_object() && config.contains("residual")) return config.at("residual") == true;
+  }
+  return false;
+}
+
 int64_t to_integer(const TensorView& view, size_t i) {
   return map_tensor(view).view({-1})[i].item<int64_t>();
 }
@@ -36,12 +61,14 @@ FactorFile::FactorFile(const std::filesystem::path& path) : where_(path.string()
     own_folder_ = std::make_unique<HfFolder>(path);
     own_folder_->open_tensors();
     folder_ = own_folder_.get();
+    residual_ = says_residual(path);
   } else {
     own_file_ = std::make_unique<SafetensorsFile>(path);
   }
 }
 
-FactorFile::FactorFile(const HfFolder& folder) : folder_(&folder), where_(folder.path().string()) {}
+FactorFile::FactorFile(const HfFolder& folder)
+    : folder_(&folder), where_(folder.path().string()), residual_(says_residual(folder.path())) {}
 
 FactorFile::~FactorFile() = default;
 
@@ -51,7 +78,10 @@ const TensorView* FactorFile::find(const std::string& name) const {
 
 const TensorView& FactorFile::require(const std::string& name) const {
   const TensorView* view = find(name);
-  if (!view) throw InputError("no tensor " + name + " in " + where_, "is this a LittleBit model?");
+  if (!view) {
+    throw InputError("no tensor " + name + " in " + where_,
+                     "is this a LittleBit model, and whole?");
+  }
   return *view;
 }
 
@@ -59,14 +89,28 @@ bool FactorFile::has_layer(const std::string& layer) const {
   return find(layer + ".U_packed") || find(layer + ".U");
 }
 
+bool FactorFile::has_residual(const std::string& layer) const {
+  for (const char* part : {".U_R_packed", ".U_R", ".V_R_packed", ".V_R", ".u1_R", ".u2_R", ".v1_R",
+                           ".v2_R", ".U_R_shape", ".V_R_shape"}) {
+    if (find(layer + part) != nullptr) return true;
+  }
+  return false;
+}
+
 LayerPlan FactorFile::plan(const std::string& layer, int64_t d_in, int64_t d_out) const {
   LayerPlan plan{.name = layer, .d_in = d_in, .d_out = d_out};
-  plan.paths = find(layer + ".U_R_packed") || find(layer + ".U_R") ? 2 : 1;
+  plan.paths = residual_ || has_residual(layer) ? 2 : 1;
   for (int p = 0; p < plan.paths; ++p) {
     const auto factor_shape = [&](const std::string& factor) -> std::vector<int64_t> {
       const std::string name = layer + "." + factor + suffix(p);
       const TensorView* packed = find(name + "_packed");
-      if (!packed) return require(name).shape;
+      if (!packed) {
+        // Named as its companions of the first path are.
+        const bool were_packed = find(layer + "." + factor + "_packed") != nullptr;
+        const TensorView& latents = require(were_packed ? name + "_packed" : name);
+        require_floating(latents, where_);
+        return latents.shape;
+      }
       const TensorView& shape = require(name + "_shape");
       if (!is_vector_of(shape, 2) || (shape.dtype != Dtype::kI64 && shape.dtype != Dtype::kI32)) {
         wrong_shape(shape, where_, "two integers");
@@ -91,6 +135,7 @@ LayerPlan FactorFile::plan(const std::string& layer, int64_t d_in, int64_t d_out
     for (const auto& [name, size] : scales) {
       const TensorView& view = require(layer + name + suffix(p));
       if (!is_vector_of(view, size)) wrong_shape(view, where_, std::to_string(size) + " numbers");
+      require_floating(view, where_);
     }
   }
   return plan;

@@ -23,8 +23,9 @@ class FactorFile {
 
   bool has_layer(const std::string& layer) const;
 
-  // Rank and paths of a layer as the file has them. InputError: missing parts, shapes that
-  // contradict each other or [d_out, d_in], words too few.
+  // Rank and paths of a layer as the file has them. InputError: missing parts (those of the second
+  // path too where the folder's littlebit_config.json or config.json says `residual`), shapes that
+  // contradict each other or [d_out, d_in], words too few, scales that are no floating numbers.
   LayerPlan plan(const std::string& layer, int64_t d_in, int64_t d_out) const;
 
   // The layer in fp32 (fp64). From packed signs: U = sign * |u1| |u2|^T, V = sign * |v1| |v2|^T
@@ -37,10 +38,12 @@ class FactorFile {
 
  private:
   const TensorView& require(const std::string& name) const;
+  bool has_residual(const std::string& layer) const;
   std::unique_ptr<HfFolder> own_folder_;
   std::unique_ptr<SafetensorsFile> own_file_;
   const HfFolder* folder_ = nullptr;
   std::string where_;
+  bool residual_ = false;  // said of every layer
 };
 
 }  // namespace littlebit

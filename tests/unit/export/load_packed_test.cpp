@@ -93,6 +93,7 @@ TEST_CASE("what is missing or misshapen in a packed folder is named") {
   AuthorsFolder authors(teacher, {.shards = false});
   const std::string layer = "model.layers.1.mlp.down_proj";
   std::vector<std::string> words;
+  bool says_residual = true;
 
   SECTION("a layer") {
     authors.tensors.erase(layer + ".U_packed");
@@ -101,6 +102,29 @@ TEST_CASE("what is missing or misshapen in a packed folder is named") {
   SECTION("a scale") {
     authors.tensors.erase(layer + ".v2_R");
     words = {layer + ".v2_R"};
+  }
+  SECTION("the second path of one layer") {
+    std::erase_if(authors.tensors, [&](const auto& entry) {
+      return entry.first.starts_with(layer) && entry.first.find("_R") != std::string::npos;
+    });
+    words = {"no tensor " + layer + ".U_R_packed", "packed"};
+  }
+  SECTION("all second paths") {
+    std::erase_if(authors.tensors,
+                  [&](const auto& entry) { return entry.first.find("_R") != std::string::npos; });
+    words = {"no tensor model.layers.0.", ".U_R_packed"};
+  }
+  SECTION("all of a second path but one scale, where no JSON tells of it") {
+    std::erase_if(authors.tensors, [&](const auto& entry) {
+      return entry.first.starts_with(layer) && entry.first.find("_R") != std::string::npos &&
+             entry.first != layer + ".v1_R";
+    });
+    says_residual = false;
+    words = {"no tensor " + layer + ".U_R_packed"};
+  }
+  SECTION("a scale of integers") {
+    authors.tensors[layer + ".u2"] = authors.tensors[layer + ".u2"].to(at::kInt);
+    words = {layer + ".u2", "I32", "floating"};
   }
   SECTION("a shape") {
     authors.tensors.erase(layer + ".V_shape");
@@ -132,5 +156,10 @@ TEST_CASE("what is missing or misshapen in a packed folder is named") {
     words = {layer + ".u1", "NaN"};
   }
   authors.write(folder);
+  if (!says_residual) {
+    fs::remove(folder / "littlebit_config.json");
+    fs::copy_file(teacher / "config.json", folder / "config.json",
+                  fs::copy_options::overwrite_existing);
+  }
   expect_error(ExitCode::kInput, words, [&] { Loaded loaded(folder); });
 }
