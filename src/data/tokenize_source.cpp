@@ -101,8 +101,8 @@ void make_token_file(const SourceOptions& source, const Tokenizer& tokenizer, co
                      const std::string& key, int threads) {
   TokenFileWriter writer(path, key);
   std::error_code ignored;  // a file that cannot be asked cannot be read either
-  Progress progress("tokenising " + source.path.filename().string(),
-                    static_cast<int64_t>(fs::file_size(source.path, ignored)), "B");
+  const auto size = static_cast<int64_t>(fs::file_size(source.path, ignored));
+  Progress progress("tokenising " + source.path.filename().string(), size, "B");
   BatchTokenizer batches(tokenizer, threads, &writer);
   read_documents(source, [&](std::string_view document, uint64_t bytes_done) {
     if (!batches.add(document)) return;
@@ -111,6 +111,7 @@ void make_token_file(const SourceOptions& source, const Tokenizer& tokenizer, co
   });
   batches.flush();
   writer.commit();
+  progress.update(size);
   progress.finish(format_count(writer.num_documents()) + " documents, " +
                   format_count(writer.num_tokens()) + " tokens");
 }

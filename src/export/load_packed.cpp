@@ -40,7 +40,9 @@ StoredSigns stored_signs(const HfFolder& folder, const std::string& name) {
   if (const TensorView* packed = folder.find(name + "_packed")) {
     return {map_tensor(*packed), packed->data};
   }
-  return {padded_signs(load_tensor(folder.require(name), at::kFloat, at::kCPU)), {}};
+  return {
+      padded_signs(load_tensor(folder.require(name), at::kFloat, at::kCPU, folder.path().string())),
+      {}};
 }
 
 PackedSigns load_signs(const HfFolder& folder, const std::string& name, int64_t cols,
@@ -58,7 +60,7 @@ at::Tensor load_vector(const HfFolder& folder, const std::string& name, int64_t 
     throw InputError(folder.path().string() + ": tensor '" + name + "' has shape " +
                      shape_text(view.shape) + ", expected " + std::to_string(size) + " numbers");
   }
-  return load_tensor(view, dtype, device).reshape({-1});
+  return load_tensor(view, dtype, device, folder.path().string()).reshape({-1});
 }
 
 // Shapes were checked by FactorFile::plan().

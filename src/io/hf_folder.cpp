@@ -119,7 +119,8 @@ std::array<std::string, 2> spellings(const std::string& name) {
 
 }  // namespace
 
-HfFolder::HfFolder(const fs::path& folder) : folder_(folder) {
+HfFolder::HfFolder(const fs::path& folder)
+    : folder_(folder), used_lock_(std::make_unique<std::mutex>()) {
   const std::string name = folder.string();
   if (!path_exists(folder)) {
     throw InputError(name + ": no such folder",
@@ -198,6 +199,7 @@ const TensorView* HfFolder::find(const std::string& name) const {
   for (const std::string& spelling : spellings(name)) {
     const auto found = tensors_.find(spelling);
     if (found == tensors_.end()) continue;
+    const std::lock_guard lock(*used_lock_);
     used_.insert(spelling);
     return found->second;
   }

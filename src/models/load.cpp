@@ -55,11 +55,7 @@ at::Tensor load_checked(const HfFolder& folder, const TensorSource& source,
                          dtype_name(view.dtype) + ", expected F32, F16, BF16 or F64",
                      "models that are quantised already cannot be read; take the original");
   }
-  try {
-    return load_tensor(take_rows(view, source), dtype, device);
-  } catch (const InputError& error) {
-    throw InputError(folder.path().string() + ": " + error.what(), error.hint());
-  }
+  return load_tensor(take_rows(view, source), dtype, device, folder.path().string());
 }
 
 // The type that `tensor` has in the file, where it is one to compute with.

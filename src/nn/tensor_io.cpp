@@ -55,12 +55,13 @@ at::Tensor map_tensor(const TensorView& view) {
   return bytes.clone().view(type).view(view.shape);
 }
 
-at::Tensor load_tensor(const TensorView& view, at::ScalarType dtype, at::Device device) {
+at::Tensor load_tensor(const TensorView& view, at::ScalarType dtype, at::Device device,
+                       const std::string& where) {
   const at::Tensor mapped = map_tensor(view);
   const at::Tensor tensor = mapped.to(at::TensorOptions().dtype(dtype).device(device));
   if (!tensor.is_alias_of(mapped)) drop_pages(view.data);  // the copy is what is used from now on
   if (at::isFloatingType(dtype) && !all_finite(tensor)) {
-    throw InputError("tensor '" + view.name + "' holds NaN or infinite values",
+    throw InputError(where + ": tensor '" + view.name + "' holds NaN or infinite values",
                      "the file is damaged, or the model's training diverged; take another copy");
   }
   return tensor;

@@ -16,7 +16,7 @@ void OptimOptions::declare(OptionGroup& group) {
   group.number("beta1", &beta1, {.min = 0, .max = 0.999999}, "AdamW's average of gradients.");
   group.number("beta2", &beta2, {.min = 0, .max = 0.999999},
                "AdamW's average of squared gradients.");
-  group.number("epsilon", &epsilon, {.min = 0, .max = 1, .min_open = true}, "AdamW's epsilon.");
+  group.number("epsilon", &epsilon, {.min = 1e-30, .max = 1}, "AdamW's epsilon.");
   group.number("weight_decay", &weight_decay, {.min = 0, .max = 1e3},
                "Decoupled weight decay of latents and scales; biases and norms have none.");
   group.number("warmup_ratio", &warmup_ratio, {.min = 0, .max = 1},

@@ -117,7 +117,7 @@ LayerPlan FactorFile::plan(const std::string& layer, int64_t d_in, int64_t d_out
       }
       const std::vector<int64_t> size = {to_integer(shape, 0), to_integer(shape, 1)};
       if (size[0] < 1 || size[1] < 1 || packed->dtype != Dtype::kI32 ||
-          packed->shape != std::vector<int64_t>{size[0], (size[1] + 31) / 32}) {
+          packed->shape != std::vector<int64_t>{size[0], (size[1] - 1) / 32 + 1}) {
         wrong_shape(*packed, where_, "int32 words of a matrix " + shape_text(size));
       }
       return size;
@@ -146,13 +146,15 @@ LayerFactors FactorFile::load(const LayerPlan& plan, at::ScalarType dtype) const
   LayerFactors factors;
   for (int p = 0; p < plan.paths; ++p) {
     const auto scale = [&](const char* name) {
-      return load_tensor(require(plan.name + name + suffix(p)), dtype, at::kCPU).reshape({-1});
+      return load_tensor(require(plan.name + name + suffix(p)), dtype, at::kCPU, where_)
+          .reshape({-1});
     };
     FactorPath path{.u1 = scale(".u1"), .u2 = scale(".u2"), .v1 = scale(".v1"), .v2 = scale(".v2")};
     const auto factor = [&](const char* name, int64_t rows, int64_t cols,
                             const at::Tensor& row_scale, const at::Tensor& column_scale) {
       const TensorView* packed = find(plan.name + name + suffix(p) + "_packed");
-      if (!packed) return load_tensor(require(plan.name + name + suffix(p)), dtype, at::kCPU);
+      if (!packed)
+        return load_tensor(require(plan.name + name + suffix(p)), dtype, at::kCPU, where_);
       const int64_t words = (cols + 31) / 32;
       SignMatrix signs(map_tensor(*packed).reshape({-1}), 0, rows, words * 32);
       at::Tensor padded = at::empty({rows, words * 32}, row_scale.options());

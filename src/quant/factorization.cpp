@@ -15,12 +15,18 @@
 #include <algorithm>
 #include <cmath>
 
+#include "littlebit/core/error.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/core/strings.h"
 #include "littlebit/nn/products.h"
 #include "random_matrices.h"
 
 namespace littlebit {
 namespace {
+
+// Squares of what is smaller, and their sums with some factors, are finite in fp32. No model that
+// computes anything comes near.
+constexpr double kLargestNorm = 1e15;
 
 double frobenius(const at::Tensor& t) { return at::linalg_vector_norm(t).item<double>(); }
 
@@ -82,6 +88,12 @@ LayerFactors factorize_layer(const at::Tensor& w, const LayerPlan& plan,
                              const QuantOptions& options, uint64_t seed) {
   c10::NoGradGuard no_grad;
   const Stopwatch stopwatch;
+  const double whole = frobenius(w);
+  if (!(whole < kLargestNorm)) {
+    throw InputError("the weight of " + plan.name + " is of size " + format_digits(whole, 3) +
+                         ": its square is no number of fp32 any more",
+                     "the file is damaged (a flipped bit is enough); take another copy");
+  }
   const SvdOptions svd{.oversampling = options.svd_oversampling,
                        .power_iterations = options.svd_power_iterations};
   LayerFactors factors;
@@ -102,7 +114,6 @@ LayerFactors factorize_layer(const at::Tensor& w, const LayerPlan& plan,
                              .v2 = v.column});
     rest = rest - effective_weight(factors.paths.back());
   }
-  const double whole = frobenius(w);
   factors.relative_error = whole > 0 ? frobenius(rest) / whole : 0;
   factors.seconds = stopwatch.seconds();
   return factors;

@@ -147,7 +147,7 @@ std::vector<LayerReport> load_factors(Student& student, std::span<const at::Tens
     if (place.slot->has_bias) {
       const TensorView* view = file.find(place.slot->name + ".bias");
       if (view) {
-        bias = load_tensor(*view, dtype, at::kCPU);
+        bias = load_tensor(*view, dtype, at::kCPU, file.where());
         if (bias.numel() != place.slot->d_out) {
           throw InputError("tensor " + view->name + " has shape " + shape_text(view->shape) +
                            ", expected " + std::to_string(place.slot->d_out) + " numbers");
@@ -172,7 +172,7 @@ std::vector<LayerReport> load_factors(Student& student, std::span<const at::Tens
   student.decoder().visit_parameters([&](Parameter& parameter) {
     const TensorView* view = file.find(parameter.name);
     if (!view) return;
-    const at::Tensor value = load_tensor(*view, dtype, parameter.value.device());
+    const at::Tensor value = load_tensor(*view, dtype, parameter.value.device(), file.where());
     if (value.sizes() != parameter.value.sizes()) {
       throw InputError("tensor " + view->name + " has shape " + shape_text(view->shape) +
                        ", the model's is " + shape_text(parameter.value.sizes().vec()));

@@ -140,7 +140,7 @@ class Case {
  private:
   at::Tensor ids() const {
     const SafetensorsFile file(temp_ / "tokens.safetensors");
-    return load_tensor(*file.find("input_ids"), at::kLong, at::kCPU);
+    return load_tensor(*file.find("input_ids"), at::kLong, at::kCPU, "");
   }
 
   TempFolder temp_;
@@ -199,7 +199,7 @@ void check_packed_folder(const fs::path& folder, const Json& config) {
     const bool u = stem.substr(stem.rfind('.') + 1).starts_with("U");
     const std::string layer = stem.substr(0, stem.rfind('.'));
     const std::string suffix = stem.ends_with("_R") ? "_R" : "";
-    const at::Tensor numbers = load_tensor(*view, at::kLong, at::kCPU);
+    const at::Tensor numbers = load_tensor(*view, at::kLong, at::kCPU, "");
     const int64_t rank = packed.require(layer + ".u2" + suffix).shape[1];
     const int64_t other = packed.require(layer + (u ? ".u1" : ".v2") + suffix).shape[1];
     CHECK(numbers[u ? 0 : 1].item<int64_t>() == other);

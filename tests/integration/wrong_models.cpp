@@ -236,6 +236,12 @@ WrongInputs wrong_tensors() {
                       poison("model.layers.0.mlp.up_proj.weight", 77, kNan)),
               forward("a weight is infinite", poison("model.norm.weight", 3, -kInfinity)),
               train("a weight is not a number, before training", poison("lm_head.weight", 5, kNan)),
+              {"a weight is a number too large to square", ExitCode::kInput,
+               [](const Workshop& s) {
+                 poison("model.layers.0.self_attn.q_proj.weight", 9, 1e30f)(s);
+                 return s.train_ids();
+               },
+               WrongInput::Leaves::kRun},
               train("an embedding is infinite, before training",
                     poison("model.embed_tokens.weight", 1, kInfinity)),
           }};

@@ -41,7 +41,9 @@ class TokenFile {
   std::string key_, checksum_;
 };
 
-// Streams documents to a new file; holds 8 bytes per document and a small buffer.
+// Streams documents to a new file, which is there under its name once commit() is done; holds 8
+// bytes per document and a small buffer. OutputError where it cannot be written, BusyError where
+// another process is writing it. One thread at a time.
 class TokenFileWriter {
  public:
   TokenFileWriter(const std::filesystem::path& path, const std::string& key);  // key: 32 hex digits

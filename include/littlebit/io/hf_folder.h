@@ -3,12 +3,13 @@
 //
 // Tensors are found by the names the file gives them, and also with or without a leading "model."
 // (checkpoints of the bare decoder leave it out). Every lookup is remembered, so that tensors
-// nobody asked for can be reported.
+// nobody asked for can be reported. Lookups are safe from several threads, opening is not.
 #pragma once
 
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -53,6 +54,7 @@ class HfFolder {
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::map<std::string, const TensorView*> tensors_;
   mutable std::set<std::string> used_;
+  std::unique_ptr<std::mutex> used_lock_;
   mutable std::string hash_;  // content_hash(), once asked for
 };
 

@@ -56,7 +56,8 @@ class SafetensorsFile {
 };
 
 // Declare every tensor, then write each one's bytes in the order of declaration (in one or many
-// parts), then commit.
+// parts), then commit: only then is the file there under its name. OutputError where it cannot be
+// written, BusyError where another process is writing it.
 class SafetensorsWriter {
  public:
   explicit SafetensorsWriter(const std::filesystem::path& path);

@@ -18,8 +18,10 @@ Dtype dtype_of(at::ScalarType type);  // LB_ASSERT for types the format does not
 at::Tensor map_tensor(const TensorView& view);
 
 // A copy in `dtype` on `device`; where dtype and device need no conversion, the mapped tensor
-// itself. InputError naming tensor and file where a value is NaN or infinite.
-at::Tensor load_tensor(const TensorView& view, at::ScalarType dtype, at::Device device);
+// itself. InputError naming the tensor and `where` (its file or folder) where a value is NaN or
+// infinite.
+at::Tensor load_tensor(const TensorView& view, at::ScalarType dtype, at::Device device,
+                       const std::string& where);
 
 // Writes the tensor's bytes (made contiguous, on the CPU) as the writer's next tensor.
 void write_tensor(SafetensorsWriter& writer, const at::Tensor& tensor);

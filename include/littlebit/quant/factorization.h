@@ -48,7 +48,8 @@ RankOne leading_pair(const at::Tensor& a);
 // The weight a path stands for: diag(u1) sign(U) diag(u2 v1) sign(V) diag(v2), sign(0) = +1.
 at::Tensor effective_weight(const FactorPath& path);
 
-// Factorises one layer as planned. W [d_out, d_in] in fp32.
+// Factorises one layer as planned. W [d_out, d_in] in fp32. InputError naming the layer where its
+// Frobenius norm is 1e15 or more: squares would overflow.
 LayerFactors factorize_layer(const at::Tensor& w, const LayerPlan& plan,
                              const QuantOptions& options, uint64_t seed);
 

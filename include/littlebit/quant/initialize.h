@@ -38,7 +38,8 @@ std::vector<LayerPlan> plan_from_file(Decoder& decoder, const FactorFile& file,
 
 // Factors, biases and norm parameters from `file`; what it lacks of biases comes from
 // `teacher_folder` where given, of norm parameters stays as it is. relative_error is against the
-// teacher's weights where `teacher_folder` is given.
+// teacher's weights where `teacher_folder` is given. InputError naming the tensor that is missing,
+// has another shape or is not finite.
 std::vector<LayerReport> load_factors(Student& student, std::span<const at::Tensor> latents,
                                       const FactorFile& file, std::span<const LayerPlan> plans,
                                       const HfFolder* teacher_folder);

@@ -62,8 +62,8 @@ TEST_CASE("a mapped tensor is the file's own bytes unless they are misaligned") 
   const auto* bytes = reinterpret_cast<const std::byte*>(values.data());
   const TensorView aligned{"a", Dtype::kF32, {3}, {bytes + 4, 12}};
   CHECK(map_tensor(aligned).const_data_ptr() == bytes + 4);
-  CHECK(load_tensor(aligned, at::kFloat, at::kCPU).const_data_ptr() == bytes + 4);
-  CHECK(load_tensor(aligned, at::kDouble, at::kCPU)[2].item<double>() == 3);
+  CHECK(load_tensor(aligned, at::kFloat, at::kCPU, "f").const_data_ptr() == bytes + 4);
+  CHECK(load_tensor(aligned, at::kDouble, at::kCPU, "f")[2].item<double>() == 3);
 
   std::vector<std::byte> shifted(13);
   std::memcpy(shifted.data() + 1, values.data() + 1, 12);
@@ -79,15 +79,16 @@ TEST_CASE("NaN and infinity are refused with the tensor's name") {
          {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
           -std::numeric_limits<double>::infinity()}) {
       const at::Tensor tensor = at::zeros({1000}, type);
-      CHECK_NOTHROW(load_tensor(view_of(tensor), at::kFloat, at::kCPU));
+      CHECK_NOTHROW(load_tensor(view_of(tensor), at::kFloat, at::kCPU, "f"));
       tensor[617] = bad;
-      CHECK_THROWS_WITH(load_tensor(view_of(tensor), at::kFloat, at::kCPU), Catch::Contains("'t'"));
+      CHECK_THROWS_WITH(load_tensor(view_of(tensor), at::kFloat, at::kCPU, "f.st"),
+                        Catch::Contains("f.st: tensor 't'"));
     }
   }
 }
 
 TEST_CASE("an empty tensor loads") {
-  CHECK(load_tensor(view_of(at::empty({0, 4})), at::kBFloat16, at::kCPU).sizes() ==
+  CHECK(load_tensor(view_of(at::empty({0, 4})), at::kBFloat16, at::kCPU, "f").sizes() ==
         at::IntArrayRef({0, 4}));
 }
 

@@ -103,6 +103,16 @@ TEST_CASE("randomised SVD: directions far apart, repeated or alone are all found
   CHECK(relative_error(sparse, at::matmul(found.left, found.right)) < 1e-5);
 }
 
+TEST_CASE("a weight whose square overflows is refused by its layer's name") {
+  at::Tensor w = weight_like(32, 32);
+  w[3][4] = 1e20f;
+  const LayerPlan plan{.name = "model.q", .d_in = 32, .d_out = 32, .rank = 8, .paths = 2};
+  CHECK_THROWS_AS(factorize_layer(w, plan, {}, 1), InputError);
+  CHECK_THROWS_WITH(factorize_layer(w, plan, {}, 1), Catch::Contains("model.q"));
+  w[3][4] = 1e12f;  // odd, but a number all the way
+  CHECK(std::isfinite(factorize_layer(w, plan, {}, 1).relative_error));
+}
+
 TEST_CASE("leading_pair is the exact rank-1 SVD's, non-negative, split evenly") {
   at::manual_seed(3);
   for (const at::Tensor& a :
