@@ -39,11 +39,11 @@ TEST_CASE("wrong configuration ends in exit 2, all mistakes at once, nothing wri
       scene.train("x", {"optim.learning_rat=1", "train.steps=abc", "quant.surrogate=tanh"}), 2,
       {"optim.learning_rate", "train.steps", "smooth_sign"});
   check_refused(scene.train("x", {"train.epochs=2"}), 2, {"train.epochs"});
-  check_refused(
-      scene.train("x", {"train.steps=9223372036854775807", "train.stop_after=2000000000000000000"}),
-      2, {"train.steps", "train.stop_after"});
+  check_refused(scene.train("x", {"train.steps=9223372036854775807",
+                                  "train.stop_after=2000000000000000000", "--check"}),
+                2, {"train.steps", "train.stop_after"});
   check_refused(scene.train("x", {"train.steps=1000000000000", "train.global_batch_size=16777216",
-                                  "data.sequence_length=1048576"}),
+                                  "data.sequence_length=1048576", "--check"}),
                 2, {"train.steps", "2^62 tokens"});
   check_outcome(scene.train("x", {"train.steps=1000000000000", "--check"}), 0,
                 {"1,000,000,000,000 steps", "64,000,000,000,000 in all"});
