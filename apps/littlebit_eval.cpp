@@ -1,10 +1,7 @@
 // littlebit-eval: the command line in front of include/littlebit/eval/commands.h.
-#include <CLI/CLI.hpp>
-#include <span>
-
-#include "littlebit/core/error.h"
+#include "command_line.h"
+#include "key_arguments.h"
 #include "littlebit/core/process.h"
-#include "littlebit/core/strings.h"
 #include "littlebit/eval/commands.h"
 #include "littlebit/logging/run_main.h"
 
@@ -15,16 +12,6 @@ constexpr char kDescription[] =
     "Scores a dense or packed model, or runs it. Options may stand in a YAML file (--config) and "
     "be given as key=value words; later words win.";
 
-// Options that are another spelling of a key. Texts and lists (divided at commas) are quoted, so
-// that no character in them is read as YAML.
-enum class Value { kYaml, kText, kList };
-struct Shorthand {
-  const char* option;
-  const char* key;
-  const char* name;  // of the value, in --help
-  Value value;
-  const char* help;
-};
 constexpr Shorthand kCommonShorthands[] = {
     {"--model", "model.path", "DIR", Value::kText, "Folder of the model, dense or packed"},
     {"--dtype", "eval.dtype", "fp32|bf16", Value::kYaml, "Type of the matrix products"},
@@ -55,34 +42,6 @@ constexpr Shorthand kGenerateShorthands[] = {
     {"--stop", "generate.stop", "TEXT", Value::kText, "Text before which generation ends"},
     {"--kv-cache", "generate.kv_cache", "full|latent|none", Value::kYaml, "What is kept of tokens"},
 };
-struct KeyArguments {
-  std::string config;
-  std::vector<std::string> words;       // of shorthands
-  std::vector<std::string> key_values;  // as they are
-};
-
-void declare_keys(CLI::App& app, std::span<const Shorthand> shorthands, KeyArguments& arguments) {
-  app.add_option("--config", arguments.config, "YAML file with options")->type_name("FILE");
-  const auto declare = [&](const Shorthand& shorthand) {
-    const auto add = [&arguments, shorthand](const std::string& value) {
-      arguments.words.push_back(
-          shorthand.value == Value::kList   ? quoted_word(shorthand.key, split(value, ','))
-          : shorthand.value == Value::kText ? quoted_word(shorthand.key, value)
-                                            : shorthand.key + ("=" + value));
-    };
-    app.add_option_function<std::string>(shorthand.option, add, shorthand.help)
-        ->type_name(shorthand.name);
-  };
-  for (const Shorthand& shorthand : kCommonShorthands) declare(shorthand);
-  for (const Shorthand& shorthand : shorthands) declare(shorthand);
-  app.add_option("key=value", arguments.key_values, "Options by key, as listed below");
-}
-
-template <class Command>
-int run_keys(const Command& command, KeyArguments arguments) {
-  for (std::string& word : arguments.key_values) arguments.words.push_back(std::move(word));
-  return command(arguments.config, arguments.words);
-}
 
 void declare_forward(CLI::App& command, ForwardOptions& options) {
   command.add_option("--model", options.model, "Folder of the model")->required();
@@ -113,7 +72,7 @@ int run(int argc, char** argv) {
   KeyArguments score, generate;
   ForwardOptions forward;
   TokenizeOptions tokenize;
-  declare_keys(app, kScoreShorthands, score);
+  declare_keys(app, kCommonShorthands, kScoreShorthands, score);
   app.footer(score_keys_help);
   CLI::App* forward_command = app.add_subcommand(
       "forward", "One forward pass over given ids: logits and hidden states as safetensors");
@@ -127,18 +86,13 @@ int run(int argc, char** argv) {
       ->required();
   CLI::App* generate_command =
       app.add_subcommand("generate", "Continues a text")->footer(generate_keys_help);
-  declare_keys(*generate_command, kGenerateShorthands, generate);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    throw UsageError(error.what(), "littlebit-eval --help lists the options");
-  }
+  declare_keys(*generate_command, kCommonShorthands, kGenerateShorthands, generate);
+  if (const auto done = parse_command_line(app, argc, argv)) return *done;
   if (forward_command->parsed()) return run_forward(forward);
   if (compare_command->parsed()) return run_compare(files);
   if (tokenize_command->parsed()) return run_tokenize(tokenize);
-  if (generate_command->parsed()) return run_keys(run_generate, std::move(generate));
-  return run_keys(run_score, std::move(score));
+  if (generate_command->parsed()) return run_keys(run_generate, generate);
+  return run_keys(run_score, score);
 }
 
 }  // namespace

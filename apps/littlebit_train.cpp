@@ -1,10 +1,8 @@
 // littlebit-train: parses the command line, runs, maps errors to exit codes.
-#include <CLI/CLI.hpp>
 #include <iostream>
 
-#include "littlebit/core/error.h"
+#include "command_line.h"
 #include "littlebit/core/process.h"
-#include "littlebit/logging/console.h"
 #include "littlebit/logging/run_main.h"
 #include "littlebit/train/run.h"
 #include "littlebit/train/self_test.h"
@@ -75,13 +73,10 @@ int run_export(const Arguments& arguments) {
   return 0;
 }
 
-}  // namespace
-
-LITTLEBIT_SETTLE_WAITING;
-
-int main(int argc, char** argv) {
+int parse_and_run(int argc, char** argv) {
   CLI::App app(
-      "Compresses a Hugging Face language model to 1 ... 0.1 bits per weight by LittleBit.");
+      "Compresses a Hugging Face language model to 1 ... 0.1 bits per weight by LittleBit.",
+      "littlebit-train");
   app.set_version_flag("--version", "littlebit-train " LITTLEBIT_VERSION);
   Arguments arguments;
   app.add_option("--config", arguments.config, "YAML file with options")->check(CLI::ExistingFile);
@@ -90,17 +85,22 @@ int main(int argc, char** argv) {
          "--resume", arguments.resume,
          "auto (newest checkpoint of output.dir, else afresh), a checkpoint folder, or never")
       ->capture_default_str();
-  app.add_flag("--check", arguments.check, "check everything, print the plan, write nothing");
-  app.add_flag("--estimate-memory", arguments.estimate_memory,
-               "print what a run would hold in memory, part by part; config.json is enough");
-  app.add_flag("--factorize-only", arguments.factorize_only,
-               "make the start factors and keep them in quant.cache_dir");
-  app.add_flag("--self-test", arguments.self_test,
-               "compare what train.device computes with the CPU's fp64, and write nothing");
-  app.add_flag("--print-config", arguments.print_config,
-               "print the resolved options with their origins");
-  app.add_option("--print-reference", arguments.reference, "print every option as yaml or markdown")
-      ->check(CLI::IsMember({"yaml", "markdown"}));
+  std::vector<CLI::Option*> instead;  // of training; one of them at a time
+  const auto add_instead = [&](const char* name, bool& value, const char* help) {
+    instead.push_back(app.add_flag(name, value, help));
+  };
+  add_instead("--check", arguments.check, "check everything, print the plan, write nothing");
+  add_instead("--estimate-memory", arguments.estimate_memory,
+              "print what a run would hold in memory, part by part; config.json is enough");
+  add_instead("--factorize-only", arguments.factorize_only,
+              "make the start factors and keep them in quant.cache_dir");
+  add_instead("--self-test", arguments.self_test,
+              "compare what train.device computes with the CPU's fp64, and write nothing");
+  add_instead("--print-config", arguments.print_config,
+              "print the resolved options with their origins");
+  instead.push_back(app.add_option("--print-reference", arguments.reference,
+                                   "print every option as yaml or markdown"));
+  instead.back()->check(CLI::IsMember({"yaml", "markdown"}));
   CLI::App* exporting = app.add_subcommand("export", "export a checkpoint without training");
   exporting
       ->add_option(
@@ -121,12 +121,15 @@ int main(int argc, char** argv) {
     options.declare(tree);
     return "Options:\n" + tree.help_text();
   });
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    log_error(error.what(), "littlebit-train --help lists every argument");
-    return static_cast<int>(ExitCode::kUsage);
-  }
-  return run_main([&] { return exporting->parsed() ? run_export(arguments) : run(arguments); });
+  if (const auto done = parse_command_line(app, argc, argv)) return *done;
+  refuse_together(instead);
+  return exporting->parsed() ? run_export(arguments) : run(arguments);
+}
+
+}  // namespace
+
+LITTLEBIT_SETTLE_WAITING;
+
+int main(int argc, char** argv) {
+  return run_main([&] { return parse_and_run(argc, argv); });
 }

@@ -361,3 +361,17 @@ TEST_CASE("results may stand in the model's folder, and be replaced by later one
     CHECK(read_json_file(results).at("model") == model.string());
   }
 }
+
+TEST_CASE("keys and their other spellings: the later word wins") {
+  const std::vector<std::string> key = {"eval.sequence_length=8"}, option = {"--seqlen", "16"};
+  for (const bool key_first : {true, false}) {
+    std::vector<std::string> words = key_first ? key : option;
+    words.insert(words.end(),
+                 {"--model", kTeacher, "--text", kData + "/README.md", "--limit", "1"});
+    const std::vector<std::string>& last = key_first ? option : key;
+    words.insert(words.end(), last.begin(), last.end());
+    const Outcome outcome = eval(words);
+    test::require_done(outcome);
+    CHECK_THAT(outcome.out, Contains(key_first ? "chunks@16" : "chunks@8"));
+  }
+}

@@ -69,6 +69,12 @@ WrongInputs wrong_options() {
           words("an unknown task", {"eval.tasks=[wikitext]"}),
           words("an unknown export", {"export.formats=[gguf]"}),
           words("an argument that does not exist", {"--chekc"}),
+          words("two things to do at once", {"--check", "--print-config"}),
+          words("an argument that is not UTF-8", {"data.cache_dir=caf\xE9"}),
+          {"options before a command", ExitCode::kUsage,
+           [](const Workshop& s) {
+             return s.train({"--check", "export", "out", "--output", "packed"});
+           }},
           words("--factorize-only without a place", {"--factorize-only"}),
           {"no options at all", ExitCode::kUsage,
            [](const Workshop& s) {
@@ -101,6 +107,14 @@ WrongInputs wrong_options() {
                {"--model", "model", "--text", "text.txt", "--seqlen", "1"}),
           eval("eval: a number out of range",
                {"--model", "model", "--text", "text.txt", "--limit", "-1"}),
+          eval("eval: an option before a command",
+               {"--model", "nope", "--output", "x.json", "compare", "a.json", "b.json"}),
+          eval("eval: a key before a command",
+               {"generate.seed=3", "generate", "--model", "model", "--prompt", "Once"}),
+          eval("eval: a prompt that is not UTF-8",
+               {"generate", "--model", "model", "--prompt", "Once \xFF"}),
+          eval("eval: an option twice",
+               {"--model", "model", "--text", "text.txt", "--limit", "1", "--limit", "2"}),
           eval("eval forward: an option missing", {"forward", "--model", "model"}),
       }};
 }

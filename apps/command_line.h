@@ -1,0 +1,67 @@
+// How both programs read their command lines: every word is text, nothing is given that nobody
+// reads. Whatever is wrong is a UsageError.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
+
+namespace littlebit {
+
+// An argument that is not UTF-8 would reach the options as other text than was given.
+inline void require_utf8(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const size_t at = invalid_utf8_at(argv[i]);
+    if (at == std::string::npos) continue;
+    throw UsageError("argument " + std::to_string(i) + " is not UTF-8: byte " +
+                         std::to_string(at + 1) + " of its " +
+                         std::to_string(std::string_view(argv[i]).size()),
+                     "write it in UTF-8; a file whose name is not can be reached by a link");
+  }
+}
+
+// Options of the program itself are not read where a command is given.
+inline void refuse_misplaced(const CLI::App& app) {
+  if (app.get_subcommands().empty() || app.parse_order().empty()) return;
+  const std::string command = app.get_subcommands().front()->get_name();
+  const CLI::Option* option = app.parse_order().front();
+  const std::string word =
+      option->get_positional() ? option->results().front() : option->get_name();
+  throw UsageError(word + " stands before `" + command + "`, which does not read it",
+                   "put what is meant for the command behind its name; " + app.get_name() + " " +
+                       command + " --help lists its options");
+}
+
+// Of options that each decide what the program does, one may be given.
+inline void refuse_together(const std::vector<CLI::Option*>& options) {
+  const CLI::Option* first = nullptr;
+  for (const CLI::Option* option : options) {
+    if (option->empty()) continue;
+    if (first != nullptr) {
+      throw UsageError(first->get_name() + " and " + option->get_name() + " were given",
+                       "give one of them");
+    }
+    first = option;
+  }
+}
+
+// Parses. The exit code where nothing more is to be done: --help, --version.
+inline std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
+  require_utf8(argc, argv);
+  app.require_subcommand(0, 1);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    throw UsageError(error.what(), app.get_name() + " --help lists the options");
+  }
+  refuse_misplaced(app);
+  return std::nullopt;
+}
+
+}  // namespace littlebit

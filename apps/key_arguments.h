@@ -1,0 +1,70 @@
+// Options given by key (eval.limit=3) or by another spelling of one (--limit 3): told to the option
+// tree in the order in which they stand, so that later ones win whatever their spelling.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "littlebit/core/strings.h"
+#include "littlebit/eval/commands.h"
+
+namespace littlebit {
+
+// Options that are another spelling of a key. Texts and lists (divided at commas) are quoted, so
+// that no character in them is read as YAML.
+enum class Value { kYaml, kText, kList };
+struct Shorthand {
+  const char* option;
+  const char* key;
+  const char* name;  // of the value, in --help
+  Value value;
+  const char* help;
+};
+
+// Words that mean keys: those of shorthands, and key=value as they are.
+struct KeyArguments {
+  CLI::App* app = nullptr;
+  std::string config;
+  std::vector<std::string> key_values;  // without the shorthands between them
+  std::map<const CLI::Option*, Shorthand> shorthands;
+};
+
+inline void declare_keys(CLI::App& app, std::span<const Shorthand> common,
+                         std::span<const Shorthand> own, KeyArguments& arguments) {
+  arguments.app = &app;
+  app.add_option("--config", arguments.config, "YAML file with options")->type_name("FILE");
+  const auto declare = [&](const Shorthand& shorthand) {
+    CLI::Option* option = app.add_option(shorthand.option)->description(shorthand.help);
+    option->type_name(shorthand.name);
+    arguments.shorthands.emplace(option, shorthand);
+  };
+  for (const Shorthand& shorthand : common) declare(shorthand);
+  for (const Shorthand& shorthand : own) declare(shorthand);
+  app.add_option("key=value", arguments.key_values, "Options by key, as listed below");
+}
+
+inline std::string key_word(const Shorthand& shorthand, const std::string& value) {
+  if (shorthand.value == Value::kList) return quoted_word(shorthand.key, split(value, ','));
+  if (shorthand.value == Value::kText) return quoted_word(shorthand.key, value);
+  return shorthand.key + ("=" + value);
+}
+
+// In the order in which they were given, so that later ones win.
+template <class Command>
+int run_keys(const Command& command, const KeyArguments& arguments) {
+  std::vector<std::string> words;
+  std::map<const CLI::Option*, size_t> read;
+  for (const CLI::Option* option : arguments.app->parse_order()) {
+    const std::string& value = option->results().at(read[option]++);
+    const auto shorthand = arguments.shorthands.find(option);
+    if (option->get_positional()) words.push_back(value);
+    if (shorthand == arguments.shorthands.end()) continue;
+    words.push_back(key_word(shorthand->second, value));
+  }
+  return command(arguments.config, words);
+}
+
+}  // namespace littlebit
