@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
@@ -49,14 +50,18 @@ int64_t gold_of(const ChoiceTask& task, const TemplateFields& fields, int64_t ch
   const std::string gold = task.gold.fill(fields);
   if (!task.labels.empty()) {
     const std::vector<std::string> labels = fill_all(task.labels, fields);
-    const auto found = std::find(labels.begin(), labels.end(), gold);
-    if (found == labels.end()) {
-      throw InputError("the answer '" + gold + "' is none of the labels " + join(labels, ", "));
+    if (static_cast<int64_t>(labels.size()) != choices) {
+      throw InputError("there are " + std::to_string(choices) + " choices and " +
+                       std::to_string(labels.size()) + " labels (" + join(labels, ", ") +
+                       "); expected a label for each choice");
     }
-    const int64_t place = found - labels.begin();
-    if (place < choices) return place;
-    throw InputError("the answer '" + gold + "' is label " + std::to_string(place + 1) +
-                     ", but there are " + std::to_string(choices) + " choices");
+    if (std::set(labels.begin(), labels.end()).size() != labels.size()) {
+      throw InputError("of the labels " + join(labels, ", ") +
+                       " two are the same; expected one of its own for each choice");
+    }
+    const auto found = std::find(labels.begin(), labels.end(), gold);
+    if (found != labels.end()) return found - labels.begin();
+    throw InputError("the answer '" + gold + "' is none of the labels " + join(labels, ", "));
   }
   int64_t place = -1;
   const auto parsed = std::from_chars(gold.data(), gold.data() + gold.size(), place);

@@ -106,6 +106,19 @@ void check_metrics(OptionTree& tree, const std::vector<std::string>& metrics, bo
   if (!has_acc) tree.add_error_at("score.metrics", "acc is missing");
 }
 
+// What can be told before any record is read. A single template may name a list of the record.
+void check_labels(OptionTree& tree, const std::vector<std::string>& labels, size_t choices) {
+  if (labels.size() > 1 && choices > 1 && labels.size() != choices) {
+    tree.add_error_at("answer.labels", "there are " + std::to_string(choices) + " choices and " +
+                                           std::to_string(labels.size()) +
+                                           " labels; expected a label for each choice");
+  }
+  for (auto label = labels.begin(); label != labels.end(); ++label) {
+    if (std::find(labels.begin(), label, *label) == label) continue;
+    tree.add_error_at("answer.labels", "'" + *label + "' stands there twice");
+  }
+}
+
 void check_required(OptionTree& tree, const std::string& place) {
   for (const char* key : {"source.file", "prompt.context", "prompt.choices", "answer.gold"}) {
     if (!tree.is_set(key)) tree.add_error(place + ": `" + key + "` is missing");
@@ -195,6 +208,10 @@ ChoiceTask parse_choice_task(std::string_view yaml, std::string name, const std:
     if (field.name == kChoice || field.name.find_first_of(".|{}") != std::string::npos) {
       tree.add_error_at(key + ".name", "'" + field.name + "' cannot be the name of a field");
     }
+    const auto same = [&](const auto& other) { return other.first == field.name; };
+    if (std::any_of(task.fields.begin(), task.fields.end(), same)) {
+      tree.add_error_at(key + ".name", "'" + field.name + "' is the name of a field above");
+    }
     task.fields.emplace_back(field.name, make_template(tree, key + ".value", field.value));
   }
   task.context = make_template(tree, "prompt.context", file.prompt.context);
@@ -205,6 +222,7 @@ ChoiceTask parse_choice_task(std::string_view yaml, std::string name, const std:
   if (task.choices.empty() && tree.is_set("prompt.choices")) {
     tree.add_error_at("prompt.choices", "there is none");
   }
+  check_labels(tree, file.answer.labels, file.prompt.choices.size());
   const bool partial = !task.continuation.names(kChoice);
   if (partial && !task.context.names(kChoice)) {
     tree.add_error_at(

@@ -3,8 +3,10 @@
 
 #include "command.h"
 #include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
 #include "littlebit/eval/commands.h"
 #include "littlebit/eval/model.h"
+#include "littlebit/logging/console.h"
 #include "littlebit/nn/device.h"
 #include "littlebit/nn/tensor_io.h"
 
@@ -31,6 +33,12 @@ int run_forward(const ForwardOptions& options) {
   const SafetensorsFile input(options.input);
   const at::Tensor ids = read_ids(input);
   const EvalModel model(options.model, compute_type(options.dtype), device);
+  const ModelSpec& spec = model.decoder().spec();
+  const int64_t length = ids.dim() == 2 ? ids.size(1) : 0;
+  if (!spec.learned_positions && length > spec.max_positions) {
+    log_warning(options.input.string() + ": sequences of " + format_count(length) +
+                " ids, the model was made for " + format_count(spec.max_positions));
+  }
   ForwardResult result;
   try {
     result = forward_full(model.decoder(), ids, options.hidden_states);

@@ -92,8 +92,9 @@ TaskText wikitext2_text(const TaskInput& input, int64_t) {
 TaskText c4_text(const TaskInput& input, int64_t sequence_length) {
   const fs::path file = c4_file(input, "c4");
   const int64_t limit = input.options.limit;
+  const std::vector<std::string> documents = read_texts(file, "text");
   try {
-    return {file, sample_windows(read_texts(file, "text"), input.tokenizer, sequence_length,
+    return {file, sample_windows(documents, input.tokenizer, sequence_length,
                                  limit > 0 ? std::min(limit, kWindows) : kWindows)
                       .ids};
   } catch (const InputError& error) {

@@ -168,6 +168,22 @@ TEST_CASE("forward gives the golden outputs, from int32 and int64 ids") {
   }
 }
 
+TEST_CASE("forward warns of sequences longer than the model was made for") {
+  const TempFolder temp;
+  fs::create_directories(temp / "model");
+  test::write_tiny_llama(temp / "model", {});
+  const int64_t longest =
+      read_json_file(temp / "model" / "config.json").at("max_position_embeddings").get<int64_t>();
+  for (const int64_t more : {0, 1}) {
+    write_ids(temp / "ids", "input_ids", at::zeros({1, longest + more}, at::kInt));
+    const Outcome outcome = eval({"forward", "--model", (temp / "model").string(), "--input",
+                                  (temp / "ids").string(), "--output", (temp / "out").string()});
+    test::require_done(outcome);
+    CHECK((outcome.err.find("warning: ") != std::string::npos) == (more > 0));
+    if (more > 0) CHECK_THAT(outcome.err, Contains("the model was made for"));
+  }
+}
+
 TEST_CASE("forward and perplexity of a packed folder are those of its effective weights") {
   const TempFolder temp;
   create_folders(temp / "teacher");

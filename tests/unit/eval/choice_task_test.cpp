@@ -216,6 +216,19 @@ score: {metrics: [acc_nrm]}
   refused(changed("  context:", "  fields: [{value: x}]\n  context:"), {"has no `name`"});
   refused(changed("  context:", "  fields: [{name: choice, value: x}]\n  context:"),
           {"'choice' cannot be the name"});
+  refused(changed("  context:",
+                  "  fields: [{name: a, value: x}, {name: b, value: y}, {name: a, value: z}]\n"
+                  "  context:"),
+          {"mine.yaml:4: `prompt.fields.2.name`: 'a' is the name of a field above"});
+  const std::string three = changed("\"{choices}\"", "[x, y, z]");
+  const auto with_labels = [&](const std::string& labels) {
+    std::string text = three;
+    const std::string gold = "{gold: ";
+    return text.replace(text.find(gold), gold.size(), "{labels: " + labels + ", gold: ");
+  };
+  refused(with_labels("[A, B]"),
+          {"mine.yaml:6: `answer.labels`: there are 3 choices and 2 labels; expected a label for"});
+  refused(with_labels("[A, A, B]"), {"mine.yaml:6: `answer.labels`: 'A' stands there twice"});
   expect_input_error({"mine.yaml:2", "not YAML"},
                      [&] { parse_choice_task("a: 'x\nb: 1", "mine", "mine.yaml"); });
   expect_input_error({"mine.yaml:1", "not UTF-8"},
@@ -256,7 +269,12 @@ TEST_CASE("data with mistakes: file, line and field") {
   write_file(temp / "x.jsonl",
              R"({"question": "x", "choices": {"text": ["a", "b"], "label": ["A", "B", "C"]}, )"
              R"("answerKey": "C"})");
-  expect_input_error({"x.jsonl:1: the answer 'C' is label 3, but there are 2 choices"},
+  expect_input_error({"x.jsonl:1: there are 2 choices and 3 labels (A, B, C)"},
+                     [&] { read_choice_documents(arc, temp / "x.jsonl", 0); });
+  write_file(temp / "x.jsonl",
+             R"({"question": "x", "choices": {"text": ["a", "b", "c"], "label": ["A", "A", "B"]}, )"
+             R"("answerKey": "B"})");
+  expect_input_error({"x.jsonl:1: of the labels A, A, B two are the same"},
                      [&] { read_choice_documents(arc, temp / "x.jsonl", 0); });
 }
 
