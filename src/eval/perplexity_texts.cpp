@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/data/corpus.h"
+#include "littlebit/data/records.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/tokenizer/python_text.h"
 #include "python_random.h"
@@ -31,6 +33,24 @@ std::vector<std::string> read_source(const SourceOptions& source) {
 bool is_jsonl(fs::path file) {
   if (file.extension() == ".gz") file.replace_extension();
   return file.extension() == ".jsonl" || file.extension() == ".json";
+}
+
+// The texts of a task's jsonl file, whose field is not the user's to choose.
+std::vector<std::string> read_field(const fs::path& file, const std::string& field) {
+  std::vector<std::string> texts;
+  for_each_record(file, [&](const Json& record, int64_t line) {
+    const auto text = record.find(field);
+    if (text == record.end() || !text->is_string()) {
+      throw InputError(
+          file.string() + ":" + std::to_string(line) + ": the record has no text \"" + field + "\"",
+          "the task reads this field of every record, as its data on the Hugging "
+          "Face Hub has it; a jsonl file of your own: --text FILE");
+    }
+    texts.push_back(text->get<std::string>());
+    return true;
+  });
+  if (texts.empty()) throw InputError(file.string() + ": no record in it");
+  return texts;
 }
 
 TaskText whole(const TaskInput& input, const fs::path& file, const std::string& text) {
@@ -59,7 +79,7 @@ TaskText ptb(const TaskInput& input, const char* task, const std::string& split,
       input.options.data_root);
   std::vector<std::string> sentences;
   if (is_jsonl(file)) {
-    sentences = read_texts(file, "sentence");
+    sentences = read_field(file, "sentence");
   } else {
     for (const std::string& line : read_source({.path = file, .format = SourceFormat::kLines})) {
       sentences.emplace_back(python_strip(line));
@@ -92,7 +112,7 @@ TaskText wikitext2_text(const TaskInput& input, int64_t) {
 TaskText c4_text(const TaskInput& input, int64_t sequence_length) {
   const fs::path file = c4_file(input, "c4");
   const int64_t limit = input.options.limit;
-  const std::vector<std::string> documents = read_texts(file, "text");
+  const std::vector<std::string> documents = read_field(file, "text");
   try {
     return {file, sample_windows(documents, input.tokenizer, sequence_length,
                                  limit > 0 ? std::min(limit, kWindows) : kWindows)
@@ -104,7 +124,7 @@ TaskText c4_text(const TaskInput& input, int64_t sequence_length) {
 
 TaskText c4_new_text(const TaskInput& input, int64_t sequence_length) {
   const fs::path file = c4_file(input, "c4_new");
-  std::vector<std::string> documents = read_texts(file, "text");
+  std::vector<std::string> documents = read_field(file, "text");
   documents.resize(std::min(documents.size(), kNewDocuments));
   TaskText text = whole(input, file, join(documents, " "));
   const auto wanted = static_cast<size_t>(kWindows * sequence_length);

@@ -97,13 +97,16 @@ TEST_CASE("c4: the file, the windows of a limit, the first documents") {
   CHECK(c4_text(input, 4).ids.size() == 3 * 4);
   expect_error(ExitCode::kInput, {"other.jsonl", "none of the 2"}, [&] { c4_text(input, 9); });
   CHECK(text_of(c4_new_text(input, 4)) == "abcdefgh ij");
-  write_file(temp / "other.jsonl", "{\"text\": \"abcdefgh\"}\n{\"txet\": \"ij\"}\n");
-  try {
-    c4_text(input, 4);
-    FAIL("a record without text was accepted");
-  } catch (const InputError& error) {  // the file is named once
-    CHECK_THAT(error.what(),
-               Catch::StartsWith((temp / "other.jsonl").string() + ":2: the record has no field"));
+  for (const char* wrong : {"{\"txet\": \"ij\"}", "{\"text\": null}"}) {
+    write_file(temp / "other.jsonl", std::string("{\"text\": \"abcdefgh\"}\n") + wrong + "\n");
+    try {
+      c4_text(input, 4);
+      FAIL("a record without text was accepted");
+    } catch (const InputError& error) {  // the file is named once
+      CHECK(error.what() ==
+            (temp / "other.jsonl").string() + ":2: the record has no text \"text\"");
+      CHECK_THAT(error.hint(), !Catch::Contains("data.train"));
+    }
   }
   create_folders(temp / "c4");
   std::string many;
