@@ -12,11 +12,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Without links, also where the last one points to nothing yet; empty where they end nowhere.
+fs::path resolved(fs::path path) {
+  std::error_code error;
+  for (int links = 0; links < 40 && fs::is_symlink(path, error); ++links) {
+    path = path.parent_path() / fs::read_symlink(path, error);
+  }
+  path = fs::weakly_canonical(fs::absolute(path, error), error);
+  return error ? fs::path() : path;
+}
+
 bool same_file(const fs::path& a, const fs::path& b) {
   std::error_code error;
   if (fs::equivalent(a, b, error)) return true;
-  const fs::path whole = fs::weakly_canonical(fs::absolute(a, error), error);
-  return !error && whole == fs::weakly_canonical(fs::absolute(b, error), error) && !error;
+  const fs::path whole = resolved(a);
+  return !whole.empty() && whole == resolved(b);
 }
 
 // Either itself or the unfinished file it grows in is the other.

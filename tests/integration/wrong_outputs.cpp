@@ -152,6 +152,10 @@ WrongInputs wrong_outputs() {
           over("results and samples into one file",
                {"--model", "model", "--text", "text.txt", "--output", "r.json", "--samples",
                 "./r.json"}),
+          over(
+              "results and samples into one file by a link that points to nothing yet",
+              {"--model", "model", "--text", "text.txt", "--output", "link", "--samples", "r.json"},
+              "ln -s r.json link"),
           over("logits over the ids", {"forward", "--model", "model", "--input", "ids.safetensors",
                                        "--output", "ids.safetensors"}),
           over("logits over the model's tensors",
