@@ -88,6 +88,17 @@ std::map<int64_t, fs::path> step_folders(const fs::path& root) {
   return folders;
 }
 
+// step-N.partial, of which a killed run wrote a part.
+std::vector<fs::path> unfinished_folders(const fs::path& root) {
+  std::vector<fs::path> folders;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kPrefix) && name.ends_with(".partial")) folders.push_back(entry.path());
+  }
+  return folders;
+}
+
 void remove_folder(const fs::path& folder) {
   std::error_code error;
   fs::remove_all(folder, error);
@@ -111,6 +122,11 @@ fs::path save_checkpoint(const fs::path& root, Optimizer& optimizer,
   Json entries = Json::array();
   for (const NamedTensor& named : tensors) {
     const at::Tensor bytes = named.tensor.cpu().contiguous();
+    if (bytes.is_floating_point() && !all_finite(bytes)) {
+      throw NumericsError("after step " + std::to_string(position.step) + " " + named.name +
+                              " holds NaN or infinite values; nothing of this step was saved",
+                          "lower optim.learning_rate and resume from the last checkpoint");
+    }
     write_tensor(writer, bytes);
     entries.push_back(
         {{"name", named.name},
@@ -242,11 +258,24 @@ bool has_checkpoint(const fs::path& root, int64_t step) {
 
 bool has_any_checkpoint(const fs::path& root) { return !step_folders(root).empty(); }
 
+namespace {
+
+int64_t step_of(const fs::path& folder, int64_t by_name) {
+  try {
+    return read_checkpoint(folder).position.step;
+  } catch (const InputError&) {
+    return by_name;
+  }
+}
+
+}  // namespace
+
 void discard_checkpoints_after(const fs::path& root, int64_t step) {
   std::error_code ignored;
   if (best_checkpoint(root) > step) fs::remove(root / kBest, ignored);
+  for (const fs::path& folder : unfinished_folders(root)) remove_folder(folder);
   for (const auto& [number, folder] : step_folders(root)) {
-    if (number <= step) continue;
+    if (step_of(folder, number) <= step) continue;
     log_warning("removing " + folder.string() + ": the run goes on from step " +
                 std::to_string(step));
     remove_folder(folder);

@@ -166,6 +166,7 @@ ByteTable export_dense(const std::filesystem::path& folder, const Student& stude
     }
   }
   writer.commit();
+  keep_foreign_files(folder, output.staging());
   output.commit();
   bytes.other += writer.header_bytes();
   return bytes;

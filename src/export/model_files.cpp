@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
@@ -84,6 +85,28 @@ void write_model_files(const std::filesystem::path& folder, const HfFolder& teac
   for (const char* name : kTokenizerFiles) {
     const std::filesystem::path file = teacher.path() / name;
     if (path_exists(file)) write_file(folder / name, read_file(file));
+  }
+}
+
+void keep_foreign_files(const std::filesystem::path& folder, const std::filesystem::path& staging) {
+  namespace fs = std::filesystem;
+  if (!path_exists(folder)) return;
+  std::set<std::string> ours = {"config.json", kQuantFile, "model.safetensors"};
+  ours.insert(std::begin(kTokenizerFiles), std::end(kTokenizerFiles));
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const fs::path name = entry.path().filename();
+    if (ours.count(name.string()) != 0 || path_exists(staging / name)) continue;
+    std::error_code error;
+    const auto whole = fs::copy_options::recursive | fs::copy_options::copy_symlinks;
+    fs::copy(entry.path(), staging / name, whole | fs::copy_options::create_hard_links, error);
+    if (error) {  // a file system without links
+      fs::remove_all(staging / name, error);
+      fs::copy(entry.path(), staging / name, whole, error);
+    }
+    if (error) {
+      throw OutputError("cannot keep " + entry.path().string() + ": " + error.message(),
+                        "move it out of the export's folder");
+    }
   }
 }
 

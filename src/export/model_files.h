@@ -29,6 +29,10 @@ Json config_without_quant_keys(const Json& config);
 void write_model_files(const std::filesystem::path& folder, const HfFolder& teacher,
                        const std::string& torch_dtype, const Json& quant);
 
+// Links into `staging` what lies in `folder`, an export of ours that it is to replace, and is not
+// of our making: a person's notes, scores.
+void keep_foreign_files(const std::filesystem::path& folder, const std::filesystem::path& staging);
+
 // The authors' effective bits per weight over all layers, weighted by size.
 double formula_bits(std::span<const LayerPlan> plans);
 

@@ -34,6 +34,7 @@ PackedExport export_packed(const std::filesystem::path& folder, const Student& s
   }
   for (const PackedTensor& tensor : tensors) write_rounded(writer, tensor.value(), tensor.dtype);
   writer.commit();
+  keep_foreign_files(folder, output.staging());
   output.commit();
 
   result.bytes.other += writer.header_bytes();

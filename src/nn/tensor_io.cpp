@@ -21,13 +21,13 @@ constexpr std::pair<Dtype, at::ScalarType> kTypes[] = {
     {Dtype::kF16, at::kHalf},  {Dtype::kBF16, at::kBFloat16}, {Dtype::kF32, at::kFloat},
     {Dtype::kF64, at::kDouble}};
 
+}  // namespace
+
 bool all_finite(const at::Tensor& x) {
   if (x.numel() == 0) return true;
   const auto [low, high] = at::aminmax(x);  // one pass, no temporary; passes NaN on
   return std::isfinite(low.item<double>()) && std::isfinite(high.item<double>());
 }
-
-}  // namespace
 
 at::ScalarType scalar_type(Dtype dtype) {
   for (const auto& [ours, theirs] : kTypes) {

@@ -8,6 +8,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
 #include "plan.h"
 #include "resume.h"
@@ -148,6 +149,12 @@ void check_output(const RunFolder& folder, const RunOptions& options, const RunR
                options.model.path.string(),
            "give another output.dir");
   }
+  for (const fs::path& target : {folder.packed_export(), folder.dense_export()}) {
+    std::error_code error;
+    if (!path_exists(target) || fs::is_empty(target, error) || is_own_export(target)) continue;
+    refuse("holds something that is not an export of this program: " + target.string(),
+           "move it away, or give another output.dir");
+  }
   const bool own = request.resume == Resume::kAuto ||
                    (request.resume == Resume::kFolder &&
                     place(request.resume_from).parent_path() == place(folder.checkpoints()));
@@ -155,8 +162,8 @@ void check_output(const RunFolder& folder, const RunOptions& options, const RunR
     refuse("holds a run already",
            "--resume auto goes on with it; give another output.dir to start afresh");
   }
-  if (folder.holds_own_config()) {
-    refuse("holds a config.yaml of yours: a run writes its own there",
+  if (const std::string file = folder.foreign_file(); !file.empty()) {
+    refuse("holds a " + file + " of yours: a run writes its own there",
            "give the run a folder of its own");
   }
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "littlebit/checkpoint/checkpoint.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
@@ -13,6 +14,8 @@ namespace littlebit {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr char kLog[] = "log.txt";  // the first file of a run
 
 // Four significant digits: what a table of errors and bits needs.
 double rounded(double value) {
@@ -30,22 +33,23 @@ Json bytes_json(const ByteTable& bytes) {
 }  // namespace
 
 bool RunFolder::holds_a_run() const {
-  return path_exists(root_ / "config.yaml") || holds_results();
+  return path_exists(checkpoints()) || path_exists(root_ / "export") || !first_file().empty();
 }
 
-bool RunFolder::holds_own_config() const {
-  return path_exists(root_ / "config.yaml") && !path_exists(root_ / "log.txt") && !holds_results();
+std::string RunFolder::foreign_file() const {
+  const bool of_a_run = path_exists(root_ / kLog) || has_any_checkpoint(checkpoints());
+  return of_a_run ? "" : first_file();
 }
 
-bool RunFolder::holds_results() const {
-  for (const char* name : {"run.json", "metrics.jsonl", "checkpoints", "export", "report.html",
-                           "factorization.jsonl"}) {
-    if (path_exists(root_ / name)) return true;
+std::string RunFolder::first_file() const {
+  for (const char* name :
+       {"config.yaml", "run.json", "metrics.jsonl", "report.html", "factorization.jsonl"}) {
+    if (path_exists(root_ / name)) return name;
   }
-  return false;
+  return "";
 }
 
-void RunFolder::open_log() const { open_log_file(root_ / "log.txt"); }
+void RunFolder::open_log() const { open_log_file(root_ / kLog); }
 
 void RunFolder::write_config(const OptionTree& tree) const {
   write_file(root_ / "config.yaml", tree.to_yaml(/*with_origins=*/true));

@@ -27,9 +27,9 @@ class RunFolder {
   std::filesystem::path tensorboard() const { return root_ / "tensorboard"; }
   std::filesystem::path report() const { return root_ / "report.html"; }
 
-  bool holds_a_run() const;       // or anything else that a new run would overwrite
-  bool holds_own_config() const;  // a config.yaml that a person put there: no run opened its log
-  void open_log() const;          // log.txt, which write_config follows: see holds_own_config
+  bool holds_a_run() const;          // or anything else that a new run would overwrite
+  std::string foreign_file() const;  // a run's file that no run wrote, for none opened a log; or ""
+  void open_log() const;             // log.txt, which write_config follows: see foreign_file
   void write_config(const OptionTree& tree) const;
   void write_factorization(std::span<const LayerReport> layers) const;
 
@@ -37,7 +37,7 @@ class RunFolder {
   void write_run_json(const Json& run) const;
 
  private:
-  bool holds_results() const;
+  std::string first_file() const;  // of those a run writes beside its log; or ""
 
   std::filesystem::path root_;
 };

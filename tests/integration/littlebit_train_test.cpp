@@ -179,6 +179,7 @@ TEST_CASE(
   require_done(scene.train("run", {"train.steps=3"}));
 
   fs::create_directories(scene / "died");
+  write_file(scene / "died" / "log.txt", "");
   write_file(scene / "died" / "metrics.jsonl",
              "{\"step\": 1, \"loss\": 5}\n{\"step\": 2, \"loss\": 4}\n");
   require_done(scene.train("died", {"train.steps=3", "--resume", "auto"}));

@@ -61,6 +61,16 @@ WrongInputs wrong_outputs() {
              s.shell("mkdir out && echo '# mine' > out/config.yaml");
              return s.train_ids({"--resume", "auto"});
            }},
+          {"output.dir holds a report.html of the user's", ExitCode::kUsage,
+           [](const Workshop& s) {
+             s.shell("mkdir out && echo mine > out/report.html");
+             return s.train_ids({"--resume", "auto"});
+           }},
+          {"output.dir/export/packed holds something else", ExitCode::kUsage,
+           [](const Workshop& s) {
+             s.shell("mkdir -p out/export/packed && echo mine > out/export/packed/thesis.txt");
+             return s.train_ids({"--resume", "auto"});
+           }},
           {"output.dir is the root folder", ExitCode::kUsage,
            [](const Workshop& s) {
              return s.train_ids({"--check", "output.dir=/"});
@@ -320,7 +330,7 @@ WrongInputs odd_but_right() {
            [](const Workshop& s) {
              s.shell(
                  "mkdir -p out/checkpoints/step-1.partial/x out/cache && touch "
-                 "out/run.json.partial out/cache/tokens-0.bin.partial");
+                 "out/log.txt out/run.json.partial out/cache/tokens-0.bin.partial");
              s.write("out/metrics.jsonl", "{\"step\": 1}\n{\"ste");
              return s.train_ids({"--resume", "auto"});
            }},

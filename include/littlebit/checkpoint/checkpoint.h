@@ -59,8 +59,9 @@ void verify_checkpoint(const Checkpoint& checkpoint);
 bool has_checkpoint(const std::filesystem::path& root, int64_t step);
 bool has_any_checkpoint(const std::filesystem::path& root);
 
-// Removes every step-N with N > step, damaged ones too, and the mark of a best one among them: what
-// a run resumed at `step` writes anew.
+// Removes what a run resumed at `step` writes anew: every checkpoint of a later step (by its
+// manifest; where that is damaged, by its name step-N), the mark of a best one among them, and
+// folders that were being written when a run was killed. No other process may be writing there.
 void discard_checkpoints_after(const std::filesystem::path& root, int64_t step);
 
 // The best checkpoint by a run's scores: the file <root>/best holds its folder's name. Written

@@ -17,6 +17,8 @@ Dtype dtype_of(at::ScalarType type);  // LB_ASSERT for types the format does not
 // Valid while the file is open. Read-only by contract: never write into it.
 at::Tensor map_tensor(const TensorView& view);
 
+bool all_finite(const at::Tensor& x);  // of a floating type: no NaN, no infinity
+
 // A copy in `dtype` on `device`; where dtype and device need no conversion, the mapped tensor
 // itself. InputError naming the tensor and `where` (its file or folder) where a value is NaN or
 // infinite.

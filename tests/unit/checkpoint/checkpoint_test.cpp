@@ -110,6 +110,40 @@ TEST_CASE(
   CHECK(list_checkpoints(root / "nowhere").empty());
 }
 
+TEST_CASE("a run that goes on from a step removes later checkpoints and unfinished ones") {
+  Trained trained(8, 0);
+  const TempFolder root;
+  for (const int64_t step : {2, 4, 6})
+    save_checkpoint(root.path(), *trained.optimizer, {.step = step}, {});
+  fs::rename(root / "step-4", root / "step-4000");  // a person's copy, still of step 4
+  fs::create_directories(root / "step-5");          // of no manifest: its name counts
+  fs::create_directories(root / "step-7.partial");
+  fs::create_directories(root / "notes.partial");
+  discard_checkpoints_after(root.path(), 4);
+  CHECK(has_checkpoint(root.path(), 2));
+  CHECK(read_checkpoint(root / "step-4000").position.step == 4);
+  for (const char* gone : {"step-5", "step-6", "step-7.partial"})
+    CHECK_FALSE(fs::exists(root / gone));
+  CHECK(fs::exists(root / "notes.partial"));
+}
+
+TEST_CASE("a state that is not finite is not saved; older checkpoints stay") {
+  Trained trained(8, 0);
+  const TempFolder root;
+  save_checkpoint(root.path(), *trained.optimizer, {.step = 1}, {});
+  for (const double bad : {std::nan(""), HUGE_VAL}) {
+    at::Tensor latents = trained.optimizer->groups()[1].latents;
+    const at::Tensor before = latents.clone();
+    latents.view({-1})[5].fill_(bad);
+    CHECK_THROWS_AS(save_checkpoint(root.path(), *trained.optimizer, {.step = 2}, {}),
+                    NumericsError);
+    latents.copy_(before);
+  }
+  CHECK_FALSE(fs::exists(root / "step-2"));
+  CHECK_FALSE(fs::exists(root / "step-2.partial"));
+  CHECK(has_checkpoint(root.path(), 1));
+}
+
 TEST_CASE("the best checkpoint is kept, until it is another one") {
   Trained trained(8, 0);
   const TempFolder root;

@@ -290,6 +290,20 @@ TEST_CASE("what differs from the student is found and named") {
   check({"model.layers.0.self_attn.q_proj._eff_bit_target"});
 }
 
+TEST_CASE("what a person laid into an export outlives the next one") {
+  Exported exported(kCases[0]);
+  write_file(exported.folder / "scores.json", "{}");
+  create_folders(exported.folder / "notes");
+  write_file(exported.folder / "notes" / "a.txt", "mine");
+  write_file(exported.folder / "tokenizer.json", "of another teacher");  // a file of ours: goes
+  export_packed(exported.folder, *exported.tiny.student, exported.tiny.plans, exported.tiny.options,
+                exported.tiny.files);
+  CHECK(read_file(exported.folder / "scores.json") == "{}");
+  CHECK(read_file(exported.folder / "notes" / "a.txt") == "mine");
+  CHECK_FALSE(fs::exists(exported.folder / "tokenizer.json"));
+  CHECK_FALSE(fs::exists(exported.temp.path() / "packed.partial"));
+}
+
 TEST_CASE("a folder that cannot be written leaves the older one as it was") {
   Exported made({.tied = false, .biases = false, .residual = true});
   const std::string before = read_file(made.folder / "model.safetensors");
