@@ -39,7 +39,11 @@ int run(const Arguments& arguments) {
     tree.finish();
     return static_cast<int>(run_self_test(options.train));
   }
-  if (!arguments.print_config) options.check(tree);
+  if (arguments.estimate_memory) {
+    options.check_plan(tree);
+  } else if (!arguments.print_config) {
+    options.check(tree);
+  }
   tree.finish();
   if (arguments.print_config) {
     std::cout << tree.to_yaml(/*with_origins=*/true);
@@ -89,7 +93,8 @@ int parse_and_run(int argc, char** argv) {
   const auto add_instead = [&](const char* name, bool& value, const char* help) {
     instead.push_back(app.add_flag(name, value, help));
   };
-  add_instead("--check", arguments.check, "check everything, print the plan, write nothing");
+  add_instead("--check", arguments.check,
+              "check settings, files and places, print the plan, write nothing");
   add_instead("--estimate-memory", arguments.estimate_memory,
               "print what a run would hold in memory, part by part; config.json is enough");
   add_instead("--factorize-only", arguments.factorize_only,

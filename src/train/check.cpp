@@ -125,6 +125,17 @@ fs::path place(const fs::path& path) {
   return whole.has_filename() ? whole : whole.parent_path();
 }
 
+// What is there of the way to `path` must be folders.
+void check_way(const char* option, const fs::path& path) {
+  std::error_code unknown;
+  fs::path there = path.empty() ? fs::path() : fs::absolute(path, unknown);
+  while (there.has_relative_path() && !path_exists(there)) there = there.parent_path();
+  if (there.empty() || fs::is_directory(there, unknown)) return;
+  throw OutputError(std::string(option) + " " + path.string() +
+                        " cannot be made: " + there.string() + " is not a folder",
+                    "give another folder");
+}
+
 }  // namespace
 
 bool lies_in(const fs::path& path, const fs::path& folder) {
@@ -171,6 +182,9 @@ void check_output(const RunFolder& folder, const RunOptions& options, const RunR
 void check_run(const RunOptions& options, const OptionTree& tree, const RunRequest& request) {
   const RunFolder folder(options.output.dir);
   check_output(folder, options, request);
+  check_way("output.dir", options.output.dir);
+  check_way("data.cache_dir", options.data.cache_dir);
+  check_way("quant.cache_dir", options.quant.cache_dir);
   const std::optional<Checkpoint> checkpoint = find_checkpoint(folder, request);
   Session session = open_model(options);
   std::vector<std::string> left;

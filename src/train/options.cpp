@@ -93,9 +93,19 @@ void RunOptions::declare(OptionTree& tree) {
   tree.add("output", "Where everything goes", output);
 }
 
-void RunOptions::check(OptionTree& tree) const {
+void RunOptions::check_plan(OptionTree& tree) const {
   if (model.path.empty())
     tree.add_error_at("model.path", "is not set: give the teacher's Hugging Face folder");
+  if (quant.init == QuantInit::kFile && quant.init_file.empty()) {
+    tree.add_error_at("quant.init_file", "is not set, but quant.init is file");
+  }
+  if (quant.init != QuantInit::kFile && !quant.init_file.empty()) {
+    tree.add_error_at("quant.init_file", "is set, but quant.init is not file");
+  }
+}
+
+void RunOptions::check(OptionTree& tree) const {
+  check_plan(tree);
   if (output.dir.empty()) tree.add_error_at("output.dir", "is not set: give a folder for the run");
   if (data.train.empty())
     tree.add_error_at("data.train", "is empty: give at least one source of training text");
@@ -111,12 +121,6 @@ void RunOptions::check(OptionTree& tree) const {
     tree.add_error_at("train.steps",
                       "is too many: with train.global_batch_size sequences of data.sequence_length "
                       "tokens a step, the run would have more than 2^62 tokens");
-  }
-  if (quant.init == QuantInit::kFile && quant.init_file.empty()) {
-    tree.add_error_at("quant.init_file", "is not set, but quant.init is file");
-  }
-  if (quant.init != QuantInit::kFile && !quant.init_file.empty()) {
-    tree.add_error_at("quant.init_file", "is set, but quant.init is not file");
   }
   export_.check(tree);
   if (eval_schedule.every > 0 && eval.tasks.empty() && eval.text.empty()) {

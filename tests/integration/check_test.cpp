@@ -126,3 +126,20 @@ TEST_CASE("a check: --estimate-memory counts what the run holds") {
   check_outcome(outcome, 0, {"latents, gradients, two moments", line, "total"});
   CHECK_FALSE(fs::exists(scene / "run"));
 }
+
+TEST_CASE("a check: folders that could not be made are refused") {
+  const Scene scene;
+  write_file(scene / "file", "x");
+  for (const char* option : {"output.dir", "data.cache_dir", "quant.cache_dir"}) {
+    const std::string word = std::string(option) + "=" + (scene / "file" / "a" / "b").string();
+    check_outcome(scene.check({word}), 5, {option, "is not a folder"});
+  }
+}
+
+TEST_CASE("--estimate-memory asks for no more than the model") {
+  const Scene scene;
+  check_outcome(test::run_program("littlebit-train", {"--estimate-memory",
+                                                      "model.path=" + (scene / "teacher").string(),
+                                                      "quant.bits_per_weight=4"}),
+                0, {"latents, gradients, two moments", "total"});
+}

@@ -81,8 +81,10 @@ struct RunOptions {
   OutputOptions output;
 
   void declare(OptionTree& tree);  // adds every section
-  void check(
-      OptionTree& tree) const;  // adds an error for every contradiction; call before tree.finish()
+  // Add an error for everything that a run needs and lacks, and for every contradiction; check_plan
+  // of what its plan and memory depend on. To be called before tree.finish().
+  void check(OptionTree& tree) const;
+  void check_plan(OptionTree& tree) const;
 };
 
 }  // namespace littlebit
