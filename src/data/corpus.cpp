@@ -2,6 +2,7 @@
 // is copied until a block is asked for.
 #include "littlebit/data/corpus.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "data/block_plan.h"
@@ -105,10 +106,13 @@ Corpus Corpus::build(const DataOptions& options, const Tokenizer* tokenizer, int
                                               .blocking = options.blocking,
                                               .plan = std::move(plan)}));
   if (corpus.num_blocks() == 0) {
+    const bool reduced = std::any_of(options.train.begin(), options.train.end(),
+                                     [](const SourceOptions& source) { return source.weight < 1; });
     throw InputError("the training data fills no block: " + format_count(corpus.num_tokens()) +
-                         " tokens in all, data.sequence_length is " +
-                         format_count(options.sequence_length),
-                     "give more text, or a smaller data.sequence_length");
+                         " tokens in all" + (reduced ? " before the sources' weights" : "") +
+                         ", data.sequence_length is " + format_count(options.sequence_length),
+                     std::string("give more text") + (reduced ? ", larger weights" : "") +
+                         ", or a smaller data.sequence_length");
   }
   return corpus;
 }

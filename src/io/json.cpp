@@ -154,7 +154,8 @@ class Builder : public nlohmann::json_sax<Json> {
 const Json& required(const Json& object, const std::string& key, const std::string& source) {
   const auto found = object.find(key);  // end() where `object` is no object
   if (found == object.end() || found->is_null()) {
-    throw InputError(source + ": the key \"" + key + "\" is missing");
+    throw InputError(source + ": the key \"" + key + "\" is " +
+                     (found == object.end() ? "missing" : "null"));
   }
   return *found;
 }

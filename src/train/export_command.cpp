@@ -129,6 +129,7 @@ fs::path config_of_run(const fs::path& source) {
 
 void export_checkpoint(const RunOptions& options, const OptionTree& tree, const fs::path& source,
                        const fs::path& output) {
+  if (output.empty()) throw UsageError("--output was given an empty path", "give a folder");
   if (!path_exists(source)) throw InputError(source.string() + " does not exist");
   if (path_exists(source / "config.json")) {
     export_packed_folder(options, tree, source, output);

@@ -120,6 +120,8 @@ TEST_CASE("export: what cannot be done is refused, nothing of others is replaced
   check_refused(run.export_to(packed, "out", {"export.formats=[packed]"}), 2, {"packed already"});
   check_refused(run.export_to(packed, "run/export/packed"), 2, {"packed"});
   check_refused(run.export_to((run / "none").string(), "out"), 3, {"none"});
+  check_refused(test::run_program("littlebit-train", {"export", run.checkpoint(), "--output", ""}),
+                2, {"--output", "empty"});
   check_refused(run.export_to((run / "mine").string(), "out"), 3, {"manifest.json"});
   check_refused(run.export_to((run / "teacher").string(), "out"), 3, {"neither"});
   // The teacher is not written over, nor what holds it, nor is anything put into it: as it is no

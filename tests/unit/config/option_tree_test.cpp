@@ -241,6 +241,9 @@ TEST_CASE("sections are mappings") {
   Sample list;
   list.tree.load_yaml_text("- a\n", "run.yaml");
   CHECK_THROWS_WITH(list.tree.finish(), Contains("run.yaml:1: expected a mapping"));
+  Sample dotted;
+  dotted.tree.load_yaml_text("optim.steps: 3\n", "run.yaml");
+  CHECK_THROWS_WITH(dotted.tree.finish(), Contains("in its section: `optim: {steps: ...}`"));
 }
 
 TEST_CASE("records come as a list, one mapping, one text, or one by one") {

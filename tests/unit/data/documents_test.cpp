@@ -126,7 +126,8 @@ TEST_CASE("documents: a bad jsonl record is named by its line") {
   refused("a.jsonl", bad_third("{\"txt\": \"c\"}"), SourceFormat::kJsonl, {":3:", "\"text\""});
   refused("a.jsonl", bad_third("{\"text\": 7}"), SourceFormat::kJsonl,
           {":3:", "\"text\"", "string"});
-  refused("a.jsonl", bad_third("{\"text\": null}"), SourceFormat::kJsonl, {":3:", "\"text\""});
+  refused("a.jsonl", bad_third("{\"text\": null}"), SourceFormat::kJsonl,
+          {":3:", "\"text\" is null"});
   refused("a.jsonl", bad_third("plain text"), SourceFormat::kJsonl, {":3:"});
   const TestFolder folder;
   const auto path = folder.write("a.jsonl", "{\"body\": \"c\"}\n");
