@@ -16,8 +16,9 @@ namespace littlebit {
 namespace {
 
 constexpr const char* kTokenizerFiles[] = {
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
-    "vocab.json",     "merges.txt",      "added_tokens.json",     "generation_config.json"};
+    "tokenizer.json",          "tokenizer.model",     "tokenizer_config.json",
+    "special_tokens_map.json", "vocab.json",          "merges.txt",
+    "added_tokens.json",       "chat_template.jinja", "generation_config.json"};
 
 // The width at which the authors' code splits products; ours does not, their loader wants the key.
 constexpr int kSplitDim = 1024;

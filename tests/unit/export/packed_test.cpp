@@ -48,6 +48,7 @@ struct Exported {
     test::write_tiny_llama(path, {.tied = c.tied, .biases = c.biases, .intermediate = 41});
     write_file(path / "tokenizer.model", std::string("\x00\xff any bytes", 12));
     write_file(path / "merges.txt", "a b\r\n");
+    write_file(path / "chat_template.jinja", "{{ messages }}");
     write_file(path / "notes.txt", "not a part of the model");
   }
 };
@@ -171,6 +172,7 @@ TEST_CASE("the settings stand in littlebit_config.json and again in config.json"
   };
   CHECK(same("tokenizer.model"));
   CHECK(same("merges.txt"));
+  CHECK(same("chat_template.jinja"));
   CHECK_FALSE(fs::exists(made.folder / "notes.txt"));
   CHECK_FALSE(fs::exists(made.temp.path() / "packed.partial"));
 }
