@@ -32,11 +32,6 @@ struct DenseTensor {
   }
 };
 
-bool is_floating(Dtype dtype) {
-  return dtype == Dtype::kF16 || dtype == Dtype::kBF16 || dtype == Dtype::kF32 ||
-         dtype == Dtype::kF64;
-}
-
 // Norm parameters as they were trained, by name.
 std::map<std::string, at::Tensor> norm_parameters(const Student& student) {
   std::map<std::string, at::Tensor> parameters;

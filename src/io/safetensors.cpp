@@ -186,6 +186,12 @@ void check_tiling(const std::string& path, const std::vector<Claim>& claims, uin
 }  // namespace
 
 size_t dtype_size(Dtype dtype) { return row_of(dtype).size; }
+
+bool is_floating(Dtype dtype) {
+  return dtype == Dtype::kF16 || dtype == Dtype::kBF16 || dtype == Dtype::kF32 ||
+         dtype == Dtype::kF64;
+}
+
 const char* dtype_name(Dtype dtype) { return row_of(dtype).name; }
 
 int64_t TensorView::numel() const {

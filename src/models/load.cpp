@@ -31,11 +31,6 @@ void check_shape(const HfFolder& folder, const TensorView& view,
                    "config.json and the tensor files belong to different models");
 }
 
-bool is_floating(Dtype dtype) {
-  return dtype == Dtype::kF32 || dtype == Dtype::kBF16 || dtype == Dtype::kF16 ||
-         dtype == Dtype::kF64;
-}
-
 TensorView take_rows(const TensorView& view, const TensorSource& source) {
   if (source.row_end < 0) return view;
   TensorView part = view;

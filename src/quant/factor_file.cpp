@@ -31,10 +31,7 @@ bool is_vector_of(const TensorView& view, int64_t n) { return view.numel() == n;
 }
 
 void require_floating(const TensorView& view, const std::string& where) {
-  if (view.dtype == Dtype::kF32 || view.dtype == Dtype::kBF16 || view.dtype == Dtype::kF16 ||
-      view.dtype == Dtype::kF64) {
-    return;
-  }
+  if (is_floating(view.dtype)) return;
   throw InputError("tensor " + view.name + " of " + where + " is " + dtype_name(view.dtype) +
                        ", expected floating-point numbers",
                    "is this a LittleBit model?");

@@ -23,6 +23,7 @@ namespace littlebit {
 enum class Dtype { kBool, kU8, kI8, kI16, kU16, kI32, kU32, kI64, kU64, kF16, kBF16, kF32, kF64 };
 
 size_t dtype_size(Dtype dtype);       // bytes per element
+bool is_floating(Dtype dtype);        // F16, BF16, F32, F64
 const char* dtype_name(Dtype dtype);  // the format's own name: "F32", "BF16", "I64", ...
 
 // One tensor inside a mapped file. `data` lives as long as the file it came from, and starts at any
