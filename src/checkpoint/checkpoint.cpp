@@ -88,6 +88,15 @@ std::map<int64_t, fs::path> step_folders(const fs::path& root) {
   return folders;
 }
 
+// The step of a checkpoint by its manifest; where that is damaged, by its name.
+int64_t step_of(const fs::path& folder, int64_t by_name) {
+  try {
+    return read_checkpoint(folder).position.step;
+  } catch (const InputError&) {
+    return by_name;
+  }
+}
+
 // step-N.partial, of which a killed run wrote a part.
 std::vector<fs::path> unfinished_folders(const fs::path& root) {
   std::vector<fs::path> folders;
@@ -257,18 +266,6 @@ bool has_checkpoint(const fs::path& root, int64_t step) {
 }
 
 bool has_any_checkpoint(const fs::path& root) { return !step_folders(root).empty(); }
-
-namespace {
-
-int64_t step_of(const fs::path& folder, int64_t by_name) {
-  try {
-    return read_checkpoint(folder).position.step;
-  } catch (const InputError&) {
-    return by_name;
-  }
-}
-
-}  // namespace
 
 void discard_checkpoints_after(const fs::path& root, int64_t step) {
   std::error_code ignored;
