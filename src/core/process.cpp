@@ -2,6 +2,8 @@
 #include "littlebit/core/process.h"
 
 #include <malloc.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -16,6 +18,18 @@ constexpr int kMaxVariables = 4096;  // an environment beyond this is left alone
 bool names(const char* variable, const char* name) {
   const size_t length = std::strlen(name);
   return std::strncmp(variable, name, length) == 0 && variable[length] == '=';
+}
+
+// The path by which this program was started; nullptr where that is not the program that runs, as
+// with `ld-linux.so PROGRAM`. Starting it by that path keeps its name in ps, top and core files.
+const char* started_path() {
+  const auto* path = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  struct stat named, running;
+  if (path == nullptr || stat(path, &named) != 0 || stat("/proc/self/exe", &running) != 0 ||
+      named.st_dev != running.st_dev || named.st_ino != running.st_ino) {
+    return nullptr;
+  }
+  return path;
 }
 
 }  // namespace
@@ -35,7 +49,8 @@ void settle_waiting(int, char** argv, char** environment) {
     settled[count] = environment[count];
   }
   settled[count] = policy;
-  execve("/proc/self/exe", argv, settled);
+  const char* path = started_path();
+  if (path != nullptr) execve(path, argv, settled);
   // Where that cannot be done the program goes on, waiting as OpenMP likes.
 }
 

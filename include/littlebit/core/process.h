@@ -5,8 +5,9 @@ namespace littlebit {
 
 // Makes OpenMP's threads sleep while they wait for one another, instead of spinning for
 // milliseconds: where other programs use the cores too, spinning made runs 15 times slower. OpenMP
-// reads this once, when the program is loaded, so the program is started anew (exec, same process)
-// unless the user's environment says how to wait (OMP_WAIT_POLICY or GOMP_SPINCOUNT).
+// reads this once, when the program is loaded, so the program is started anew (exec, same process,
+// same name) unless the environment says how to wait (OMP_WAIT_POLICY or GOMP_SPINCOUNT), or the
+// program was not started by itself (`ld-linux.so PROGRAM`).
 //
 // Called by the loader, before the constructors of any library ran: those of LibTorch take 0.2
 // seconds, which would otherwise be spent twice. A program asks for it by LITTLEBIT_SETTLE_WAITING
