@@ -91,7 +91,9 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
   // 1. Stem and blocks in lockstep. Kept per block: the student's input, and its output minus the
   // teacher's.
   const auto stem_forward = [&](const at::Tensor&) { return student.stem_forward(ids_bt); };
+  begin(StepPart::kTeacher);
   at::Tensor teacher_h = teacher_.stem_forward(ids_bt);
+  begin(StepPart::kStudent);
   groups[0].materialize(false);
   at::Tensor student_h = student.stem_forward(ids_bt);
   groups[0].release();
@@ -99,7 +101,9 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
   std::vector<Tape> tapes;
   for (int64_t layer = 0; layer < num_layers; ++layer) {
     StudentGroup& group = groups[layer + 1];
+    begin(StepPart::kTeacher);
     teacher_h = teacher_.block_forward(layer, teacher_h, teacher_context_);
+    begin(StepPart::kStudent);
     if (recompute_ == Recompute::kNone) {
       tapes.push_back(record(group, student_h, true, [&](const at::Tensor& x) {
         return student.block_forward(layer, x, student_context_);
@@ -111,6 +115,7 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
       student_h = student.block_forward(layer, student_h, student_context_);
       group.release();
     }
+    begin(StepPart::kLoss);
     if (layer + 1 < num_layers) {
       at::Tensor difference = student_h - teacher_h;
       hidden_loss.add_(squared_norm(difference).mul_(hidden_scale(student_h)));
@@ -118,6 +123,7 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
     }
   }
 
+  begin(StepPart::kLoss);
   // 2. Tail and loss. dz collects the gradient at what the head reads.
   const at::Tensor teacher_z = teacher_.tail_forward(teacher_h);
   Tape tail = record(groups[tail_group], student_h, true,
@@ -131,6 +137,7 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
   loss.kl = kl_scale *
             kl_divergence(teacher_, student, rows(teacher_z), rows(student_z), kl_scale, rows(dz));
 
+  begin(StepPart::kBackward);
   // 3. Back through tail, blocks and stem; each adds its own hidden term's gradient to what comes
   // from above.
   at::Tensor gradient = play_back(groups[tail_group], std::move(tail), dz);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "littlebit/distill/options.h"
+#include "littlebit/nn/part_clock.h"
 #include "littlebit/quant/student.h"
 
 namespace littlebit {
@@ -23,6 +24,11 @@ enum class Recompute {
   kFull,
   kNone
 };  // kNone keeps every block's graph between forward and backward
+
+// What a step's time is spent on, for a PartClock.
+enum class StepPart { kTeacher, kStudent, kLoss, kBackward, kOptimizer };
+inline constexpr const char* kStepParts[] = {"teacher", "student forward", "loss",
+                                             "recompute and backward", "optimizer"};
 
 struct DistillationLoss {
   double kl = 0, hidden = 0;  // weighted; their sum is the loss
@@ -50,12 +56,20 @@ class DistillationStep {
   // the student's buffers and returns this micro-batch's share of the loss.
   DistillationLoss accumulate(const at::Tensor& ids, int64_t global_sequences);
 
+  // From now on tells `clock` which part begins (all of StepPart but kOptimizer); nullptr: no more.
+  void set_clock(PartClock* clock) { clock_ = clock; }
+
  private:
+  void begin(StepPart part) {
+    if (clock_ != nullptr) clock_->enter(static_cast<int>(part));
+  }
+
   const Decoder& teacher_;
   Student& student_;
   DistillOptions options_;
   Recompute recompute_;
   SequenceContext teacher_context_, student_context_;
+  PartClock* clock_ = nullptr;
 };
 
 }  // namespace littlebit
