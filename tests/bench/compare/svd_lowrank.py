@@ -1,7 +1,7 @@
 """Our randomised SVD beside torch.svd_lowrank(q=rank, niter=2), the call of the authors' code.
 
 svd_lowrank.py make FILE [SHAPE ...]            writes test matrices (safetensors), 8 (large: 2) a shape
-svd_lowrank.py compare FILE SVD_BENCH [ROUNDS]  runs both in turn on every shape and budget, prints a table
+svd_lowrank.py compare FILE LITTLEBIT_BENCH [ROUNDS]  runs both in turn on every shape and budget, prints a table
 
 Both sides get two threads and the same matrices: ours a thread per matrix (as littlebit-train factorises layers),
 torch both threads per matrix. Seconds are for all matrices of a shape, the least of ROUNDS (3) turns of half a second,
@@ -12,6 +12,8 @@ with two paths, whose rank-1 fits are made exactly on torch's side. Development 
 
 import json
 import subprocess
+import tempfile
+from pathlib import Path
 import sys
 import time
 
@@ -99,10 +101,11 @@ def theirs(ws, rank):
 
 
 def ours(path, bench, shape, rank):
-    output = subprocess.run(
-        [bench, path, shape, str(rank), str(THREADS)], check=True, capture_output=True, text=True
-    )
-    return json.loads(output.stdout)
+    with tempfile.NamedTemporaryFile(suffix=".json") as output:
+        words = [f"case.matrices={path}", f"case.shapes=[{shape}]", f"case.svd_rank={rank}",
+                 f"bench.threads={THREADS}", f"bench.output={output.name}"]
+        subprocess.run([bench, "svd", *words], check=True, capture_output=True)
+        return json.loads(Path(output.name).read_text())["cases"]["svd"]["rows"][0]
 
 
 def compare(path, bench, rounds):

@@ -2,7 +2,7 @@
 """Our tokenizers against Hugging Face's, one thread, per family. Development time only.
 
     pip install transformers==4.51.3 tokenizers==0.21.4 sentencepiece protobuf
-    tokenizer_speed.py BUILD/bin/tokenizer_bench FOLDER_OF_FAMILIES TEXT_FILE
+    tokenizer_speed.py BUILD/bin/littlebit-bench FOLDER_OF_FAMILIES TEXT_FILE
 
 TEXT_FILE: 10 MB of WikiText or C4. Both sides encode it as one document and cut at its headings.
 """
@@ -10,6 +10,7 @@ TEXT_FILE: 10 MB of WikiText or C4. Both sides encode it as one document and cut
 import json
 import os
 import subprocess
+import tempfile
 import sys
 import time
 from pathlib import Path
@@ -46,7 +47,10 @@ def main():
     documents = cut(text)
     print(f"{'family':13} {'ours':>8} {'theirs':>8} {'ours':>8} {'theirs':>8}   MB/s: whole text, then per document")
     for folder in sorted(p for p in Path(families).iterdir() if p.is_dir()):
-        ours = json.loads(subprocess.run([program, str(folder), file], check=True, capture_output=True).stdout)
+        with tempfile.NamedTemporaryFile(suffix=".json") as output:
+            words = [f"case.tokenizer={folder}", f"case.text={file}", f"bench.output={output.name}"]
+            subprocess.run([program, "tokenizer", *words], check=True, capture_output=True)
+            ours = json.loads(Path(output.name).read_text())["cases"]["tokenizer"]["rows"][0]
         backend = AutoTokenizer.from_pretrained(folder).backend_tokenizer
         whole = size / best_of_three(lambda: backend.encode(text))
         per_document = size / best_of_three(lambda: [backend.encode(d) for d in documents])

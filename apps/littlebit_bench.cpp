@@ -1,0 +1,42 @@
+// littlebit-bench: the command line in front of include/littlebit/bench/bench.h.
+#include "command_line.h"
+#include "littlebit/bench/bench.h"
+#include "programs.h"
+
+namespace littlebit {
+
+int littlebit_bench(int argc, char** argv) {
+  CLI::App app("Measures what this machine and the parts of littlebit can do.", "littlebit-bench");
+  app.set_version_flag("--version", "littlebit-bench " LITTLEBIT_VERSION);
+  std::string config, folder;
+  std::vector<std::string> words;
+  app.add_option("--config", config, "YAML file with options")->type_name("FILE");
+  app.add_option("cases", words, "Names of cases, and options as key=value");
+  CLI::App* report =
+      app.add_subcommand("report", "Puts together what tests/device/check.sh left in a folder");
+  report->add_option("folder", folder, "The folder")->required();
+  app.footer([] {
+    BenchOptions options;
+    OptionTree tree;
+    options.declare(tree);
+    return "Cases:\n" + bench_cases_help() + "\nOptions:\n" + tree.help_text();
+  });
+  if (const auto done = parse_command_line(app, argc, argv)) return *done;
+  if (report->parsed()) return static_cast<int>(report_device_check(folder));
+  BenchOptions options;
+  OptionTree tree;
+  options.declare(tree);
+  if (!config.empty()) tree.load_yaml(config);
+  std::vector<std::string> names;
+  for (const std::string& word : words) {
+    if (word.find('=') == std::string::npos) {
+      names.push_back(word);
+    } else {
+      tree.set(word);
+    }
+  }
+  tree.finish();
+  return static_cast<int>(run_bench(options, names));
+}
+
+}  // namespace littlebit

@@ -1,0 +1,101 @@
+// Runs cases one after the other: a table each, everything into one JSON file.
+#include "littlebit/bench/bench.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "cases.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/signals.h"
+#include "littlebit/core/stopwatch.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/eval/environment.h"
+#include "littlebit/logging/console.h"
+#include "littlebit/nn/device.h"
+
+namespace littlebit {
+namespace {
+
+std::vector<const BenchCase*> chosen_cases(const std::vector<std::string>& names) {
+  std::vector<std::string> known;
+  for (const BenchCase& each : bench_cases()) known.emplace_back(each.name);
+  for (const std::string& name : names) {
+    if (find_case(name) != nullptr) continue;
+    const auto nearest = nearest_name(name, known);
+    throw UsageError("there is no case '" + name + "'",
+                     nearest ? "did you mean '" + *nearest + "'?" : "cases: " + join(known, ", "));
+  }
+  std::vector<const BenchCase*> chosen;
+  for (const BenchCase& each : bench_cases()) {
+    const bool named = std::find(names.begin(), names.end(), each.name) != names.end();
+    if (named || (names.empty() && each.by_default)) chosen.push_back(&each);
+  }
+  return chosen;
+}
+
+at::ScalarType stack_dtype(BenchDtype dtype, at::Device device) {
+  if (dtype == BenchDtype::kAuto) return device.is_cuda() ? at::kBFloat16 : at::kFloat;
+  return dtype == BenchDtype::kBf16 ? at::kBFloat16 : at::kFloat;
+}
+
+void print(const BenchCase& each, const Json& result) {
+  for (const CaseTable& table : each.tables) {
+    if (result.value(table.key, Json::array()).empty()) continue;
+    log_info(std::string("\n") + table.title);
+    show(table, result).print();
+  }
+}
+
+}  // namespace
+
+std::string bench_cases_help() {
+  std::string text;
+  for (const BenchCase& each : bench_cases()) {
+    text += "  " + std::string(each.name) + ": " + each.help +
+            (each.by_default ? "\n" : " (only where it is named)\n");
+  }
+  return text;
+}
+
+ExitCode run_bench(const BenchOptions& options, const std::vector<std::string>& names) {
+  const std::vector<const BenchCase*> cases = chosen_cases(names);
+  std::optional<OutputFile> output;
+  if (!options.run.output.empty()) output.emplace(options.run.output);
+  use_threads(options.run.threads);
+  const at::Device device = open_device(options.run.device, "bench.device");
+  const at::ScalarType dtype = stack_dtype(options.stack.dtype, device);
+  const BenchSetup setup{options, DeviceTimer(device, options.run.repeats), dtype};
+  log_info("measuring on " + describe_device(device) + ", " +
+           std::to_string(at::get_num_threads()) + " threads");
+
+  Json results = {{"environment", environment_json(device, at::get_num_threads(),
+                                                   dtype == at::kFloat ? "fp32" : "bf16")},
+                  {"cases", Json::object()}};
+  ExitCode code = ExitCode::kDone;
+  for (const BenchCase* each : cases) {
+    if (stop_requested())
+      throw Error(ExitCode::kStopped, "told to stop before case " + std::string(each->name));
+    const Stopwatch stopwatch;
+    Json result = each->run(setup);
+    release_memory(device);
+    result["seconds"] = stopwatch.seconds();
+    print(*each, result);
+    if (!all_ok(result)) {
+      log_error(std::string("case ") + each->name + ": differences beyond what is allowed",
+                "do not train on this device before the reason is known");
+      code = ExitCode::kBug;
+    }
+    results["cases"][each->name] = std::move(result);
+  }
+  if (output) {
+    output->write(to_json_pretty(results));
+    output->commit();
+    log_info("\nwrote " + options.run.output.string());
+  }
+  return code;
+}
+
+}  // namespace littlebit

@@ -1,0 +1,69 @@
+// The table of cases: each runs, gives its rows as JSON, and says how they are shown. A new case is
+// a file with a function, a line below and a row in cases.cpp.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "littlebit/bench/options.h"
+#include "littlebit/io/json.h"
+#include "littlebit/logging/console.h"
+#include "products.h"
+#include "timing.h"
+
+namespace littlebit {
+
+// What every case is given.
+struct BenchSetup {
+  const BenchOptions& options;
+  DeviceTimer timer;
+  at::ScalarType dtype;  // of the made stack
+
+  at::Device device() const { return timer.device(); }
+};
+
+enum class CellFormat { kText, kCount, kNumber, kFixed1, kFixed2, kPercent, kBytes, kMilliseconds };
+
+struct Column {
+  const char* header;
+  const char* key;  // in the row; an absent value gives an empty cell
+  CellFormat format = CellFormat::kText;
+};
+
+// One table: the rows `result[key]`.
+struct CaseTable {
+  const char* key;
+  const char* title;
+  std::vector<Column> columns;
+};
+
+struct BenchCase {
+  const char* name;
+  const char* help;
+  bool by_default;  // runs where no case is named: needs no option
+  Json (*run)(const BenchSetup& setup);
+  std::vector<CaseTable> tables;
+};
+
+std::span<const BenchCase> bench_cases();
+const BenchCase* find_case(const std::string& name);  // nullptr: there is none
+
+// Of one table of a case's result; no rows: an empty table.
+Table show(const CaseTable& table, const Json& result);
+
+// Whether every row that was compared (has "ok") agreed.
+bool all_ok(const Json& result);
+
+Json measure_machine(const BenchSetup& setup);
+Json measure_signs(const BenchSetup& setup);
+Json measure_layers(const BenchSetup& setup);
+Json measure_step(const BenchSetup& setup);
+Json measure_dense(const BenchSetup& setup);
+Json measure_generation(const BenchSetup& setup);
+Json measure_svd(const BenchSetup& setup);
+Json measure_tokenizer(const BenchSetup& setup);
+Json compare_golden(const BenchSetup& setup);
+Json compare_self_test(const BenchSetup& setup);
+
+}  // namespace littlebit

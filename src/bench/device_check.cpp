@@ -1,0 +1,162 @@
+// Puts the device check together. What a part should have left and did not is a failure of that
+// part, never of this report.
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "cases.h"
+#include "littlebit/bench/bench.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/logging/console.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kParts[] = {"checks", "demo", "step", "dense", "generate"};
+constexpr int kTimedOut = 124, kKilled = 137;  // what timeout(1) ends with
+
+// A JSON file, or null where it is missing or damaged.
+Json read_or_null(const fs::path& file) {
+  try {
+    return path_exists(file) ? read_json_file(file) : Json();
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+// parts.txt of tests/device/check.sh: "device cuda", then "NAME code seconds" by part.
+Json read_parts(const fs::path& file, std::string& device) {
+  std::istringstream lines(read_file(file));
+  Json parts = Json::object();
+  std::string name, code, seconds;
+  lines >> name >> device;
+  while (lines >> name >> code >> seconds) {
+    parts[name] = {{"exit_code", std::atoi(code.c_str())}, {"seconds", std::atoi(seconds.c_str())}};
+  }
+  return parts;
+}
+
+std::string what_happened(const Json& part) {
+  if (part.is_null()) return "did not run";
+  const int code = part.at("exit_code");
+  if (code == kTimedOut || code == kKilled) return "ran out of its time";
+  return code == 0 ? "" : "ended with exit code " + std::to_string(code);
+}
+
+// The demo's scores beside what they must be.
+Json read_demo(const fs::path& folder) {
+  const Json run = read_or_null(folder / "demo" / "run.json");
+  const Json expected = read_or_null("tests/device/demo.json");
+  std::ifstream metrics(folder / "demo" / "metrics.jsonl");
+  std::vector<double> seconds;
+  for (std::string line; std::getline(metrics, line);) {
+    seconds.push_back(parse_json(line, "metrics.jsonl").value("seconds", 0.0));
+  }
+  const Json summary = run.is_object() ? run.value("summary", Json::object()) : Json::object();
+  if (seconds.empty() || !summary.contains("final_perplexity")) return {};
+  Json demo = {{"steps", seconds.size()},
+               {"seconds_a_step", median(seconds)},
+               {"initial_perplexity", summary.value("initial_perplexity", 0.0)},
+               {"final_perplexity", summary.at("final_perplexity")}};
+  const double got = demo.at("final_perplexity");
+  const double want =
+      expected.is_object()
+          ? expected.at("perplexity_by_steps").value(std::to_string(seconds.size()), 0.0)
+          : 0.0;
+  if (want > 0) {
+    demo["expected_perplexity"] = want;
+    demo["ok"] = std::abs(got - want) <= expected.at("allowed").get<double>() * want;
+  }
+  return demo;
+}
+
+std::string demo_markdown(const Json& demo) {
+  Table table({"steps", "s a step", "perplexity before", "after", "on a CPU", ""});
+  const auto number = [&](const char* key) {
+    return demo.contains(key) ? format_digits(demo.at(key), 4) : std::string();
+  };
+  table.add({std::to_string(demo.at("steps").get<int>()), number("seconds_a_step"),
+             number("initial_perplexity"), number("final_perplexity"),
+             number("expected_perplexity"),
+             !demo.contains("ok")        ? ""
+             : demo.at("ok").get<bool>() ? "ok"
+                                         : "FAILED"});
+  return "\n## Demo\n\n" + table.markdown();
+}
+
+std::string case_markdown(const std::string& name, const Json& result) {
+  const BenchCase* known = find_case(name);
+  if (known == nullptr) return "";
+  std::string text;
+  for (const CaseTable& table : known->tables) {
+    if (result.value(table.key, Json::array()).empty()) continue;
+    text += "\n## " + std::string(table.title) + "\n\n" + show(table, result).markdown();
+  }
+  return text;
+}
+
+}  // namespace
+
+ExitCode report_device_check(const fs::path& folder) {
+  std::string device;
+  Json check = {{"parts", read_parts(folder / "parts.txt", device)}};
+  check["device"] = device;
+  if (path_exists(folder / "nvidia-smi.txt")) {
+    check["nvidia_smi"] = std::string(trim(read_file(folder / "nvidia-smi.txt")));
+  }
+  std::vector<std::string> failures;
+  std::string tables;
+  Json cases = Json::object();
+  for (const std::string part : kParts) {
+    const std::string why = what_happened(check.at("parts").value(part, Json()));
+    if (!why.empty()) failures.push_back(part + " " + why);
+    if (part == "demo") {
+      Json demo = read_demo(folder);
+      if (demo.is_null()) {
+        if (why.empty()) failures.push_back("demo left no result");
+        continue;
+      }
+      if (!demo.value("ok", true)) failures.push_back("the demo's perplexity is another one");
+      tables += demo_markdown(demo);
+      check["demo"] = std::move(demo);
+      continue;
+    }
+    const Json result = read_or_null(folder / (part + ".json"));
+    if (!result.is_object()) {
+      if (why.empty()) failures.push_back(part + " left no result");
+      continue;
+    }
+    if (!check.contains("environment")) check["environment"] = result.at("environment");
+    for (const auto& [name, rows] : result.at("cases").items()) {
+      tables += case_markdown(name, rows);
+      cases[name] = rows;
+    }
+  }
+  check["cases"] = std::move(cases);
+  check["failures"] = failures;
+
+  std::string text = "# Device check\n\n";
+  const Json environment = check.value("environment", Json::object());
+  text += "* device: " + environment.value("gpu", device) + "\n";
+  if (check.contains("nvidia_smi")) {
+    text += "* nvidia-smi: " + check.at("nvidia_smi").get<std::string>() + "\n";
+  }
+  text += "* processor: " + environment.value("processor", std::string("unknown")) +
+          "\n* littlebit " + environment.value("littlebit", std::string("?")) + ", LibTorch " +
+          environment.value("libtorch", std::string("?")) + "\n";
+  for (const std::string& failure : failures) text += "* **FAILED**: " + failure + "\n";
+  if (failures.empty()) text += "* all parts ran, all comparisons agree\n";
+  write_file(folder / "check.json", to_json_pretty(check));
+  write_file(folder / "check.md", text + tables);
+  for (const std::string& failure : failures) log_error("device check: " + failure);
+  log_info("wrote " + (folder / "check.md").string() + " and check.json");
+  return failures.empty() ? ExitCode::kDone : ExitCode::kBug;
+}
+
+}  // namespace littlebit

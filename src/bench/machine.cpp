@@ -1,0 +1,83 @@
+// Cases `machine` and `signs`: what the machine gives, and the kernels that memory alone bounds.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cases.h"
+#include "littlebit/quant/sign_matrix.h"
+
+namespace littlebit {
+namespace {
+
+const char* name_of(at::ScalarType dtype) { return dtype == at::kBFloat16 ? "bf16" : "fp32"; }
+
+at::TensorOptions on(const BenchSetup& setup, at::ScalarType dtype) {
+  return at::TensorOptions().dtype(dtype).device(setup.device());
+}
+
+// Bytes read and written by a copy of a buffer much larger than the caches, per second.
+double copy_bandwidth(const BenchSetup& setup) {
+  const int64_t floats = setup.device().is_cpu() ? int64_t{1} << 26 : int64_t{1} << 28;
+  const at::Tensor from = at::full({floats}, 1, on(setup, at::kFloat)), to = at::empty_like(from);
+  return 2.0 * static_cast<double>(from.nbytes()) / setup.timer.warm([&] { to.copy_(from); });
+}
+
+}  // namespace
+
+Json measure_machine(const BenchSetup& setup) {
+  Json rows = Json::array();
+  const int64_t side = setup.device().is_cpu() ? 1024 : 8192;
+  const Product square{.m = side, .n = side, .k = side};
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    ProductTimes times(setup.timer, dtype);
+    rows.push_back({{"what", std::string(name_of(dtype)) + " product, " + square.text()},
+                    {"dtype", name_of(dtype)},
+                    {"rate", square.flops() / times.seconds(square) * 1e-9},
+                    {"unit", "GFLOP/s"}});
+  }
+  rows.push_back(
+      {{"what", "memory, copy"}, {"rate", copy_bandwidth(setup) * 1e-9}, {"unit", "GB/s"}});
+  return {{"rows", rows}};
+}
+
+// An MLP matrix of the stack at full rank: as large as a factor gets.
+Json measure_signs(const BenchSetup& setup) {
+  const StackOptions& stack = setup.options.stack;
+  const int64_t rows = stack.intermediate_size, cols = stack.hidden_size;
+  const int64_t count = (rows * cols + 127) / 128 * 128;
+  const double bandwidth = copy_bandwidth(setup);
+  Json result = Json::array();
+  const auto add = [&](const char* kernel, const char* dtype, double bytes, double seconds,
+                       double plain_seconds) {
+    result.push_back({{"kernel", kernel},
+                      {"dtype", dtype},
+                      {"seconds", seconds},
+                      {"plain_seconds", plain_seconds},
+                      {"limit_seconds", bytes / bandwidth},
+                      {"share", bytes / bandwidth / seconds}});
+  };
+  const at::Tensor latents = at::empty({count}, on(setup, at::kFloat)).normal_();
+  const at::Tensor words = at::zeros({count / 32}, on(setup, at::kInt));
+  update_signs(latents, words);
+  const double latent_bytes = static_cast<double>(latents.nbytes()),
+               bit_bytes = static_cast<double>(words.nbytes());
+  const SignMatrix signs(words, 0, rows, cols);
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor out = at::empty({rows, cols}, on(setup, dtype));
+    const at::Tensor scale = at::full({cols}, 0.5, on(setup, dtype));
+    add("expansion", name_of(dtype), bit_bytes + static_cast<double>(out.nbytes()),
+        setup.timer.cold([&] { signs.expand_into(out, {}, scale); }),
+        setup.timer.cold([&] { at::mul(expand_reference(words, 0, rows, cols, dtype), scale); }));
+  }
+  add("signs of latents", "fp32", latent_bytes + 2 * bit_bytes,
+      setup.timer.cold([&] { update_signs(latents, words); }),
+      setup.timer.cold([&] { at::lt(latents, 0); }));
+  return {{"rows", result}};
+}
+
+}  // namespace littlebit

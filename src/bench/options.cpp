@@ -1,0 +1,76 @@
+// The one declaration of littlebit-bench's options.
+#include "littlebit/bench/options.h"
+
+#include <cstdlib>
+
+#include "littlebit/core/error.h"
+
+namespace littlebit {
+
+void BenchRunOptions::declare(OptionGroup& group) {
+  group.choice("device", &device, {"auto", "cpu", "cuda"},
+               "Where to measure; auto: the GPU where one can be used");
+  group.integer("threads", &threads, {.min = 0, .max = 4096},
+                "Threads to compute with; 0: every core this process may use");
+  group.integer("repeats", &repeats, {.min = 1, .max = 1000},
+                "Timed runs of each thing after one that is not timed; the median counts");
+  group.path("output", &output, "Write the results to this file as JSON");
+}
+
+void StackOptions::declare(OptionGroup& group) {
+  const IntegerRange size{.min = 1, .max = 1 << 24};
+  group.integer("hidden_size", &hidden_size, size, "Width of the Llama that is made");
+  group.integer("intermediate_size", &intermediate_size, size, "Width inside its MLPs");
+  group.integer("heads", &heads, size, "Attention heads; must divide hidden_size");
+  group.integer("kv_heads", &kv_heads, size, "Heads of keys and values; must divide heads");
+  group.integer("vocabulary", &vocabulary, size, "Rows of embedding and LM head");
+  group.integer("blocks", &blocks, {.min = 1, .max = 4096},
+                "Blocks of the whole model: what `step` extrapolates to and `generate` runs");
+  group.choice("dtype", &dtype, {"auto", "fp32", "bf16"},
+               "Type of the matrix products; auto: bf16 on GPUs, fp32 on CPUs");
+}
+
+void StepRun::declare(OptionGroup& group) {
+  const IntegerRange size{.min = 1, .max = 1 << 24};
+  group.number("bits", &bits, {.min = 0, .max = 64, .min_open = true}, "Bits per weight");
+  group.integer("blocks", &blocks, {.min = 1, .max = 4096}, "Blocks that are made");
+  group.integer("micro_batch_size", &micro_batch_size, size, "Sequences per micro-batch");
+  group.integer("micro_batches", &micro_batches, size, "Micro-batches per step");
+  group.integer("sequence_length", &sequence_length, size, "Tokens per sequence");
+}
+
+void CaseOptions::declare(OptionGroup& group) {
+  group.records("step", &steps, "", "Training steps that `step` measures, one after the other");
+  group.records("dense", &dense, "", "Forward and backward passes that `dense` measures");
+  group.texts("bits", &bits, "Bits per weight of the packed models of `layers` and `generate`");
+  group.texts("rows", &rows, "Rows of activations of `layers`");
+  group.texts("shapes", &shapes, "Matrices of `layers` and `svd`, OUTxIN");
+  group.integer("svd_rank", &svd_rank, {.min = 0, .max = 1 << 20},
+                "Rank of `svd`; 0: an eighth of the shorter side");
+  group.integer("new_tokens", &new_tokens, {.min = 1, .max = 1 << 20},
+                "Tokens that `generate` generates");
+  group.path("golden", &golden,
+             "Folder of `golden`: every folder below it that holds a model and its "
+             "expected.safetensors");
+  group.path("matrices", &matrices,
+             "safetensors file whose matrices OUTxIN/... `svd` takes instead of made ones");
+  group.path("tokenizer", &tokenizer, "Folder of `tokenizer`");
+  group.path("text", &text, "Text file of `tokenizer`");
+}
+
+void BenchOptions::declare(OptionTree& tree) {
+  tree.add("bench", "How it is measured", run);
+  tree.add("stack", "The Llama that is made", stack);
+  tree.add("case", "What the cases measure", cases);
+}
+
+double positive_number(const std::string& key, const std::string& text) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != '\0' || !(value > 0) || value > 1e15) {
+    throw UsageError(key + ": '" + text + "' is not a number above 0", "");
+  }
+  return value;
+}
+
+}  // namespace littlebit

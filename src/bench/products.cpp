@@ -1,0 +1,141 @@
+// Lists of products by schedule, and their times.
+#include "products.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/bmm.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/matmul.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+
+#include "littlebit/distill/step.h"
+#include "littlebit/nn/products.h"
+
+namespace littlebit {
+namespace {
+
+class Schedule {
+ public:
+  explicit Schedule(int64_t rows) : rows_(rows) {}
+
+  // y [rows, out] = x [rows, in] W^T, and its two derivatives.
+  void forward(int64_t out, int64_t in, double times) {
+    add({.m = rows_, .n = out, .k = in, .layout = Layout::kNt}, times);
+  }
+  void backward(int64_t out, int64_t in, double times) {
+    add({.m = rows_, .n = in, .k = out, .layout = Layout::kNn}, times);
+    add({.m = out, .n = in, .k = rows_, .layout = Layout::kTn}, times);
+  }
+
+  // Scores and their product with the values, of `passes` forward passes and, where `backward`, the
+  // four derivatives. A causal mask leaves a little over half of the scores.
+  void attention(const ModelSpec& spec, int64_t sequences, int64_t length, double passes,
+                 bool backward) {
+    const double part = static_cast<double>(length + 1) / static_cast<double>(2 * length) *
+                        static_cast<double>(sequences * spec.num_layers);
+    const Product scores{.batch = spec.num_heads, .m = length, .n = length, .k = spec.head_dim};
+    const Product values{.batch = spec.num_heads,
+                         .m = length,
+                         .n = spec.head_dim,
+                         .k = length,
+                         .layout = Layout::kNn};
+    const Product transposed{.batch = spec.num_heads,
+                             .m = length,
+                             .n = spec.head_dim,
+                             .k = length,
+                             .layout = Layout::kTn};
+    add(scores, part * (passes + (backward ? 1 : 0)));
+    add(values, part * (passes + (backward ? 1 : 0)));
+    if (backward) add(transposed, part * 2);
+  }
+
+  void add(const Product& product, double times) { list.push_back({product, times}); }
+
+  std::vector<ScheduledProduct> list;
+
+ private:
+  int64_t rows_;
+};
+
+// [batch,] rows x columns, in memory the other way round where `transposed`.
+at::Tensor made(int64_t batch, int64_t rows, int64_t columns, bool transposed,
+                const at::TensorOptions& options) {
+  if (transposed) std::swap(rows, columns);
+  at::Tensor values =
+      batch == 1 ? at::empty({rows, columns}, options) : at::empty({batch, rows, columns}, options);
+  values.normal_();
+  return transposed ? values.transpose(-1, -2) : values;
+}
+
+}  // namespace
+
+double Product::flops() const {
+  return 2.0 * static_cast<double>(batch) * static_cast<double>(m) * static_cast<double>(n) *
+         static_cast<double>(k);
+}
+
+std::string Product::text() const {
+  static constexpr const char* kNames[] = {" NT", " NN", " TN"};
+  const auto number = [](int64_t i) { return std::to_string(i); };
+  return (batch > 1 ? number(batch) + " * " : "") + number(m) + " x " + number(n) + " x " +
+         number(k) + kNames[static_cast<int>(layout)];
+}
+
+std::vector<ScheduledProduct> step_products(const ModelSpec& spec, std::span<const LayerPlan> plans,
+                                            int64_t sequences, int64_t length, bool recompute) {
+  const int64_t rows = sequences * length;
+  Schedule schedule(rows);
+  const double student_passes = recompute ? 2 : 1;
+  for (const LayerPlan& plan : plans) {
+    const int64_t rank = plan.rank * plan.paths;
+    schedule.forward(plan.d_out, plan.d_in, 1);  // the teacher
+    schedule.forward(rank, plan.d_in, student_passes);
+    schedule.forward(plan.d_out, rank, student_passes);
+    schedule.backward(rank, plan.d_in, 1);
+    schedule.backward(plan.d_out, rank, 1);
+  }
+  schedule.attention(spec, sequences, length, 1 + student_passes, /*backward=*/true);
+  const int64_t chunk = std::min(rows, head_rows(spec.vocab_size));
+  const double chunks = static_cast<double>(rows) / static_cast<double>(chunk);
+  schedule.add({.m = chunk, .n = spec.vocab_size, .k = spec.embedding_size}, 2 * chunks);
+  schedule.add({.m = chunk, .n = spec.embedding_size, .k = spec.vocab_size, .layout = Layout::kNn},
+               chunks);
+  return std::move(schedule.list);
+}
+
+std::vector<ScheduledProduct> dense_products(const ModelSpec& spec,
+                                             std::span<const LayerPlan> plans, int64_t sequences,
+                                             int64_t length) {
+  Schedule schedule(sequences * length);
+  for (const LayerPlan& plan : plans) {
+    schedule.forward(plan.d_out, plan.d_in, 1);
+    schedule.backward(plan.d_out, plan.d_in, 1);
+  }
+  schedule.attention(spec, sequences, length, 1, /*backward=*/true);
+  schedule.forward(spec.vocab_size, spec.embedding_size, 1);
+  schedule.backward(spec.vocab_size, spec.embedding_size, 1);
+  return std::move(schedule.list);
+}
+
+double ProductTimes::seconds(const Product& product) {
+  const auto found = known_.find(product.key());
+  if (found != known_.end()) return found->second;
+  const c10::NoGradGuard no_grad;
+  const auto options = at::TensorOptions().dtype(dtype_).device(timer_.device());
+  const auto [batch, m, n, k, layout] = product.key();
+  const at::Tensor a = made(batch, m, k, layout == Layout::kTn, options);
+  const at::Tensor b = made(batch, k, n, layout == Layout::kNt, options);
+  // What the program calls, or ATen's where that is faster on this machine.
+  double best = timer_.cold([&] { at::matmul(a, b); });
+  if (batch == 1) best = std::min(best, timer_.cold([&] { product_nt(a, b.t()); }));
+  return known_[product.key()] = best;
+}
+
+double ProductTimes::seconds(std::span<const ScheduledProduct> products) {
+  double sum = 0;
+  for (const ScheduledProduct& each : products) sum += each.times * seconds(each.product);
+  return sum;
+}
+
+}  // namespace littlebit

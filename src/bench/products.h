@@ -1,0 +1,64 @@
+// The matrix products of a schedule, and how long they take when nothing else is done: the limit
+// that a step is held against.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "littlebit/models/model_spec.h"
+#include "littlebit/quant/bit_budget.h"
+#include "timing.h"
+
+namespace littlebit {
+
+// [m, k] times [k, n], `batch` of them at a time. Which factors lie transposed in memory: x W^T
+// (kNt: forward), dy W (kNn: the input's gradient), dy^T x (kTn: the weight's gradient).
+enum class Layout { kNt, kNn, kTn };
+
+struct Product {
+  int64_t batch = 1, m = 0, n = 0, k = 0;
+  Layout layout = Layout::kNt;
+
+  double flops() const;      // a multiplication and an addition each
+  std::string text() const;  // "2048 x 512 x 64 NT", "8 * ..." where there is a batch
+  auto key() const { return std::tuple(batch, m, n, k, layout); }
+};
+
+// `times`: how often it is done; a fraction where only a part of it is (what causal attention masks
+// is not computed).
+struct ScheduledProduct {
+  Product product;
+  double times = 0;
+};
+
+// One micro-batch [sequences, length] of the distillation step on a Llama-like model without
+// windows: the teacher's and the student's linear layers, the two products of attention (four more
+// in its backward), LM heads in their chunks. `recompute`: the student's blocks run forward twice.
+std::vector<ScheduledProduct> step_products(const ModelSpec& spec, std::span<const LayerPlan> plans,
+                                            int64_t sequences, int64_t length, bool recompute);
+
+// Forward and backward of the same model with plain matrices, all of them trained, the head too.
+std::vector<ScheduledProduct> dense_products(const ModelSpec& spec,
+                                             std::span<const LayerPlan> plans, int64_t sequences,
+                                             int64_t length);
+
+// Times of products alone, each measured once: cold operands, the program's own product.
+class ProductTimes {
+ public:
+  ProductTimes(const DeviceTimer& timer, at::ScalarType dtype) : timer_(timer), dtype_(dtype) {}
+  double seconds(const Product& product);
+  double seconds(std::span<const ScheduledProduct> products);
+
+ private:
+  const DeviceTimer& timer_;
+  at::ScalarType dtype_;
+  std::map<std::tuple<int64_t, int64_t, int64_t, int64_t, Layout>, double> known_;
+};
+
+}  // namespace littlebit

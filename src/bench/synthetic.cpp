@@ -1,0 +1,146 @@
+// Random numbers come from the device's own generator: at 7 B weights a generator on the CPU would
+// take minutes. Scales are such that activations keep their size from layer to layer.
+#include "synthetic.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/randint.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "littlebit/core/error.h"
+#include "littlebit/nn/linear.h"
+#include "littlebit/quant/packed_linear.h"
+#include "littlebit/quant/sign_matrix.h"
+
+namespace littlebit {
+namespace {
+
+at::Tensor random(std::vector<int64_t> shape, double deviation, at::ScalarType dtype,
+                  at::Device device) {
+  return at::empty(shape, at::TensorOptions().dtype(dtype).device(device)).normal_(0, deviation);
+}
+
+double inverse_root(int64_t n) { return 1 / std::sqrt(static_cast<double>(n)); }
+
+// The latents' signs decide nothing here, their size does: in the surrogate's window, so that
+// gradients are not zero.
+constexpr double kLatentSize = 0.02;
+
+}  // namespace
+
+ModelSpec stack_spec(const StackOptions& options, int64_t blocks, int64_t positions) {
+  if (options.hidden_size % options.heads != 0 || options.heads % options.kv_heads != 0 ||
+      options.hidden_size / options.heads % 2 != 0) {
+    throw UsageError(
+        "stack: hidden_size " + std::to_string(options.hidden_size) + ", heads " +
+            std::to_string(options.heads) + " and kv_heads " + std::to_string(options.kv_heads) +
+            " do not fit together",
+        "heads must divide hidden_size into an even width, kv_heads must divide heads");
+  }
+  return parse_model_spec(Json{{"model_type", "llama"},
+                               {"hidden_act", "silu"},
+                               {"hidden_size", options.hidden_size},
+                               {"intermediate_size", options.intermediate_size},
+                               {"num_hidden_layers", blocks},
+                               {"num_attention_heads", options.heads},
+                               {"num_key_value_heads", options.kv_heads},
+                               {"vocab_size", options.vocabulary},
+                               {"max_position_embeddings", positions},
+                               {"rms_norm_eps", 1e-5},
+                               {"rope_theta", 10000.0},
+                               {"tie_word_embeddings", false}});
+}
+
+Decoder random_decoder(const ModelSpec& spec, at::ScalarType dtype, at::Device device,
+                       bool trainable) {
+  const c10::NoGradGuard no_grad;
+  Decoder decoder(spec, dtype, device);
+  const auto matrix = [&](int64_t rows, int64_t columns) {
+    at::Tensor values = random({rows, columns}, inverse_root(columns), dtype, device);
+    if (trainable) values.set_requires_grad(true);
+    return values;
+  };
+  decoder.frozen.embedding = random({spec.vocab_size, spec.embedding_size}, 1, dtype, device);
+  decoder.frozen.head = matrix(spec.vocab_size, spec.embedding_size);
+  decoder.visit_parameters([&](Parameter& parameter) {
+    parameter.value = at::full({parameter.size}, 1,
+                               at::TensorOptions().dtype(decoder.residual_dtype()).device(device));
+  });
+  decoder.visit_linears([&](LinearSlot& slot) {
+    slot.linear = std::make_unique<DenseLinear>(matrix(slot.d_out, slot.d_in), at::Tensor());
+  });
+  return decoder;
+}
+
+std::vector<LayerPlan> plans_at(Decoder& decoder, double bits) {
+  QuantOptions options;
+  options.bits_per_weight = bits;
+  return plan_model(decoder, options);
+}
+
+std::unique_ptr<Linear> random_packed_layer(const LayerPlan& plan, at::ScalarType dtype,
+                                            at::Device device) {
+  const auto signs = [&](int64_t rows, int64_t cols) {
+    return PackedSigns(at::randint(INT32_MIN, INT32_MAX, {rows, (cols + 31) / 32}, at::kInt), cols,
+                       device);
+  };
+  const auto scale = [&](int64_t size, double value) {
+    return at::full({size}, value, at::TensorOptions().dtype(at::kFloat).device(device));
+  };
+  std::vector<PackedPath> paths;
+  for (int p = 0; p < plan.paths; ++p) {
+    paths.push_back({.U = signs(plan.d_out, plan.rank),
+                     .V = signs(plan.rank, plan.d_in),
+                     .h = scale(plan.d_out, 1),
+                     .l = scale(plan.rank, inverse_root(plan.paths * plan.rank)),
+                     .g = scale(plan.d_in, inverse_root(plan.d_in))});
+  }
+  return std::make_unique<PackedLinear>(plan.name, std::move(paths), at::Tensor(), dtype);
+}
+
+Decoder random_packed(const Decoder& dense, double bits) {
+  const c10::NoGradGuard no_grad;
+  Decoder decoder = open_decoder(dense);
+  const std::vector<LayerPlan> plans = plans_at(decoder, bits);
+  size_t next = 0;
+  decoder.visit_linears([&](LinearSlot& slot) {
+    slot.linear = random_packed_layer(plans[next++], dense.compute_dtype(), dense.device());
+  });
+  return decoder;
+}
+
+RandomTraining::RandomTraining(const ModelSpec& spec, double bits, at::ScalarType dtype,
+                               at::Device device)
+    : teacher(random_decoder(spec, dtype, device)) {
+  const c10::NoGradGuard no_grad;
+  Decoder open = open_decoder(teacher);
+  plans = plans_at(open, bits);
+  student = std::make_unique<Student>(std::move(open), plans);
+  optimizer = std::make_unique<Optimizer>(*student, OptimOptions{}, Surrogate::kSmoothSign);
+  std::map<std::string, double> scales;  // of the scales that are not 1, by name without the path
+  for (const LayerPlan& plan : plans) {
+    scales[plan.name + ".u2"] = inverse_root(plan.paths * plan.rank);
+    scales[plan.name + ".v2"] = inverse_root(plan.d_in);
+  }
+  for (size_t g = 0; g < student->groups().size(); ++g) {
+    StudentGroup& group = student->groups()[g];
+    at::Tensor latents = optimizer->groups()[g].latents;
+    for (const Segment& segment : group.layout().latents) {
+      segment.view(latents).normal_(0, kLatentSize);  // the padding between them stays 0
+    }
+    for (const Segment& segment : group.layout().vectors) {
+      const bool residual = segment.name.ends_with("_R");
+      const auto found =
+          scales.find(segment.name.substr(0, segment.name.size() - (residual ? 2 : 0)));
+      segment.view(group.vectors()).fill_(found == scales.end() ? 1 : found->second);
+    }
+    if (latents.numel() > 0) update_signs(latents, group.bits());
+  }
+}
+
+}  // namespace littlebit

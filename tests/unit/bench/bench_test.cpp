@@ -1,0 +1,144 @@
+// littlebit-bench: the steps of a made model add up, unknown words are refused, and the report of a
+// device check sees what did not run.
+#include "littlebit/bench/bench.h"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "littlebit/core/file.h"
+#include "littlebit/io/json.h"
+#include "temp_folder.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+BenchOptions tiny() {
+  BenchOptions options;
+  options.run.repeats = 3;
+  options.run.device = DeviceKind::kCpu;
+  options.stack = {.hidden_size = 64,
+                   .intermediate_size = 96,
+                   .heads = 4,
+                   .kv_heads = 2,
+                   .vocabulary = 256,
+                   .blocks = 4};
+  return options;
+}
+
+Json run(BenchOptions options, const std::vector<std::string>& names) {
+  const TempFolder temp;
+  options.run.output = temp.path() / "out.json";
+  REQUIRE(run_bench(options, names) == ExitCode::kDone);
+  return read_json_file(options.run.output).at("cases");
+}
+
+TEST_CASE("a step's parts make up its time, and its products are those of the schedule") {
+  BenchOptions options = tiny();
+  for (const int64_t blocks : {1, 2, 4}) {
+    options.cases.steps.push_back(
+        {.bits = 1, .blocks = blocks, .micro_batch_size = 2, .sequence_length = 32});
+  }
+  options.cases.steps.erase(options.cases.steps.begin());
+  const Json result = run(options, {"step"}).at("step");
+  const Json& rows = result.at("rows");
+  REQUIRE(rows.size() == 3);
+  for (const Json& row : rows) {
+    double parts = 0;
+    for (const char* part :
+         {"teacher", "student forward", "loss", "recompute and backward", "optimizer"}) {
+      CHECK(row.at(part).get<double>() > 0);
+      parts += row.at(part).get<double>();
+    }
+    // Medians of parts and of the whole, of different steps on a busy machine.
+    CHECK(parts < 3 * row.at("seconds").get<double>());
+    CHECK(parts > row.at("seconds").get<double>() / 3);
+    CHECK(row.at("product_seconds").get<double>() > 0);
+  }
+  // 64 tokens: multiplications and additions by hand. Per block the weights are q, k, v, o, gate,
+  // up, down; the teacher has each once, of the student's factors each is used in two forwards, and
+  // twice in the backward.
+  const Json& products = rows[0].at("products");
+  double times = 0;
+  for (const Json& product : products) times += product.at("times").get<double>();
+  // 7 layers: 1 + 2 + 2 + 2 + 2; attention: (4 + 4 + 2) causal parts of two sequences; heads: 3.
+  CHECK(times == Approx(7 * 9 + 10 * 2 * 33.0 / 64 + 3));
+
+  const Json& line = result.at("extrapolated").at(0);
+  CHECK(line.at("blocks") == 4);
+  const double a = rows[0].at("seconds"), b = rows[1].at("seconds");
+  CHECK(line.at("seconds").get<double>() == Approx(a + 3 * (b - a)));
+  CHECK(line.at("measured") == rows[2].at("seconds"));
+}
+
+TEST_CASE("made models of every case run") {
+  BenchOptions options = tiny();
+  options.cases.dense = {{.blocks = 2, .micro_batch_size = 1, .sequence_length = 16}};
+  options.cases.shapes = {"48x64"};
+  options.cases.rows = {"1", "9"};
+  options.cases.bits = {"1.5"};
+  options.cases.new_tokens = 4;
+  const Json cases = run(options, {"machine", "signs", "layers", "dense", "generate", "svd"});
+  CHECK(cases.size() == 6);
+  CHECK(cases.at("layers").at("rows").size() == 2);
+  CHECK(cases.at("generate").at("rows").size() == 2);
+  CHECK(cases.at("generate").at("rows")[0].at("tokens_per_second").get<double>() > 0);
+  const double error = cases.at("svd").at("rows")[0].at("truncation_error");
+  CHECK(error > 0);
+  CHECK(error < 1);
+}
+
+TEST_CASE("what cannot be measured is refused") {
+  CHECK_THROWS_AS(run_bench(tiny(), {"setp"}), UsageError);
+  CHECK_THROWS_AS(run_bench(tiny(), {"golden"}), UsageError);
+  CHECK_THROWS_AS(run_bench(tiny(), {"tokenizer"}), UsageError);
+  BenchOptions options = tiny();
+  options.stack.heads = 5;
+  CHECK_THROWS_AS(run_bench(options, {"step"}), UsageError);
+  options = tiny();
+  options.cases.shapes = {"48"};
+  CHECK_THROWS_AS(run_bench(options, {"layers"}), UsageError);
+  options.cases.shapes = {"48x-1"};
+  CHECK_THROWS_AS(run_bench(options, {"svd"}), UsageError);
+  const TempFolder empty;
+  options.cases.golden = empty.path();
+  CHECK_THROWS_AS(run_bench(options, {"golden"}), InputError);
+}
+
+TEST_CASE("the report of a device check names parts that hung, failed or left nothing") {
+  const TempFolder temp;
+  const fs::path& folder = temp.path();
+  const std::string result =
+      R"({"environment": {"device": "cpu"}, "cases": {"dense": {"rows": [{"blocks": 4}]}}})";
+  const auto report = [&](const std::string& parts) {
+    write_file(folder / "parts.txt", "device cpu\n" + parts);
+    const ExitCode code = report_device_check(folder);
+    const Json check = read_json_file(folder / "check.json");
+    CHECK((code == ExitCode::kDone) == check.at("failures").empty());
+    return check.at("failures").get<std::vector<std::string>>();
+  };
+  for (const char* part : {"checks", "step", "dense", "generate"}) {
+    write_file(folder / (std::string(part) + ".json"), result);
+  }
+  fs::create_directories(folder / "demo");
+  write_file(folder / "demo" / "run.json", R"({"summary": {"final_perplexity": 70.5}})");
+  write_file(folder / "demo" / "metrics.jsonl", "{\"seconds\": 0.5}\n");
+  const std::string good = "checks 0 1\ndemo 0 1\nstep 0 1\ndense 0 1\ngenerate 0 1\n";
+  CHECK(report(good).empty());
+  CHECK(read_file(folder / "check.md").find("Dense forward and backward") != std::string::npos);
+
+  CHECK(report("checks 124 45\ndemo 0 1\nstep 5 1\ndense 0 1\n") ==
+        std::vector<std::string>{"checks ran out of its time", "step ended with exit code 5",
+                                 "generate did not run"});
+  write_file(folder / "dense.json", "{");
+  CHECK(report(good) == std::vector<std::string>{"dense left no result"});
+  fs::remove_all(folder / "demo");
+  CHECK(report(good).size() == 2);
+  CHECK(read_file(folder / "check.md").find("**FAILED**: demo left no result") !=
+        std::string::npos);
+}
+
+}  // namespace
+}  // namespace littlebit
