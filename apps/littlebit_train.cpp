@@ -11,7 +11,7 @@ namespace {
 
 struct Arguments {
   std::string config, resume = "never", reference, checkpoint, output;
-  std::vector<std::string> words;
+  std::vector<std::string> words, resume_with;
   bool check = false, print_config = false, factorize_only = false, estimate_memory = false,
        self_test = false;
 };
@@ -21,6 +21,18 @@ RunRequest parse_resume(const std::string& text) {
   if (text == "auto") return {.resume = Resume::kAuto};
   if (text.empty()) throw UsageError("--resume was given nothing", "auto, never, or a checkpoint");
   return {.resume = Resume::kFolder, .resume_from = text};
+}
+
+// --resume-with KEY or KEY=VALUE: with a value it is a setting too.
+RunRequest make_request(const Arguments& arguments, OptionTree& tree) {
+  RunRequest request = parse_resume(arguments.resume);
+  for (const std::string& word : arguments.resume_with) {
+    const size_t equals = word.find('=');
+    if (equals != std::string::npos) tree.set(word);
+    request.changing.push_back(word.substr(0, equals));
+  }
+  check_changing(request);
+  return request;
 }
 
 int run(const Arguments& arguments) {
@@ -33,6 +45,7 @@ int run(const Arguments& arguments) {
   }
   if (!arguments.config.empty()) tree.load_yaml(arguments.config);
   for (const std::string& word : arguments.words) tree.set(word);
+  const RunRequest request = make_request(arguments, tree);
   if (arguments.self_test) {
     tree.finish();
     return static_cast<int>(run_self_test(options.train));
@@ -48,7 +61,7 @@ int run(const Arguments& arguments) {
     return 0;
   }
   if (arguments.check) {
-    check_run(options, tree, parse_resume(arguments.resume));
+    check_run(options, tree, request);
     return 0;
   }
   if (arguments.estimate_memory) {
@@ -89,6 +102,10 @@ int littlebit_train(int argc, char** argv) {
          "--resume", arguments.resume,
          "auto (newest checkpoint of output.dir, else afresh), a checkpoint folder, or never")
       ->capture_default_str();
+  app.add_option("--resume-with", arguments.resume_with,
+                 "go on although this setting of optim or distill differs from the checkpoint's: "
+                 "its key, or key=value")
+      ->expected(1);
   std::vector<CLI::Option*> instead;  // of training; one of them at a time
   const auto add_instead = [&](const char* name, bool& value, const char* help) {
     instead.push_back(app.add_flag(name, value, help));

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -72,18 +73,23 @@ T field(const Json& object, const char* key, const fs::path& file) {
   }
 }
 
+// N of "step-N"; nothing of another name.
+std::optional<int64_t> step_in(std::string_view name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  int64_t step = -1;
+  const char *begin = name.data() + std::string_view(kPrefix).size(),
+             *end = name.data() + name.size();
+  const auto [stop, code] = std::from_chars(begin, end, step);
+  if (code != std::errc() || stop != end || step < 0) return std::nullopt;
+  return step;
+}
+
 // Every folder <root>/step-N by N.
 std::map<int64_t, fs::path> step_folders(const fs::path& root) {
   std::map<int64_t, fs::path> folders;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
-    const std::string name = entry.path().filename().string();
-    const std::string_view prefix = kPrefix;
-    if (!name.starts_with(prefix)) continue;
-    int64_t step = -1;
-    const char *begin = name.data() + prefix.size(), *end = name.data() + name.size();
-    const auto [stop, code] = std::from_chars(begin, end, step);
-    if (code == std::errc() && stop == end && step >= 0) folders[step] = entry.path();
+    if (const auto step = step_in(entry.path().filename().string())) folders[*step] = entry.path();
   }
   return folders;
 }
@@ -97,30 +103,59 @@ int64_t step_of(const fs::path& folder, int64_t by_name) {
   }
 }
 
-// step-N.partial, of which a killed run wrote a part.
-std::vector<fs::path> unfinished_folders(const fs::path& root) {
-  std::vector<fs::path> folders;
+// step-N of every step-N.partial, of which a killed run wrote a part.
+std::map<int64_t, fs::path> unfinished_folders(const fs::path& root) {
+  std::map<int64_t, fs::path> folders;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(kPrefix) && name.ends_with(".partial")) folders.push_back(entry.path());
+    if (entry.path().extension() != ".partial") continue;
+    const fs::path whole = root / entry.path().stem();
+    if (const auto step = step_in(whole.filename().string())) folders[*step] = whole;
   }
   return folders;
 }
 
-void remove_folder(const fs::path& folder) {
+void remove_or_warn(const fs::path& folder) {
+  try {
+    remove_folder(folder);
+  } catch (const OutputError& failed) {
+    log_warning(failed.what());
+  }
+}
+
+// The first MiB of a file; "" where there are none.
+std::string beginning_of(const fs::path& file) {
+  constexpr size_t kBytes = 1 << 20;
+  std::ifstream stream(file, std::ios::binary);
+  std::string bytes(kBytes, '\0');
+  stream.read(bytes.data(), kBytes);
+  bytes.resize(static_cast<size_t>(stream.gcount()));
+  return bytes;
+}
+
+bool may_be_replaced(const fs::path& folder) {
   std::error_code error;
-  fs::remove_all(folder, error);
-  if (error) log_warning("could not remove " + folder.string() + ": " + error.message());
+  return !path_exists(folder) || fs::is_empty(folder, error) || is_own_checkpoint(folder);
+}
+
+// "step-N\n" and no more.
+bool names_a_step(const std::string& best) {
+  return best.ends_with('\n') && step_in(std::string_view(best).substr(0, best.size() - 1));
 }
 
 }  // namespace
 
 fs::path save_checkpoint(const fs::path& root, Optimizer& optimizer,
-                         const TrainingPosition& position, const Trajectory& trajectory) {
+                         const TrainingPosition& position, const Trajectory& trajectory,
+                         const std::vector<TrajectoryChange>& changes) {
   c10::NoGradGuard no_grad;
-  create_folders(root);
+  create_lasting_folders(root);
   const fs::path folder = root / folder_name(position.step);
+  if (!may_be_replaced(folder)) {
+    throw OutputError("cannot write the checkpoint " + folder.string() +
+                          ": something of that name is not of this program",
+                      "move it away");
+  }
   OutputFolder output(folder);
   const std::vector<NamedTensor> tensors = state_tensors(optimizer);
 
@@ -134,7 +169,8 @@ fs::path save_checkpoint(const fs::path& root, Optimizer& optimizer,
     if (bytes.is_floating_point() && !all_finite(bytes)) {
       throw NumericsError("after step " + std::to_string(position.step) + " " + named.name +
                               " holds NaN or infinite values; nothing of this step was saved",
-                          "lower optim.learning_rate and resume from the last checkpoint");
+                          "go on from the last checkpoint with a lower rate: --resume auto "
+                          "--resume-with optim.learning_rate=RATE");
     }
     write_tensor(writer, bytes);
     entries.push_back(
@@ -146,9 +182,15 @@ fs::path save_checkpoint(const fs::path& root, Optimizer& optimizer,
                       static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes())))}});
   }
   writer.commit();
-  const Json manifest = {{"format", kFormat},        {"version", kVersion},
-                         {"step", position.step},    {"tokens", position.tokens},
-                         {"trajectory", trajectory}, {"tensors", std::move(entries)}};
+  Json changed = Json::array();
+  for (const TrajectoryChange& change : changes) {
+    changed.push_back(
+        {{"step", change.step}, {"key", change.key}, {"was", change.was}, {"is", change.is}});
+  }
+  Json manifest = {{"format", kFormat},        {"version", kVersion},
+                   {"step", position.step},    {"tokens", position.tokens},
+                   {"trajectory", trajectory}, {"tensors", std::move(entries)}};
+  if (!changed.empty()) manifest["changes"] = std::move(changed);
   write_file(output.staging() / kManifest, to_json_pretty(manifest));
   output.commit();
   return folder;
@@ -175,6 +217,11 @@ Checkpoint read_checkpoint(const fs::path& folder) {
                         .position = {.step = field<int64_t>(manifest, "step", file),
                                      .tokens = field<int64_t>(manifest, "tokens", file)},
                         .trajectory = field<Trajectory>(manifest, "trajectory", file)};
+  for (const Json& change : manifest.value("changes", Json::array())) {
+    checkpoint.changes.push_back(
+        {field<int64_t>(change, "step", file), field<std::string>(change, "key", file),
+         field<std::string>(change, "was", file), field<std::string>(change, "is", file)});
+  }
   if (checkpoint.position.step < 0 || checkpoint.position.tokens < 0) {
     throw InputError("checkpoint manifest " + file.string() + " has a negative position");
   }
@@ -267,15 +314,50 @@ bool has_checkpoint(const fs::path& root, int64_t step) {
 
 bool has_any_checkpoint(const fs::path& root) { return !step_folders(root).empty(); }
 
+bool is_own_checkpoint(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) return false;
+  const auto says = [&](const char* file, const std::string& words) {
+    return fs::is_regular_file(folder / file, error) &&
+           beginning_of(folder / file).find(words) != std::string::npos;
+  };
+  return says(kManifest, std::string("\"format\": \"") + kFormat + "\"") ||
+         says(kState, "\"exp_avg/");
+}
+
+void clean_checkpoints(const fs::path& root, const std::function<bool(int64_t step)>& will_write) {
+  const auto stays = [&](int64_t step, const fs::path& path) {
+    const std::string what = path.string() + " is not of this program";
+    if (will_write(step)) {
+      throw OutputError(
+          what + ", and the checkpoint of step " + std::to_string(step) + " will be written there",
+          "move it away, or give another output.dir");
+    }
+    log_warning(what + " and stays");
+  };
+  for (const auto& [step, folder] : unfinished_folders(root)) {
+    if (!clean_unfinished(folder)) stays(step, folder.string() + ".partial");
+  }
+  for (const auto& [step, folder] : step_folders(root)) {
+    if (!may_be_replaced(folder)) stays(step, folder);
+  }
+  std::error_code error;
+  const fs::path best = root / kBest;
+  if (!fs::exists(fs::symlink_status(best, error))) return;
+  if (fs::is_regular_file(best, error) && names_a_step(beginning_of(best))) return;
+  throw OutputError(best.string() + " is not of this program, and a run writes its own there",
+                    "move it away, or give another output.dir");
+}
+
 void discard_checkpoints_after(const fs::path& root, int64_t step) {
   std::error_code ignored;
   if (best_checkpoint(root) > step) fs::remove(root / kBest, ignored);
-  for (const fs::path& folder : unfinished_folders(root)) remove_folder(folder);
+  for (const auto& [number, folder] : unfinished_folders(root)) clean_unfinished(folder);
   for (const auto& [number, folder] : step_folders(root)) {
-    if (step_of(folder, number) <= step) continue;
+    if (step_of(folder, number) <= step || !may_be_replaced(folder)) continue;
     log_warning("removing " + folder.string() + ": the run goes on from step " +
                 std::to_string(step));
-    remove_folder(folder);
+    remove_or_warn(folder);
   }
 }
 
@@ -299,7 +381,7 @@ void prune_checkpoints(const fs::path& root, int64_t keep) {
   const std::vector<Checkpoint> found = list_checkpoints(root);
   const std::optional<int64_t> best = best_checkpoint(root);
   for (size_t i = static_cast<size_t>(keep); i < found.size(); ++i) {
-    if (found[i].position.step != best) remove_folder(found[i].folder);
+    if (found[i].position.step != best) remove_or_warn(found[i].folder);
   }
 }
 

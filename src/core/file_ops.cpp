@@ -71,32 +71,19 @@ std::string hint_for(const std::filesystem::path& path, int error) {
   }
 }
 
-// The lock belongs to the open file, so it ends with the process. File systems without locks are
-// tolerated.
-bool lock_is_ours(int descriptor, const std::filesystem::path& path) {
-  int error = 0;
-  do {
-    error = flock(descriptor, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-  } while (error == EINTR);
-  if (error == EWOULDBLOCK) {
-    close(descriptor);
-    throw BusyError("cannot write `" + path.string() + "`: another process is writing it",
-                    "wait for that process to end, or write to another place");
-  }
-  struct stat opened {
-  }, named{};  // it may have been published or removed before we got the lock
-  return fstat(descriptor, &opened) == 0 && stat(path.c_str(), &named) == 0 &&
-         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+// A file of that many names beside a foreign one is not looked for.
+constexpr int kMostNames = 100;
+
+bool is_ours(int descriptor) {
+  struct stat status {};
+  return fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 &&
+         (status.st_size == 0 || (status.st_mode & S_ISVTX) != 0);
 }
 
-int open_locked(const std::filesystem::path& path, int flags) {
-  while (true) {
-    int descriptor = -1;
-    const int error = file_ops::try_open(path, flags, &descriptor);
-    if (error != 0) file_ops::output_error("create", path, error);
-    if (lock_is_ours(descriptor, path)) return descriptor;
-    close(descriptor);
-  }
+[[noreturn]] void refuse_in_the_way(const std::filesystem::path& path,
+                                    const std::filesystem::path& in_the_way, const char* is) {
+  throw OutputError("cannot write `" + path.string() + "`: `" + in_the_way.string() + "` is " + is,
+                    "move it away, or write to another place");
 }
 
 }  // namespace
@@ -111,9 +98,9 @@ void output_error(std::string_view what, const std::filesystem::path& path, int 
                     hint_for(path, error));
 }
 
-int try_open(const std::filesystem::path& path, int flags, int* descriptor) {
+int try_open(const std::filesystem::path& path, int flags, int* descriptor, unsigned mode) {
   return retry("open", path,
-               [&] { return *descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0666); });
+               [&] { return *descriptor = ::open(path.c_str(), flags | O_CLOEXEC, mode); });
 }
 
 int try_write_all(int descriptor, std::span<const std::byte> bytes,
@@ -168,13 +155,61 @@ void fsync_path(const std::filesystem::path& path) {
   }
 }
 
-int open_locked_file(const std::filesystem::path& path) {
-  // A link or pipe of that name is an error, and a pipe is not waited for.
-  return open_locked(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK);
+bool lock(int descriptor, const std::filesystem::path& path) {
+  const int error = retry("lock", path, [&] { return flock(descriptor, LOCK_EX | LOCK_NB); });
+  if (error == EWOULDBLOCK) {
+    close(descriptor);
+    throw BusyError("cannot write `" + path.string() + "`: another process is writing it",
+                    "wait for that process to end and start again, or write to another place");
+  }
+  return error == 0;
 }
 
-int open_locked_folder(const std::filesystem::path& path) {
-  return open_locked(path, O_RDONLY | O_DIRECTORY);
+bool is_at(int descriptor, const std::filesystem::path& path) {
+  struct stat opened {
+  }, named{};
+  return fstat(descriptor, &opened) == 0 && lstat(path.c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+int open_unfinished(const std::filesystem::path& path, std::filesystem::path* partial) {
+  for (int number = 1; number <= kMostNames; ++number) {
+    *partial = path;
+    *partial += number == 1 ? ".partial" : "." + std::to_string(number) + ".partial";
+    while (true) {
+      int descriptor = -1;
+      // A pipe is not waited for.
+      int error = try_open(*partial, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, &descriptor,
+                           0666 | S_ISVTX);
+      std::error_code unknown;
+      if (error != 0 && std::filesystem::is_symlink(*partial, unknown)) {
+        refuse_in_the_way(path, *partial, "a link");
+      }
+      if (error != 0) output_error("create", *partial, error);
+      lock(descriptor, *partial);
+      if (!is_at(descriptor, *partial)) {
+        close(descriptor);
+        continue;
+      }
+      if (is_ours(descriptor)) {
+        error = ftruncate(descriptor, 0) == 0 ? 0 : errno;  // what a killed writer left
+        if (error == 0) return descriptor;
+        close(descriptor);
+        output_error("empty", *partial, error);
+      }
+      const bool special = std::filesystem::is_other(*partial, unknown);
+      close(descriptor);
+      if (special) refuse_in_the_way(path, *partial, "a device or pipe");
+      break;
+    }
+  }
+  refuse_in_the_way(path, *partial, "not of this program, as those before it");
+}
+
+void mark_finished(int descriptor, const std::filesystem::path& partial) {
+  struct stat status {};
+  if (fstat(descriptor, &status) != 0 || (status.st_mode & S_ISVTX) == 0) return;
+  if (fchmod(descriptor, status.st_mode & 0777) != 0) output_error("finish", partial, errno);
 }
 
 std::filesystem::path replaceable(const std::filesystem::path& path) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/file_ops.h"
+#include "core/mapped_ranges.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
@@ -127,6 +128,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
     input_error(path, errno);
   }
   data_ = static_cast<const std::byte*>(address);
+  mapped_ranges::add(bytes(), path_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
@@ -142,7 +144,9 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
+  if (data_ == nullptr) return;
+  mapped_ranges::remove(bytes());
+  munmap(const_cast<std::byte*>(data_), size_);
 }
 
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {

@@ -9,27 +9,16 @@
 #include <vector>
 
 #include "core/file_ops.h"
+#include "core/mapped_ranges.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
-#include "littlebit/core/place.h"
+#include "littlebit/core/scratch_folder.h"
 
 namespace littlebit {
 namespace fs = std::filesystem;
 using file_ops::output_error;
 
 namespace {
-
-fs::path with_suffix(const fs::path& path, const char* suffix) {
-  fs::path result = path;
-  result += suffix;
-  return result;
-}
-
-void remove_everything(const fs::path& path) {
-  std::error_code error;
-  fs::remove_all(path, error);
-  if (error) output_error("remove", path, error.value());
-}
 
 template <class Iterator>
 std::vector<fs::path> paths_in(const fs::path& folder) {
@@ -41,18 +30,42 @@ std::vector<fs::path> paths_in(const fs::path& folder) {
   return paths;
 }
 
+// What a scratch folder `<path>.partial` holds: the folder that is being made (or one that is
+// nobody's any more), and the older one of that name while it is moved aside.
+constexpr const char *kNew = "new", *kOld = "old";
+
+fs::path partial_of(const fs::path& path) {
+  fs::path partial = path;
+  return partial += ".partial";
+}
+
+void remove_everything(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);  // follows no link
+  if (error) output_error("remove", path, error.value());
+}
+
+// The scratch folder of `path`, emptied. An older folder that a killed process had moved aside
+// comes back first.
+std::unique_ptr<ScratchFolder> take_scratch(const fs::path& path) {
+  auto scratch = std::make_unique<ScratchFolder>(partial_of(path));
+  const fs::path old = scratch->path() / kOld;
+  std::error_code error;
+  if (fs::exists(fs::symlink_status(old, error)) && !fs::exists(fs::symlink_status(path, error))) {
+    const int failed = file_ops::try_rename(old, path);
+    if (failed != 0) output_error("bring back", path, failed);
+  }
+  remove_everything(scratch->path() / kNew);
+  remove_everything(old);
+  return scratch;
+}
+
 }  // namespace
 
-OutputFile::OutputFile(const fs::path& path)
-    : path_(file_ops::replaceable(path)), partial_(with_suffix(path_, ".partial")) {
+OutputFile::OutputFile(const fs::path& path) : path_(file_ops::replaceable(path)) {
   std::error_code ignored;
   if (fs::is_directory(path_, ignored)) output_error("write", path, EISDIR);
-  descriptor_ = file_ops::open_locked_file(partial_);
-  if (ftruncate(descriptor_, 0) != 0) {  // what a killed writer left
-    const int error = errno;
-    close(std::exchange(descriptor_, -1));
-    output_error("empty", partial_, error);
-  }
+  descriptor_ = file_ops::open_unfinished(path_, &partial_);
 }
 
 OutputFile::~OutputFile() {
@@ -64,12 +77,14 @@ OutputFile::~OutputFile() {
 void OutputFile::write(std::span<const std::byte> bytes) {
   LB_ASSERT(descriptor_ >= 0, "write after commit");
   const int error = file_ops::try_write_all(descriptor_, bytes, partial_);
+  if (error == EFAULT) mapped_ranges::throw_if_lost(bytes);
   if (error != 0) output_error("write", partial_, error);
   position_ += bytes.size();
 }
 
 void OutputFile::commit() {
   LB_ASSERT(descriptor_ >= 0, "commit called twice");
+  file_ops::mark_finished(descriptor_, partial_);
   int error = file_ops::try_fsync(descriptor_, partial_);
   if (error != 0) output_error("flush", partial_, error);
   error = file_ops::try_rename(partial_, path_);
@@ -86,37 +101,24 @@ void write_file(const fs::path& path, std::string_view text) {
 }
 
 OutputFolder::OutputFolder(const fs::path& path)
-    : path_(file_ops::replaceable(file_ops::without_trailing_slash(path))),
-      staging_(with_suffix(path_, ".partial")) {
+    : path_(file_ops::replaceable(file_ops::without_trailing_slash(path))) {
   std::error_code error;
   if (fs::exists(path_, error) && !fs::is_directory(path_, error)) {
     throw OutputError("cannot write the folder `" + path_.string() + "`: a file has that name",
                       "remove the file, or write to another folder");
   }
-  create_folders(staging_);
+  scratch_ = take_scratch(path_);
+  staging_ = scratch_->path() / kNew;
   try {
-    lock_ = file_ops::open_locked_folder(staging_);
-  } catch (const BusyError&) {
-    throw;  // it is the other's
-  } catch (const OutputError&) {
-    fs::remove(staging_, error);  // goes where it is empty
-    throw;
-  }
-  try {
-    for (const fs::path& stale : paths_in<fs::directory_iterator>(staging_))
-      remove_everything(stale);
+    file_ops::create_folders(staging_);
   } catch (...) {
-    close(lock_);
+    scratch_->remove();
     throw;
   }
 }
 
 OutputFolder::~OutputFolder() {
-  if (!committed_) {
-    std::error_code ignored;
-    fs::remove_all(staging_, ignored);
-  }
-  close(lock_);
+  if (!committed_) scratch_->remove();
 }
 
 void OutputFolder::commit() {
@@ -127,34 +129,49 @@ void OutputFolder::commit() {
   }
   file_ops::fsync_path(staging_);
 
-  const fs::path parent = file_ops::folder_of(path_);
+  const fs::path parent = file_ops::folder_of(path_), old = scratch_->path() / kOld;
+  int error = 0;
   if (!fs::exists(path_, ignored)) {
-    const int error = file_ops::try_rename(staging_, path_);
-    if (error != 0) output_error("publish", path_, error);
-    committed_ = true;
-    file_ops::fsync_path(parent);
-    return;
-  }
-  fs::path old = staging_;  // where the exchange leaves the older folder
-  int error = file_ops::try_exchange(staging_, path_);
-  if (error == EINVAL || error == ENOSYS || error == ENOTSUP) {  // a file system without exchange
-    old = with_suffix(path_, ".old");
-    remove_everything(old);
-    error = file_ops::try_rename(path_, old);
-    if (error != 0) output_error("move aside", path_, error);
     error = file_ops::try_rename(staging_, path_);
-    if (error != 0) fs::rename(old, path_, ignored);
+  } else {
+    error = file_ops::try_exchange(staging_, path_);  // the older one is then what is unfinished
+    if (error == EINVAL || error == ENOSYS || error == ENOTSUP) {  // a file system without
+      error = file_ops::try_rename(path_, old);
+      if (error != 0) output_error("move aside", path_, error);
+      error = file_ops::try_rename(staging_, path_);
+      if (error != 0) fs::rename(old, path_, ignored);
+    }
   }
   if (error != 0) output_error("publish", path_, error);
   committed_ = true;
   file_ops::fsync_path(parent);
-  remove_everything(old);
+  scratch_->remove();  // what stays of it is ours: the next start removes it
 }
 
-FolderLock::FolderLock(const fs::path& folder)
-    : descriptor_(file_ops::open_locked_folder(folder)) {}
+bool clean_unfinished(const fs::path& path) {
+  const fs::path name = partial_of(path);
+  std::error_code error;
+  if (!fs::exists(fs::symlink_status(name, error))) return true;
+  if (!ScratchFolder::is_ours(name)) {
+    return fs::is_directory(fs::symlink_status(name, error)) && fs::remove(name, error);
+  }
+  try {
+    return take_scratch(path)->remove();
+  } catch (const OutputError&) {
+    return false;
+  }
+}
 
-FolderLock::~FolderLock() { close(descriptor_); }
+void remove_folder(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(fs::symlink_status(path, error))) return;
+  const std::unique_ptr<ScratchFolder> scratch = take_scratch(path);
+  const int failed = file_ops::try_rename(path, scratch->path() / kNew);
+  if (failed == 0) file_ops::fsync_path(file_ops::folder_of(path));
+  const bool gone = scratch->remove();
+  if (failed != 0) output_error("remove", path, failed);
+  if (!gone) output_error("remove", scratch->path(), ENOTEMPTY);
+}
 
 AppendFile::AppendFile(const fs::path& path) : path_(path) {
   const int error = file_ops::try_open(path, O_RDWR | O_CREAT | O_APPEND, &descriptor_);
@@ -165,6 +182,12 @@ AppendFile::AppendFile(const fs::path& path) : path_(path) {
       pread(descriptor_, &last, 1, status.st_size - 1) == 1) {
     torn_ = last != '\n';
   }
+}
+
+void AppendFile::flush() {
+  const int error = file_ops::try_fsync(descriptor_, path_);
+  // What cannot be flushed (a pipe, a terminal) says so.
+  if (error != 0 && error != EINVAL && error != ENOTSUP) output_error("flush", path_, error);
 }
 
 AppendFile::~AppendFile() {
@@ -189,6 +212,18 @@ void AppendFile::append_line(std::string_view line) {
 
 void create_folders(const fs::path& path) {
   file_ops::create_folders(file_ops::without_trailing_slash(path));
+}
+
+void create_lasting_folders(const fs::path& path) {
+  std::vector<fs::path> made;  // the innermost first
+  fs::path at = file_ops::without_trailing_slash(path);
+  std::error_code error;
+  for (; at.has_relative_path() && !fs::exists(at, error); at = file_ops::folder_of(at)) {
+    made.push_back(at);
+    if (!at.has_parent_path()) break;
+  }
+  create_folders(path);
+  for (const fs::path& folder : made) file_ops::fsync_path(file_ops::folder_of(folder));
 }
 
 }  // namespace littlebit

@@ -53,6 +53,15 @@ std::optional<TokenFile> open_cached(const fs::path& path, const std::string& ke
   return std::nullopt;
 }
 
+// What a link in the cache points to may be anybody's: only a token file is made anew there.
+void check_link(const fs::path& path) {
+  std::error_code unknown;
+  if (!fs::is_symlink(path, unknown) || !path_exists(path)) return;
+  if (fs::is_regular_file(path, unknown) && TokenFile::has_magic(MappedFile(path).bytes())) return;
+  throw OutputError(path.string() + " is a link to something that is not a token file",
+                    "remove the link; the file is then made");
+}
+
 // Collects documents and writes their ids batch by batch.
 class BatchTokenizer {
  public:
@@ -124,6 +133,7 @@ TokenFile tokenize_source(const SourceOptions& source, const Tokenizer& tokenize
   const fs::path path = cache_dir / ("tokens-" + key + ".bin");
   for (bool waiting = false;;) {
     if (auto cached = open_cached(path, key)) return std::move(*cached);
+    check_link(path);
     create_folders(cache_dir);
     try {
       make_token_file(source, tokenizer, path, key, threads);

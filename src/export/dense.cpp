@@ -135,6 +135,7 @@ void write_layers(SafetensorsWriter& writer, const DenseTensor& tensor, at::Scal
 ByteTable export_dense(const std::filesystem::path& folder, const Student& student,
                        at::ScalarType dtype, const HfFolder& source) {
   LB_ASSERT(dtype == at::kFloat || dtype == at::kBFloat16, "fp32 or bf16");
+  require_replaceable(folder);
   OutputFolder output(folder);
   write_model_files(output.staging(), source, dtype == at::kFloat ? "float32" : "bfloat16", Json());
 
@@ -161,6 +162,7 @@ ByteTable export_dense(const std::filesystem::path& folder, const Student& stude
     }
   }
   writer.commit();
+  require_replaceable(folder);  // as it is now
   keep_foreign_files(folder, output.staging());
   output.commit();
   bytes.other += writer.header_bytes();

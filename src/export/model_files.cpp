@@ -41,6 +41,15 @@ bool is_own_export(const std::filesystem::path& folder) {
   }
 }
 
+void require_replaceable(const std::filesystem::path& folder) {
+  std::error_code error;
+  if (!path_exists(folder) || std::filesystem::is_empty(folder, error) || is_own_export(folder)) {
+    return;
+  }
+  throw OutputError(folder.string() + " holds something that is not an export of this program",
+                    "move it away, or export to another folder");
+}
+
 double formula_bits(std::span<const LayerPlan> plans) {
   double bits = 0, weights = 0;
   for (const LayerPlan& plan : plans) {

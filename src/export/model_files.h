@@ -29,6 +29,9 @@ Json config_without_quant_keys(const Json& config);
 void write_model_files(const std::filesystem::path& folder, const HfFolder& teacher,
                        const std::string& torch_dtype, const Json& quant);
 
+// OutputError where `folder` is there and is neither empty nor an export of ours.
+void require_replaceable(const std::filesystem::path& folder);
+
 // Links into `staging` what lies in `folder`, an export of ours that it is to replace, and is not
 // of our making: a person's notes, scores.
 void keep_foreign_files(const std::filesystem::path& folder, const std::filesystem::path& staging);

@@ -17,6 +17,7 @@ PackedExport export_packed(const std::filesystem::path& folder, const Student& s
                            std::span<const LayerPlan> plans, const QuantOptions& options,
                            const HfFolder& teacher) {
   const Json quant = quant_keys(plans, options);
+  require_replaceable(folder);
   OutputFolder output(folder);
   write_model_files(output.staging(), teacher, "bfloat16", quant);
 
@@ -34,6 +35,7 @@ PackedExport export_packed(const std::filesystem::path& folder, const Student& s
   }
   for (const PackedTensor& tensor : tensors) write_rounded(writer, tensor.value(), tensor.dtype);
   writer.commit();
+  require_replaceable(folder);  // as it is now
   keep_foreign_files(folder, output.staging());
   output.commit();
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <vector>
 
+#include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
 
@@ -17,14 +18,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kMark = "tfevents";
+constexpr std::string_view kName = "events.out.tfevents.";  // behind it "SECONDS.NUMBER"
+// The first record names its writer, as TensorFlow's own does: files of others are left alone.
+constexpr std::string_view kVersion = "brain.Event:2", kWriter = "littlebit-native";
+constexpr uint64_t kMostOfFirst = 256;     // bytes of the first record's message
 constexpr size_t kHead = 12, kFrame = 16;  // bytes of a record before, and around, its message
 
 // Fields of the messages: number << 3 | wire type.
 constexpr char kWallTime = 1 << 3 | 1, kStep = 2 << 3 | 0, kFileVersion = 3 << 3 | 2,
-               kSummary = 5 << 3 | 2, kSessionLog = 7 << 3 | 2;
+               kSummary = 5 << 3 | 2, kSessionLog = 7 << 3 | 2, kSource = 10 << 3 | 2;
 constexpr char kValue = 1 << 3 | 2, kTag = 1 << 3 | 2, kSimpleValue = 2 << 3 | 5;
 constexpr char kStatus = 1 << 3 | 0, kStart = 1;
+constexpr char kSourceWriter = 1 << 3 | 2;
 
 static_assert(std::endian::native == std::endian::little, "numbers are written as they lie");
 
@@ -117,13 +122,38 @@ Scalars read_event(std::string_view message) {
   return scalars;
 }
 
+// "123.4" behind kName.
+bool is_event_name(std::string_view name) {
+  if (!name.starts_with(kName)) return false;
+  const std::string_view numbers = name.substr(kName.size());
+  const size_t dot = numbers.find('.');
+  const auto digits = [](std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  return dot != std::string_view::npos && digits(numbers.substr(0, dot)) &&
+         digits(numbers.substr(dot + 1));
+}
+
+// Whether the file begins with the record that an EventFile begins with.
+bool is_ours(std::string_view bytes) {
+  uint64_t size = 0;
+  if (bytes.size() < kFrame) return false;
+  std::memcpy(&size, bytes.data(), sizeof size);
+  if (size > kMostOfFirst || size > bytes.size() - kFrame) return false;
+  const std::string_view message = bytes.substr(kHead, size);
+  return bytes.substr(sizeof size, 4) == fixed(masked_crc32c(bytes.substr(0, sizeof size))) &&
+         bytes.substr(kHead + size, 4) == fixed(masked_crc32c(message)) &&
+         field(message, kFileVersion) == kVersion &&
+         field(field(message, kSource), kSourceWriter) == kWriter;
+}
+
+// Our own files of the folder; no links.
 std::vector<fs::path> event_files(const fs::path& folder) {
   std::vector<fs::path> files;
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().filename().string().find(kMark) != std::string::npos) {
-      files.push_back(entry.path());
-    }
+    if (!is_event_name(entry.path().filename().string())) continue;
+    if (fs::is_regular_file(entry.symlink_status(ignored))) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -136,8 +166,8 @@ fs::path new_file(const fs::path& folder) {
                               .count();
   // Readers take files in the order of their names.
   for (int number = 0;; ++number) {
-    const fs::path file = folder / ("events.out." + std::string(kMark) + "." +
-                                    std::to_string(seconds) + "." + std::to_string(number));
+    const fs::path file =
+        folder / (std::string(kName) + std::to_string(seconds) + "." + std::to_string(number));
     if (!path_exists(file)) return file;
   }
 }
@@ -162,7 +192,8 @@ uint32_t masked_crc32c(std::string_view bytes) {
 }
 
 EventFile::EventFile(const fs::path& folder, int64_t resumed_after) : file_(new_file(folder)) {
-  file_.append(event(0, bytes_field(kFileVersion, "brain.Event:2")));
+  file_.append(event(0, bytes_field(kFileVersion, kVersion) +
+                            bytes_field(kSource, bytes_field(kSourceWriter, kWriter))));
   if (resumed_after > 0) {
     file_.append(event(resumed_after + 1, bytes_field(kSessionLog, std::string{kStatus, kStart})));
   }
@@ -180,7 +211,13 @@ void EventFile::scalars(int64_t step, std::span<const std::pair<std::string, dou
 void EventFile::keep(const fs::path& folder,
                      const std::function<bool(const std::string& tag, int64_t step)>& keep) {
   for (const fs::path& file : event_files(folder)) {
-    const std::string all = read_file(file);
+    std::string all;
+    try {
+      all = read_file(file);
+    } catch (const InputError&) {
+      continue;  // what cannot be read is not known to be ours
+    }
+    if (!is_ours(all)) continue;
     std::string kept;
     bool any = false;
     for (size_t at = 0; all.size() - at >= kFrame;) {

@@ -97,6 +97,7 @@ int run_main(const std::function<int()>& body) noexcept {
   try {
     keep_freed_memory();
     install_stop_handlers();
+    install_bus_error_handler();
     return finish_output(body());
   } catch (const Error& error) {
     return report(error);

@@ -59,7 +59,8 @@ std::vector<LayerReport> factorize_model(Student& student, std::span<const at::T
                                          const HfFolder& teacher_folder,
                                          std::span<const LayerPlan> plans,
                                          const QuantOptions& options, uint64_t seed,
-                                         const std::function<void(const LayerReport&)>& done) {
+                                         const std::function<void(const LayerReport&)>& done,
+                                         const LayerKeeper& keeper) {
   const std::vector<LayerPlace> layers = places(student, latents);
   LB_ASSERT(layers.size() == plans.size(), "a plan for every layer");
   std::vector<LayerReport> reports(layers.size());
@@ -75,22 +76,32 @@ std::vector<LayerReport> factorize_model(Student& student, std::span<const at::T
   // region (it waits there for threads that it does not get).
   const OneThreadEach guard;
   std::mutex mutex;
+  size_t ready = 0;
   parallel_for(static_cast<int64_t>(order.size()), guard.threads(), [&](int64_t taken) {
     if (stop_requested()) return;
     at::set_num_threads(1);
     c10::NoGradGuard no_grad;
     const size_t i = order[taken];
     const LayerPlace& place = layers[i];
-    const at::Tensor weight = load_slot_weight(teacher_folder, *place.slot, at::kFloat, at::kCPU);
-    const LayerFactors factors = factorize_layer(weight, plans[i], options, seed);
+    std::optional<LayerFactors> kept;
+    if (keeper.find) kept = keeper.find(plans[i]);
+    const LayerFactors factors =
+        kept ? std::move(*kept)
+             : factorize_layer(load_slot_weight(teacher_folder, *place.slot, at::kFloat, at::kCPU),
+                               plans[i], options, seed);
+    if (!kept && keeper.keep) keeper.keep(plans[i], factors);
     const at::Tensor bias = load_slot_bias(teacher_folder, *place.slot, at::kFloat, at::kCPU);
     place.group->set_layer(place.layer, factors, bias, place.latents);
     reports[i] = {plans[i], factors.relative_error, factors.seconds};
     const std::lock_guard lock(mutex);
+    ++ready;
     if (done) done(reports[i]);
   });
-  if (stop_requested())
-    throw Error(ExitCode::kStopped, "stopped during the factorisation; nothing was saved");
+  if (ready < layers.size()) {
+    throw Error(ExitCode::kStopped, "told to stop while factorising: " + std::to_string(ready) +
+                                        " of " + std::to_string(layers.size()) +
+                                        " layers are made");
+  }
   return reports;
 }
 

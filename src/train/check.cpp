@@ -194,7 +194,7 @@ void check_run(const RunOptions& options, const OptionTree& tree, const RunReque
     left = check_without_weights(session);
   }
   if (checkpoint) {
-    plans_from_checkpoint(session, tree, *checkpoint);
+    plans_from_checkpoint(session, tree, *checkpoint, request);
     left.push_back("whether the training text is that of " + checkpoint->folder.string());
   } else {
     make_plans(session, tree);

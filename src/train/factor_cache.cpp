@@ -6,6 +6,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
+#include "littlebit/core/place.h"
 #include "littlebit/io/safetensors.h"
 #include "littlebit/nn/tensor_io.h"
 
@@ -24,9 +25,21 @@ void add_tensor(Hasher& hash, const std::string& name, std::span<const int64_t> 
   hash.update(bytes);
 }
 
+// What has that name is ours, whole or damaged, where it begins as a safetensors file does.
+bool may_be_replaced(const fs::path& file) {
+  if (!path_exists(file)) return true;
+  constexpr size_t kBrace = 8;  // behind the length of the header
+  try {
+    const MappedFile mapped(file);
+    return mapped.bytes().size() <= kBrace || static_cast<char>(mapped.bytes()[kBrace]) == '{';
+  } catch (const InputError&) {
+    return false;
+  }
+}
+
 }  // namespace
 
-fs::path factor_cache_file(const Session& session) {
+fs::path factor_cache_file(const Session& session, const fs::path& folder) {
   const QuantOptions& quant = session.options.quant;
   Hasher key;
   const auto add = [&](int64_t number) { key.update(std::to_string(number) + " "); };
@@ -41,11 +54,15 @@ fs::path factor_cache_file(const Session& session) {
     add(plan.rank);
     add(plan.paths);
   }
-  return quant.cache_dir / ("factors-" + key.hex() + ".safetensors");
+  return folder / ("factors-" + key.hex() + ".safetensors");
 }
 
 void write_factor_cache(const fs::path& file, const Optimizer& optimizer, Student& student) {
   create_folders(file.parent_path());
+  if (!may_be_replaced(file)) {
+    throw OutputError(file.string() + " is there and is not a file of start factors",
+                      "move it away");
+  }
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (size_t g = 0; g < student.groups().size(); ++g) {
     const StudentGroup& group = student.groups()[g];
@@ -57,6 +74,12 @@ void write_factor_cache(const fs::path& file, const Optimizer& optimizer, Studen
       tensors.emplace_back(segment.name, segment.view(group.vectors()));
     }
   }
+  write_factors(file, tensors);
+}
+
+void write_factors(const fs::path& file,
+                   const std::vector<std::pair<std::string, at::Tensor>>& tensors,
+                   std::map<std::string, std::string> metadata) {
   SafetensorsWriter writer(file);
   Hasher hash;
   for (const auto& [name, tensor] : tensors) {
@@ -66,12 +89,13 @@ void write_factor_cache(const fs::path& file, const Optimizer& optimizer, Studen
                {static_cast<const std::byte*>(stored.const_data_ptr()), stored.nbytes()});
     writer.declare(name, dtype, tensor.sizes().vec());
   }
-  writer.set_metadata({{kHash, hash.hex()}});
+  metadata[kHash] = hash.hex();
+  writer.set_metadata(std::move(metadata));
   for (const auto& [name, tensor] : tensors) write_tensor(writer, tensor);
   writer.commit();
 }
 
-void verify_factor_cache(const fs::path& path) {
+void verify_factors(const fs::path& path) {
   const SafetensorsFile file(path);
   Hasher hash;
   for (const TensorView& view : file.tensors()) {

@@ -3,20 +3,30 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "session.h"
 
 namespace littlebit {
 
-// The file that this session's start factors have in quant.cache_dir: keyed by the teacher's
-// content, every layer's plan, the kind of start and its options, and the seed.
-std::filesystem::path factor_cache_file(const Session& session);
+// The file that this session's start factors have in `folder` (quant.cache_dir): keyed by the
+// teacher's content, every layer's plan, the kind of start and its options, and the seed.
+std::filesystem::path factor_cache_file(const Session& session,
+                                        const std::filesystem::path& folder);
 
 // Latents and scales of every layer with a hash of them, published atomically.
 void write_factor_cache(const std::filesystem::path& file, const Optimizer& optimizer,
                         Student& student);
 
+// Tensors with a hash of them in the metadata, beside what `metadata` has; published atomically.
+void write_factors(const std::filesystem::path& file,
+                   const std::vector<std::pair<std::string, at::Tensor>>& tensors,
+                   std::map<std::string, std::string> metadata = {});
+
 // InputError where the file's tensors do not have the hash that it was written with.
-void verify_factor_cache(const std::filesystem::path& file);
+void verify_factors(const std::filesystem::path& file);
 
 }  // namespace littlebit

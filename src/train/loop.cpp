@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "littlebit/core/file.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/distill/step.h"
@@ -49,6 +50,23 @@ std::string live_note(const DistillationLoss& loss, double rate, const StepStati
   return note;
 }
 
+void note_last_checkpoint(const std::filesystem::path& folder) {
+  set_bus_error_note("the last checkpoint is " + folder.string() +
+                     ": --resume auto goes on from it");
+}
+
+// What to do about numbers gone bad after `step`, from whose state they go bad again: an older
+// checkpoint and a lower rate, where there is one; else `otherwise`.
+std::string way_out(const RunFolder& folder, int64_t step, const std::string& otherwise) {
+  for (const Checkpoint& checkpoint : list_checkpoints(folder.checkpoints())) {
+    if (checkpoint.position.step >= step) continue;
+    return "go on from an earlier checkpoint with a lower rate: --resume " +
+           checkpoint.folder.string() +
+           " --resume-with optim.learning_rate=RATE; or look for damaged data";
+  }
+  return otherwise;
+}
+
 }  // namespace
 
 LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPosition& start,
@@ -69,9 +87,23 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
   int64_t saved_step = -1;
   const auto save = [&] {
     if (saved_step == position.step) return;
-    save_checkpoint(folder.checkpoints(), *session.optimizer, position, trajectory);
-    prune_checkpoints(folder.checkpoints(), options.checkpoint.keep);
+    metrics.flush();  // its lines are to be there where the checkpoint is
+    const std::filesystem::path saved = save_checkpoint(folder.checkpoints(), *session.optimizer,
+                                                        position, trajectory, session.changes);
     saved_step = position.step;
+    note_last_checkpoint(saved);
+  };
+  const auto prune = [&] { prune_checkpoints(folder.checkpoints(), options.checkpoint.keep); };
+  // A checkpoint on the way: a disk that is full for a while does not end the run.
+  const auto save_on_the_way = [&](bool is_best) {
+    try {
+      save();
+      if (is_best) mark_best(folder.checkpoints(), position.step);
+      prune();
+    } catch (const OutputError& failed) {
+      log_warning("step " + std::to_string(position.step) + " is not saved: " + failed.what() +
+                  "; the run goes on without");
+    }
   };
   const auto last_step = [&](int64_t step) {
     return step >= session.steps ||
@@ -79,6 +111,9 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
   };
   // A checkpoint of another folder (--resume DIR) is not this run's.
   if (start.step > 0 && has_checkpoint(folder.checkpoints(), start.step)) saved_step = start.step;
+  if (const auto found = list_checkpoints(folder.checkpoints()); !found.empty()) {
+    note_last_checkpoint(found.front().folder);
+  }
 
   const Stopwatch since_start;
   int64_t tokens_here = 0;
@@ -87,6 +122,10 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
     DistillationLoss loss;
     const int64_t first = position.step * batch;
     for (int64_t done = 0; done < batch; done += options.train.micro_batch_size) {
+      if (done > 0 && stop_requested()) {
+        for (StudentGroup& group : session.student->groups()) group.zero_gradients();
+        throw Error(ExitCode::kStopped, "told to stop in the middle of a step");
+      }
       const int64_t count = std::min(options.train.micro_batch_size, batch - done);
       loss += step_function.accumulate(load_batch(*session.corpus, sampler, first + done, count),
                                        batch);
@@ -120,25 +159,30 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
       metrics.append(record);
       if (events) events->scalars(position.step, scalars_of(record));
     }
-    if (options.checkpoint.every > 0 && position.step % options.checkpoint.every == 0) save();
+    if (options.checkpoint.every > 0 && position.step % options.checkpoint.every == 0) {
+      save_on_the_way(false);
+    }
     if (options.eval_schedule.every > 0 && position.step % options.eval_schedule.every == 0 &&
         !last_step(position.step) && score(position.step)) {
-      save();
-      mark_best(folder.checkpoints(), position.step);
-      prune_checkpoints(folder.checkpoints(), options.checkpoint.keep);
+      save_on_the_way(true);
     }
   };
   try {
     while (!last_step(position.step) && !stop_requested()) one_step();
     result.stopped_by_signal = !last_step(position.step);
+  } catch (const NumericsError& error) {
+    try {
+      save();  // the state before; what is older stays too, for this one leads here again
+    } catch (const NumericsError&) {  // it is bad itself
+    }
+    throw NumericsError(error.what(), way_out(folder, position.step, error.hint()));
   } catch (const Error& error) {
-    // Both come between updates, where the state is whole: a stop during a score, numbers gone bad.
-    if (error.code() != ExitCode::kStopped && error.code() != ExitCode::kNumerics) throw;
-    save();
-    if (error.code() == ExitCode::kNumerics) throw;
+    // Between two updates, where the state is whole: in a step or a score.
+    if (error.code() != ExitCode::kStopped) throw;
     result.stopped_by_signal = true;
   }
   save();
+  prune();
   result.finished = position.step >= session.steps;
   progress.finish();
   return result;

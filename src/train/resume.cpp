@@ -2,6 +2,7 @@
 // with all of them named, before anything is changed.
 #include "resume.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -22,6 +23,13 @@ constexpr const char* kDeciding[] = {
     "distill.normalization", "optim.learning_rate", "optim.beta1",        "optim.beta2",
     "optim.epsilon",         "optim.weight_decay",  "optim.warmup_ratio", "optim.schedule",
     "optim.max_grad_norm",   "train.seed"};
+
+// Of those, what may be changed where a run goes on: how it learns, not what it is.
+bool is_changeable(const std::string& key) {
+  const bool deciding =
+      std::find(std::begin(kDeciding), std::end(kDeciding), key) != std::end(kDeciding);
+  return deciding && (key.starts_with("optim.") || key.starts_with("distill."));
+}
 
 // What older checkpoints have in the place of words: their numbers.
 Trajectory old_numbers(const RunOptions& options) {
@@ -72,9 +80,31 @@ Trajectory make_trajectory(const Session& session) {
   return trajectory;
 }
 
-void check_trajectory(const Trajectory& saved, const Session& session) {
+void check_changing(const RunRequest& request) {
+  if (request.changing.empty()) return;
+  if (request.resume == Resume::kNever) {
+    throw UsageError("--resume-with changes a run that is gone on with, and none is",
+                     "add --resume auto, or --resume with a checkpoint");
+  }
+  for (const std::string& key : request.changing) {
+    if (is_changeable(key)) continue;
+    std::vector<std::string> keys;
+    std::copy_if(std::begin(kDeciding), std::end(kDeciding), std::back_inserter(keys),
+                 is_changeable);
+    throw UsageError("--resume-with " + key + ": this cannot be changed in a run",
+                     "what can be: " + join(keys, ", "));
+  }
+}
+
+std::vector<TrajectoryChange> check_trajectory(const Trajectory& saved, const Session& session,
+                                               const RunRequest& request) {
   const Trajectory old_form = old_numbers(session.options);
-  std::vector<std::string> differences;
+  const auto asked = [&](const std::string& key) {
+    return std::find(request.changing.begin(), request.changing.end(), key) !=
+           request.changing.end();
+  };
+  std::vector<std::string> differences, changeable;
+  std::vector<TrajectoryChange> changes;
   for (const auto& [key, value] : make_trajectory(session)) {
     const auto old = saved.find(key);
     if (old == saved.end()) {
@@ -84,11 +114,21 @@ void check_trajectory(const Trajectory& saved, const Session& session) {
     const auto number = old_form.find(key);
     const bool same = old->second == value || to_number(old->second) == to_number(value) ||
                       (number != old_form.end() && old->second == number->second);
-    if (!same) differences.push_back(key + " was " + old->second + ", is " + value);
+    if (same) continue;
+    if (asked(key)) {
+      changes.push_back({.key = key, .was = old->second, .is = value});
+      continue;
+    }
+    differences.push_back(key + " was " + old->second + ", is " + value);
+    if (is_changeable(key)) changeable.push_back("--resume-with " + key);
   }
-  if (differences.empty()) return;
+  if (differences.empty()) return changes;
   throw UsageError(
-      "the checkpoint belongs to a run with other settings: " + join(differences, "; "), kHint);
+      "the checkpoint belongs to a run with other settings: " + join(differences, "; "),
+      changeable.size() < differences.size()
+          ? kHint
+          : kHint + std::string("; to change it on purpose from here on, add ") +
+                join(changeable, " "));
 }
 
 std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequest& request) {
@@ -112,7 +152,8 @@ std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequ
   return std::nullopt;
 }
 
-void plans_from_checkpoint(Session& session, const OptionTree& tree, const Checkpoint& checkpoint) {
+void plans_from_checkpoint(Session& session, const OptionTree& tree, const Checkpoint& checkpoint,
+                           const RunRequest& request) {
   if (session.teacher_folder->has_tensor_files()) check_teacher(checkpoint.trajectory, session);
   Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
   session.plans = plan_from_file(shape, FactorFile(checkpoint.state()), {});
@@ -124,7 +165,7 @@ void plans_from_checkpoint(Session& session, const OptionTree& tree, const Check
                      kHint);
   }
   quant.residual = two_paths;
-  check_trajectory(checkpoint.trajectory, session);
+  check_trajectory(checkpoint.trajectory, session, request);
 }
 
 TrainingPosition resume_from(Session& session, const RunFolder& folder, const RunRequest& request,
@@ -136,11 +177,19 @@ TrainingPosition resume_from(Session& session, const RunFolder& folder, const Ru
     }
   }
   for (size_t i = 0; i < candidates.size(); ++i) {
-    check_trajectory(candidates[i].trajectory, session);
+    std::vector<TrajectoryChange> changes =
+        check_trajectory(candidates[i].trajectory, session, request);
     try {
       resume_student(session, candidates[i]);
-      log_info("resumed from " + candidates[i].folder.string() + ", step " +
-               std::to_string(candidates[i].position.step));
+      const int64_t step = candidates[i].position.step;
+      log_info("resumed from " + candidates[i].folder.string() + ", step " + std::to_string(step));
+      session.changes = candidates[i].changes;
+      for (TrajectoryChange& change : changes) {
+        change.step = step;
+        log_info("from here on " + change.key + " is " + change.is + " (it was " + change.was +
+                 ")");
+        session.changes.push_back(std::move(change));
+      }
       return candidates[i].position;
     } catch (const InputError& damaged) {
       if (i + 1 == candidates.size()) throw;

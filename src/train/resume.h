@@ -17,8 +17,10 @@ inline constexpr const char* kTeacherKey = "model.path (content)";
 // without tensor files the teacher's content.
 Trajectory make_trajectory(const Session& session);
 
-// UsageError listing every setting of the session in which `saved` differs.
-void check_trajectory(const Trajectory& saved, const Session& session);
+// UsageError listing every setting of the session in which `saved` differs; those that `request`
+// is to change are returned instead.
+std::vector<TrajectoryChange> check_trajectory(const Trajectory& saved, const Session& session,
+                                               const RunRequest& request);
 
 // The checkpoint to go on from, if any. With --resume auto one whose state cannot be read is passed
 // over for the one before it; where none can be read that is an error: starting afresh would
@@ -28,10 +30,11 @@ std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequ
 // Ranks and paths as the run began with them, whatever became of quant.init_file. UsageError where
 // it began with another teacher, `tree` has quant.residual set otherwise, or other settings that
 // the session knows by now differ.
-void plans_from_checkpoint(Session& session, const OptionTree& tree, const Checkpoint& checkpoint);
+void plans_from_checkpoint(Session& session, const OptionTree& tree, const Checkpoint& checkpoint,
+                           const RunRequest& request);
 
 // The newest checkpoint that loads: with --resume auto a damaged one is passed over for the one
-// before it.
+// before it. What was changed in the run, now and before, becomes session.changes.
 TrainingPosition resume_from(Session& session, const RunFolder& folder, const RunRequest& request,
                              Checkpoint chosen);
 

@@ -35,7 +35,7 @@ namespace fs = std::filesystem;
 std::vector<fs::path> export_model(Session& session, const RunFolder& folder, Json& run) {
   std::vector<fs::path> written;
   for (const std::string& format : session.options.export_.formats) {
-    create_folders(folder.root() / "export");
+    create_lasting_folders(folder.root() / "export");
     if (format == "dense") {
       write_dense(folder.dense_export(), *session.student, session.options.export_,
                   *session.teacher_folder);
@@ -96,12 +96,16 @@ void print_written(const Session& session, const RunFolder& folder,
 // TensorBoard's events up to the restored step stay, but for the scores that a finished run takes
 // again.
 std::optional<EventFile> open_events(const Session& session, const RunFolder& folder,
-                                     int64_t start) {
+                                     const RunRequest& request, int64_t start) {
   const bool scored_again = start >= session.steps;
-  EventFile::keep(folder.tensorboard(), [&](const std::string& tag, int64_t step) {
-    const bool score = tag.starts_with("eval/") || tag.starts_with("teacher/");
-    return start > 0 && (score && scored_again ? step < start : step <= start);
-  });
+  // A first start leaves what it finds; where a run starts afresh, its events are those of the
+  // start before.
+  if (request.resume != Resume::kNever) {
+    EventFile::keep(folder.tensorboard(), [&](const std::string& tag, int64_t step) {
+      const bool score = tag.starts_with("eval/") || tag.starts_with("teacher/");
+      return start > 0 && (score && scored_again ? step < start : step <= start);
+    });
+  }
   if (!session.options.log.tensorboard) return std::nullopt;
   return std::make_optional<EventFile>(folder.tensorboard(), start);
 }
@@ -123,15 +127,82 @@ void show_new_scores(EventFile& events, const Json& scores, size_t* seen) {
 }
 
 Session prepare(const RunOptions& options, const OptionTree& tree,
-                const std::optional<Checkpoint>& checkpoint) {
+                const std::optional<Checkpoint>& checkpoint, const RunRequest& request) {
   Session session = open_model(options);
   open_texts(session);
   if (checkpoint) {
-    plans_from_checkpoint(session, tree, *checkpoint);
+    plans_from_checkpoint(session, tree, *checkpoint, request);
   } else {
     make_plans(session, tree);
   }
   return session;
+}
+
+// A run whose folder is its own: nobody else reads or writes there from here on.
+struct Beginning {
+  std::unique_ptr<FolderLock> lock;
+  std::optional<Checkpoint> checkpoint;  // to go on from
+  std::optional<Session> session;
+};
+
+// Locks the folder before it looks for a checkpoint: one that was chosen before could be behind
+// those that another process writes meanwhile. A folder that is not there yet is made only when
+// everything that can be checked was found good.
+Beginning begin(const RunFolder& folder, const RunOptions& options, const OptionTree& tree,
+                const RunRequest& request) {
+  Beginning begun;
+  const auto take_folder = [&] {
+    begun.lock = std::make_unique<FolderLock>(folder.root());
+    if (begun.lock->is_effective()) return;
+    log_warning("the file system of " + folder.root().string() +
+                " has no locks: start no second run into this folder while this one runs");
+  };
+  check_output(folder, options, request);
+  std::error_code unknown;
+  if (fs::is_directory(folder.root(), unknown)) {
+    take_folder();
+    check_output(folder, options, request);  // as it is now
+  }
+  while (true) {
+    begun.checkpoint = find_checkpoint(folder, request);
+    begun.session.emplace(prepare(options, tree, begun.checkpoint, request));
+    if (begun.lock) return begun;
+    create_lasting_folders(folder.root());
+    take_folder();
+    check_output(folder, options, request);
+    if (!folder.holds_a_run()) return begun;
+    // A run began and ended there in the meantime: it is gone on with.
+  }
+}
+
+// Clears away what killed starts left, and refuses what stands where this run will write.
+void clean_folder(const RunFolder& folder, const Session& session, int64_t start) {
+  const RunOptions& options = session.options;
+  const int64_t stop = options.train.stop_after;
+  const int64_t last = stop > 0 ? std::min(stop, session.steps) : session.steps;
+  const auto is_multiple = [](int64_t step, int64_t of) { return of > 0 && step % of == 0; };
+  clean_checkpoints(folder.checkpoints(), [&](int64_t step) {
+    return step > start && step <= last &&
+           (step == last || is_multiple(step, options.checkpoint.every) ||
+            is_multiple(step, options.eval_schedule.every));
+  });
+  for (const std::string& format : options.export_.formats) {
+    const fs::path target = format == "dense" ? folder.dense_export() : folder.packed_export();
+    if (clean_unfinished(target)) continue;
+    throw OutputError(target.string() +
+                          ".partial is not of this program, and the export will be "
+                          "written there",
+                      "move it away, or give another output.dir");
+  }
+}
+
+Json changes_json(const std::vector<TrajectoryChange>& changes) {
+  Json list = Json::array();
+  for (const TrajectoryChange& change : changes) {
+    list.push_back(
+        {{"step", change.step}, {"key", change.key}, {"was", change.was}, {"is", change.is}});
+  }
+  return list;
 }
 
 }  // namespace
@@ -143,11 +214,12 @@ void factorize_only(const RunOptions& options, const OptionTree& tree) {
         "is file)",
         "give quant.cache_dir=FOLDER and quant.init=dual_svid or joint_itq");
   }
-  Session session = prepare(options, tree, std::nullopt);
+  Session session = prepare(options, tree, std::nullopt, {});
   load_teacher(session);
-  start_student(session);
+  start_student(session, "");
   print_plan(session);
-  if (const fs::path file = factor_cache_file(session); !path_exists(file)) {
+  if (const fs::path file = factor_cache_file(session, options.quant.cache_dir);
+      !path_exists(file)) {
     throw OutputError("the start factors could not be kept in " + file.string());
   }
 }
@@ -156,15 +228,13 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
                       const RunRequest& request) {
   const Stopwatch stopwatch;
   const RunFolder folder(options.output.dir);
-  check_output(folder, options, request);
-  const std::optional<Checkpoint> checkpoint = find_checkpoint(folder, request);
-  Session session = prepare(options, tree, checkpoint);
-  create_folders(folder.root());
-  const FolderLock lock(folder.root());
-  check_output(folder, options, request);  // again, now that nobody else can begin a run there
+  Beginning begun = begin(folder, options, tree, request);
+  Session& session = *begun.session;
+  const std::optional<Checkpoint>& checkpoint = begun.checkpoint;
   folder.open_log();
   session.teacher_folder->open_tensors();  // missing files are found before hours of tokenising
   build_corpus(session, folder.root() / "cache");
+  clean_folder(folder, session, checkpoint ? checkpoint->position.step : 0);
   load_teacher(session);
   log_info("teacher: " + session.spec.model_type + ", " + std::to_string(session.spec.num_layers) +
            " blocks, " + format_bytes(session.teacher_folder->tensor_bytes()) +
@@ -177,6 +247,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   size_t restored = 0;  // scores of the run's past
   if (checkpoint) {
     start = resume_from(session, folder, request, *checkpoint);
+    begun.lock->claim();
     folder.write_config(tree);
     MetricsFile::truncate_after(folder.metrics(), start.step);
     discard_checkpoints_after(folder.checkpoints(), start.step);
@@ -199,6 +270,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
       mark_best(folder.checkpoints(), *best);
     }
   } else {
+    begun.lock->claim();
     folder.write_config(tree);
     MetricsFile::truncate_after(folder.metrics(),
                                 0);  // of a run that died before its first checkpoint
@@ -207,7 +279,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
       score_model(session, *session.teacher, "teacher", 0, run);
       summarize_scores("teacher", "teacher", 0, run);
     }
-    start_student(session);
+    start_student(session, folder.root() / "cache");
     folder.write_factorization(session.layers);
     print_plan(session);
     if (!session.tasks.empty()) {
@@ -226,9 +298,11 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
                  {"blocks", session.corpus->num_blocks()},
                  {"sequence_length", session.corpus->sequence_length()}};
   run["steps"] = session.steps;
+  run.erase("changes");
+  if (!session.changes.empty()) run["changes"] = changes_json(session.changes);
   folder.write_run_json(run);
 
-  std::optional<EventFile> events = open_events(session, folder, start.step);
+  std::optional<EventFile> events = open_events(session, folder, request, start.step);
   size_t seen = restored;  // scores that are in the events
   const auto show_scores = [&] {
     if (events) show_new_scores(*events, run["scores"], &seen);

@@ -1,7 +1,9 @@
 // A run's small files. Each is written whole or not at all, and read back with its kinds checked.
 #include "run_folder.h"
 
+#include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/checkpoint/checkpoint.h"
@@ -16,6 +18,50 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kLog[] = "log.txt";  // the first file of a run
+
+// What a run writes beside its log, and words that each such file has.
+struct RunFile {
+  const char* name;
+  std::vector<const char*> words;
+};
+const RunFile kFiles[] = {{"config.yaml", {"output:\n", "  # default\n"}},
+                          {"run.json", {"\"scores\": [", "\"summary\": {"}},
+                          {"metrics.jsonl", {"{\"", "\"step\":"}},
+                          {"report.html", {"<title>LittleBit run "}},
+                          {"factorization.jsonl", {"\"rank\":", "\"relative_error\":"}}};
+
+// Whether each of the words stands in it. A file without anything in it is nobody's.
+bool has_form(const fs::path& path, const RunFile& file) {
+  try {
+    const MappedFile mapped(path);
+    const std::string_view text(reinterpret_cast<const char*>(mapped.bytes().data()),
+                                mapped.bytes().size());
+    return text.empty() || std::all_of(file.words.begin(), file.words.end(), [&](const char* word) {
+             return text.find(word) != std::string_view::npos;
+           });
+  } catch (const InputError&) {
+    return false;
+  }
+}
+
+// "2026-11-27 05:15:36.123 info: ", as every message begins.
+bool begins_as_log(const fs::path& path) {
+  constexpr std::string_view kForm = "dddd-dd-dd dd:dd:dd.ddd ";
+  std::ifstream stream(path, std::ios::binary);
+  std::string text(kForm.size(), '\0');
+  if (!stream.read(text.data(), static_cast<std::streamsize>(text.size()))) return false;
+  return std::equal(text.begin(), text.end(), kForm.begin(), [](char c, char form) {
+    return form == 'd' ? c >= '0' && c <= '9' : c == form;
+  });
+}
+
+bool holds_own_checkpoint(const fs::path& checkpoints) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints, error)) {
+    if (is_own_checkpoint(entry.path())) return true;
+  }
+  return false;
+}
 
 // Four significant digits: what a table of errors and bits needs.
 double rounded(double value) {
@@ -37,14 +83,19 @@ bool RunFolder::holds_a_run() const {
 }
 
 std::string RunFolder::foreign_file() const {
-  const bool of_a_run = path_exists(root_ / kLog) || has_any_checkpoint(checkpoints());
-  return of_a_run ? "" : first_file();
+  if (FolderLock::is_claimed(root_) || begins_as_log(root_ / kLog) ||
+      holds_own_checkpoint(checkpoints())) {
+    return "";
+  }
+  for (const RunFile& file : kFiles) {
+    if (path_exists(root_ / file.name) && !has_form(root_ / file.name, file)) return file.name;
+  }
+  return "";
 }
 
 std::string RunFolder::first_file() const {
-  for (const char* name :
-       {"config.yaml", "run.json", "metrics.jsonl", "report.html", "factorization.jsonl"}) {
-    if (path_exists(root_ / name)) return name;
+  for (const RunFile& file : kFiles) {
+    if (path_exists(root_ / file.name)) return file.name;
   }
   return "";
 }

@@ -27,9 +27,11 @@ class RunFolder {
   std::filesystem::path tensorboard() const { return root_ / "tensorboard"; }
   std::filesystem::path report() const { return root_ / "report.html"; }
 
-  bool holds_a_run() const;          // or anything else that a new run would overwrite
-  std::string foreign_file() const;  // a run's file that no run wrote, for none opened a log; or ""
-  void open_log() const;             // log.txt, which write_config follows: see foreign_file
+  bool holds_a_run() const;  // or anything else that a new run would overwrite
+  // A file of the name of a run's that no run wrote; or "". Where nothing else shows that a run was
+  // there (the lock's claim, a checkpoint, the form of log.txt), each shows it by its own form.
+  std::string foreign_file() const;
+  void open_log() const;
   void write_config(const OptionTree& tree) const;
   void write_factorization(std::span<const LayerReport> layers) const;
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "factor_cache.h"
+#include "layer_cache.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
@@ -31,7 +32,7 @@ void make_student(Session& session) {
 bool load_cached_factors(Session& session, std::span<const at::Tensor> latents,
                          const std::filesystem::path& file) {
   try {
-    verify_factor_cache(file);
+    verify_factors(file);
     const FactorFile factors(file);
     plan_from_file(session.student->decoder(), factors, session.plans);
     session.layers = load_factors(*session.student, latents, factors, session.plans,
@@ -41,6 +42,37 @@ bool load_cached_factors(Session& session, std::span<const at::Tensor> latents,
   } catch (const Error& damaged) {
     log_warning("passing over the cached factors: " + std::string(damaged.what()));
     return false;
+  }
+}
+
+// Makes the layers that `layers` does not have, and keeps them there.
+void factorize(Session& session, std::span<const at::Tensor> latents, LayerCache& layers) {
+  Progress progress("factorising", static_cast<int64_t>(session.plans.size()), "layers");
+  int64_t ready = 0;
+  const LayerKeeper keeper{
+      .find = [&](const LayerPlan& plan) { return layers.find(plan); },
+      .keep = [&](const LayerPlan& plan, const LayerFactors& made) { layers.keep(plan, made); }};
+  const auto show = [&](const LayerReport& layer) {
+    progress.update(++ready,
+                    layer.plan.name + ", relative error " + format_fixed(layer.relative_error, 3));
+  };
+  try {
+    session.layers = factorize_model(
+        *session.student, latents, *session.teacher_folder, session.plans, session.options.quant,
+        static_cast<uint64_t>(session.options.train.seed), show, keeper);
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::kStopped) throw;
+    const std::string kept = std::to_string(layers.num_kept());
+    throw Error(ExitCode::kStopped,
+                error.what() + (layers.num_kept() == 0
+                                    ? std::string(", none is kept")
+                                    : "; " + kept + " are kept in " + layers.folder().string() +
+                                          ", and the next start goes on from them"));
+  }
+  progress.finish();
+  if (layers.num_found() > 0) {
+    log_info(std::to_string(layers.num_found()) + " of " + std::to_string(session.plans.size()) +
+             " layers were made by an earlier start");
   }
 }
 
@@ -152,7 +184,7 @@ void load_teacher(Session& session) {
   }
 }
 
-void start_student(Session& session) {
+void start_student(Session& session, const std::filesystem::path& own_cache) {
   make_student(session);
   const QuantOptions& quant = session.options.quant;
   const std::vector<at::Tensor> latents = flat_latents(*session.optimizer);
@@ -163,18 +195,13 @@ void start_student(Session& session) {
              quant.init_file.string());
     return;
   }
-  const std::filesystem::path cache = quant.cache_dir.empty() ? "" : factor_cache_file(session);
-  if (!cache.empty() && path_exists(cache) && load_cached_factors(session, latents, cache)) return;
-  Progress progress("factorising", static_cast<int64_t>(session.plans.size()), "layers");
-  int64_t ready = 0;
-  session.layers = factorize_model(
-      *session.student, latents, *session.teacher_folder, session.plans, quant,
-      static_cast<uint64_t>(session.options.train.seed), [&](const LayerReport& layer) {
-        progress.update(
-            ++ready, layer.plan.name + ", relative error " + format_fixed(layer.relative_error, 3));
-      });
-  progress.finish();
-  if (!cache.empty()) {
+  const bool is_own = quant.cache_dir.empty();
+  const std::filesystem::path cache =
+      factor_cache_file(session, is_own ? own_cache : quant.cache_dir);
+  if (!is_own && path_exists(cache) && load_cached_factors(session, latents, cache)) return;
+  LayerCache layers(std::filesystem::path(cache).replace_extension(".layers"), is_own);
+  factorize(session, latents, layers);
+  if (!is_own) {
     try {
       write_factor_cache(cache, *session.optimizer, *session.student);
       session.kept_factors = cache;
@@ -183,6 +210,7 @@ void start_student(Session& session) {
       log_warning("the start factors are not kept: " + std::string(failed.what()));
     }
   }
+  layers.remove();
 }
 
 void resume_student(Session& session, const Checkpoint& checkpoint) {

@@ -30,8 +30,9 @@ struct Session {
   std::unique_ptr<Decoder> teacher;
   std::unique_ptr<Student> student;
   std::unique_ptr<Optimizer> optimizer;
-  std::vector<LayerReport> layers;     // after the start factors were made; empty after a resume
-  std::filesystem::path kept_factors;  // the file that they were written to in quant.cache_dir
+  std::vector<LayerReport> layers;        // after the start factors were made; empty after a resume
+  std::vector<TrajectoryChange> changes;  // of settings, since the run began
+  std::filesystem::path kept_factors;     // the file that they were written to in quant.cache_dir
 };
 
 // Threads and the teacher's config.json; nothing else of the folder is read.
@@ -48,8 +49,10 @@ void make_plans(Session& session, const OptionTree& tree);
 void build_corpus(Session& session, const std::filesystem::path& default_cache);
 void load_teacher(Session& session);
 
-// Student and optimizer with start factors, shown layer by layer; or from a checkpoint.
-void start_student(Session& session);
+// Student and optimizer with start factors, shown layer by layer; or from a checkpoint. Layers are
+// kept as they are made, in quant.cache_dir or, where that is not set, in `own_cache` of the run:
+// the next start goes on from them.
+void start_student(Session& session, const std::filesystem::path& own_cache);
 void resume_student(Session& session, const Checkpoint& checkpoint);
 
 }  // namespace littlebit

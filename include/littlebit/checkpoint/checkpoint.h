@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -26,19 +27,27 @@ struct TrainingPosition {
 // under other ones.
 using Trajectory = std::map<std::string, std::string>;
 
+// A setting of the trajectory that was changed on purpose where the run went on.
+struct TrajectoryChange {
+  int64_t step = 0;  // after which the new value holds
+  std::string key, was, is;
+};
+
 struct Checkpoint {
   std::filesystem::path folder;
   TrainingPosition position;
-  Trajectory trajectory;
+  Trajectory trajectory;  // the settings of its last step
+  std::vector<TrajectoryChange> changes;
 
   std::filesystem::path state() const { return folder / "state.safetensors"; }
 };
 
-// Writes <root>/step-N and returns its path. OutputError where it cannot be written; older
-// checkpoints are untouched.
+// Writes <root>/step-N and returns its path. OutputError where it cannot be written, or something
+// that is no checkpoint has the name; older checkpoints are untouched.
 std::filesystem::path save_checkpoint(const std::filesystem::path& root, Optimizer& optimizer,
                                       const TrainingPosition& position,
-                                      const Trajectory& trajectory);
+                                      const Trajectory& trajectory,
+                                      const std::vector<TrajectoryChange>& changes = {});
 
 // The complete checkpoints under `root`, newest first. Not an error where there is none.
 std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& root);
@@ -58,6 +67,15 @@ void verify_checkpoint(const Checkpoint& checkpoint);
 // too.
 bool has_checkpoint(const std::filesystem::path& root, int64_t step);
 bool has_any_checkpoint(const std::filesystem::path& root);
+
+// Whether the folder is a checkpoint that this program wrote, whole or damaged: what is in it says
+// so, not its name. Only such folders, and empty ones, are ever removed or replaced.
+bool is_own_checkpoint(const std::filesystem::path& folder);
+
+// Clears away what killed runs left half written. The names step-N or step-N.partial of things that
+// are not ours stay, with a warning; OutputError where one will be in the way: will_write(N).
+void clean_checkpoints(const std::filesystem::path& root,
+                       const std::function<bool(int64_t step)>& will_write);
 
 // Removes what a run resumed at `step` writes anew: every checkpoint of a later step (by its
 // manifest; where that is damaged, by its name step-N), the mark of a best one among them, and

@@ -19,7 +19,7 @@ enum class ExitCode : int {
   kInput = 3,      // input missing, corrupt, NaN or unsupported
   kNumerics = 4,   // numbers went bad during a run
   kOutput = 5,     // output not writable, disk or memory full
-  kPeerLost = 75,  // a peer was lost or hung: restart me
+  kPeerLost = 75,  // another process is in the way, or was lost: start again
   kStopped = 143,  // told to stop by SIGTERM or SIGINT, state saved
 };
 
@@ -52,6 +52,10 @@ struct NumericsError : Error {
 struct OutputError : Error {
   explicit OutputError(const std::string& message, std::string hint = "")
       : Error(ExitCode::kOutput, message, std::move(hint)) {}
+
+ protected:
+  OutputError(ExitCode code, const std::string& message, std::string hint)
+      : Error(code, message, std::move(hint)) {}
 };
 
 // A broken promise of our own code. Never reachable from user input; ends in exit code 1.

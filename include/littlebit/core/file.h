@@ -1,21 +1,26 @@
 // The file layer: every byte the project reads from or writes to disk passes through here.
 //
 // Invariant: a reader never sees half a file. Writers build `<path>.partial` and publish it by
-// fsync + rename; a writer destroyed before commit() removes what it built. Two writers of one
-// name: the second is refused. Only regular files and folders are replaced, never a device or a
-// pipe. A symbolic link is followed: it stays, and what it points to is replaced (or made, where it
-// points to nothing yet); a link to a device, or to what a process has open (/dev/stdout), is
-// refused as the device is. All functions throw: InputError (exit 3) on reading, OutputError (exit
-// 5) on writing. Not thread-safe per object; different objects may be used from different threads.
+// fsync + rename; a writer destroyed before commit() removes what it built, and what a killed one
+// left is known by a mark and taken over by the next. What stands under that name and is not ours
+// is never followed, emptied or removed. Two writers of one name: the second is refused. Only
+// regular files and folders are replaced, never a device or a pipe. A symbolic link is followed: it
+// stays, and what it points to is replaced (or made, where it points to nothing yet); a link to a
+// device, or to what a process has open (/dev/stdout), is refused as the device is. All functions
+// throw: InputError (exit 3) on reading, OutputError (exit 5) on writing. Not thread-safe per
+// object; different objects may be used from different threads.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "littlebit/core/scratch_folder.h"
 
 namespace littlebit {
 
@@ -71,8 +76,8 @@ void write_file(const std::filesystem::path& path, std::string_view text);
 // untouched before.
 class OutputFolder {
  public:
-  explicit OutputFolder(
-      const std::filesystem::path& path);  // creates `<path>.partial`, emptying a stale one
+  // Makes `<path>.partial`, or takes over a stale one of ours (ScratchFolder).
+  explicit OutputFolder(const std::filesystem::path& path);
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
   ~OutputFolder();
@@ -82,9 +87,19 @@ class OutputFolder {
 
  private:
   std::filesystem::path path_, staging_;
+  std::unique_ptr<ScratchFolder>
+      scratch_;  // <path>.partial, which staging() and an older one are in
   bool committed_ = false;
-  int lock_ = -1;
 };
+
+// Clears away what a killed OutputFolder of `path` left, unless another process is about it: an
+// older folder that was moved aside comes back. False where something else has the name
+// `<path>.partial`; that stays.
+bool clean_unfinished(const std::filesystem::path& path);
+
+// Removes a folder (of a link: the link), first out of its name in one step, so that nobody ever
+// takes a part of it for the whole. OutputError.
+void remove_folder(const std::filesystem::path& path);
 
 // A file that grows by whole lines (metrics.jsonl): each append is one write(2), so a reader sees
 // whole lines only. An append that fails takes its piece back; behind a torn last line that is
@@ -96,6 +111,7 @@ class AppendFile {
   AppendFile& operator=(const AppendFile&) = delete;
   ~AppendFile();
   void append_line(std::string_view line);  // adds the "\n"
+  void flush();                             // what was appended is on disk when this returns
 
  private:
   std::filesystem::path path_;
@@ -105,10 +121,13 @@ class AppendFile {
 
 // mkdir -p; OutputError where a part of the path is a file or not writable.
 void create_folders(const std::filesystem::path& path);
+// The same, with the names of new folders flushed to the disk.
+void create_lasting_folders(const std::filesystem::path& path);
 
-// Test hook: called with a word and the path before every "open" (to write, lock or flush),
-// "mkdir", "write", "fsync", "rename" and "exchange" (two folders swap names); not 0: the errno of
-// a failed call. One hook a process, nullptr by default. Not thread-safe to change while writing.
+// Test hook: called with a word and the path before every "open" (to write, lock or flush), "lock",
+// "mkdir", "write", "fsync", "rename" (by the new name) and "exchange" (two folders swap names);
+// not 0: the errno of a failed call. One hook a process, nullptr by default. Not thread-safe to
+// change while writing.
 using FaultHook = std::function<int(std::string_view operation, const std::filesystem::path& path)>;
 void set_fault_hook(FaultHook hook);
 

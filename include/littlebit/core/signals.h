@@ -4,11 +4,19 @@
 // messages.
 #pragma once
 
+#include <string_view>
+
 namespace littlebit {
 
 void install_stop_handlers();  // once, from main. A second SIGINT ends the process at once (exit
                                // 130).
 bool stop_requested();         // async-signal-safe, any thread
 void clear_stop_request();     // tests
+
+// SIGBUS: a mapped file became shorter while it was read, or its file system failed. The process
+// ends with exit code 3 and one message that names the file, and the note where there is one
+// ("--resume auto goes on from ..."). Other causes end the process as ever.
+void install_bus_error_handler();                // once, from main
+void set_bus_error_note(std::string_view note);  // "" takes it away
 
 }  // namespace littlebit

@@ -25,7 +25,8 @@ class EventFile {
   void scalars(int64_t step, std::span<const std::pair<std::string, double>> values);
 
   // Rewrites the event files of `folder` (none is no error) so that only scalars for which
-  // keep(tag, step) holds remain; a file without any is removed.
+  // keep(tag, step) holds remain; a file without any is removed. Only files that an EventFile began
+  // are touched (their name and first record say so); links and files of others stay as they are.
   static void keep(const std::filesystem::path& folder,
                    const std::function<bool(const std::string& tag, int64_t step)>& keep);
 

@@ -21,6 +21,8 @@ class MetricsFile {
   void append(
       const nlohmann::json& record);  // an object; on disk (but not flushed) when this returns
 
+  void flush() { file_.flush(); }  // all lines are on disk when this returns
+
   // Takes out, in one atomic replacement, the lines whose `step` is greater than the given one, and
   // those that are no JSON (torn by a crash; with a warning). Other lines stay byte for byte. Where
   // there is no file, nothing happens.

@@ -6,10 +6,10 @@
 
 namespace littlebit {
 
-// Installs the stop handlers, runs `body` and returns its exit code. An Error becomes its message,
-// hint and code; memory that ran out (std::bad_alloc, or a library's own exception that says so)
-// exit code 5; a stop request that ended the work early 143; anything else is a bug of ours, exit
-// code 1. Never throws.
+// Installs the handlers of signals.h, runs `body` and returns its exit code. An Error becomes its
+// message, hint and code; memory that ran out (std::bad_alloc, or a library's own exception that
+// says so) exit code 5; a stop request that ended the work early 143; anything else is a bug of
+// ours, exit code 1. Never throws.
 int run_main(const std::function<int()>& body) noexcept;
 
 }  // namespace littlebit

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,16 +20,26 @@ struct LayerReport {
   double seconds = 0;
 };
 
+// Where layers are kept as they are made, and found again by a start that came after. Called by
+// several threads at once, each for a layer of its own.
+struct LayerKeeper {
+  std::function<std::optional<LayerFactors>(const LayerPlan& plan)> find;
+  std::function<void(const LayerPlan& plan, const LayerFactors& factors)> keep;
+};
+
 // `latents`: one flat tensor per group to fill (may be empty: signs and scales only). Layers are
 // factorised in parallel, one thread each; `done` is called for each as it is ready (from any
 // thread, one at a time), the result is in layer order and does not depend on the number of
 // threads. Biases come from `teacher_folder`. InputError naming the tensor where a weight is
-// missing, misshapen or not finite.
+// missing, misshapen or not finite. A stop request ends it after the layers under way (an Error of
+// kStopped that counts those made); with `keeper` they are kept, and taken from it where they are
+// there already.
 std::vector<LayerReport> factorize_model(Student& student, std::span<const at::Tensor> latents,
                                          const HfFolder& teacher_folder,
                                          std::span<const LayerPlan> plans,
                                          const QuantOptions& options, uint64_t seed,
-                                         const std::function<void(const LayerReport&)>& done);
+                                         const std::function<void(const LayerReport&)>& done,
+                                         const LayerKeeper& keeper = {});
 
 // Plans of every layer as `file` has them. InputError: a layer is missing (all are named).
 // UsageError: `expected` (plans by the configuration, empty: none asked for) has other ranks or

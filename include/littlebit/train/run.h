@@ -3,6 +3,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "littlebit/core/error.h"
 #include "littlebit/train/options.h"
@@ -14,7 +16,13 @@ enum class Resume { kNever, kAuto, kFolder };
 struct RunRequest {
   Resume resume = Resume::kNever;
   std::filesystem::path resume_from;  // kFolder: a checkpoint folder
+  // Settings of the trajectory that may differ from the checkpoint's, by option key: the run goes
+  // on under the new ones, which is recorded. Of optim and distill only (check_changing).
+  std::vector<std::string> changing;
 };
+
+// UsageError where one of request.changing may not be changed in a run, or nothing is resumed.
+void check_changing(const RunRequest& request);
 
 // Everything a run would check, and its plan (layers, ranks, bits, bytes, memory, steps) printed;
 // writes nothing. Where the model's folder holds no tensor files (config.json alone is enough), the

@@ -152,6 +152,34 @@ TEST_CASE("a resumed run's events: later ones and a torn record go, a new file m
   EventFile::keep(folder / "none", [](const std::string&, int64_t) { return true; });
 }
 
+TEST_CASE("event files of others, and links to ours, are left alone") {
+  const TempFolder folder, elsewhere;
+  { EventFile(elsewhere.path()).scalars(1, Values{{"train/loss", 1}}); }
+  const fs::path real = fs::directory_iterator(elsewhere.path())->path();
+  const std::string ours = read_file(real);
+  const fs::path linked = folder / "events.out.tfevents.7.0";
+  fs::create_symlink(real, linked);
+  // As TensorFlow's writer begins: the version, and a writer that is not us.
+  std::string theirs = ours;
+  theirs.replace(theirs.find("littlebit-native"), 3, "xyz");
+  const std::map<std::string, std::string> foreign = {
+      {"notes-about-tfevents.txt", "hello"},
+      {"events.out.tfevents.1700000000.myhost.123.0", ours},
+      {"events.out.tfevents.1700000000.0", theirs},
+      {"events.out.tfevents.1700000000.", ours},
+      {"x.events.out.tfevents.1.0", ours}};
+  for (const auto& [name, bytes] : foreign) write_file(folder / name, bytes);
+  write_file(folder / "events.out.tfevents.1600000000.0", ours);
+  EventFile::keep(folder.path(), [](const std::string&, int64_t) { return false; });
+  for (const auto& [name, bytes] : foreign) {
+    INFO(name);
+    CHECK(read_file(folder / name) == bytes);
+  }
+  CHECK(fs::is_symlink(linked));
+  CHECK(read_file(real) == ours);
+  CHECK_FALSE(fs::exists(folder / "events.out.tfevents.1600000000.0"));
+}
+
 TEST_CASE("event files that hold anything at all are read without harm") {
   const TempFolder folder;
   const fs::path file = folder / "events.out.tfevents.1.0";
@@ -159,8 +187,8 @@ TEST_CASE("event files that hold anything at all are read without harm") {
        {std::string(), std::string("x"), std::string(16, '\xFF'), std::string(100, '\0'),
         std::string("\x03\0\0\0\0\0\0\0", 8) + "crc!" + "\x2A\xFF\xFF" + "crc!"}) {
     write_file(file, bytes);
-    EventFile::keep(folder.path(), [](const std::string&, int64_t) { return true; });
-    CHECK_FALSE(fs::exists(file));
+    EventFile::keep(folder.path(), [](const std::string&, int64_t) { return false; });
+    CHECK(read_file(file) == bytes);  // not known to be ours
   }
   write_file(folder / "file", "x");
   CHECK_THROWS_AS(EventFile(folder / "file" / "tensorboard"), OutputError);

@@ -1,0 +1,17 @@
+// Which bytes of memory are of which mapped file: what a fault in reading them is told by. Entries
+// are found by a signal handler, so they are never freed, only used again. Inside core only.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+
+namespace littlebit::mapped_ranges {
+
+void add(std::span<const std::byte> bytes, const std::filesystem::path& path);
+void remove(std::span<const std::byte> bytes);
+
+// InputError where the bytes are of a mapped file: a system call could not read them.
+void throw_if_lost(std::span<const std::byte> bytes);
+
+}  // namespace littlebit::mapped_ranges

@@ -1,0 +1,42 @@
+// Layers kept while a model is being factorised, one file each, so that a start that was stopped or
+// killed is gone on with: a folder of ours beside the start factors that it leads to, removed when
+// they are whole.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "littlebit/core/scratch_folder.h"
+#include "littlebit/quant/initialize.h"
+
+namespace littlebit {
+
+class LayerCache {
+ public:
+  // Where the folder cannot be made, or another process has it, nothing is kept (a warning).
+  // `is_private`: no other run keeps anything in the parent folder, so what other settings left
+  // there, and an empty parent, go with it.
+  LayerCache(const std::filesystem::path& folder, bool is_private);
+
+  // Of several threads at once, each for a layer of its own. A damaged file is passed over.
+  std::optional<LayerFactors> find(const LayerPlan& plan) const;
+  void keep(const LayerPlan& plan, const LayerFactors& factors);
+
+  int64_t num_found() const { return num_found_; }  // of an earlier start
+  int64_t num_kept() const { return num_found_ + num_new_; }
+  const std::filesystem::path& folder() const { return folder_; }
+  void remove();
+
+ private:
+  std::filesystem::path file_of(const LayerPlan& plan) const;
+  std::filesystem::path folder_;
+  bool is_private_;
+  std::unique_ptr<ScratchFolder> scratch_;  // null: nothing is kept
+  std::atomic<bool> failed_{false};
+  mutable std::atomic<int64_t> num_found_{0};
+  std::atomic<int64_t> num_new_{0};
+};
+
+}  // namespace littlebit
