@@ -72,7 +72,7 @@ int run(const Arguments& arguments) {
     factorize_only(options, tree);
     return 0;
   }
-  return static_cast<int>(run_training(options, tree, parse_resume(arguments.resume)));
+  return static_cast<int>(run_training(options, tree, request));
 }
 
 int run_export(const Arguments& arguments) {
@@ -105,7 +105,7 @@ int littlebit_train(int argc, char** argv) {
   app.add_option("--resume-with", arguments.resume_with,
                  "go on although this setting of optim or distill differs from the checkpoint's: "
                  "its key, or key=value")
-      ->expected(1);
+      ->allow_extra_args(false);
   std::vector<CLI::Option*> instead;  // of training; one of them at a time
   const auto add_instead = [&](const char* name, bool& value, const char* help) {
     instead.push_back(app.add_flag(name, value, help));
