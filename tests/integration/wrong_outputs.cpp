@@ -87,10 +87,27 @@ WrongInputs wrong_outputs() {
              s.shell("mkdir -p out/export && cp -r model out/export/packed");
              return s.train_ids({"model.path=out/export/packed", "--resume", "auto"});
            }},
-          {"output.dir is being written by another run", ExitCode::kOutput,
+          {"output.dir is being written by another run", ExitCode::kPeerLost,
            [](const Workshop& s) {
              s.shell("mkdir out");
              return s.train_ids({}, "flock --nonblock out ");
+           }},
+          {"a link where the export grows", ExitCode::kOutput,
+           [](const Workshop& s) {
+             s.shell("mkdir -p victim out/export && echo mine > victim/thesis.txt");
+             s.shell("ln -s ../../victim out/export/packed.partial");
+             return s.train_ids({"--resume", "auto"});
+           }},
+          {"a folder of the user's where a checkpoint grows", ExitCode::kOutput,
+           [](const Workshop& s) {
+             s.shell("mkdir -p out/checkpoints/step-2.partial");
+             s.shell("echo mine > out/checkpoints/step-2.partial/thesis.txt");
+             return s.train_ids({"--resume", "auto"});
+           }},
+          {"a link where --output grows", ExitCode::kOutput,
+           [](const Workshop& s) {
+             s.shell("echo mine > thesis.txt && ln -s thesis.txt results.json.partial");
+             return s.eval({"--model", "model", "--text", "text.txt", "--output", "results.json"});
            }},
           {"data.cache_dir below a file", ExitCode::kOutput,
            [](const Workshop& s) { return s.train({"data.cache_dir=text.txt/cache"}); }},
@@ -182,7 +199,7 @@ WrongInputs wrong_outputs() {
                {"forward", "--model", "model", "--input", "ids.safetensors", "--output", ""}),
           over("token ids of no place",
                {"tokenize", "--model", "model", "--input", "", "--output", "token-ids.json"}),
-          {"the same file is being written", ExitCode::kOutput,
+          {"the same file is being written", ExitCode::kPeerLost,
            [](const Workshop& s) {
              s.write("results.json.partial", "");
              return s.eval({"--model", "model", "--text", "text.txt", "--seqlen", "16", "--output",
@@ -244,6 +261,10 @@ WrongInputs wrong_resumes() {
               "its manifest is of another version", ExitCode::kInput,
               [](const Workshop& s) { s.replace(kManifest, "\"version\": 1", "\"version\": 9"); }),
           resume("another learning rate", ExitCode::kUsage, kNothing, {"optim.learning_rate=1"}),
+          resume("a setting that no run changes", ExitCode::kUsage, kNothing,
+                 {"--resume-with", "train.seed=7"}),
+          resume("another learning rate on purpose", ExitCode::kDone, kNothing,
+                 {"--resume-with", "optim.learning_rate=1e-3"}),
           resume("another number of paths", ExitCode::kUsage, kNothing, {"quant.residual=false"}),
           resume("another teacher", ExitCode::kUsage,
                  [](const Workshop& s) { s.replace("model/config.json", "\"silu\"", "\"gelu\""); }),
