@@ -2,10 +2,14 @@
 // disk fails on the way. Stops come at a place of the run, not at a time: a hook in the file layer
 // raises the signal.
 #include <signal.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "integration/outcome.h"
 #include "integration/tiny_scene.h"
@@ -167,7 +171,7 @@ TEST_CASE(
   REQUIRE(run_here(scene, "whole") == ExitCode::kDone);
   for (const auto& [step, code] : {std::pair{"step-2.partial", ExitCode::kDone},
                                    std::pair{"step-4.partial", ExitCode::kOutput}}) {
-    const std::string run = std::string("run") + step;
+    const std::string run = "run" + std::to_string(static_cast<int>(code));
     const Hook full([&](std::string_view operation, const fs::path& path) {
       return operation == "write" && path.string().find(step) != std::string::npos ? ENOSPC : 0;
     });
@@ -175,7 +179,7 @@ TEST_CASE(
     CHECK(fs::exists(scene / run / "checkpoints" / "step-3" / "manifest.json"));
     CHECK_FALSE(fs::exists(scene / run / "checkpoints" / step));
   }
-  CHECK(state(scene, "runstep-2.partial", 4) == state(scene, "whole", 4));
+  CHECK(state(scene, "run0", 4) == state(scene, "whole", 4));
 }
 
 TEST_CASE("a stop while factorising keeps the layers; the next start goes on from them") {
@@ -214,6 +218,31 @@ TEST_CASE("a stop while factorising keeps the layers; the next start goes on fro
     CHECK_FALSE(fs::exists(layers));
     CHECK(fs::exists(scene / run / "cache") == false);
   }
+}
+
+TEST_CASE("a stop comes between micro-batches: the state is that of the last whole step") {
+  const TinyScene scene;
+  // A step of many micro-batches takes long beside the moment after which the stop comes.
+  const std::vector<std::string> words = {"train.steps=2", "train.global_batch_size=150",
+                                          "train.micro_batch_size=1"};
+  REQUIRE(run_here(scene, "whole", words) == ExitCode::kDone);
+  {
+    std::jthread soon;
+    const Hook hook([&](std::string_view operation, const fs::path& path) {
+      if (operation == "write" && path.filename() == "metrics.jsonl") {
+        soon = std::jthread([] {
+          std::this_thread::sleep_for(std::chrono::milliseconds(20));
+          kill(getpid(), SIGTERM);
+        });
+      }
+      return 0;
+    });
+    CHECK(run_here(scene, "run", words) == ExitCode::kStopped);
+  }
+  CHECK(fs::exists(scene / "run" / "checkpoints" / "step-1"));
+  CHECK_FALSE(fs::exists(scene / "run" / "checkpoints" / "step-2"));
+  CHECK(run_here(scene, "run", words) == ExitCode::kDone);
+  CHECK(state(scene, "run", 2) == state(scene, "whole", 2));
 }
 
 TEST_CASE("a stop during a score, in the loop or after it: saved, and resumed to the same bytes") {
