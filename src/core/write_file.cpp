@@ -149,15 +149,11 @@ void OutputFolder::commit() {
 }
 
 bool clean_unfinished(const fs::path& path) {
-  const fs::path name = partial_of(path);
   std::error_code error;
-  if (!fs::exists(fs::symlink_status(name, error))) return true;
-  if (!ScratchFolder::is_ours(name)) {
-    return fs::is_directory(fs::symlink_status(name, error)) && fs::remove(name, error);
-  }
+  if (!fs::exists(fs::symlink_status(partial_of(path), error))) return true;
   try {
     return take_scratch(path)->remove();
-  } catch (const OutputError&) {
+  } catch (const OutputError&) {  // not ours, or not ours now
     return false;
   }
 }

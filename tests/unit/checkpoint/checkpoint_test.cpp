@@ -127,6 +127,79 @@ TEST_CASE("a run that goes on from a step removes later checkpoints and unfinish
   CHECK(fs::exists(root / "notes.partial"));
 }
 
+TEST_CASE("folders of others are neither replaced nor removed, whatever their name") {
+  Trained trained(8, 0);
+  const TempFolder root;
+  const auto put = [&](const fs::path& file) {
+    fs::create_directories(file.parent_path());
+    write_file(file, "precious");
+  };
+  put(root / "step-5" / "thesis.txt");
+  put(root / "step-7" / "state.safetensors");
+  put(root / "step-8.partial" / "thesis.txt");
+  for (const int64_t step : {4, 6}) save_checkpoint(root.path(), *trained.optimizer, {step}, {});
+  for (const int64_t step : {5, 7, 8}) {
+    CHECK_THROWS_AS(save_checkpoint(root.path(), *trained.optimizer, {step}, {}), OutputError);
+    CHECK_THROWS_AS(clean_checkpoints(root.path(), [&](int64_t n) { return n == step; }),
+                    OutputError);
+  }
+  clean_checkpoints(root.path(), [](int64_t step) { return step == 6 || step == 9; });
+  // Ours though damaged: cut in its state, without its manifest.
+  fs::resize_file(root / "step-6" / "state.safetensors", 20000);
+  fs::remove(root / "step-6" / "manifest.json");
+  CHECK(is_own_checkpoint(root / "step-6"));
+  CHECK(is_own_checkpoint(root / "step-4"));
+  CHECK_FALSE(is_own_checkpoint(root / "step-7"));
+  discard_checkpoints_after(root.path(), 3);
+  CHECK_FALSE(fs::exists(root / "step-4"));
+  CHECK_FALSE(fs::exists(root / "step-6"));
+  for (const char* name :
+       {"step-5/thesis.txt", "step-7/state.safetensors", "step-8.partial/thesis.txt"}) {
+    CHECK(read_file(root / name) == "precious");
+  }
+  write_file(root / "best", "my best ideas");
+  CHECK_THROWS_AS(clean_checkpoints(root.path(), [](int64_t) { return false; }), OutputError);
+}
+
+TEST_CASE("a checkpoint that goes loses its name first: a reader never takes a part for it") {
+  Trained trained(8, 0);
+  const TempFolder root;
+  for (const int64_t step : {1, 2}) save_checkpoint(root.path(), *trained.optimizer, {step}, {});
+  std::vector<std::string> seen;
+  set_fault_hook([&](std::string_view operation, const fs::path& path) {
+    if (operation == "rename") seen.push_back(path.lexically_relative(root.path()).string());
+    if (operation == "fsync" && path == root.path()) {
+      // Out of its name, and whole still: a kill here leaves nothing that is taken for step 1.
+      CHECK_FALSE(has_checkpoint(root.path(), 1));
+      CHECK(fs::exists(root / "step-1.partial/new/manifest.json"));
+    }
+    return 0;
+  });
+  prune_checkpoints(root.path(), 1);
+  set_fault_hook(nullptr);
+  CHECK(seen == std::vector<std::string>{"step-1.partial/new"});
+  CHECK(list_checkpoints(root.path()).size() == 1);
+  CHECK_FALSE(fs::exists(root / "step-1.partial"));
+}
+
+TEST_CASE("the folder that newly holds the checkpoints is flushed too; changes are kept") {
+  Trained trained(8, 0);
+  const TempFolder root;
+  bool flushed = false;
+  set_fault_hook([&](std::string_view operation, const fs::path& path) {
+    flushed = flushed || (operation == "fsync" && path == root.path());
+    return 0;
+  });
+  save_checkpoint(root / "checkpoints", *trained.optimizer, {.step = 3}, {{"a", "2"}},
+                  {{.step = 2, .key = "a", .was = "1", .is = "2"}});
+  set_fault_hook(nullptr);
+  CHECK(flushed);
+  const Checkpoint read = read_checkpoint(root / "checkpoints" / "step-3");
+  REQUIRE(read.changes.size() == 1);
+  CHECK(read.changes[0].step == 2);
+  CHECK(read.changes[0].was + read.changes[0].key + read.changes[0].is == "1a2");
+}
+
 TEST_CASE("a state that is not finite is not saved; older checkpoints stay") {
   Trained trained(8, 0);
   const TempFolder root;
