@@ -130,8 +130,9 @@ void OutputFolder::commit() {
   file_ops::fsync_path(staging_);
 
   const fs::path parent = file_ops::folder_of(path_), old = scratch_->path() / kOld;
+  const bool replaces = fs::exists(path_, ignored);
   int error = 0;
-  if (!fs::exists(path_, ignored)) {
+  if (!replaces) {
     error = file_ops::try_rename(staging_, path_);
   } else {
     error = file_ops::try_exchange(staging_, path_);  // the older one is then what is unfinished
@@ -139,12 +140,17 @@ void OutputFolder::commit() {
       error = file_ops::try_rename(path_, old);
       if (error != 0) output_error("move aside", path_, error);
       error = file_ops::try_rename(staging_, path_);
-      if (error != 0) fs::rename(old, path_, ignored);
+      if (error != 0) {
+        fs::rename(old, path_, ignored);
+        committed_ =
+            static_cast<bool>(ignored);  // it stays where it is: the next start brings it back
+      }
     }
   }
   if (error != 0) output_error("publish", path_, error);
-  committed_ = true;
+  committed_ = replaces;  // the older one stays until the new one's name is on the disk
   file_ops::fsync_path(parent);
+  committed_ = true;
   scratch_->remove();  // what stays of it is ours: the next start removes it
 }
 
