@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/home.h"
 #include "littlebit/core/strings.h"
 
 namespace littlebit {
@@ -23,6 +24,11 @@ inline void require_utf8(int argc, char** argv) {
                          std::to_string(std::string_view(argv[i]).size()),
                      "write it in UTF-8; a file whose name is not can be reached by a link");
   }
+}
+
+// The value of this option is a path: `~` in front of it is the home folder.
+inline CLI::Option* a_path(CLI::Option* option) {
+  return option->transform([](std::string path) { return expand_home(path).string(); });
 }
 
 // Options of the program itself are not read where a command is given.

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "command_line.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/eval/commands.h"
 
@@ -35,7 +36,7 @@ struct KeyArguments {
 inline void declare_keys(CLI::App& app, std::span<const Shorthand> common,
                          std::span<const Shorthand> own, KeyArguments& arguments) {
   arguments.app = &app;
-  app.add_option("--config", arguments.config, "YAML file with options")->type_name("FILE");
+  a_path(app.add_option("--config", arguments.config, "YAML file with options"))->type_name("FILE");
   const auto declare = [&](const Shorthand& shorthand) {
     CLI::Option* option = app.add_option(shorthand.option)->description(shorthand.help);
     option->type_name(shorthand.name);

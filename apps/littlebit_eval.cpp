@@ -43,10 +43,10 @@ constexpr Shorthand kGenerateShorthands[] = {
 };
 
 void declare_forward(CLI::App& command, ForwardOptions& options) {
-  command.add_option("--model", options.model, "Folder of the model")->required();
-  command.add_option("--input", options.input, "safetensors file with input_ids [B, T]")
+  a_path(command.add_option("--model", options.model, "Folder of the model"))->required();
+  a_path(command.add_option("--input", options.input, "safetensors file with input_ids [B, T]"))
       ->required();
-  command.add_option("--output", options.output, "safetensors file to write")->required();
+  a_path(command.add_option("--output", options.output, "safetensors file to write"))->required();
   command.add_flag("--hidden-states", options.hidden_states,
                    "Write every layer's hidden states too");
   command.add_option("--dtype", options.dtype, "Type of the matrix products")
@@ -60,9 +60,10 @@ void declare_forward(CLI::App& command, ForwardOptions& options) {
 }
 
 void declare_tokenize(CLI::App& command, TokenizeOptions& options) {
-  command.add_option("--model", options.model, "Folder with the tokenizer's files")->required();
-  command.add_option("--input", options.input, "JSON file: a list of strings")->required();
-  command.add_option("--output", options.output, "JSON file to write")->required();
+  a_path(command.add_option("--model", options.model, "Folder with the tokenizer's files"))
+      ->required();
+  a_path(command.add_option("--input", options.input, "JSON file: a list of strings"))->required();
+  a_path(command.add_option("--output", options.output, "JSON file to write"))->required();
 }
 
 }  // namespace
@@ -83,7 +84,8 @@ int littlebit_eval(int argc, char** argv) {
   std::vector<std::filesystem::path> files;
   CLI::App* compare_command =
       app.add_subcommand("compare", "Results of several runs side by side, as a Markdown table");
-  compare_command->add_option("files", files, "results.json files, the first to compare with")
+  a_path(
+      compare_command->add_option("files", files, "results.json files, the first to compare with"))
       ->required();
   CLI::App* generate_command =
       app.add_subcommand("generate", "Continues a text")->footer(generate_keys_help);

@@ -96,11 +96,12 @@ int littlebit_train(int argc, char** argv) {
       "littlebit-train");
   app.set_version_flag("--version", "littlebit-train " LITTLEBIT_VERSION);
   Arguments arguments;
-  app.add_option("--config", arguments.config, "YAML file with options")->check(CLI::ExistingFile);
+  a_path(app.add_option("--config", arguments.config, "YAML file with options"))
+      ->check(CLI::ExistingFile);
   app.add_option("options", arguments.words, "key.path=value, over the file's");
-  app.add_option(
-         "--resume", arguments.resume,
-         "auto (newest checkpoint of output.dir, else afresh), a checkpoint folder, or never")
+  a_path(app.add_option(
+             "--resume", arguments.resume,
+             "auto (newest checkpoint of output.dir, else afresh), a checkpoint folder, or never"))
       ->capture_default_str();
   app.add_option("--resume-with", arguments.resume_with,
                  "go on although this setting of optim or distill differs from the checkpoint's: "
@@ -124,16 +125,14 @@ int littlebit_train(int argc, char** argv) {
                                    "print every option as yaml or markdown"));
   instead.back()->check(CLI::IsMember({"yaml", "markdown"}));
   CLI::App* exporting = app.add_subcommand("export", "export a checkpoint without training");
-  exporting
-      ->add_option(
-          "checkpoint", arguments.checkpoint,
-          "a checkpoint, a run's folder (its newest checkpoint), or a packed model (becomes "
-          "dense)")
+  a_path(exporting->add_option(
+             "checkpoint", arguments.checkpoint,
+             "a checkpoint, a run's folder (its newest checkpoint), or a packed model (becomes "
+             "dense)"))
       ->required();
-  exporting
-      ->add_option("--output", arguments.output,
-                   "folder for the model (for packed/ and dense/"
-                   " where export.formats names both)")
+  a_path(exporting->add_option("--output", arguments.output,
+                               "folder for the model (for packed/ and dense/"
+                               " where export.formats names both)"))
       ->required();
   exporting->add_option("options", arguments.words,
                         "key.path=value over the run's config.yaml: model.path, export.*");

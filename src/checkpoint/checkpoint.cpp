@@ -268,7 +268,7 @@ void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
     if (view->shape != named.tensor.sizes().vec() ||
         view->dtype != dtype_of(named.tensor.scalar_type())) {
       throw InputError("tensor " + named.name + " of checkpoint " + checkpoint.folder.string() +
-                           " is " + dtype_name(view->dtype) + " " + shape_text(view->shape) +
+                           " is " + view->dtype_text() + " " + shape_text(view->shape) +
                            ", expected " + shape_text(named.tensor.sizes().vec()),
                        hint);
     }

@@ -15,6 +15,10 @@
 
 namespace littlebit {
 
+// How the value of a `key=value` word is read: as YAML; as the very text it is, unless all of it
+// stands in quotes; the same, but what begins as a list is one.
+enum class WordForm { kYaml, kLiteral, kLiteralOrList };
+
 // The variable of the caller behind an option.
 class OptionValue {
  public:
@@ -24,6 +28,7 @@ class OptionValue {
   virtual std::string assign(const YamlDocument& document, const YamlNode& node) = 0;
   virtual std::string text() const = 0;     // as YAML on one line
   virtual std::string allowed() const = 0;  // "integer, at least 1"
+  virtual WordForm word_form() const { return WordForm::kYaml; }
 };
 
 // How to reach the caller's std::vector<Record>.

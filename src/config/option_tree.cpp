@@ -29,6 +29,26 @@ size_t record_number(const std::string& text) {
                                                                              : std::string::npos;
 }
 
+WordForm word_form(const OptionNode& node) {
+  if (node.kind == OptionNode::Kind::kValue) return node.value->word_form();
+  const bool bare = node.kind == OptionNode::Kind::kRecords && !node.main_key.empty();
+  return bare ? WordForm::kLiteralOrList : WordForm::kYaml;
+}
+
+// The value of a word for `node`. Texts and paths are taken as they are: whoever types a `#` or a
+// `: ` means that character.
+YamlDocument parse_word(const OptionNode& node, std::string_view value) {
+  const WordForm form = word_form(node);
+  const bool quoted = value.starts_with('"') || value.starts_with('\'');
+  const bool list = value.starts_with('[') || value.starts_with('{');
+  if (form == WordForm::kLiteral && !quoted) return literal_document(value);
+  if (form == WordForm::kLiteralOrList && !quoted && !list) return literal_document(value);
+  if (has_yaml_comment(value)) {
+    throw YamlError("a comment (#) begins in it, which a word cannot have", 0, 0);
+  }
+  return parse_yaml(value);
+}
+
 }  // namespace
 
 OptionTree::OptionTree() : state_(std::make_unique<State>()) {}
@@ -69,16 +89,16 @@ void OptionTree::set(std::string_view word) {
   if (equals == std::string_view::npos || equals == 0) {
     return state_->errors.add(source.name + ": expected key.path=value");
   }
+  OptionNode* node = state_->node_to_set(word.substr(0, equals), source);
+  if (node == nullptr) return;
   YamlDocument document;
   try {
-    document = parse_yaml(word.substr(equals + 1));
+    document = parse_word(*node, word.substr(equals + 1));
   } catch (const YamlError& error) {
     return state_->errors.add(source.name + ": the value: " + error.what() +
                               "; put text with special characters in quotes, '\"...\"'");
   }
   state_->add_duplicates(document, source);
-  OptionNode* node = state_->node_to_set(word.substr(0, equals), source);
-  if (node == nullptr) return;
   apply_value(state_->root, *node, document, document.root, 1, source, state_->errors);
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/home.h"
 #include "littlebit/core/strings.h"
 
 namespace littlebit {
@@ -148,6 +149,7 @@ class TextValue : public OptionValue {
   }
   std::string text() const override { return print_text(*value_); }
   std::string allowed() const override { return "text"; }
+  WordForm word_form() const override { return WordForm::kLiteral; }
 
  private:
   std::string* value_;
@@ -159,11 +161,16 @@ class PathValue : public OptionValue {
   std::string assign(const YamlDocument&, const YamlNode& node) override {
     if (node.kind != YamlNode::Kind::kScalar) return "expected a path, got " + got(node);
     if (node.text.find('\0') != std::string::npos) return "expected a path, got " + got(node);
-    *value_ = node.text;
+    try {
+      *value_ = expand_home(node.text);
+    } catch (const UsageError& error) {
+      return std::string(error.what()) + "; " + error.hint();
+    }
     return "";
   }
   std::string text() const override { return print_text(value_->string()); }
   std::string allowed() const override { return "path"; }
+  WordForm word_form() const override { return WordForm::kLiteral; }
 
  private:
   std::filesystem::path* value_;
@@ -196,6 +203,7 @@ class TextsValue : public OptionValue {
     return "[" + join(items, ", ") + "]";
   }
   std::string allowed() const override { return "list of texts"; }
+  WordForm word_form() const override { return WordForm::kLiteralOrList; }
 
  private:
   std::vector<std::string>* values_;

@@ -161,6 +161,37 @@ void check_characters(std::string_view text) {
 
 }  // namespace
 
+YamlDocument literal_document(std::string_view text) {
+  check_characters(text);
+  YamlDocument document;
+  YamlNode& node = document.nodes.emplace_back();
+  node.kind = text.empty() ? YamlNode::Kind::kNull : YamlNode::Kind::kScalar;
+  node.text = text;
+  node.line = 1;
+  node.weight += text.size();
+  return document;
+}
+
+bool has_yaml_comment(std::string_view text) {
+  char before = ' ';        // the character in front
+  char last_but_space = 0;  // the last one that is no white space: where a value may begin
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool begins = std::string_view("\0[{,:-", 6).find(last_but_space) != std::string::npos;
+    if ((c == '"' || c == '\'') && begins) {
+      for (++i; i < text.size() && text[i] != c; ++i) {
+        if (c == '"' && text[i] == '\\') ++i;
+      }
+      before = last_but_space = c;
+      continue;
+    }
+    if (c == '#' && (before == ' ' || before == '\t' || before == '\n')) return true;
+    before = c;
+    if (c != ' ' && c != '\t' && c != '\n') last_but_space = c;
+  }
+  return false;
+}
+
 YamlDocument parse_yaml(std::string_view text) {
   check_characters(text);
   Builder builder;

@@ -44,4 +44,10 @@ struct YamlError : std::runtime_error {
 
 YamlDocument parse_yaml(std::string_view text);  // one document; empty text is one null
 
+// A document that is one scalar: `text` as it is, without a meaning for any character in it.
+YamlDocument literal_document(std::string_view text);
+
+// Whether `text` holds a comment: a `#` at its beginning or behind white space, outside of quotes.
+bool has_yaml_comment(std::string_view text);
+
 }  // namespace littlebit

@@ -1,11 +1,13 @@
 // Starting the own program anew with one more environment variable, and how memory is freed.
 #include "littlebit/core/process.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
@@ -52,6 +54,14 @@ void settle_waiting(int, char** argv, char** environment) {
   const char* path = started_path();
   if (path != nullptr) execve(path, argv, settled);
   // Where that cannot be done the program goes on, waiting as OpenMP likes.
+}
+
+void open_closed_descriptors() {
+  for (int descriptor = 0; descriptor <= STDERR_FILENO; ++descriptor) {
+    if (fcntl(descriptor, F_GETFD) != -1 || errno != EBADF) continue;
+    // The lowest that is free, so this one: those below it are open by now.
+    open("/dev/null", descriptor == STDIN_FILENO ? O_RDONLY : O_WRONLY);
+  }
 }
 
 void keep_freed_memory() {

@@ -48,7 +48,7 @@ std::vector<TokenSource> open_sources(const DataOptions& options, const Tokenize
   for (size_t i = 0; i < opened.size(); ++i) {
     const SourceOptions& source = options.train[i];
     if (source.format != SourceFormat::kTokens) {
-      MappedFile exists(source.path);
+      look_at_source(source, options.sequence_length);
       continue;
     }
     opened[i] = TokenSource::open(source, options.sequence_length);

@@ -1,17 +1,57 @@
-// What a document is, format by format. Text is passed on byte for byte, after a check that it is
-// UTF-8.
+// What a document is, format by format. Text is passed on as text_reader.h gives it, after a check
+// that it is UTF-8.
 #include "data/documents.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "data/file_kind.h"
 #include "data/text_reader.h"
+#include "data/token_source.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/data/corpus.h"
 #include "littlebit/io/json.h"
+#include "littlebit/logging/console.h"
 
 namespace littlebit {
 namespace {
+
+// Lines of WikiText's raw files, version 2 and (training text) 103.
+struct KnownText {
+  const char* name;
+  int64_t lines, other_lines;
+};
+constexpr KnownText kWikitexts[] = {{"wiki.train.raw", 36718, 1801350},
+                                    {"wiki.valid.raw", 3760, 3760},
+                                    {"wiki.test.raw", 4358, 4358}};
+
+bool is_json_object(std::string_view line) {
+  line = trim(line);
+  return line.starts_with('{') && line.ends_with('}') && Json::accept(line);
+}
+
+// Whether the first two lines that are not blank (or the only one) are records of jsonl.
+bool looks_like_jsonl(std::string_view head) {
+  int records = 0;
+  while (!head.empty() && records < 2) {
+    const size_t end = head.find_first_of("\r\n");
+    if (end == std::string_view::npos && records > 0) break;  // it may be cut
+    const std::string_view line = head.substr(0, end);
+    head.remove_prefix(end == std::string_view::npos ? head.size() : end + 1);
+    if (trim(line).empty()) continue;
+    if (!is_json_object(line)) return false;
+    ++records;
+  }
+  return records > 0;
+}
+
+void warn_of_jsonl(const SourceOptions& source, std::string_view head) {
+  if (!looks_like_jsonl(head)) return;
+  log_warning(source.path.string() +
+              ": its lines are JSON records, read as plain text with their braces and keys; the "
+              "format jsonl reads the text of a field (data.train.format)");
+}
 
 // The document of one jsonl record.
 std::string record_text(const std::string& path, const SourceOptions& source, std::string_view line,
@@ -36,7 +76,35 @@ std::string record_text(const std::string& path, const SourceOptions& source, st
   return get_string(record, source.field, where);
 }
 
+[[noreturn]] void refuse_blank(const std::filesystem::path& file) {
+  throw InputError(file.string() + ": no text in it, nothing but white space",
+                   "give a file with text, or take it off the list");
+}
+
+constexpr size_t kLookedBytes = 256u << 10;
+
 }  // namespace
+
+SourceFormat settled_format(const SourceOptions& source) {
+  if (source.format != SourceFormat::kAuto) return source.format;
+  std::filesystem::path name = source.path.filename();
+  if (name.extension() == ".gz") name.replace_extension();
+  const bool jsonl =
+      name.extension() == ".jsonl" || name.extension() == ".json" || name.extension() == ".ndjson";
+  return jsonl ? SourceFormat::kJsonl : SourceFormat::kText;
+}
+
+void warn_unless_whole_wikitext(const std::filesystem::path& file, std::string_view text) {
+  std::string name = file.filename().string();
+  if (name.ends_with(".gz")) name.resize(name.size() - 3);
+  const int64_t lines = std::count(text.begin(), text.end(), '\n') + (text.ends_with('\n') ? 0 : 1);
+  for (const KnownText& known : kWikitexts) {
+    if (name != known.name || lines == known.lines || lines == known.other_lines) continue;
+    log_warning(file.string() + ": " + format_count(lines) + " lines; WikiText's " + known.name +
+                " has " + format_count(known.lines) +
+                ", so the file is not the whole text or another one");
+  }
+}
 
 void refuse_parquet(const std::filesystem::path& file, std::filesystem::path jsonl) {
   if (jsonl.empty()) (jsonl = file).replace_extension(".jsonl");
@@ -61,8 +129,14 @@ std::string join_wikitext_rows(std::string_view text) {
 }
 
 void read_documents(const SourceOptions& source, const DocumentSink& sink) {
-  LB_ASSERT(source.format != SourceFormat::kTokens, "a token file has no text");
+  const SourceFormat format = settled_format(source);
+  LB_ASSERT(format != SourceFormat::kTokens, "a token file has no text");
   TextReader reader(source.path);
+  if (format == SourceFormat::kJsonl) {
+    refuse_json_document(source.path, reader.ahead());
+  } else {
+    warn_of_jsonl(source, reader.ahead());
+  }
   bool any_text = false;
   const auto give = [&](std::string_view document) {
     any_text = any_text || !is_blank(document);
@@ -70,14 +144,14 @@ void read_documents(const SourceOptions& source, const DocumentSink& sink) {
   };
 
   std::string_view line;
-  switch (source.format) {
+  switch (format) {
     case SourceFormat::kText:
     case SourceFormat::kWikitext: {
       const std::string_view text = reader.rest();
-      reader.check_utf8(text);
       any_text = !is_blank(text);
       if (!any_text) break;
-      give(source.format == SourceFormat::kText ? text : join_wikitext_rows(text));
+      if (format == SourceFormat::kWikitext) warn_unless_whole_wikitext(source.path, text);
+      give(format == SourceFormat::kText ? text : join_wikitext_rows(text));
       break;
     }
     case SourceFormat::kLines:
@@ -94,13 +168,42 @@ void read_documents(const SourceOptions& source, const DocumentSink& sink) {
         }
       }
       break;
+    case SourceFormat::kAuto:
     case SourceFormat::kTokens:
       break;
   }
-  if (!any_text) {
-    throw InputError(source.path.string() + ": no text in it, nothing but white space",
-                     "give a file with text, or take it off the list");
+  if (!any_text) refuse_blank(source.path);
+}
+
+void look_at_source(const SourceOptions& source, int64_t sequence_length) {
+  const SourceFormat format = settled_format(source);
+  if (format == SourceFormat::kTokens) {
+    const MappedFile file(source.path);
+    if (!TokenFile::has_magic(file.bytes())) TokenSource::open(source, sequence_length);
+    return;
   }
+  TextReader reader(source.path);
+  const bool lines = format == SourceFormat::kLines || format == SourceFormat::kJsonl;
+  if (format == SourceFormat::kJsonl) refuse_json_document(source.path, reader.ahead());
+  if (!lines && reader.ahead().size() > kLookedBytes) {
+    const std::string_view head = reader.ahead().substr(0, kLookedBytes);
+    if (const size_t bad = invalid_utf8_at(head); bad + 4 < head.size()) reader.check_utf8(head);
+    return;
+  }
+  if (!lines) {
+    if (is_blank(reader.rest())) refuse_blank(source.path);
+    return;
+  }
+  std::string_view line;
+  while (reader.next_line(&line)) {
+    reader.check_utf8(line);
+    if (is_blank(line)) continue;
+    if (format == SourceFormat::kJsonl) {
+      record_text(source.path.string(), source, line, reader.line_number());
+    }
+    return;
+  }
+  refuse_blank(source.path);
 }
 
 void for_each_document(const SourceOptions& source,
@@ -110,6 +213,8 @@ void for_each_document(const SourceOptions& source,
 
 const char* format_name(SourceFormat format) {
   switch (format) {
+    case SourceFormat::kAuto:
+      return "auto";
     case SourceFormat::kText:
       return "text";
     case SourceFormat::kLines:

@@ -7,7 +7,8 @@ namespace littlebit {
 
 void SourceOptions::declare(OptionGroup& group) {
   group.path("path", &path, "The file. Text formats may be gzipped: the name then ends in .gz.");
-  group.choice("format", &format, {"text", "lines", "wikitext", "jsonl", "tokens"},
+  group.choice("format", &format, {"auto", "text", "lines", "wikitext", "jsonl", "tokens"},
+               "auto: jsonl where the name ends in .jsonl or .json (before .gz), else text; "
                "text: the file is one document; lines: each line that is not blank is a document; "
                "wikitext: rows joined to one document; jsonl: a document per record; tokens: a "
                "token file of ours, or safetensors with input_ids [N, sequence_length] int32 or "

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "data/file_kind.h"
 #include "data/text_reader.h"
 #include "littlebit/core/error.h"
 
@@ -12,6 +13,7 @@ namespace littlebit {
 void for_each_record(const std::filesystem::path& file,
                      const std::function<bool(const Json& record, int64_t line)>& sink) {
   TextReader reader(file);
+  refuse_json_document(file, reader.ahead());
   std::string_view line;
   while (reader.next_line(&line)) {
     if (is_blank(line)) continue;

@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <array>
 
+#include "data/file_kind.h"
 #include "data/inflater.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/data/corpus.h"
+#include "littlebit/data/text.h"
 
 namespace littlebit {
 namespace {
@@ -18,18 +19,52 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 }  // namespace
 
+std::string with_line_feeds(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  for (size_t found; (found = text.find('\r')) != std::string_view::npos;) {
+    result.append(text.substr(0, found)) += '\n';
+    text.remove_prefix(found + (text.substr(found).starts_with("\r\n") ? 2 : 1));
+  }
+  return result.append(text);
+}
+
+std::string python_text(std::string_view bytes, const std::filesystem::path& name) {
+  if (is_gzip(bytes)) {
+    throw InputError(name.string() + ": compressed with gzip", "give the unpacked text");
+  }
+  refuse_no_text(name, bytes);
+  refuse_wide_text(name, bytes);
+  if (const size_t bad = invalid_utf8_at(bytes); bad != std::string_view::npos) {
+    throw InputError(name.string() + ": not UTF-8 at byte " + std::to_string(bad),
+                     "convert the text to UTF-8, for instance with iconv");
+  }
+  if (bytes.starts_with(kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
+  return with_line_feeds(bytes);
+}
+
 TextReader::TextReader(const std::filesystem::path& path) : file_(path) {
   const std::span<const std::byte> bytes = file_.bytes();
   if (bytes.empty())
     throw InputError(path.string() + ": the file is empty",
                      "give a file with text, or take it off the list");
+  text_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  if (is_gzip(text_) && path.extension() != ".gz") {
+    throw InputError(
+        path.string() + ": compressed with gzip, but its name does not end in .gz",
+        "rename it so that it does, or unpack it: gunzip -c '" + path.string() + "' > FILE");
+  }
+  refuse_no_text(path, text_);
   if (path.extension() == ".gz") {
+    text_ = {};
     inflater_ = std::make_unique<Inflater>(path.string(), bytes);
     read_more();
-  } else {
-    text_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    if (is_gzip(text_)) {
+      throw InputError(path.string() + ": compressed with gzip twice", "unpack it once");
+    }
+    refuse_no_text(path, text_);
   }
-  if (text_.starts_with("PAR1")) refuse_parquet(path);
+  refuse_wide_text(path, text_);
   if (text_.starts_with(kByteOrderMark)) at_ = kByteOrderMark.size();
 }
 
@@ -47,6 +82,7 @@ bool TextReader::read_more() {
   const size_t got = inflater_->read(std::span(buffer_).subspan(size));
   buffer_.resize(size + got);
   text_ = buffer_;
+  line_feed_ = std::string_view::npos;
   return got > 0;
 }
 
@@ -58,24 +94,36 @@ void TextReader::check_size(uint64_t bytes) const {
                    "split the file into smaller ones");
 }
 
+size_t TextReader::line_end(size_t from) {
+  if (line_feed_ == std::string_view::npos || line_feed_ < from) {
+    line_feed_ = std::min(text_.find('\n', from), text_.size());
+  }
+  const size_t carriage_return = text_.substr(from, line_feed_ - from).find('\r');
+  if (carriage_return != std::string_view::npos) return from + carriage_return;
+  return line_feed_ < text_.size() ? line_feed_ : std::string_view::npos;
+}
+
 bool TextReader::next_line(std::string_view* line) {
   size_t length = 0;  // of the line, as far as it was searched
-  size_t newline;
-  while ((newline = text_.find('\n', at_ + length)) == std::string_view::npos) {
+  size_t end;
+  while ((end = line_end(at_ + length)) == std::string_view::npos) {
     length = text_.size() - at_;
     check_size(length);
     if (!read_more()) break;
   }
-  if (newline != std::string_view::npos) {
-    length = newline - at_;
+  size_t ending = 0;
+  if (end != std::string_view::npos) {
+    length = end - at_;
     check_size(length);
+    if (end + 1 == text_.size() && text_[end] == '\r') read_more();  // which may begin with its LF
+    ending = text_.substr(at_ + length).starts_with("\r\n") ? 2 : 1;
   } else if (length == 0) {
     return false;
   }
   offset_ = dropped_ + at_;
   ++line_number_;
   *line = text_.substr(at_, length);
-  at_ = std::min(at_ + length + 1, text_.size());
+  at_ += length + ending;
   return true;
 }
 
@@ -86,7 +134,10 @@ std::string_view TextReader::rest() {
   offset_ = dropped_ + at_;
   ++line_number_;
   at_ = text_.size();
-  return all;
+  check_utf8(all);
+  if (all.find('\r') == std::string_view::npos) return all;
+  translated_ = with_line_feeds(all);
+  return translated_;
 }
 
 void TextReader::check_utf8(std::string_view text) const {

@@ -57,7 +57,7 @@ TokenSource TokenSource::open(const SourceOptions& source, int64_t sequence_leng
   if (!is_integer || ids->shape.size() != 2) {
     throw InputError(name +
                          ": tensor \"input_ids\" must be I32 or I64 [N, sequence_length], found " +
-                         dtype_name(ids->dtype) + " " + shape_text(ids->shape),
+                         ids->dtype_text() + " " + shape_text(ids->shape),
                      kKindsHint);
   }
   if (ids->shape[1] != sequence_length) {

@@ -11,6 +11,7 @@
 #include "littlebit/core/place.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/data/corpus.h"
 #include "littlebit/data/token_file.h"
 #include "littlebit/logging/console.h"
 
@@ -23,15 +24,16 @@ constexpr size_t kBatchBytes = 8u << 20;
 constexpr size_t kBatchDocuments = 8192;
 constexpr std::chrono::milliseconds kPause(200);  // between looks at what another process does
 constexpr char kCacheVersion[] =
-    "littlebit token cache 1";  // changes when the same text gives other ids
+    "littlebit token cache 2";  // changes when the same text gives other ids
 
 std::string cache_key(const SourceOptions& source, const Tokenizer& tokenizer) {
   Hasher hasher;
   const bool is_gzip = source.path.extension() == ".gz";
-  const bool is_jsonl = source.format == SourceFormat::kJsonl;
+  const SourceFormat format = settled_format(source);
+  const bool is_jsonl = format == SourceFormat::kJsonl;
   for (const std::string& part :
        {std::string(kCacheVersion), file_hash(source.path), tokenizer.content_hash(),
-        std::string(format_name(source.format)), std::string(is_gzip ? "gzip" : "plain"),
+        std::string(format_name(format)), std::string(is_gzip ? "gzip" : "plain"),
         is_jsonl ? source.field : std::string()}) {
     hasher.update(part);
     hasher.update(std::string_view("\0", 1));

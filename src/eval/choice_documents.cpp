@@ -5,6 +5,7 @@
 #include <set>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/home.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/data/corpus.h"
@@ -95,7 +96,7 @@ ChoiceDocument document_of(const ChoiceTask& task, const Json& record) {
 }  // namespace
 
 fs::path find_choice_data(const ChoiceTask& task, const fs::path& data_root) {
-  const fs::path wanted = task.file;
+  const fs::path wanted = expand_home(task.file);
   std::vector<fs::path> folders = {data_root / task.name, data_root};
   if (!task.origin.empty()) folders.push_back(task.origin.parent_path());
   if (wanted.is_absolute()) folders = {wanted.parent_path()};

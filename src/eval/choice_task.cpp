@@ -7,6 +7,7 @@
 #include "littlebit/config/option_tree.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
+#include "littlebit/core/home.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 
@@ -138,7 +139,7 @@ const BuiltinTask* find_builtin(const std::string& name) {
 
 // The file of a task, or an empty path.
 fs::path file_of(const std::string& name, const fs::path& folder) {
-  if (is_file_name(name)) return name;
+  if (is_file_name(name)) return expand_home(name);
   if (folder.empty()) return {};
   const fs::path file = folder / (name + ".yaml");
   return path_exists(file) ? file : fs::path();

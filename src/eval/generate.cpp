@@ -29,7 +29,9 @@ class TextStream {
     for (const int32_t id : prompt) step(id);
   }
 
+  // A model may have more rows than its tokenizer has tokens: an id of such a row has no text.
   std::string step(int32_t id) {
+    if (id >= tokenizer_.vocab_size()) return "";
     ids_.push_back(id);
     std::string text = stream_.step(id);
     shown_ += text.size();
@@ -58,7 +60,13 @@ std::vector<int32_t> ids_of(const Json& value, const std::string& source) {
       throw InputError(source + ": eos_token_id is " + to_json_line(value) +
                        ", expected a token id or a list of them");
     }
-    ids.push_back(id.get<int32_t>());
+    const bool huge = id.is_number_unsigned() && id.get<uint64_t>() > INT32_MAX;
+    if (huge || id.get<int64_t>() > INT32_MAX) {
+      throw InputError(source + ": eos_token_id is " + to_json_line(value) +
+                           ", expected ids of tokens, which are below 2^31",
+                       "take the file that came with the model");
+    }
+    if (id.get<int64_t>() >= 0) ids.push_back(id.get<int32_t>());  // -1: none
   }
   return ids;
 }
@@ -68,7 +76,7 @@ std::vector<int32_t> ids_of(const Json& value, const std::string& source) {
 void GenerateOptions::declare(OptionGroup& group) {
   group.text("prompt", &prompt, "The text to continue; empty: a new text");
   group.path("prompt_file", &prompt_file,
-             "A file with the text to continue, taken as it is; `-`: standard input");
+             "A file with the text to continue, as Python's open() reads it; `-`: standard input");
   group.integer("max_new_tokens", &max_new_tokens, {.min = 1, .max = 1 << 24},
                 "Tokens to generate at most");
   group.number("temperature", &temperature, {.min = 0, .max = 1000},

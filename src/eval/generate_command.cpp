@@ -1,17 +1,18 @@
 // The command `generate`: the text goes to standard output as it comes, everything else to standard
 // error.
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "command.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/data/text.h"
 #include "littlebit/eval/commands.h"
 #include "littlebit/eval/generate.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/run_main.h"
 #include "littlebit/nn/device.h"
 
 namespace littlebit {
@@ -47,7 +48,9 @@ void check(const Options& options) {
 
 std::string prompt_text(const GenerateOptions& options) {
   if (options.prompt_file.empty()) return options.prompt;
-  return read_file(options.prompt_file == "-" ? "/dev/stdin" : options.prompt_file);
+  const std::filesystem::path file =
+      options.prompt_file == "-" ? "/dev/stdin" : options.prompt_file;
+  return python_text(read_file(file), file);
 }
 
 std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& text) {
@@ -55,13 +58,6 @@ std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& t
   if (!ids.empty()) return ids;
   throw UsageError("the prompt is empty, and this tokenizer puts nothing in front of a text",
                    "give a text to continue: --prompt TEXT");
-}
-
-void print_piece(std::string_view text) {
-  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
-  if (!written || std::fflush(stdout) != 0) {
-    throw OutputError("standard output cannot be written");
-  }
 }
 
 const char* name_of(CacheKind kind) {
@@ -121,8 +117,8 @@ int run_generate(const std::filesystem::path& config, const std::vector<std::str
   }
 
   const Generation result =
-      generate(model.decoder(), *tokenizer, prompt, ends, options.generate, print_piece);
-  print_piece("\n");
+      generate(model.decoder(), *tokenizer, prompt, ends, options.generate, print_output);
+  print_output("\n");
   const auto count = static_cast<int64_t>(result.ids.size());
   log_info("prompt: " + speed(static_cast<int64_t>(prompt.size()), result.prompt_seconds));
   log_info("generated: " + speed(count, result.seconds) + ", " + reason(result.end));

@@ -5,6 +5,7 @@
 #include "littlebit/core/strings.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/models/folder_notes.h"
 
 namespace littlebit {
 namespace {
@@ -36,6 +37,7 @@ EvalModel::EvalModel(const std::filesystem::path& folder, at::ScalarType compute
     decoder_ = std::make_unique<Decoder>(
         load_decoder(*folder_, folder_spec(*folder_), compute_dtype, device));
   }
+  warn_of_what_does_not_act(*folder_, decoder().spec());
   const std::string& left_out = decoder().spec().left_out;
   if (left_out.empty()) {
     report_unused(*folder_);

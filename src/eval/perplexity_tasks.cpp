@@ -7,6 +7,8 @@
 #include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/data/corpus.h"
+#include "littlebit/data/text.h"
 #include "littlebit/eval/perplexity.h"
 #include "littlebit/eval/perplexity_texts.h"
 #include "littlebit/eval/rolling.h"
@@ -63,7 +65,9 @@ class RollingTask : public EvalTask {
       : length_(sequence_length(input.options, input.spec)), batch_size_(input.options.batch_size) {
     if (input.options.text.empty()) {
       file_ = wikitext2_file("rolling", input);
-      for (const std::string& page : wikitext_pages(read_file(file_))) {
+      const std::string text = python_text(read_file(file_), file_);
+      warn_unless_whole_wikitext(file_, text);
+      for (const std::string& page : wikitext_pages(text)) {
         add(input, page, detokenized_wikitext(page));
       }
     } else {

@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kWindows = 256;
 constexpr size_t kNewDocuments = 1100;
+constexpr size_t kC4Documents = 45576;  // of the first shard of C4's validation split
 
 std::vector<std::string> read_source(const SourceOptions& source) {
   std::vector<std::string> texts;
@@ -30,9 +31,15 @@ std::vector<std::string> read_source(const SourceOptions& source) {
   return texts;
 }
 
-bool is_jsonl(fs::path file) {
-  if (file.extension() == ".gz") file.replace_extension();
-  return file.extension() == ".jsonl" || file.extension() == ".json";
+bool is_jsonl(const fs::path& file) {
+  return settled_format({.path = file}) == SourceFormat::kJsonl;
+}
+
+void warn_unless_whole(const fs::path& file, const char* what, size_t count, size_t whole) {
+  if (count == whole) return;
+  log_warning(file.string() + ": " + format_count(static_cast<int64_t>(count)) + " " + what +
+              "; the data set has " + format_count(static_cast<int64_t>(whole)) +
+              ", so the figure is not that of the whole text");
 }
 
 // The texts of a task's jsonl file, whose field is not the user's to choose.
@@ -85,14 +92,14 @@ TaskText ptb(const TaskInput& input, const char* task, const std::string& split,
       sentences.emplace_back(python_strip(line));
     }
   }
+  warn_unless_whole(file, "sentences", sentences.size(), split == "test" ? 3761 : 3370);
   return whole(input, file, join(sentences, separator));
 }
 
 }  // namespace
 
 std::vector<std::string> read_texts(const fs::path& file, const std::string& field) {
-  const SourceFormat format = is_jsonl(file) ? SourceFormat::kJsonl : SourceFormat::kText;
-  return read_source({.path = file, .format = format, .field = field});
+  return read_source({.path = file, .field = field});
 }
 
 fs::path wikitext2_file(const std::string& task, const TaskInput& input) {
@@ -113,6 +120,7 @@ TaskText c4_text(const TaskInput& input, int64_t sequence_length) {
   const fs::path file = c4_file(input, "c4");
   const int64_t limit = input.options.limit;
   const std::vector<std::string> documents = read_field(file, "text");
+  warn_unless_whole(file, "documents", documents.size(), kC4Documents);
   try {
     return {file, sample_windows(documents, input.tokenizer, sequence_length,
                                  limit > 0 ? std::min(limit, kWindows) : kWindows)
@@ -125,6 +133,7 @@ TaskText c4_text(const TaskInput& input, int64_t sequence_length) {
 TaskText c4_new_text(const TaskInput& input, int64_t sequence_length) {
   const fs::path file = c4_file(input, "c4_new");
   std::vector<std::string> documents = read_field(file, "text");
+  warn_unless_whole(file, "documents", documents.size(), kC4Documents);
   documents.resize(std::min(documents.size(), kNewDocuments));
   TaskText text = whole(input, file, join(documents, " "));
   const auto wanted = static_cast<size_t>(kWindows * sequence_length);

@@ -61,7 +61,7 @@ int64_t verify_packed(const std::filesystem::path& folder, const Student& studen
     const bool form = view.dtype == dtype_of(tensor.dtype) && view.shape == tensor.shape;
     if (form && same_bytes(view, tensor.value(), tensor.dtype)) continue;
     throw InputError(
-        folder.string() + ": tensor '" + tensor.name + "' (" + dtype_name(view.dtype) + " " +
+        folder.string() + ": tensor '" + tensor.name + "' (" + view.dtype_text() + " " +
             shape_text(view.shape) + ") differs from the model in memory (" +
             dtype_name(dtype_of(tensor.dtype)) + " " + shape_text(tensor.shape) + ")",
         "the disk or another program changed the file after it was written; export again");

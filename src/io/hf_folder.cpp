@@ -23,6 +23,7 @@ constexpr char kConfig[] = "config.json";
 constexpr char kSingle[] = "model.safetensors";
 constexpr char kIndex[] = "model.safetensors.index.json";
 constexpr char kPrefix[] = "model.";
+constexpr char kAdapter[] = "adapter_config.json";
 constexpr char kIndexHint[] =
     "index and tensor files do not belong together: download both again, from one revision";
 
@@ -48,6 +49,9 @@ std::vector<std::string> file_names(const fs::path& folder) {
   return names;
 }
 
+// Tensors that are added to a model's, not the model's own.
+bool is_adapter(const std::string& name) { return name.starts_with("adapter"); }
+
 TensorFiles tensor_files(const fs::path& folder) {
   TensorFiles files;
   if (path_exists(folder / kSingle)) {
@@ -56,13 +60,21 @@ TensorFiles tensor_files(const fs::path& folder) {
     files.has_index = true;
   } else {
     for (const std::string& name : file_names(folder)) {
-      if (name.ends_with(".safetensors")) files.names.push_back(name);
+      if (name.ends_with(".safetensors") && !is_adapter(name)) files.names.push_back(name);
     }
   }
   return files;
 }
 
+void refuse_adapter(const fs::path& folder) {
+  if (!path_exists(folder / kAdapter)) return;
+  throw InputError(folder.string() + ": an adapter, not a model: " + kAdapter + " is there",
+                   "merge it into its base model first (merge_and_unload of peft), and give the "
+                   "folder of the whole");
+}
+
 [[noreturn]] void no_tensor_files(const fs::path& folder) {
+  refuse_adapter(folder);
   constexpr std::array<const char*, 6> kOtherFormats = {".bin",  ".pt",   ".pth",
                                                         ".ckpt", ".gguf", ".h5"};
   for (const std::string& name : file_names(folder)) {
@@ -131,6 +143,7 @@ HfFolder::HfFolder(const fs::path& folder)
                      "give the folder that holds config.json and the tensor files");
   }
   if (!path_exists(folder / kConfig)) {
+    refuse_adapter(folder);
     throw InputError(name + ": no config.json in this folder",
                      "give the folder of a Hugging Face model");
   }

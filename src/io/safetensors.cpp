@@ -27,7 +27,7 @@ struct DtypeRow {
   const char* name;
   size_t size;
 };
-constexpr std::array<DtypeRow, 13> kDtypes = {{{"BOOL", 1},
+constexpr std::array<DtypeRow, 14> kDtypes = {{{"BOOL", 1},
                                                {"U8", 1},
                                                {"I8", 1},
                                                {"I16", 2},
@@ -39,7 +39,8 @@ constexpr std::array<DtypeRow, 13> kDtypes = {{{"BOOL", 1},
                                                {"F16", 2},
                                                {"BF16", 2},
                                                {"F32", 4},
-                                               {"F64", 8}}};
+                                               {"F64", 8},
+                                               {"of an unknown type", 0}}};
 
 const DtypeRow& row_of(Dtype dtype) { return kDtypes[static_cast<size_t>(dtype)]; }
 
@@ -98,14 +99,11 @@ Claim read_claim(const std::string& where, const std::string& name, const Json& 
   Claim claim{{.name = name, .dtype = Dtype::kU8, .shape = {}, .data = {}}, 0, 0};
 
   const std::string dtype = get_string(entry, "dtype", where);
-  const auto row = std::find_if(kDtypes.begin(), kDtypes.end(),
+  const auto other = kDtypes.end() - 1;
+  const auto row = std::find_if(kDtypes.begin(), other,
                                 [&](const DtypeRow& candidate) { return dtype == candidate.name; });
-  if (row == kDtypes.end()) {
-    throw InputError(where + ": dtype " + to_json_line(entry["dtype"]) + " is not supported",
-                     "known are BOOL, U8, I8, I16, U16, I32, U32, I64, U64, F16, BF16, F32, F64: "
-                     "convert the tensor to one of them");
-  }
   claim.tensor.dtype = static_cast<Dtype>(row - kDtypes.begin());
+  if (row == other) claim.tensor.other = dtype;
 
   const auto count = [&](const Json& value, const char* what) {
     if (!value.is_number_unsigned() || value.get<uint64_t>() > INT64_MAX) {
@@ -117,7 +115,7 @@ Claim read_claim(const std::string& where, const std::string& name, const Json& 
   const Json& shape = entry["shape"];
   if (!shape.is_array()) fail("\"shape\" must be a list of integers");
   // Zero dimensions do not excuse the others from having a product that fits.
-  int64_t product = static_cast<int64_t>(row->size);
+  int64_t product = static_cast<int64_t>(std::max<size_t>(row->size, 1));
   bool empty = false;
   for (const Json& value : shape) {
     const int64_t dim = count(value, "a dimension of \"shape\"");
@@ -133,9 +131,11 @@ Claim read_claim(const std::string& where, const std::string& name, const Json& 
   if (!offsets.is_array() || offsets.size() != 2) fail("\"data_offsets\" must be [begin, end]");
   claim.begin = static_cast<uint64_t>(count(offsets[0], "\"data_offsets\""));
   claim.end = static_cast<uint64_t>(count(offsets[1], "\"data_offsets\""));
-  if (claim.end < claim.begin || claim.end - claim.begin != bytes) {
-    fail("data_offsets " + to_json_line(offsets) + " do not fit " + row->name + " " +
-         shape_text(claim.tensor.shape) + ", which takes " + std::to_string(bytes) + " bytes");
+  const bool fits = row == other || claim.end - claim.begin == bytes;
+  if (claim.end < claim.begin || !fits) {
+    fail("data_offsets " + to_json_line(offsets) + " do not fit " + claim.tensor.dtype_text() +
+         " " + shape_text(claim.tensor.shape) + ", which takes " + std::to_string(bytes) +
+         " bytes");
   }
   return claim;
 }
@@ -193,6 +193,10 @@ bool is_floating(Dtype dtype) {
 }
 
 const char* dtype_name(Dtype dtype) { return row_of(dtype).name; }
+
+std::string TensorView::dtype_text() const {
+  return dtype == Dtype::kOther ? other : dtype_name(dtype);
+}
 
 int64_t TensorView::numel() const {
   int64_t product = 1;

@@ -2,6 +2,9 @@
 // exit codes of core/error.h; output that could not be written counts as failed.
 #include "littlebit/logging/run_main.h"
 
+#include <poll.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <exception>
@@ -35,15 +38,24 @@ std::string first_line(std::string_view message) {
   return std::string(message.substr(0, message.find('\n')));
 }
 
-// What a program printed for others to read is a result like any other. A reader that went away
-// (`| head`) is not worth a message.
+// Nobody reads standard output any more, whether or not a write has met with it yet.
+bool reader_is_gone() {
+  pollfd out{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+  return poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+struct ReaderGone : Error {
+  ReaderGone() : Error(ExitCode::kDone, "nobody reads standard output any more") {}
+};
+
+// What a program printed for others to read is a result like any other. A reader that has seen
+// enough and went away (`| head`) is no failure, whenever it went.
 int finish_output(int code) {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
   const int error = errno;
-  if (error != EPIPE) {
-    log_error("cannot write to standard output: " + std::generic_category().message(error),
-              "free space where it goes to, or send it to another place");
-  }
+  if (error == EPIPE || reader_is_gone()) return code;
+  log_error("cannot write to standard output: " + std::generic_category().message(error),
+            "free space where it goes to, or send it to another place");
   return code == 0 ? static_cast<int>(ExitCode::kOutput) : code;
 }
 
@@ -62,7 +74,8 @@ const char* general_hint(ExitCode code) {
 }
 
 int report(const Error& error) {
-  if (error.code() == ExitCode::kStopped) {
+  if (error.code() == ExitCode::kDone) {  // ReaderGone
+  } else if (error.code() == ExitCode::kStopped) {
     log_warning(error.what());
   } else {
     log_error(error.what(), error.hint().empty() ? general_hint(error.code()) : error.hint());
@@ -93,8 +106,16 @@ int report(const std::exception& error) {
 
 }  // namespace
 
+void print_output(std::string_view text) {
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (written && std::fflush(stdout) == 0) return;
+  if (errno == EPIPE || reader_is_gone()) throw ReaderGone();
+  throw OutputError("standard output cannot be written");
+}
+
 int run_main(const std::function<int()>& body) noexcept {
   try {
+    open_closed_descriptors();
     keep_freed_memory();
     install_stop_handlers();
     install_bus_error_handler();

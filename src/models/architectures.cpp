@@ -23,6 +23,25 @@ constexpr Architecture kArchitectures[] = {
     {"opt", parse_opt, name_opt_slots},
 };
 
+// Each size may be one that some model has; together they must make one that some machine holds,
+// so that sums of bytes stay far from the ends of their integers.
+void check_size(const ModelSpec& spec) {
+  constexpr double kMostWeights = 1e15;
+  const auto hidden = static_cast<double>(spec.hidden_size),
+             dim = static_cast<double>(spec.head_dim);
+  const double heads = static_cast<double>(2 * spec.num_heads + 2 * spec.num_kv_heads) * dim;
+  const double block = hidden * (heads + 3 * static_cast<double>(spec.intermediate_size));
+  const auto embedding = static_cast<double>(spec.embedding_size);
+  const double tables =
+      embedding * 2 * static_cast<double>(spec.vocab_size) +
+      (spec.learned_positions ? hidden * static_cast<double>(spec.max_positions) : 0);
+  const double weights = static_cast<double>(spec.num_layers) * block + tables;
+  if (weights <= kMostWeights) return;
+  throw InputError("config.json: its sizes make a model of " + format_digits(weights, 3) +
+                       " weights, more than any machine holds",
+                   "take the config.json that came with the tensor files");
+}
+
 }  // namespace
 
 std::span<const Architecture> architectures() { return kArchitectures; }
@@ -43,6 +62,7 @@ ModelSpec parse_model_spec(const Json& config) {
   if (model_type.empty()) reader.fail("model_type", "the name of an architecture");
   ModelSpec spec = find_architecture(model_type).parse(config);
   spec.model_type = model_type;
+  check_size(spec);
   return spec;
 }
 

@@ -1,11 +1,11 @@
 // Reads settings of config.json and remembers which were asked for, so that a setting that nobody
-// understood is refused and not passed over.
+// read is not passed over without a word.
 #include "config_reader.h"
 
-#include <cmath>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "harmless_keys.h"
+#include "known_keys.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 
@@ -22,16 +22,14 @@ std::string range_text(double low, double high) {
   return to_json_line(Json(low)) + " to " + to_json_line(Json(high));
 }
 
-// A value that cannot switch anything on.
-bool off(const Json& value) {
-  return value.is_null() || value == false || value == 0 || value == "" ||
-         (value.is_structured() && value.empty());
-}
-
 }  // namespace
 
 ConfigReader::ConfigReader(const Json& config, std::string path)
-    : config_(config), path_(std::move(path)) {
+    : ConfigReader(config, std::move(path), std::make_shared<std::vector<std::string>>()) {}
+
+ConfigReader::ConfigReader(const Json& config, std::string path,
+                           std::shared_ptr<std::vector<std::string>> passed_over)
+    : config_(config), path_(std::move(path)), passed_over_(std::move(passed_over)) {
   if (!config_.is_object()) {
     const std::string what = path_.empty() ? "it" : "'" + path_.substr(0, path_.size() - 1) + "'";
     throw InputError("config.json: " + what + " is not a JSON object");
@@ -103,21 +101,72 @@ const Json* ConfigReader::list(const std::string& key) {
 std::optional<ConfigReader> ConfigReader::part(const std::string& key) {
   const Json* value = object(key);
   if (value == nullptr) return std::nullopt;
-  return ConfigReader(*value, path_ + key + ".");
+  return ConfigReader(*value, path_ + key + ".", passed_over_);
+}
+
+bool ConfigReader::says_no_more_than(const ConfigReader& other) const {
+  const auto spelled = [](const Json& object, const std::string& key) -> Json {
+    for (const char* name : {"rope_type", "type"}) {
+      if ((key == "rope_type" || key == "type") && object.contains(name)) return object.at(name);
+    }
+    if (key == "rope_type" || key == "type") return "default";
+    return object.contains(key) ? object.at(key) : Json();
+  };
+  const auto said = [&](const auto& item) {
+    return item.value().is_null() || item.value() == spelled(other.config_, item.key());
+  };
+  for (auto item = config_.begin(); item != config_.end(); ++item) {
+    if (!said(item)) return false;
+  }
+  return true;
 }
 
 void ConfigReader::refuse_unread(const std::string& model_type) {
-  std::vector<std::string> unknown;
+  std::vector<std::string> changing, reasons;
   for (const auto& [key, value] : config_.items()) {
-    if (read_.count(key) != 0 || harmless_reason(key) != nullptr) continue;
-    if (key.starts_with("_") || off(value)) continue;
-    unknown.push_back("'" + path_ + key + "' = " + shown(value));
+    if (read_.count(key) != 0) continue;
+    const KeyMeaning meaning = meaning_of(path_, key, config_);
+    const std::string setting = "'" + path_ + key + "' = " + shown(value);
+    switch (meaning.kind) {
+      case KeyMeaning::Kind::kHarmless:
+        break;
+      case KeyMeaning::Kind::kUnknown:
+        pass_over(setting);
+        break;
+      case KeyMeaning::Kind::kChanges:
+        changing.push_back(setting);
+        if (std::find(reasons.begin(), reasons.end(), meaning.what) == reasons.end()) {
+          reasons.emplace_back(meaning.what);
+        }
+        break;
+      case KeyMeaning::Kind::kQuantised:
+        refuse_quantised(key);
+    }
   }
-  if (unknown.empty()) return;
+  if (changing.empty()) return;
   throw InputError(
-      "config.json: not understood for model_type '" + model_type + "': " + join(unknown, ", "),
-      "such a setting may change what the model computes; if you know that it does not, "
-      "delete it from config.json (docs/models.md lists what is understood)");
+      "config.json: not understood for model_type '" + model_type + "': " + join(changing, ", ") +
+          " (" + join(reasons, ", ") + ")",
+      "such a setting changes what a model computes, and is not implemented; docs/models.md lists "
+      "what is understood");
+}
+
+void ConfigReader::pass_over(const std::string& setting) {
+  const auto known = std::find(passed_over_->begin(), passed_over_->end(), setting);
+  if (known == passed_over_->end()) passed_over_->push_back(setting);
+}
+
+void ConfigReader::refuse_quantised(const std::string& key) const {
+  const std::string how = quantisation_of(config_);
+  throw InputError("config.json: '" + path_ + key + "': this model is quantised already" +
+                       (how.empty() ? "" : " (" + how + ")") + "; take the original",
+                   "training starts from weights in 16 or 32 bits: take the folder that this one "
+                   "was made from");
+}
+
+void ConfigReader::finish(const std::string& model_type, ModelSpec& spec) {
+  refuse_unread(model_type);
+  spec.passed_over = *passed_over_;
 }
 
 void ConfigReader::fail(const std::string& key, const std::string& expected,

@@ -150,7 +150,12 @@ RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const M
   const int64_t original = reader.integer("original_max_position_embeddings",
                                           defaults.phi_original_positions, 2, kMaxPositions);
   std::optional<ConfigReader> older = reader.part("rope_scaling");
-  if (older && newer) reader.fail("rope_scaling", "null or missing beside rope_parameters");
+  if (older && newer) {
+    if (!older->says_no_more_than(*newer)) {
+      reader.fail("rope_scaling", "null or missing beside rope_parameters, or what that says");
+    }
+    older.reset();
+  }
   std::optional<ConfigReader>& scaling = newer ? newer : older;
   if (!scaling) return rope;
 
@@ -168,6 +173,11 @@ RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const M
 std::optional<ConfigReader> rope_parameters(ConfigReader& reader, const std::string& kind) {
   std::optional<ConfigReader> whole = reader.part("rope_parameters");
   if (!whole || kind.empty()) return whole;
+  if (whole->present("rope_theta")) {
+    whole->fail("rope_theta",
+                "nothing: not understood outside of full_attention and "
+                "sliding_attention");
+  }
   for (const char* known : {"full_attention", "sliding_attention"}) whole->ignore(known);
   whole->refuse_unread("rope_parameters");
   return whole->part(kind);

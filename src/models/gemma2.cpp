@@ -38,7 +38,7 @@ ModelSpec parse_gemma2(const Json& config) {
   const std::vector<bool> sliding = read_sliding_layers(
       reader, spec.num_layers, [](int64_t layer, int64_t) { return layer % 2 == 0; }, 0);
   set_windows(spec, sliding, read_window(reader, "sliding_window", 4096));
-  reader.refuse_unread("gemma2");
+  reader.finish("gemma2", spec);
   return spec;
 }
 

@@ -38,6 +38,7 @@ RopeSpec read_local_rope(ConfigReader& reader, int64_t rotary_dim) {
 ModelSpec read_gemma3(ConfigReader& reader) {
   ModelSpec spec = read_gemma(reader, 262208, 131072, 1e6, /*rope_per_layer_kind=*/true);
   spec.qk_norm = true;
+  reader.ignore("use_qk_norm");  // always there
   spec.logit_softcap = read_softcap(reader, "final_logit_softcapping", 0);
   if (read_softcap(reader, "attn_logit_softcapping", 0) != 0) {
     reader.fail("attn_logit_softcapping", "null: Gemma 3 has no cap on attention scores");
@@ -49,7 +50,7 @@ ModelSpec read_gemma3(ConfigReader& reader) {
   set_windows(spec, sliding, read_window(reader, key, 4096));
   spec.uses_local_rope = sliding;
   spec.local_rope = read_local_rope(reader, spec.rope.rotary_dim);
-  reader.refuse_unread("gemma3_text");
+  reader.finish("gemma3_text", spec);
   return spec;
 }
 
@@ -62,13 +63,12 @@ ModelSpec parse_gemma3_text(const Json& config) {
 
 ModelSpec parse_gemma3(const Json& config) {
   ConfigReader whole(config, "");
-  const Json* text = whole.object("text_config");
-  if (text == nullptr) return parse_gemma3_text(config);  // a text model under the family's name
-  ConfigReader reader(*text, "text_config.");
-  if (reader.text("model_type", "gemma3_text") != "gemma3_text") {
-    reader.fail("model_type", "gemma3_text");
+  std::optional<ConfigReader> reader = whole.part("text_config");
+  if (!reader) return parse_gemma3_text(config);  // a text model under the family's name
+  if (reader->text("model_type", "gemma3_text") != "gemma3_text") {
+    reader->fail("model_type", "gemma3_text");
   }
-  ModelSpec spec = read_gemma3(reader);
+  ModelSpec spec = read_gemma3(*reader);
   if (whole.flag("tie_word_embeddings", spec.tied_embeddings) != spec.tied_embeddings) {
     whole.fail("tie_word_embeddings", "the same as in text_config");
   }
@@ -77,7 +77,7 @@ ModelSpec parse_gemma3(const Json& config) {
                           "eoi_token_index", "image_token_index"}) {
     whole.ignore(key);  // of the part that is left out
   }
-  whole.refuse_unread("gemma3");
+  whole.finish("gemma3", spec);
   return spec;
 }
 

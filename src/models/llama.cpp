@@ -13,7 +13,7 @@ ModelSpec parse_llama(const Json& config) {
                                             .max_positions = 2048});
   spec.q_bias = spec.k_bias = spec.v_bias = spec.o_bias = reader.flag("attention_bias", false);
   spec.mlp_bias = reader.flag("mlp_bias", false);
-  reader.refuse_unread("llama");
+  reader.finish("llama", spec);
   return spec;
 }
 
@@ -29,7 +29,7 @@ ModelSpec parse_mistral(const Json& config) {
   const std::vector<bool> sliding = read_sliding_layers(
       reader, spec.num_layers, [](int64_t, int64_t) { return true; }, 0);
   set_windows(spec, sliding, read_window(reader, "sliding_window", 4096));
-  reader.refuse_unread("mistral");
+  reader.finish("mistral", spec);
   return spec;
 }
 

@@ -5,6 +5,12 @@
 #include "littlebit/nn/tensor_io.h"
 
 namespace littlebit {
+namespace {
+
+constexpr char kQuantisedHint[] =
+    "models that are quantised already cannot be read; take the original";
+
+}  // namespace
 
 // The text model inside a multimodal one keeps its names behind a prefix, of which there are two
 // spellings.
@@ -16,9 +22,29 @@ const TensorView* find_tensor(const HfFolder& folder, const std::string& name) {
   return folder.find("model.language_model." + name.substr(kModel.size()));
 }
 
+void refuse_quantised(const HfFolder& folder, const std::string& name) {
+  constexpr std::string_view kWeight = ".weight";
+  if (const TensorView* found = find_tensor(folder, name)) {
+    if (is_floating(found->dtype)) return;
+    throw InputError(folder.path().string() + ": tensor '" + found->name + "' holds " +
+                         found->dtype_text() + ", expected F32, F16, BF16 or F64",
+                     kQuantisedHint);
+  }
+  if (!name.ends_with(kWeight)) return;
+  const std::string module = name.substr(0, name.size() - kWeight.size());
+  // GPTQ and AWQ, EXL2, compressed-tensors, HQQ.
+  for (const char* form : {".qweight", ".q_weight", ".weight_packed", ".W_q"}) {
+    if (find_tensor(folder, module + form) == nullptr) continue;
+    throw InputError(folder.path().string() + ": tensor '" + name + "' is missing, '" + module +
+                         form + "' is there: this model is quantised already",
+                     kQuantisedHint);
+  }
+}
+
 namespace {
 
 const TensorView& require_tensor(const HfFolder& folder, const std::string& name) {
+  refuse_quantised(folder, name);
   const TensorView* found = find_tensor(folder, name);
   return found != nullptr ? *found : folder.require(name);
 }
@@ -45,11 +71,6 @@ at::Tensor load_checked(const HfFolder& folder, const TensorSource& source,
   const TensorView& view = require_tensor(folder, source.tensor);
   if (source.row_end >= 0) shape[0] = source.rows;
   check_shape(folder, view, shape);
-  if (!is_floating(view.dtype)) {
-    throw InputError(folder.path().string() + ": tensor '" + view.name + "' holds " +
-                         dtype_name(view.dtype) + ", expected F32, F16, BF16 or F64",
-                     "models that are quantised already cannot be read; take the original");
-  }
   return load_tensor(take_rows(view, source), dtype, device, folder.path().string());
 }
 

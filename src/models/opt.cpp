@@ -34,7 +34,7 @@ ModelSpec parse_opt(const Json& config) {
   const bool bias = reader.flag("enable_bias", true);
   spec.q_bias = spec.k_bias = spec.v_bias = spec.o_bias = spec.mlp_bias = bias;
   spec.tied_embeddings = reader.flag("tie_word_embeddings", true);
-  reader.refuse_unread("opt");
+  reader.finish("opt", spec);
   return spec;
 }
 

@@ -20,7 +20,7 @@ ModelSpec parse_phi3(const Json& config) {
   set_windows(spec, sliding, read_window(reader, "sliding_window", 0));
   reader.integer("full_attn_mod", 1, 1, 1);       // 1: every layer attends alike
   reader.integer("interpolate_factor", 1, 1, 1);  // 1: positions as they are
-  reader.refuse_unread("phi3");
+  reader.finish("phi3", spec);
   return spec;
 }
 

@@ -29,8 +29,11 @@ ModelSpec parse_qwen2(const Json& config) {
   ConfigReader reader(config, "");
   ModelSpec spec = read_llama_like(reader, kQwen2);
   spec.q_bias = spec.k_bias = spec.v_bias = true;
+  for (const char* key : {"attention_bias", "qkv_bias", "use_qkv_bias", "add_qkv_bias"}) {
+    reader.ignore(key);  // they are always there
+  }
   read_qwen_windows(reader, spec);
-  reader.refuse_unread("qwen2");
+  reader.finish("qwen2", spec);
   return spec;
 }
 
@@ -40,9 +43,10 @@ ModelSpec parse_qwen3(const Json& config) {
   defaults.head_dim = 128;
   ModelSpec spec = read_llama_like(reader, defaults);
   spec.qk_norm = true;
+  reader.ignore("use_qk_norm");  // always there
   spec.q_bias = spec.k_bias = spec.v_bias = spec.o_bias = reader.flag("attention_bias", false);
   read_qwen_windows(reader, spec);
-  reader.refuse_unread("qwen3");
+  reader.finish("qwen3", spec);
   return spec;
 }
 

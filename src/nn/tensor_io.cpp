@@ -45,6 +45,11 @@ Dtype dtype_of(at::ScalarType type) {
 }
 
 at::Tensor map_tensor(const TensorView& view) {
+  if (view.dtype == Dtype::kOther) {
+    throw InputError(
+        "tensor '" + view.name + "' holds " + view.dtype_text() + ", a type that is not supported",
+        "store the tensor as one of BOOL, U8, I8, I16, I32, I64, F16, BF16, F32, F64");
+  }
   const at::ScalarType type = scalar_type(view.dtype);
   // from_blob wants a mutable pointer; the bytes are read-only by contract.
   auto* data = const_cast<std::byte*>(view.data.data());

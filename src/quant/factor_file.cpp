@@ -32,7 +32,7 @@ bool is_vector_of(const TensorView& view, int64_t n) { return view.numel() == n;
 
 void require_floating(const TensorView& view, const std::string& where) {
   if (is_floating(view.dtype)) return;
-  throw InputError("tensor " + view.name + " of " + where + " is " + dtype_name(view.dtype) +
+  throw InputError("tensor " + view.name + " of " + where + " is " + view.dtype_text() +
                        ", expected floating-point numbers",
                    "is this a LittleBit model?");
 }

@@ -68,7 +68,10 @@ std::vector<LayerReport> factorize_model(Student& student, std::span<const at::T
   // The largest layers first, each on one thread, handed out one by one.
   std::vector<size_t> order(layers.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  const auto work = [&](size_t i) { return plans[i].d_in * plans[i].d_out * plans[i].rank; };
+  const auto work = [&](size_t i) {
+    return static_cast<double>(plans[i].d_in) * static_cast<double>(plans[i].d_out) *
+           static_cast<double>(plans[i].rank);
+  };
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return work(a) > work(b); });
 

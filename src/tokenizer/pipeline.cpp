@@ -8,6 +8,7 @@
 #include "littlebit/core/hash.h"
 #include "littlebit/core/strings.h"
 #include "tokenizer/json_fields.h"
+#include "tokenizer/regex.h"
 #include "tokenizer/unicode.h"
 #include "tokenizer/workspace_pool.h"
 
@@ -93,6 +94,7 @@ void Pipeline::encode_text(std::string_view text, bool at_start, Workspace& work
 
 std::vector<int32_t> Pipeline::encode(std::string_view text, bool add_special_tokens) const {
   require_encodable(text);
+  const PatternBudget budget(text.size());
   auto work = pool_.take();
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 4 + 4);

@@ -1,19 +1,37 @@
 // PCRE2 behind find_iter: matches do not overlap, and an empty one right behind a match is passed
-// over. Steps and stack of a match are bounded, so a text cannot make it hang.
+// over. Steps are bounded per text and stack per match, so a text cannot make it hang: PCRE2 does
+// not tell the steps of a match, so a match is first tried with few, then with more and more, and
+// what was tried in vain is known to have been spent.
 #include "tokenizer/regex.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
+
 #include "littlebit/core/error.h"
+#include "littlebit/core/signals.h"
 #include "tokenizer/regex_translation.h"
 #include "tokenizer/unicode.h"
 
 namespace littlebit {
 namespace {
 
-// Backtracking steps for one match. The deepest honest case is a run of spaces as long as the text.
-constexpr uint32_t kMatchLimit = 50'000'000;
+// Backtracking steps: of the first try, of the last one, and those of a text beside its length. The
+// deepest honest cases are a run of spaces as long as the text (so many steps in one match) and a
+// run of digits under a lookahead (a match each three of them, which sees the rest of the run).
+constexpr uint32_t kFirstLimit = 1000, kMatchLimit = 50'000'000;
+constexpr uint64_t kTextSteps = 50'000'000, kStepsPerByte = 2000;
+constexpr uint32_t kFactor = 8;
+
+thread_local bool g_has_budget = false;
+thread_local uint64_t g_steps_left = 0;
+thread_local uint32_t g_matches = 0;  // to look at the stop request now and then
+
+void refuse_to_go_on() {
+  if (stop_requested()) throw Error(ExitCode::kStopped, "stopped while a text was tokenised");
+}
+
 constexpr size_t kJitStack = 16u << 20;
 
 }  // namespace
@@ -68,18 +86,50 @@ bool Regex::may_match_nothing() const {
   return value != 0;
 }
 
+PatternBudget::PatternBudget(size_t text_bytes) : outermost_(!g_has_budget) {
+  if (outermost_) g_steps_left = kTextSteps + kStepsPerByte * text_bytes;
+  g_has_budget = true;
+}
+
+PatternBudget::~PatternBudget() {
+  if (outermost_) g_has_budget = false;
+}
+
 Regex::Search::Search(const Regex& regex, std::string_view text)
-    : regex_(regex), text_(text), data_(new Data) {
+    : budget_(text.size()), regex_(regex), text_(text), data_(new Data) {
   data_->match = pcre2_match_data_create_from_pattern(regex.code_->code, nullptr);
   data_->context = pcre2_match_context_create(nullptr);
   LB_ASSERT(data_->match && data_->context, "out of memory");
-  pcre2_set_match_limit(data_->context, kMatchLimit);
+  pcre2_set_match_limit(data_->context, kFirstLimit);
 }
 
 Regex::Search::~Search() = default;
 
 // One search from from_ on; false where nothing is found.
 bool Regex::Search::match() {
+  if (++g_matches % 1024 == 0) refuse_to_go_on();
+  uint32_t limit = kFirstLimit;
+  int rc = run_match();
+  if (rc == PCRE2_ERROR_MATCHLIMIT) {
+    while (rc == PCRE2_ERROR_MATCHLIMIT && limit < kMatchLimit && limit < g_steps_left) {
+      refuse_to_go_on();
+      g_steps_left -= limit;
+      limit = std::min(limit * kFactor, kMatchLimit);
+      pcre2_set_match_limit(data_->context, limit);
+      rc = run_match();
+    }
+    // Of the last try it took between an eighth and all.
+    g_steps_left -= std::min<uint64_t>(g_steps_left, limit / 2);
+    pcre2_set_match_limit(data_->context, kFirstLimit);
+  }
+  if (rc == PCRE2_ERROR_NOMATCH) return false;
+  if (rc < 0)
+    throw InputError(regex_.code_->where + ": the pattern backtracks too much on this text",
+                     "the text or the pattern is unusual; try a shorter text");
+  return true;
+}
+
+int Regex::Search::run_match() {
   auto* text = reinterpret_cast<PCRE2_SPTR>(text_.data());
   auto run = [&] {
     return data_->interpret
@@ -99,11 +149,7 @@ bool Regex::Search::match() {
     data_->interpret = true;
     rc = run();
   }
-  if (rc == PCRE2_ERROR_NOMATCH) return false;
-  if (rc < 0)
-    throw InputError(regex_.code_->where + ": the pattern backtracks too much on this text",
-                     "the text or the pattern is unusual; try a shorter text");
-  return true;
+  return rc;
 }
 
 bool Regex::Search::next(size_t& begin, size_t& end) {

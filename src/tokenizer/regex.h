@@ -11,6 +11,21 @@
 
 namespace littlebit {
 
+// What patterns may cost in one text, all matches of all patterns together: an amount that grows
+// with the length of the text, so that no pattern makes a text take more than some seconds a
+// megabyte. As long as one of these lives, the patterns of its thread draw on it; an inner one does
+// not act. Without any, each find_all has its own.
+class PatternBudget {
+ public:
+  explicit PatternBudget(size_t text_bytes);
+  PatternBudget(const PatternBudget&) = delete;
+  PatternBudget& operator=(const PatternBudget&) = delete;
+  ~PatternBudget();
+
+ private:
+  bool outermost_;
+};
+
 class Regex {
  public:
   // Oniguruma syntax; see regex_translation.h for what of it.
@@ -20,8 +35,8 @@ class Regex {
 
   bool may_match_nothing() const;  // some match may be empty
 
-  // found(begin, end) for each match in order. A pattern that backtracks without end is an
-  // InputError.
+  // found(begin, end) for each match in order. InputError where the budget is spent; Error with
+  // exit code 143 where a stop was requested meanwhile.
   template <class Found>
   void find_all(std::string_view text, Found&& found) const {
     Search search(*this, text);
@@ -41,7 +56,9 @@ class Regex {
 
    private:
     bool match();
+    int run_match();  // with the limit that is set
 
+    PatternBudget budget_;
     const Regex& regex_;
     std::string_view text_;
     struct Data;

@@ -8,6 +8,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/data/corpus.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
 #include "plan.h"
@@ -32,6 +33,7 @@ void check_tensors(const Session& session) {
   const HfFolder& folder = *session.teacher_folder;
   std::vector<std::string> wrong;
   const auto want = [&](const std::string& name, const std::vector<int64_t>& shape) {
+    refuse_quantised(folder, name);
     const TensorView* view = find_tensor(folder, name);
     if (view == nullptr) {
       wrong.push_back("'" + name + "' is missing");
@@ -84,8 +86,11 @@ std::vector<std::string> check_without_weights(Session& session) {
     }
   }
   for (const SourceOptions& source : options.data.train) {
-    if (!path_exists(source.path))
+    if (path_exists(source.path)) {
+      look_at_source(source, options.data.sequence_length);
+    } else {
       left.push_back("training data (no " + source.path.string() + ")");
+    }
   }
   if (any_tasks(options.eval)) {
     sequence_length(options.eval, session.spec);
@@ -99,9 +104,11 @@ void check_with_weights(Session& session) {
   session.teacher_folder->open_tensors();
   check_tensors(session);
   for (const SourceOptions& source : session.options.data.train) {
-    if (path_exists(source.path)) continue;
-    throw InputError("training data " + source.path.string() + " does not exist",
-                     "check data.train; paths are taken from the current folder");
+    if (!path_exists(source.path)) {
+      throw InputError("training data " + source.path.string() + " does not exist",
+                       "check data.train; paths are taken from the current folder");
+    }
+    look_at_source(source, session.options.data.sequence_length);
   }
 }
 

@@ -119,38 +119,39 @@ ByteTable packed_bytes(Decoder& decoder, std::span<const LayerPlan> plans) {
 // step").
 struct MemoryPart {
   std::string what;
-  uint64_t bytes = 0;
+  double bytes = 0;  // products of settings that may be absurd: they must not wrap
 };
 
 std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan> plans,
                                      const RunOptions& options) {
   const ModelSpec& spec = decoder.spec();
   const Sizes sizes = sizes_of(decoder);
-  const uint64_t compute = c10::elementSize(decoder.compute_dtype());
-  uint64_t latents = 0, vectors = sizes.biases + sizes.norms;
+  const auto compute = static_cast<double>(c10::elementSize(decoder.compute_dtype()));
+  double latents = 0, vectors = static_cast<double>(sizes.biases + sizes.norms);
   for (const LayerPlan& plan : plans) {
-    latents += static_cast<uint64_t>(plan.latents());
-    vectors += static_cast<uint64_t>(plan.paths * (plan.d_in + plan.d_out + 2 * plan.rank));
+    latents += static_cast<double>(plan.latents());
+    vectors += static_cast<double>(plan.paths * (plan.d_in + plan.d_out + 2 * plan.rank));
   }
-  const uint64_t teacher = sizes.linears + sizes.biases + sizes.norms + sizes.embeddings +
-                           (spec.tied_embeddings ? 0 : sizes.head);
+  const auto teacher =
+      static_cast<double>(sizes.linears + sizes.biases + sizes.norms + sizes.embeddings +
+                          (spec.tied_embeddings ? 0 : sizes.head));
   const int64_t step = options.train.sequences_per_step();
-  const auto tokens = static_cast<uint64_t>(std::min(options.train.micro_batch_size, step) *
-                                            options.data.sequence_length);
-  const auto layers = static_cast<uint64_t>(spec.num_layers),
-             hidden = static_cast<uint64_t>(spec.hidden_size);
+  const double tokens = static_cast<double>(std::min(options.train.micro_batch_size, step)) *
+                        static_cast<double>(options.data.sequence_length);
+  const auto layers = static_cast<double>(spec.num_layers),
+             hidden = static_cast<double>(spec.hidden_size);
   const bool keep_all = options.train.recompute == Recompute::kNone;
-  const uint64_t graphs = keep_all ? layers : 1;
-  const uint64_t largest = largest_group(
-      decoder, plans, [](const LinearSlot&, const LayerPlan& plan) { return plan.latents(); });
-  const uint64_t expanded = keep_all ? latents : largest;
+  const double graphs = keep_all ? layers : 1;
+  const auto largest = static_cast<double>(largest_group(
+      decoder, plans, [](const LinearSlot&, const LayerPlan& plan) { return plan.latents(); }));
+  const double expanded = keep_all ? latents : largest;
   // What one token leaves for the backward pass: of each layer its input, both products, its
   // output.
-  const uint64_t activations =
+  const auto activations = static_cast<double>(
       largest_group(decoder, plans, [](const LinearSlot& slot, const LayerPlan& plan) {
         return slot.d_in + 2 * plan.rank * plan.paths + 2 * slot.d_out;
-      });
-  const auto logits = static_cast<uint64_t>(head_rows(spec.vocab_size) * spec.vocab_size);
+      }));
+  const auto logits = static_cast<double>(head_rows(spec.vocab_size) * spec.vocab_size);
   return {
       {"latents, gradients, two moments", 16 * latents},
       {"sign bits", latents / 8},
@@ -227,12 +228,15 @@ void print_sizes(const Session& session) {
 void print_memory(const Session& session) {
   Decoder shape = shape_of(session);
   Table table({"memory while training", "about"});
-  uint64_t total = 0;
+  const auto shown = [](double bytes) {
+    return bytes < 0x1p63 ? format_bytes(static_cast<uint64_t>(bytes)) : "more than 8 EiB";
+  };
+  double total = 0;
   for (const MemoryPart& part : memory_parts(shape, session.plans, session.options)) {
-    table.add({part.what, format_bytes(part.bytes)});
+    table.add({part.what, shown(part.bytes)});
     total += part.bytes;
   }
-  table.add({"total", format_bytes(total)});
+  table.add({"total", shown(total)});
   table.print();
 }
 

@@ -11,6 +11,7 @@
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/models/folder_notes.h"
 #include "littlebit/nn/device.h"
 
 namespace littlebit {
@@ -92,6 +93,7 @@ Session open_model(const RunOptions& options) {
                      "give the original model; a packed one can be quant.init_file");
   }
   session.spec = parse_model_spec(session.teacher_folder->config());
+  warn_of_what_does_not_act(*session.teacher_folder, session.spec);
   if (session.spec.learned_positions && options.data.sequence_length > session.spec.max_positions) {
     throw UsageError("data.sequence_length is " + std::to_string(options.data.sequence_length) +
                          ", the teacher has learned " + std::to_string(session.spec.max_positions) +

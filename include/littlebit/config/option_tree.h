@@ -106,7 +106,10 @@ class OptionTree {
       const std::filesystem::path& file);  // InputError where it cannot be read or is no YAML
   void load_yaml_text(std::string_view text,
                       std::string name);  // `name` stands for the file in messages
-  void set(std::string_view word);  // "key.path=value", the value parsed as YAML; later words win
+  // "key.path=value"; later words win. A text or a path is taken as it stands there unless all of
+  // it is in quotes, lists and records begin with `[` or `{`, other values are YAML without
+  // comments.
+  void set(std::string_view word);
   void add_error(std::string message);  // a cross-option check of the caller's
   // An error about one option ("optim.beta1", "data.train.0.path"): the message is put behind its
   // key and the place it was set at.

@@ -14,6 +14,11 @@ namespace littlebit {
 // at namespace scope.
 void settle_waiting(int argc, char** argv, char** environment);
 
+// Opens /dev/null where standard input, output or error was closed by whoever started the program:
+// else the next file that is opened would become it, and messages would be written into results.
+// To be called before any file is opened.
+void open_closed_descriptors();
+
 // Lets the C library keep up to 256 MiB of freed memory for the next request. By default it hands
 // each large block back to the system and fetches it anew: tensors come and go by the thousand, and
 // clearing their pages took a tenth of the time. Settings of the user's environment

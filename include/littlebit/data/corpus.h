@@ -23,13 +23,25 @@
 namespace littlebit {
 
 // Calls sink(document) for each document of a text source, in order; the view holds during the
-// call. kText, kWikitext: the whole file; kLines: lines that are not blank, without their "\n";
-// kJsonl: the field of each record. A name ending in .gz is inflated, a byte order mark is skipped,
-// CRLF and NUL bytes are kept as they are. Not for kTokens. InputError: missing, truncated or
-// damaged gzip, not UTF-8 (file, offset), a record that is no JSON object or lacks the field (file,
-// line), a document beyond 2 GiB, nothing but white space in the whole file.
+// call. kText, kWikitext: the whole file; kLines: lines that are not blank, without their end;
+// kJsonl: the field of each record. A name ending in .gz is inflated, line ends become "\n" and a
+// byte order mark is skipped (text.h), NUL bytes are kept. Not for kTokens. InputError: missing,
+// truncated or damaged gzip, a file of another kind than its name or format says, not UTF-8 (file,
+// offset), a record that is no JSON object or lacks the field (file, line), a document beyond 2
+// GiB, nothing but white space in the whole file. Warns of jsonl that is read as text, and of a
+// known text that is not whole.
 void for_each_document(const SourceOptions& source,
                        const std::function<void(std::string_view)>& sink);
+
+// What `auto` means for a file of this name; other formats stand.
+SourceFormat settled_format(const SourceOptions& source);
+
+// What for_each_document or a token file would refuse in the first bytes of a source, without
+// reading the whole: InputError as there.
+void look_at_source(const SourceOptions& source, int64_t sequence_length);
+
+// A warning where a file of WikiText of this name has more or fewer lines than the data set's.
+void warn_unless_whole_wikitext(const std::filesystem::path& file, std::string_view text);
 
 // InputError with the one line that turns this Parquet file into the file `jsonl` (empty: of its
 // name, beside it). Thrown by itself where a text source is one.

@@ -11,12 +11,12 @@ namespace littlebit {
 
 class OptionGroup;
 
-enum class SourceFormat { kText, kLines, kWikitext, kJsonl, kTokens };
+enum class SourceFormat { kAuto, kText, kLines, kWikitext, kJsonl, kTokens };
 enum class Blocking { kContiguous, kReference };
 
 struct SourceOptions {
   std::filesystem::path path;
-  SourceFormat format = SourceFormat::kText;
+  SourceFormat format = SourceFormat::kAuto;
   std::string field = "text";  // jsonl: the key that holds a document
   double weight = 1;           // passes over the source per epoch; a fraction takes its first part
   void declare(OptionGroup& group);

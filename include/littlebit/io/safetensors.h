@@ -2,9 +2,10 @@
 // data_offsets}}, data.
 //
 // Reading maps the file and validates the whole header before anything is used: length, UTF-8,
-// duplicates, known dtypes, shape * size = span without overflow, spans in bounds, without overlap
-// and without holes. Tensors are views into the map. Writing streams in the order of declaration,
-// data aligned to 64 bytes, and publishes atomically.
+// duplicates, shape * size = span without overflow, spans in bounds, without overlap and without
+// holes. A tensor of a dtype that is not known here has a span and no size to compare it with.
+// Tensors are views into the map. Writing streams in the order of declaration, data aligned to 64
+// bytes, and publishes atomically.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +21,24 @@
 
 namespace littlebit {
 
-enum class Dtype { kBool, kU8, kI8, kI16, kU16, kI32, kU32, kI64, kU64, kF16, kBF16, kF32, kF64 };
+enum class Dtype {
+  kBool,
+  kU8,
+  kI8,
+  kI16,
+  kU16,
+  kI32,
+  kU32,
+  kI64,
+  kU64,
+  kF16,
+  kBF16,
+  kF32,
+  kF64,
+  kOther  // one that is not known here: F8_E4M3, F4, C64, ...
+};
 
-size_t dtype_size(Dtype dtype);       // bytes per element
+size_t dtype_size(Dtype dtype);       // bytes per element; 0 of kOther
 bool is_floating(Dtype dtype);        // F16, BF16, F32, F64
 const char* dtype_name(Dtype dtype);  // the format's own name: "F32", "BF16", "I64", ...
 
@@ -33,8 +49,10 @@ struct TensorView {
   Dtype dtype;
   std::vector<int64_t> shape;  // {} is a scalar
   std::span<const std::byte> data;
+  std::string other = {};  // kOther: the file's name of the dtype
 
   int64_t numel() const;
+  std::string dtype_text() const;  // as the file says it
 };
 
 std::string shape_text(std::span<const int64_t> shape);  // "[4096, 128]"

@@ -107,6 +107,10 @@ Decoder open_decoder(const Decoder& teacher);
 // it; nullptr where there is none.
 const TensorView* find_tensor(const HfFolder& folder, const std::string& name);
 
+// InputError where tensor `name` of numbers is there in a quantised form only, under its own name
+// or one of those that the usual tools give.
+void refuse_quantised(const HfFolder& folder, const std::string& name);
+
 // A slot's matrix [d_out, d_in] (bias [d_out], undefined where none) as the checkpoint has it.
 at::Tensor load_slot_weight(const HfFolder& folder, const LinearSlot& slot, at::ScalarType dtype,
                             at::Device device);

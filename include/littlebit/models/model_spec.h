@@ -32,6 +32,7 @@ struct RopeSpec {
 struct ModelSpec {
   std::string model_type;  // as config.json says
   std::string left_out;    // what the folder holds besides this decoder, for a note; mostly ""
+  std::vector<std::string> passed_over;  // settings of config.json that nobody knows, for a warning
 
   int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0;
   int64_t num_layers = 0, num_heads = 0, num_kv_heads = 0, head_dim = 0;

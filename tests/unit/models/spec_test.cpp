@@ -276,7 +276,119 @@ TEST_CASE("a multimodal Gemma 3 is read with the same care") {
   refused(R"({"tie_word_embeddings":false})", "tie_word_embeddings");
 }
 
-TEST_CASE("all unknown settings are named at once, harmless and switched-off ones are not") {
+TEST_CASE("what no class reads is passed over and named, as transformers passes over it") {
+  const auto passed_over = [](const char* fixture, const char* patch) {
+    Json config = golden_config(fixture);
+    config.merge_patch(parse_json(patch, "patch"));
+    return parse_model_spec(config).passed_over;
+  };
+  using Names = std::vector<std::string>;
+  CHECK(passed_over("llama_gqa", "{}").empty());
+  CHECK(passed_over("llama_gqa", R"({"colour":"blue","sliding_window":64})") ==
+        Names{"'colour' = \"blue\"", "'sliding_window' = 64"});
+  CHECK(passed_over("llama_gqa", R"({"rope_scaling":{"type":"linear","factor":2,"tuned":true}})") ==
+        Names{"'rope_scaling.tuned' = true"});
+  CHECK(passed_over("gemma3_v5", R"({"colour":1,"rope_parameters":{"full_attention":{"a":1}}})") ==
+        Names{"'rope_parameters.full_attention.a' = 1", "'colour' = 1"});
+  // SmolLM2, Llama 1 as converted in 2023, and what trainers leave behind.
+  for (const char* patch :
+       {R"({"is_llama_config":true,"rope_interleaved":false})", R"({"max_sequence_length":2048})",
+        R"({"tokenizer_model_max_length":4096,"model_max_length":4096,"n_ctx":2048})",
+        R"({"seq_length":8192,"use_flash_attn":true,"neftune_noise_alpha":5})",
+        R"({"gradient_checkpointing":true,"torch_dtype":"float16","dtype":"bfloat16"})"}) {
+    INFO(patch);
+    CHECK(passed_over("llama_gqa", patch).empty());
+  }
+}
+
+TEST_CASE("two spellings of one setting: equal ones are fine, others are named") {
+  const auto passed_over = [](const char* fixture, const Json& patch) {
+    Json config = golden_config(fixture);
+    config.merge_patch(patch);
+    return parse_model_spec(config).passed_over.size();
+  };
+  const Json llama = golden_config("llama_gqa");
+  CHECK(passed_over("llama_gqa", {{"n_layer", llama["num_hidden_layers"]}}) == 0);
+  CHECK(passed_over("llama_gqa", {{"n_layer", 77}}) == 1);
+  CHECK(passed_over("opt", {{"intermediate_size", golden_config("opt")["ffn_dim"]}}) == 0);
+  CHECK(passed_over("opt", {{"hidden_act", golden_config("opt")["activation_function"]}}) == 0);
+  CHECK(passed_over("opt", {{"hidden_act", "tanh"}}) == 1);
+  CHECK(passed_over("gemma2",
+                    {{"sliding_window_size", golden_config("gemma2")["sliding_window"]}}) == 0);
+  // rope_scaling beside rope_parameters, saying the same or less.
+  Json both = golden_config("llama3_v5");
+  const ModelSpec alone = parse_model_spec(both);
+  Json scaling = both["rope_parameters"];
+  scaling.erase("rope_theta");
+  scaling["type"] = scaling["rope_type"];
+  scaling.erase("rope_type");
+  both["rope_scaling"] = scaling;
+  both["rope_theta"] = both["rope_parameters"]["rope_theta"];
+  CHECK(parse_model_spec(both).rope.factor == alone.rope.factor);
+  CHECK(parse_model_spec(both).rope.kind == RopeKind::kLlama3);
+  both["rope_scaling"]["factor"] = 3;
+  CHECK_THROWS_WITH(parse_model_spec(both), Catch::Contains("beside rope_parameters"));
+}
+
+TEST_CASE("a quantised model is called that, with how as far as config.json says") {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"quantization_config":{"bits":4,"group_size":128,"quant_method":"awq"}})",
+       "(awq, 4 bits)"},
+      {R"({"quantization_config":{"load_in_4bit":true,"quant_method":"bitsandbytes"}})",
+       "(bitsandbytes, 4 bits)"},
+      {R"({"quantization":{"bits":8,"group_size":64},"quantization_config":{"bits":8}})",
+       "(8 bits)"},
+      {R"({"quantization_config":{"quant_method":"fp8","weight_block_size":[128,128]}})", "(fp8)"},
+      {R"({"quantization_config":{"quant_method":"compressed-tensors",
+          "config_groups":{"group_0":{"weights":{"num_bits":4}}}}})",
+       "(compressed-tensors, 4 bits)"},
+      {R"({"compression_config":{"format":"pack"}})", "quantised already; take the original"},
+      {R"({"weight_bits":1,"input_bits":8})", "(1 bit)"},
+  };
+  for (const auto& [patch, words] : cases) {
+    Json config = golden_config("llama_gqa");
+    config.merge_patch(parse_json(patch, "patch"));
+    INFO(patch);
+    CHECK_THROWS_WITH(parse_model_spec(config), Catch::Contains("quantised already") &&
+                                                    Catch::Contains(words) &&
+                                                    Catch::Contains("take the original"));
+  }
+  Json config = golden_config("llama_gqa");
+  config.merge_patch(parse_json(R"({"weight_bits":16,"quantization_config":{}})", "patch"));
+  CHECK_NOTHROW(parse_model_spec(config));
+}
+
+TEST_CASE(
+    "what marks another architecture under a known model_type is refused, neutral values not") {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"num_experts_per_tok":2})", R"({"num_local_experts":1})"},
+      {R"({"kv_lora_rank":512})", R"({"q_lora_rank":null})"},
+      {R"({"layer_types":["full_attention","linear_attention"]})",
+       R"({"layer_types":["full_attention","full_attention"]})"},
+      {R"({"rope_interleaved":true})", R"({"position_embedding_type":"rope"})"},
+      {R"({"rope_condense_ratio":8})", R"({"rope_condense_ratio":1})"},
+      {R"({"logits_scaling":8.0})", R"({"logits_scaling":1.0,"embedding_multiplier":1})"},
+      {R"({"attn_logit_softcapping":30})", R"({"final_logit_softcapping":null})"},
+      {R"({"use_qk_norm":true})", R"({"use_qk_norm":false})"},
+      {R"({"is_causal":false})", R"({"is_causal":true})"},
+      {R"({"no_rope_layers":[1,0]})", R"({"no_rope_layers":[1,1]})"},
+      {R"({"pruned_heads":{"0":[1]}})", R"({"pruned_heads":{}})"},
+      {R"({"norm_type":"layernorm"})", R"({"norm_type":"RMSNorm"})"},
+      {R"({"rope_scaling":{"type":"dynamic","factor":2,"alpha":1000}})", R"({"alpha":1000})"},
+  };
+  for (const auto& [refused, fine] : cases) {
+    INFO(refused << " " << fine);
+    Json config = golden_config("llama_gqa");
+    config.merge_patch(parse_json(refused, "patch"));
+    CHECK_THROWS_WITH(parse_model_spec(config), Catch::Contains("not understood"));
+    config = golden_config("llama_gqa");
+    config.merge_patch(parse_json(fine, "patch"));
+    CHECK_NOTHROW(parse_model_spec(config));
+  }
+}
+
+TEST_CASE(
+    "all settings that change numbers are named at once, harmless and switched-off ones are not") {
   Json config = golden_config("llama_gqa");
   config.merge_patch(parse_json(
       R"({"_name_or_path":"x","attention_dropout":0.1,"pretraining_tp":2,"use_mrope":false,

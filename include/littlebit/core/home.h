@@ -1,0 +1,14 @@
+// `~` at the start of a path, as shells understand it. A shell expands it in words of its own only:
+// in a file, or behind `key=`, it comes to us as it was written.
+#pragma once
+
+#include <filesystem>
+
+namespace littlebit {
+
+// `~` and `~/...` with the user's home folder ($HOME, else what the system knows) in its place;
+// other paths as they are. UsageError for `~name`, which is somebody else's folder to a shell, and
+// where no home folder is known.
+std::filesystem::path expand_home(const std::filesystem::path& path);
+
+}  // namespace littlebit
