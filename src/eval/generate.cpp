@@ -29,9 +29,8 @@ class TextStream {
     for (const int32_t id : prompt) step(id);
   }
 
-  // A model may have more rows than its tokenizer has tokens: an id of such a row has no text.
   std::string step(int32_t id) {
-    if (id >= tokenizer_.vocab_size()) return "";
+    if (!has_token(id)) return "";
     ids_.push_back(id);
     std::string text = stream_.step(id);
     shown_ += text.size();
@@ -45,6 +44,17 @@ class TextStream {
   }
 
  private:
+  // A model may have more rows than its tokenizer has tokens: an id of such a row has no text.
+  bool has_token(int32_t id) const {
+    if (id < tokenizer_.vocab_size()) return true;
+    try {
+      tokenizer_.decode({&id, 1});
+      return true;
+    } catch (const InputError&) {
+      return false;
+    }
+  }
+
   const Tokenizer& tokenizer_;
   DecodeStream stream_;
   std::vector<int32_t> ids_;

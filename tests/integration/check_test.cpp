@@ -22,6 +22,7 @@ class Scene {
   Scene() {
     test::write_tiny_llama(temp_ / "teacher");
     write_file(temp_ / "text.txt", "some text\n");
+    test::write_tiny_ids(temp_ / "tokens.safetensors", 12, 16);
   }
   fs::path operator/(const std::string& name) const { return temp_ / name; }
 
@@ -31,7 +32,9 @@ class Scene {
     std::vector<std::string> words = {
         mode,
         "model.path=" + (temp_ / "teacher").string(),
-        "data.train=[{path: \"" + (temp_ / "text.txt").string() + "\", format: " + format + "}]",
+        "data.train=[{path: \"" +
+            (temp_ / (format == "tokens" ? "tokens.safetensors" : "text.txt")).string() +
+            "\", format: " + format + "}]",
         "data.sequence_length=16",
         "quant.bits_per_weight=4",
         "train.steps=20",

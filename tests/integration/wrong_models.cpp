@@ -138,6 +138,18 @@ WrongInputs wrong_model_folders() {
               config("\"intermediate_size\": 40", "\"intermediate_size\": 4611686018427387904")),
           train("config.json says sizes beyond any machine, before training",
                 config("\"hidden_size\": 32", "\"hidden_size\": 4611686018427387904")),
+          train("a setting that is not implemented",
+                config("\"mlp_bias\"", "\"num_local_experts\": 8, \"mlp_bias\"")),
+          train("the model is quantised",
+                config("\"mlp_bias\"",
+                       "\"quantization_config\": {\"bits\": 4, \"quant_method\": \"awq\"}, "
+                       "\"mlp_bias\"")),
+          forward("an adapter alone",
+                  [](const Workshop& s) {
+                    s.remove(kTensors);
+                    s.write("model/adapter_config.json", "{}");
+                    s.write("model/adapter_model.safetensors", "x");
+                  }),
           forward("no tensor files", [](const Workshop& s) { s.remove(kTensors); }),
           forward("tensors in another format only",
                   [](const Workshop& s) {

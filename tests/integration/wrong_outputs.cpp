@@ -294,6 +294,34 @@ WrongInputs odd_but_right() {
           text("text without a newline at its end", "Once upon a time there was"),
           {"a budget that no layer can keep", ExitCode::kDone,
            [](const Workshop& s) { return s.train_ids({"quant.bits_per_weight=0.1"}); }},
+          {"a setting of config.json that no class reads", ExitCode::kDone,
+           [](const Workshop& s) {
+             s.replace("model/config.json", "\"mlp_bias\"", "\"colour\": \"blue\", \"mlp_bias\"");
+             return s.train_ids();
+           }},
+          {"an adapter beside the model", ExitCode::kDone,
+           [](const Workshop& s) {
+             s.write("model/adapter_config.json", "{}");
+             return s.train_ids();
+           }},
+          {"a tensor of a type that is not known, and not needed", ExitCode::kDone,
+           [](const Workshop& s) {
+             s.change_tensors([](std::vector<Workshop::Tensor>& tensors) {
+               tensors.push_back({"k_scale", "F8_E4M3", {1}, "x"});
+             });
+             return s.forward();
+           }},
+          {"jsonl read as text", ExitCode::kDone,
+           [](const Workshop& s) {
+             s.write("text.txt", "{\"text\": \"Once upon a time there was a boy.\"}\n");
+             return s.train({"data.train=text.txt"});
+           }},
+          {"WikiText-2, but not the whole of it", ExitCode::kDone,
+           [](const Workshop& s) {
+             s.shell("cp text.txt wiki.test.raw");
+             return s.eval({"--model", "model", "--tasks", "wikitext2", "--data-root", ".",
+                            "--seqlen", "16", "--limit", "2"});
+           }},
           {"a tensor too many", ExitCode::kDone,
            [](const Workshop& s) {
              s.change_tensors([](std::vector<Workshop::Tensor>& tensors) {

@@ -62,6 +62,21 @@ WrongInputs wrong_texts() {
           text("less than a block", "text", "Once upon a time"),
           text("not UTF-8", "text", "Once upon a time there was a caf\xE9.\n"),
           text("UTF-16", "lines", std::string("\xFF\xFEO\0n\0c\0e\0\n\0", 12)),
+          text("UTF-16 without a mark", "text",
+               std::string("O\0n\0c\0e\0 \0u\0p\0o\0n\0 \0a\0 \0t\0i\0m\0e\0\n\0", 34)),
+          text("zstd", "text", std::string("\x28\xB5\x2F\xFD\0\0", 6)),
+          text("a zip archive", "lines", "PK\x03\x04 and so on"),
+          text("an Arrow file", "jsonl", std::string("ARROW1\0\0", 8)),
+          text("a pointer of Git LFS", "text",
+               "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
+          text("jsonl: a JSON array", "jsonl",
+               "[\n{\"text\": \"Once\"},\n{\"text\": \"upon\"}\n]\n"),
+          text("jsonl: an object over several lines", "jsonl", "{\n\"text\": \"Once\"\n}\n"),
+          {"gzip, though its name does not say so", ExitCode::kInput,
+           [](const Workshop& s) {
+             s.shell("gzip text.txt; mv text.txt.gz text.GZ");
+             return s.train({"data.train=text.GZ"});
+           }},
           {"not gzip, though its name says so", ExitCode::kInput,
            [](const Workshop& s) {
              s.shell("mv text.txt text.txt.gz");

@@ -3,6 +3,7 @@
 #include "littlebit/config/option_tree.h"
 
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <limits>
 
 #include "littlebit/core/error.h"
@@ -152,8 +153,6 @@ TEST_CASE("texts, paths and choices") {
     }
     return std::string("no error");
   };
-  CHECK_THAT(message("data.name=[a]"), Contains("expected a text, got a list"));
-  CHECK_THAT(message("data.cache_dir={a: b}"), Contains("expected a path, got a mapping"));
   CHECK_THAT(message("data.cache_dir=\"a\\0b\""), Contains("expected a path"));
   CHECK_THAT(message("data.tasks=[a, [b]]"),
              Contains("expected a list of texts, got a list in it"));
@@ -161,6 +160,65 @@ TEST_CASE("texts, paths and choices") {
   CHECK_THAT(message("optim.schedule=cosin"),
              Contains("expected cosine, constant, linear or sqrt, got `cosin`; did you mean"));
   CHECK_THAT(message("optim.schedule=[]"), Contains("got a list"));
+  CHECK_THAT(message("data.shuffle=true #no"), Contains("a comment (#) begins"));
+  CHECK_THAT(message("data.tasks=[a] # b"), Contains("a comment (#) begins"));
+  CHECK_THAT(message("data.train=[{path: a #b}]"), Contains("a comment (#) begins"));
+  CHECK_THAT(message("data.name="), Contains("has no value"));
+  CHECK_THAT(message("data.cache_dir=~nobody/x"), Contains("only ~ and ~/"));
+}
+
+TEST_CASE("a text or path of a word is the very text that stands there") {
+  for (const char* text : {"runs/exp #1", "#1", "a: b", "[a]", "{a: b}", "&a", "*a", "!t", "null",
+                           "it's", "a, b", " lead", "trail ", "- x", "say \"so\"", "%d", "a\nb"}) {
+    INFO(text);
+    Sample sample;
+    sample.tree.set(std::string("data.name=") + text);
+    sample.tree.set(std::string("data.cache_dir=") + text);
+    sample.tree.set(std::string("data.train.0.path=") + text);
+    sample.tree.finish();
+    CHECK(sample.data.name == text);
+    CHECK(sample.data.cache_dir == text);
+    CHECK(sample.data.train.at(0).path == text);
+  }
+  Sample sample;  // lists and whole quotes keep their form
+  sample.tree.set("data.tasks=[a, \"b #c\", 'd''s']");
+  sample.tree.set("data.name=\"x #y\"");
+  sample.tree.set("data.train=t #1.txt");
+  sample.tree.finish();
+  CHECK(sample.data.tasks == std::vector<std::string>{"a", "b #c", "d's"});
+  CHECK(sample.data.name == "x #y");
+  CHECK(sample.data.train.at(0).path == "t #1.txt");
+  Sample one;
+  one.tree.set("data.tasks=a #b");
+  one.tree.finish();
+  CHECK(one.data.tasks == std::vector<std::string>{"a #b"});
+}
+
+TEST_CASE("~ at the start of a path is the home folder, in files, words and lists") {
+  const std::string home = std::getenv("HOME") == nullptr ? "" : std::getenv("HOME");
+  setenv("HOME", "/somewhere/home", 1);
+  Sample sample;
+  sample.tree.load_yaml_text("data: {cache_dir: ~/cache, train: [~/a, {path: \"~/b\"}], name: ~/n}",
+                             "a.yaml");
+  sample.tree.finish();
+  CHECK(sample.data.cache_dir == "/somewhere/home/cache");
+  CHECK(sample.data.train.at(0).path == "/somewhere/home/a");
+  CHECK(sample.data.train.at(1).path == "/somewhere/home/b");
+  CHECK(sample.data.name == "~/n");  // a text is no path
+  Sample words;
+  words.tree.set("data.cache_dir=~");
+  words.tree.set("data.train=[~/a, a~b, ./~/c]");
+  words.tree.finish();
+  CHECK(words.data.cache_dir == "/somewhere/home");
+  CHECK(words.data.train.at(0).path == "/somewhere/home/a");
+  CHECK(words.data.train.at(1).path == "a~b");
+  CHECK(words.data.train.at(2).path == "./~/c");
+  unsetenv("HOME");
+  Sample without;  // as the user database has it
+  without.tree.set("data.cache_dir=~/x");
+  without.tree.finish();
+  CHECK(without.data.cache_dir.is_absolute());
+  if (!home.empty()) setenv("HOME", home.c_str(), 1);
 }
 
 TEST_CASE("a value that is left out is an error with advice") {

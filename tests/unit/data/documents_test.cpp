@@ -46,9 +46,10 @@ constexpr SourceFormat kTextFormats[] = {SourceFormat::kText, SourceFormat::kLin
 
 }  // namespace
 
-TEST_CASE("documents: text is one document, byte for byte") {
+TEST_CASE("documents: text is one document, its line ends as Python reads them") {
   CHECK(documents_of("one\ntwo\n\n", SourceFormat::kText) == Documents{"one\ntwo\n\n"});
-  CHECK(documents_of("a\r\nb\r\n", SourceFormat::kText) == Documents{"a\r\nb\r\n"});
+  CHECK(documents_of("a\r\nb\r\n", SourceFormat::kText) == Documents{"a\nb\n"});
+  CHECK(documents_of("a\rb\r\r\nc\n\r", SourceFormat::kText) == Documents{"a\nb\n\nc\n\n"});
   const std::string with_nul("a\0b", 3);
   CHECK(documents_of(with_nul, SourceFormat::kText) == Documents{with_nul});
   CHECK(documents_of("\xEF\xBB\xBFmark", SourceFormat::kText) == Documents{"mark"});
@@ -57,7 +58,9 @@ TEST_CASE("documents: text is one document, byte for byte") {
 TEST_CASE("documents: lines are documents where they are not blank") {
   CHECK(documents_of("one\n\n \t\n\xC2\xA0\n two \nlast", SourceFormat::kLines) ==
         Documents{"one", " two ", "last"});
-  CHECK(documents_of("one\r\ntwo\r\n\r\n", SourceFormat::kLines) == Documents{"one\r", "two\r"});
+  CHECK(documents_of("one\r\ntwo\r\n\r\n", SourceFormat::kLines) == Documents{"one", "two"});
+  CHECK(documents_of("one\rtwo\r\rthree", SourceFormat::kLines) ==
+        Documents{"one", "two", "three"});
   CHECK(documents_of("\xEF\xBB\xBFone\ntwo", SourceFormat::kLines) == Documents{"one", "two"});
   const std::string with_nul("a\0b\nc", 5);
   CHECK(documents_of(with_nul, SourceFormat::kLines) == Documents{std::string("a\0b", 3), "c"});
@@ -67,6 +70,49 @@ TEST_CASE("documents: jsonl gives a field of each record") {
   CHECK(documents_of("{\"text\": \"a\\nb\", \"id\": 1}\n\n{\"text\": \"\"}\r\n{\"text\": \"c\"}",
                      SourceFormat::kJsonl) == Documents{"a\nb", "", "c"});
   CHECK(documents_of("{\"body\": \"x\"}\n", SourceFormat::kJsonl, "body") == Documents{"x"});
+}
+
+TEST_CASE("documents: line ends at the borders of what is inflated at once") {
+  // Pieces are 256 KiB: a CR LF and a CR at each place around the first border.
+  for (int shift = -2; shift <= 2; ++shift) {
+    const std::string first((256 << 10) + shift, 'a');
+    CHECK(documents_of(first + "\r\nb\rc", SourceFormat::kLines) == Documents{first, "b", "c"});
+  }
+  std::string text;  // no LF at all: linear in the text's length
+  Documents expected;
+  for (int i = 0; i < 200'000; ++i) {
+    expected.push_back(std::to_string(i));
+    text += expected.back() + "\r";
+  }
+  CHECK((documents_of(text, SourceFormat::kLines) == expected));
+}
+
+TEST_CASE("documents: escapes in JSON strings stay, whatever ends the lines") {
+  CHECK(documents_of("{\"text\": \"a\\r\\nb\"}\r\n{\"text\": \"c\\rd\"}\r", SourceFormat::kJsonl) ==
+        Documents{"a\r\nb", "c\rd"});
+}
+
+TEST_CASE("documents: bytes that are text in another encoding are told, text never is") {
+  const auto wide = [](const std::u16string& text, bool big) {
+    std::string bytes;
+    for (const char16_t unit : text) {
+      const char low = static_cast<char>(unit & 0xFF), high = static_cast<char>(unit >> 8);
+      bytes += big ? std::string{high, low} : std::string{low, high};
+    }
+    return bytes;
+  };
+  // Latin; Cyrillic and Greek, whose UTF-16 may be valid UTF-8.
+  for (const std::u16string text :
+       {u"Once upon a time\n",
+        u"\u041f\u0440\u0438\u0432\u0435\u0442, \u043c\u0438\u0440. \u041a\u0430\u043a\n",
+        u"\u03ba\u03b1\u03bb\u03b7\u03bc\u03ad\u03c1\u03b1 \u03ba\u03cc\u03c3\u03bc\u03b5\n"}) {
+    refused("a.txt", wide(text, false), SourceFormat::kText, {"UTF-16LE"});
+    refused("a.txt", wide(text, true), SourceFormat::kLines, {"UTF-16BE"});
+    refused("a.gz", gzip(wide(text, true)), SourceFormat::kLines, {"UTF-16BE"});
+  }
+  for (const std::string text : {"1\n2\n3\n4\n5\n6\n", "a\tb\tc\td\te\n", "\n\n\n\na\n\n\n\n\n"}) {
+    CHECK(documents_of(text, SourceFormat::kText) == Documents{text});
+  }
 }
 
 TEST_CASE("documents: wikitext rows are joined as the spec says") {

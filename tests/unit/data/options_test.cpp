@@ -2,6 +2,7 @@
 #include "littlebit/data/options.h"
 
 #include "littlebit/config/option_tree.h"
+#include "littlebit/data/corpus.h"
 #include "unit/io/expect_error.h"
 
 using namespace littlebit;
@@ -51,11 +52,19 @@ TEST_CASE("data options: every key is taken") {
   CHECK(options.cache_dir == "/tmp/x");
 }
 
-TEST_CASE("data options: a bare path is a text source") {
+TEST_CASE("data options: a bare path is a source whose format its name tells") {
   const DataOptions options = parse({"data.train=file.txt"});
   REQUIRE(options.train.size() == 1);
   CHECK(options.train[0].path == "file.txt");
-  CHECK(options.train[0].format == SourceFormat::kText);
+  CHECK(options.train[0].format == SourceFormat::kAuto);
+  const auto format_of = [](const char* name) { return settled_format({.path = name}); };
+  for (const char* name : {"file.txt", "file", "file.gz", "jsonl", "file.jsonl.txt"}) {
+    CHECK(format_of(name) == SourceFormat::kText);
+  }
+  for (const char* name : {"a.jsonl", "a.json", "a.jsonl.gz", "a/b.json.gz", "a.ndjson"}) {
+    CHECK(format_of(name) == SourceFormat::kJsonl);
+  }
+  CHECK(settled_format({.path = "a.jsonl", .format = SourceFormat::kText}) == SourceFormat::kText);
 }
 
 TEST_CASE("data options: values out of range are usage errors") {

@@ -7,8 +7,10 @@
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/rng.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/models/forward.h"
@@ -179,6 +181,38 @@ TEST_CASE("draws follow temperature, top_k and top_p, and depend on seed and ind
   options.seed = 43;
   CHECK(shares() != before);
 
+  // Of a large vocabulary the same token as when all of it is put in order.
+  at::manual_seed(3);
+  const at::Tensor many = at::randn({5000}) * 3;
+  const float* values = many.const_data_ptr<float>();
+  std::vector<int32_t> order(5000);
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](int a, int b) { return values[a] > values[b]; });
+  for (const auto& [top_k, top_p] :
+       {std::pair{0, 1.0}, {0, 0.9}, {0, 0.01}, {40, 1.0}, {300, 0.8}, {6000, 0.999}}) {
+    options.temperature = 1.3;
+    options.top_k = top_k;
+    options.top_p = top_p;
+    for (int draw = 0; draw < 200; ++draw) {
+      std::vector<double> weights;
+      for (const int32_t id : order)
+        weights.push_back(std::exp((static_cast<double>(values[id]) - values[order[0]]) / 1.3));
+      if (top_k > 0 && top_k < 5000) weights.resize(top_k);
+      double total = std::accumulate(weights.begin(), weights.end(), 0.0), sum = 0;
+      if (top_p < 1) {
+        size_t count = 0;
+        while (sum < top_p * total) sum += weights[count++];
+        weights.resize(count);
+        total = sum;
+      }
+      const uint64_t bits = RandomStream(options.seed, "generate").bits(draw);
+      const double point = std::ldexp(static_cast<double>(bits >> 11), -53) * total;
+      size_t place = 0;
+      for (sum = weights[0]; point >= sum; sum += weights[place]) ++place;
+      CHECK(choose_token(many, options, draw) == order[place]);
+    }
+  }
+
   const at::Tensor equals = at::zeros({4});
   options.temperature = 0;
   CHECK(choose_token(equals, options, 0) == 0);
@@ -251,6 +285,12 @@ TEST_CASE("end tokens come from generation_config.json or config.json", "[genera
   CHECK(ends(config, R"({"eos_token_id": [7, 9]})") == std::vector<int32_t>{7, 9});
   CHECK(ends(config, R"({"eos_token_id": null})").empty());
   CHECK(ends(R"({"model_type": "llama"})", "").empty());
+  CHECK(ends(R"({"model_type": "llama", "eos_token_id": [-1, 2]})", "") == std::vector<int32_t>{2});
+  // 2^32 + 2 is not 2.
+  for (const char* id : {"4294967298", "2147483648", "18446744073709551615"}) {
+    CHECK_THROWS_WITH(ends(config, "{\"eos_token_id\": " + std::string(id) + "}"),
+                      Catch::Contains(id));
+  }
   CHECK_THROWS_WITH(ends(config, R"({"eos_token_id": "</s>"})"),
                     Catch::Contains("generation_config.json") && Catch::Contains("</s>"));
 }

@@ -1,10 +1,13 @@
 // Which file and class a folder's tokenizer is made by, and what is refused by name.
+#include <signal.h>
+
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/parallel.h"
+#include "littlebit/core/signals.h"
 #include "littlebit/io/json.h"
 #include "littlebit/tokenizer/tokenizer.h"
 #include "unit/tokenizer/fixtures.h"
@@ -174,6 +177,38 @@ TEST_CASE("a pattern that backtracks without end is stopped") {
   text += "xc";
   CHECK_THROWS_WITH(load_tokenizer(folder.path())->encode(text, false),
                     Catch::Contains("backtracks"));
+}
+
+TEST_CASE("what patterns may cost is counted over all of a text, and a stop request ends it") {
+  const auto with_splits = [](std::vector<const char*> patterns) {
+    Json whole = small_tokenizer();
+    Json steps = Json::array();
+    for (const char* pattern : patterns) {
+      steps.push_back({{"type", "Split"},
+                       {"pattern", {{"Regex", pattern}}},
+                       {"behavior", "Isolated"},
+                       {"invert", false}});
+    }
+    whole["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+    ScratchFolder folder;
+    folder.write("tokenizer.json", whole.dump());
+    return load_tokenizer(folder.path());
+  };
+  // Each word alone is within the limit of a match; 200 of them would take minutes.
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += std::string(30, 'a') + " ";
+  for (const auto& tokenizer :
+       {with_splits({"(?:a|aa)+b|."}), with_splits({" ", "(?:a|aa)+b|."})}) {
+    CHECK_THROWS_WITH(tokenizer->encode(text, false), Catch::Contains("backtracks"));
+  }
+  // What published patterns do to long runs stays far from it.
+  const auto tokenizer = with_splits({R"(\d{1,3}(?=(?:\d{3})*(?!\d)))", R"(\s+(?!\S)|\s+|\S+)"});
+  CHECK_NOTHROW(tokenizer->encode(std::string(20'000, '1'), false));
+  CHECK_NOTHROW(tokenizer->encode(std::string(1 << 20, ' ') + "a", false));
+
+  raise(SIGTERM);
+  CHECK_THROWS_WITH(with_splits({"(?:a|aa)+b|."})->encode(text, false), Catch::Contains("stopped"));
+  clear_stop_request();
 }
 
 // Quadratic work on a megabyte would take many minutes; the limit leaves room for a slow, busy
