@@ -206,6 +206,7 @@ TEST_CASE("what patterns may cost is counted over all of a text, and a stop requ
   CHECK_NOTHROW(tokenizer->encode(std::string(20'000, '1'), false));
   CHECK_NOTHROW(tokenizer->encode(std::string(1 << 20, ' ') + "a", false));
 
+  install_stop_handlers();
   raise(SIGTERM);
   CHECK_THROWS_WITH(with_splits({"(?:a|aa)+b|."})->encode(text, false), Catch::Contains("stopped"));
   clear_stop_request();
