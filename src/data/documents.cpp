@@ -187,7 +187,7 @@ void look_at_source(const SourceOptions& source, int64_t sequence_length) {
   if (format == SourceFormat::kJsonl) refuse_json_document(source.path, reader.ahead());
   if (!lines && reader.ahead().size() > kLookedBytes) {
     const std::string_view head = reader.ahead().substr(0, kLookedBytes);
-    if (const size_t bad = invalid_utf8_at(head); bad + 4 < head.size()) reader.check_utf8(head);
+    if (const size_t bad = invalid_utf8_at(head); bad < head.size() - 4) reader.check_utf8(head);
     return;
   }
   if (!lines) {
