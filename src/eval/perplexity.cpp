@@ -40,7 +40,7 @@ TaskResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids
                      "give a longer text or a smaller sequence length");
   }
   if (options.limit > 0) chunks = std::min(chunks, options.limit);
-  check_ids(ids.first(chunks * length), decoder.spec().vocab_size);
+  check_text_ids(ids.first(chunks * length), decoder.spec().vocab_size);
 
   const int64_t batch = sequences_per_forward(options.batch_size, length);
   const SequenceContext context = decoder.context(length);

@@ -85,7 +85,7 @@ std::vector<double> rolling_loglikelihoods(const Decoder& decoder,
                                            const std::function<void(int64_t, int64_t)>& progress) {
   const c10::AutoGradMode no_grad(false);
   for (const RollingDocument& document : documents) {
-    check_ids(document.ids, decoder.spec().vocab_size);
+    check_text_ids(document.ids, decoder.spec().vocab_size);
   }
   const std::vector<Place> places = all_windows(documents, length);
   std::vector<double> loglikelihoods(documents.size());

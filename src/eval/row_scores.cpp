@@ -43,7 +43,7 @@ at::Tensor row_scores(const Decoder& decoder, const at::Tensor& rows, const at::
   return scores.neg_();
 }
 
-void check_ids(std::span<const int32_t> ids, int64_t vocab_size) {
+void check_text_ids(std::span<const int32_t> ids, int64_t vocab_size) {
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] >= 0 && ids[i] < vocab_size) continue;
     throw InputError("token " + format_count(static_cast<int64_t>(i)) + " of the text is id " +

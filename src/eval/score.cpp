@@ -50,16 +50,6 @@ void open_output(const std::filesystem::path& path, std::optional<OutputFile>* f
   file->emplace(path);
 }
 
-}  // namespace
-
-std::string quoted_word(const std::string& key, const std::string& value) {
-  return key + "=" + to_json_line(Json(value));
-}
-
-std::string quoted_word(const std::string& key, const std::vector<std::string>& values) {
-  return key + "=" + to_json_line(Json(values));
-}
-
 // What results.json says beside the scores: with what they were made.
 Json describe(const ScoreOptions& options, const EvalModel& model, const Tokenizer& tokenizer) {
   const EvalOptions& eval = options.eval;
@@ -81,6 +71,16 @@ Json describe(const ScoreOptions& options, const EvalModel& model, const Tokeniz
             {"batch_size", eval.batch_size}}},
           {"environment", environment_json(model.decoder().device(), at::get_num_threads(),
                                            fp32 ? "fp32" : "bf16")}};
+}
+
+}  // namespace
+
+std::string quoted_word(const std::string& key, const std::string& value) {
+  return key + "=" + to_json_line(Json(value));
+}
+
+std::string quoted_word(const std::string& key, const std::vector<std::string>& values) {
+  return key + "=" + to_json_line(Json(values));
 }
 
 std::string score_keys_help() { return keys_help<ScoreOptions>(); }

@@ -5,7 +5,7 @@
 
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 TokenMatcher::TokenMatcher() : nodes_(1), first_(256, -1) {}
 
@@ -75,4 +75,4 @@ std::vector<TextPart> TokenMatcher::split(std::string_view text) const {
   return parts;
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

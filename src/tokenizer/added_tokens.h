@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 struct AddedToken {
   std::string content;
@@ -59,4 +59,4 @@ class TokenMatcher {
   std::vector<Rule> rules_;
 };
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -6,7 +6,7 @@
 
 #include "littlebit/core/error.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 std::optional<int32_t> AddedVocabulary::id_of(const std::string& token) const {
   if (auto it = by_content_.find(token); it != by_content_.end()) return it->second;
@@ -51,4 +51,4 @@ void AddedVocabulary::fill(TokenMatcher& raw, TokenMatcher& normalized,
   }
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -15,7 +15,7 @@
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/model.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 class AddedVocabulary {
  public:
@@ -42,4 +42,4 @@ class AddedVocabulary {
   std::set<std::string> special_contents_;
 };
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -11,7 +11,7 @@
 #include "tokenizer/pair_table.h"
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 constexpr int32_t kUnknown = -1;  // a character that is not in the vocabulary
@@ -336,4 +336,4 @@ std::unique_ptr<Model> make_bpe(const Vocabulary& vocabulary, const BpeSettings&
   return std::make_unique<Bpe>(vocabulary, settings, where);
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -9,7 +9,7 @@
 
 #include "tokenizer/model.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 struct BpeSettings {
   std::vector<std::pair<std::string, std::string>> merges;  // by rank
@@ -27,4 +27,4 @@ struct BpeSettings {
 std::unique_ptr<Model> make_bpe(const Vocabulary& vocabulary, const BpeSettings& settings,
                                 const std::string& where);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

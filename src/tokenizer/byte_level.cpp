@@ -6,7 +6,7 @@
 
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 struct Alphabet {
@@ -52,4 +52,4 @@ std::optional<std::string> from_byte_level(std::string_view text) {
   return out;
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

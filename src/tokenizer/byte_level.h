@@ -7,11 +7,11 @@
 #include <string>
 #include <string_view>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 std::string to_byte_level(std::string_view bytes);
 
 // The bytes a text in that alphabet stands for; nothing where a character is not of it.
 std::optional<std::string> from_byte_level(std::string_view text);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -12,7 +12,7 @@
 #include "tokenizer/text_pattern.h"
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 using Json = nlohmann::json;
@@ -269,4 +269,4 @@ std::unique_ptr<Decoder> read_decoder(const Json& value, const std::string& wher
   return read_typed(fields, kDecoders, "decoder");
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 class Decoder {
  public:
@@ -18,4 +18,4 @@ class Decoder {
 // From the "decoder" value; nullptr for null. InputError where it is not understood.
 std::unique_ptr<Decoder> read_decoder(const nlohmann::json& value, const std::string& where);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -16,6 +16,7 @@
 #include "tokenizer/tokenizer_json.h"
 
 namespace littlebit {
+namespace tokenizer {
 namespace {
 
 using Source = TokenizerClass::Source;
@@ -79,9 +80,7 @@ void take_added_tokens(const std::filesystem::path& file, TokenizerConfig& confi
   config.files.push_back(file);
 }
 
-}  // namespace
-
-std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
+std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder) {
   if (std::error_code error; !std::filesystem::is_directory(folder, error))
     throw InputError(folder.string() + ": no such folder",
                      "a tokenizer is loaded from the folder of its model");
@@ -112,6 +111,13 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
           "; found: " + (found.empty() ? "none of the usual files" : join(found, ", ")),
       "supported: tokenizer.json; tokenizer.model of SentencePiece (LlamaTokenizer, "
       "GemmaTokenizer); vocab.json with merges.txt (GPT2Tokenizer, Qwen2Tokenizer)");
+}
+
+}  // namespace
+}  // namespace tokenizer
+
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
+  return tokenizer::load(folder);
 }
 
 }  // namespace littlebit

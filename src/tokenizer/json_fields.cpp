@@ -7,7 +7,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 namespace {
 constexpr char kHint[] = "take the tokenizer files as they came with the model";
@@ -101,4 +101,4 @@ void refuse(const std::string& where, const std::string& found, const std::strin
                    "a tokenizer is either read exactly or not at all; see docs/tokenizers.md");
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

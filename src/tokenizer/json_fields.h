@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 class JsonFields {
  public:
@@ -67,4 +67,4 @@ auto read_typed(JsonFields& fields, const Entry (&table)[n], const char* kind, M
   refuse(fields.where(), std::string(kind) + " \"" + type + "\"", known);
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -13,7 +13,7 @@
 #include "tokenizer/tokenizer_json.h"
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 constexpr uint64_t kMostBytes = 256u << 20;
@@ -75,4 +75,4 @@ PipelineParts convert_merges(const std::filesystem::path& folder, const Tokenize
   return parts;
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -8,9 +8,9 @@
 #include "tokenizer/tokenizer_class.h"
 #include "tokenizer/tokenizer_config.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 PipelineParts convert_merges(const std::filesystem::path& folder, const TokenizerClass& kind,
                              const TokenizerConfig& config);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -12,7 +12,7 @@
 
 #include "tokenizer/word_cache.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 // Vocabulary as a file has it: token and id, both unique. Ids may leave holes.
 inline constexpr int64_t kMostIds = 1 << 24;  // ids lie below; a damaged one asks for no memory
@@ -37,4 +37,4 @@ class Model {
   virtual std::string description() const = 0;  // "BPE, byte level"
 };
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -10,7 +10,7 @@
 
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 struct Expansion {
@@ -181,4 +181,4 @@ std::string normal_form(NormalForm form, std::string_view text) {
   return out;
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -7,10 +7,10 @@
 #include <string>
 #include <string_view>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 
 std::string normal_form(NormalForm form, std::string_view text);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

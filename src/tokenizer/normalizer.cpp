@@ -12,7 +12,7 @@
 #include "tokenizer/text_pattern.h"
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 using Json = nlohmann::json;
@@ -183,4 +183,4 @@ std::unique_ptr<Normalizer> read_normalizer(const Json& value, const std::string
   return read_typed(fields, kNormalizers, "normalizer");
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

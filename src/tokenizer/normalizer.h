@@ -8,7 +8,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 class Normalizer {
  public:
@@ -23,4 +23,4 @@ class Normalizer {
 // understood.
 std::unique_ptr<Normalizer> read_normalizer(const nlohmann::json& value, const std::string& where);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 class PairTable {
  public:
@@ -48,4 +48,4 @@ class PairTable {
   size_t mask_ = 0;
 };
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -12,7 +12,7 @@
 #include "tokenizer/unicode.h"
 #include "tokenizer/workspace_pool.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 class Pipeline final : public Tokenizer {
@@ -151,4 +151,4 @@ std::string hash_of_files(const std::vector<std::filesystem::path>& files) {
   return hasher.hex();
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

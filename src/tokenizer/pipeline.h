@@ -16,7 +16,7 @@
 #include "tokenizer/post_processor.h"
 #include "tokenizer/pre_tokenizer.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 struct PipelineParts {
   std::unique_ptr<Vocabulary> vocabulary = std::make_unique<Vocabulary>();  // the model's
@@ -35,4 +35,4 @@ std::unique_ptr<Tokenizer> make_pipeline(PipelineParts parts);
 // The hash of the files' names and contents.
 std::string hash_of_files(const std::vector<std::filesystem::path>& files);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

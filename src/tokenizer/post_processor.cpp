@@ -9,7 +9,7 @@
 #include "tokenizer/json_fields.h"
 #include "tokenizer/model.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 using Json = nlohmann::json;
@@ -119,4 +119,4 @@ PostProcessor surround(std::vector<int32_t> before, std::vector<int32_t> after) 
   return made;
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

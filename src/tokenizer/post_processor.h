@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 struct PostProcessor {
   struct Part {
@@ -26,4 +26,4 @@ PostProcessor read_post_processor(const nlohmann::json& value, const std::string
 // `before` the text, `after` it.
 PostProcessor surround(std::vector<int32_t> before, std::vector<int32_t> after);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

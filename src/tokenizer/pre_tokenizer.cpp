@@ -11,7 +11,7 @@
 #include "tokenizer/text_pattern.h"
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 using Json = nlohmann::json;
@@ -298,4 +298,4 @@ PreTokenizers read_pre_tokenizer(const Json& value, const std::string& where) {
   return std::move(reader.result);
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

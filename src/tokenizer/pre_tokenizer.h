@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 // A text and the pieces it is split into, in order and without overlap; no piece is empty.
 struct PreTokens {
@@ -47,4 +47,4 @@ struct PreTokenizers {
 // understood.
 PreTokenizers read_pre_tokenizer(const nlohmann::json& value, const std::string& where);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

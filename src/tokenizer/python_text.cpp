@@ -9,6 +9,9 @@
 namespace littlebit {
 namespace {
 
+using tokenizer::append_lower, tokenizer::append_utf8, tokenizer::code_point_at;
+using tokenizer::code_point_before, tokenizer::is_white_space, tokenizer::utf8_length;
+
 struct CodePair {
   char32_t from, to;
 };

@@ -14,7 +14,7 @@
 #include "tokenizer/regex_translation.h"
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 // Backtracking steps: of the first try, of the last one, and those of a text beside its length. The
@@ -168,4 +168,4 @@ bool Regex::Search::next(size_t& begin, size_t& end) {
   return false;
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

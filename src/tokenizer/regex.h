@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 // What patterns may cost in one text, all matches of all patterns together: an amount that grows
 // with the length of the text, so that no pattern makes a text take more than some seconds a
@@ -70,4 +70,4 @@ class Regex {
   std::unique_ptr<Code> code_;
 };
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

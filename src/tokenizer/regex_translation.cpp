@@ -8,7 +8,7 @@
 #include "tokenizer/unicode.h"
 #include "tokenizer/unicode_property.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 constexpr size_t kLongestPattern = 10'000;
@@ -377,4 +377,4 @@ std::string translate_regex(std::string_view pattern, const std::string& where) 
   return Translation(pattern, where).run();
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

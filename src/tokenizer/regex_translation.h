@@ -9,10 +9,10 @@
 #include <string>
 #include <string_view>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 // `where` names the pattern's place in messages. InputError where something in it is not
 // understood.
 std::string translate_regex(std::string_view pattern, const std::string& where);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

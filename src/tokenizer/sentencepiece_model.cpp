@@ -8,7 +8,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 // One message of the wire format, read field by field.
@@ -219,4 +219,4 @@ SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::
   return model;
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 struct SentencePieceModel {
   enum class Kind { kUnigram = 1, kBpe = 2, kWord = 3, kChar = 4 };
@@ -46,4 +46,4 @@ const char* name(SentencePieceModel::Kind kind);  // "BPE", "Unigram", ...
 // `source` names the file in messages. InputError where the bytes are not such a model.
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& source);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

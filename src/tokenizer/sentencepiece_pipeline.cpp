@@ -12,7 +12,7 @@
 #include "tokenizer/unicode.h"
 #include "tokenizer/unigram.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 using Json = nlohmann::json;
@@ -176,4 +176,4 @@ PipelineParts convert_sentencepiece(const SentencePieceModel& model, const Token
   return parts;
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

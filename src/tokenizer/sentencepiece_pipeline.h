@@ -7,10 +7,10 @@
 #include "tokenizer/tokenizer_class.h"
 #include "tokenizer/tokenizer_config.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 // InputError, naming `where`, for a model that is neither BPE nor Unigram.
 PipelineParts convert_sentencepiece(const SentencePieceModel& model, const TokenizerClass& kind,
                                     const TokenizerConfig& config, const std::string& where);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -16,7 +16,7 @@
 #include "tokenizer/trimming_bpe.h"
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 class SentencePieceTokenizer final : public Tokenizer {
@@ -217,4 +217,4 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file,
   return std::make_unique<SentencePieceTokenizer>(file, config);
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -12,11 +12,11 @@
 #include "tokenizer/tokenizer_class.h"
 #include "tokenizer/tokenizer_config.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 // `file` is the tokenizer.model. InputError where the model or its settings are not understood.
 std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file,
                                               const TokenizerClass& kind,
                                               const TokenizerConfig& config);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -6,7 +6,7 @@
 
 #include "tokenizer/json_fields.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 SplitBehavior read_split_behavior(const std::string& name, const std::string& where) {
   if (name == "Removed") return SplitBehavior::kRemoved;
@@ -65,4 +65,4 @@ void Splitter::finish() {
              out_.end());
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

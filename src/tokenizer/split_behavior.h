@@ -7,7 +7,7 @@
 
 #include "tokenizer/pre_tokenizer.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 enum class SplitBehavior { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };
 
@@ -40,4 +40,4 @@ class Splitter {
   bool last_match_ = false;
 };
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -5,7 +5,7 @@
 
 #include "tokenizer/json_fields.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 TextPattern read_text_pattern(const nlohmann::json& value, const std::string& where) {
   JsonFields fields(value, where);
@@ -20,4 +20,4 @@ TextPattern read_text_pattern(const nlohmann::json& value, const std::string& wh
   return TextPattern(literal);
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

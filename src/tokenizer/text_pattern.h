@@ -8,7 +8,7 @@
 
 #include "tokenizer/regex.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 class TextPattern {
  public:
@@ -35,4 +35,4 @@ class TextPattern {
 // {"String": "..."} or {"Regex": "..."}. InputError where it is neither, or empty.
 TextPattern read_text_pattern(const nlohmann::json& value, const std::string& where);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -11,7 +11,7 @@
 #include "littlebit/io/json.h"
 #include "tokenizer/json_fields.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 using Source = TokenizerClass::Source;
@@ -196,4 +196,4 @@ void finish_as_class(PipelineParts& parts, const TokenizerClass& kind,
   parts.files.insert(parts.files.end(), config.files.begin(), config.files.end());
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

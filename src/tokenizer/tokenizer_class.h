@@ -8,7 +8,7 @@
 #include "tokenizer/pipeline.h"
 #include "tokenizer/tokenizer_config.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 struct TokenizerClass {
   const char* name;  // without "Fast"
@@ -32,4 +32,4 @@ const TokenizerClass& class_of(const std::filesystem::path& folder, const Tokeni
 void finish_as_class(PipelineParts& parts, const TokenizerClass& kind,
                      const TokenizerConfig& config, bool converted);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -10,7 +10,7 @@
 #include "tokenizer/json_fields.h"
 #include "tokenizer/model.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 NamedToken read_named(const Json& value, const std::string& where, bool special) {
@@ -155,4 +155,4 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   return config;
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

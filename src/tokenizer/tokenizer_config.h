@@ -15,7 +15,7 @@
 
 #include "tokenizer/added_tokens.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 // The special tokens that have a role of their own, in transformers' order.
 inline constexpr const char* kRoles[] = {"bos_token", "eos_token", "unk_token", "sep_token",
@@ -56,4 +56,4 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 
 AddedToken read_added_token(const nlohmann::json& value, const std::string& where);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -14,7 +14,7 @@
 #include "tokenizer/tokenizer_config.h"
 #include "tokenizer/unigram.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 using Json = nlohmann::json;
@@ -168,4 +168,4 @@ PipelineParts read_tokenizer_json(const Json& json, const std::string& where,
   return parts;
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -7,7 +7,7 @@
 
 #include "tokenizer/pipeline.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 // `add_prefix_space`, where given, overrides that of a ByteLevel pre-tokenizer that stands alone.
 // InputError naming what is not understood.
@@ -18,4 +18,4 @@ PipelineParts read_tokenizer_json(const nlohmann::json& json, const std::string&
 // names it.
 void check_vocabulary(const Vocabulary& vocabulary, const std::string& where);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -8,7 +8,7 @@
 #include "tokenizer/bpe.h"
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 using PieceType = SentencePieceModel::PieceType;
@@ -95,4 +95,4 @@ void TrimmingBpe::segment(std::string_view text, std::vector<int32_t>& ids) cons
   pool_.give(std::move(work));
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

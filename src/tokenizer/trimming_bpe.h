@@ -14,7 +14,7 @@
 #include "tokenizer/sentencepiece_model.h"
 #include "tokenizer/workspace_pool.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 class TrimmingBpe {
  public:
@@ -32,4 +32,4 @@ class TrimmingBpe {
   mutable WorkspacePool pool_;
 };
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

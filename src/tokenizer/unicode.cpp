@@ -9,7 +9,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 struct CategoryRun {
@@ -165,4 +165,4 @@ size_t white_space_end(std::string_view text, size_t begin) {
   return begin;
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 inline constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581, a visible space
 
@@ -51,4 +51,4 @@ void append_lower(std::string& out, char32_t code);
 size_t white_space_begin(std::string_view text, size_t end);
 size_t white_space_end(std::string_view text, size_t begin);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -13,7 +13,7 @@
 #include "littlebit/core/error.h"
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 // In the order of Category.
@@ -112,4 +112,4 @@ std::string word_items() {
          "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}";
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 // White_Space, which is not quite what PCRE2 calls \s; and all the rest.
 inline constexpr std::string_view kWhiteSpaceItems =
@@ -19,4 +19,4 @@ bool is_property(std::string_view name);              // a general category: "L"
 std::string property_items(const std::string& name);  // of such a category
 std::string word_items();                             // Oniguruma's \w
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

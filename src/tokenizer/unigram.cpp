@@ -10,7 +10,7 @@
 #include "tokenizer/pair_table.h"
 #include "tokenizer/unicode.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 
 constexpr int32_t kNone = -1;
@@ -159,4 +159,4 @@ std::unique_ptr<Model> make_unigram(UnigramSettings settings, const std::string&
   return std::make_unique<Unigram>(std::move(settings), where);
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -9,7 +9,7 @@
 
 #include "tokenizer/model.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 struct UnigramSettings {
   std::vector<std::pair<std::string, double>> pieces;  // by id, each once
@@ -19,4 +19,4 @@ struct UnigramSettings {
 
 std::unique_ptr<Model> make_unigram(UnigramSettings settings, const std::string& where);
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 namespace {
 constexpr size_t kSlots = 1u << 17;  // at most half are used
 }
@@ -58,4 +58,4 @@ void WordCache::insert(std::string_view word, uint64_t hash, std::span<const int
   ++used_;
 }
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 class WordCache {
  public:
@@ -33,4 +33,4 @@ class WordCache {
   size_t used_ = 0;
 };
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer

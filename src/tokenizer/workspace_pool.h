@@ -7,7 +7,7 @@
 
 #include "tokenizer/model.h"
 
-namespace littlebit {
+namespace littlebit::tokenizer {
 
 class WorkspacePool {
  public:
@@ -28,4 +28,4 @@ class WorkspacePool {
   std::vector<std::unique_ptr<Workspace>> free_;
 };
 
-}  // namespace littlebit
+}  // namespace littlebit::tokenizer
