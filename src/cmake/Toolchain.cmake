@@ -29,10 +29,9 @@ if(LITTLEBIT_FUZZ)
 endif()
 if(LITTLEBIT_SANITIZE)
   # -O1 and line numbers only: what is compiled here runs for seconds, and instrumented code at -O2 takes twice as long
-  # to compile. vptr is left out because LibTorch's classes come without the type information it asks for. Settings of
-  # the run time (leaks, limits) stand in tests/support/sanitizers.cpp.
+  # to compile. Settings of the run time (leaks, limits) stand in tests/support/sanitizers.cpp.
   set(CMAKE_CXX_FLAGS_RELEASE "-O1 -g1")
-  set(sanitizers -fsanitize=address,undefined -fno-sanitize=vptr)
+  set(sanitizers -fsanitize=address,undefined)
   add_compile_options(${sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
   add_link_options(${sanitizers})
 endif()
