@@ -11,6 +11,7 @@
 #include "littlebit/nn/autograd.h"
 #include "littlebit/optim/optimizer.h"
 #include "support/loaded_model.h"
+#include "support/paths.h"
 #include "support/tiny_model.h"
 
 using namespace littlebit;
@@ -24,6 +25,7 @@ struct Case {
   Recompute recompute = Recompute::kFull;
   std::vector<int64_t> split = {3};  // sequences per micro-batch
   Normalization normalization = Normalization::kReference;
+  std::string fixture;  // a folder of tests/golden, instead of the tiny Llama
 };
 
 // Forward sign, backward the surrogate's derivative, by plain autograd: the value is the sign, the
@@ -66,14 +68,19 @@ struct Problem {
   at::Tensor ids;
 
   Problem(const Case& c, at::ScalarType dtype) {
-    test::write_tiny_llama(folder.path(), {.tied = c.tied, .biases = c.biases});
-    model = std::make_unique<test::LoadedModel>(folder.path(), dtype);
+    if (c.fixture.empty()) {
+      test::write_tiny_llama(folder.path(), {.tied = c.tied, .biases = c.biases});
+    }
+    model = std::make_unique<test::LoadedModel>(
+        c.fixture.empty() ? folder.path()
+                          : std::filesystem::path(test::kSourceDir) / "tests/golden" / c.fixture,
+        dtype);
     at::manual_seed(3);
     const auto random = [&](at::IntArrayRef shape, double scale) {
       return at::randn(shape, at::TensorOptions().dtype(at::kDouble))
           .mul_(scale)
           .to(at::kFloat)
-          .to(dtype);
+          .to(dtype == at::kDouble ? at::kDouble : at::kFloat);
     };
     model->decoder.visit_linears([&](LinearSlot& slot) {
       plans.push_back(
@@ -91,7 +98,9 @@ struct Problem {
       factors.push_back(layer);
       biases.push_back(slot.has_bias ? random({slot.d_out}, 0.1) : at::Tensor());
     });
-    ids = at::randint(48, {3, 10}, at::TensorOptions().dtype(at::kLong));
+    // Longer than every fixture's window.
+    ids = at::randint(model->decoder.spec().vocab_size, {3, c.fixture.empty() ? 10 : 24},
+                      at::TensorOptions().dtype(at::kLong));
   }
 };
 
@@ -165,13 +174,15 @@ Reference reference(const Problem& problem, const Case& c) {
 
 double relative_gap(const at::Tensor& got, const at::Tensor& want) {
   const double norm = want.norm().item<double>();
-  const double gap = (got.reshape(want.sizes()) - want).norm().item<double>();
+  const double gap =
+      (got.reshape(want.sizes()).to(at::kDouble) - want.to(at::kDouble)).norm().item<double>();
   return norm > 0 ? gap / norm : gap;
 }
 
 void check(const Case& c, at::ScalarType dtype, double tolerance) {
   const Problem problem(c, dtype);
-  const Reference want = reference(problem, c);
+  const bool narrow = dtype == at::kBFloat16;
+  const Reference want = narrow ? reference(Problem(c, at::kDouble), c) : reference(problem, c);
 
   Student student(open_decoder(problem.model->decoder), problem.plans);
   const OptimOptions optim{.learning_rate = 1e-3, .weight_decay = 0.1, .max_grad_norm = 1};
@@ -199,16 +210,29 @@ void check(const Case& c, at::ScalarType dtype, double tolerance) {
   CHECK(loss.hidden == Approx(want.hidden).epsilon(tolerance));
 
   const double norm = optimizer.finish_gradients();
-  double squares = 0;
+  // In bf16 a vector's gradient is a sum over a matrix's, with all signs: it cancels, and the
+  // rounding of the terms does not. So it has more room than that of a matrix.
+  const auto bound = [&](const Segment& segment) {
+    return narrow && segment.shape.size() == 1 ? 3 * tolerance : tolerance;
+  };
+  double squares = 0, gaps = 0;
   size_t compared = 0;
   const auto compare = [&](const std::vector<Segment>& segments, const at::Tensor& flat) {
     for (const Segment& segment : segments) {
       INFO(segment.name);
       REQUIRE(want.gradients.count(segment.name) == 1);
       const at::Tensor& expected = want.gradients.at(segment.name);
-      REQUIRE(expected.norm().item<double>() > 0);
-      CHECK(relative_gap(segment.view(flat), expected) < tolerance);
+      // Without a rotation a key's bias moves all scores of a query alike: the softmax does not see
+      // it, and its gradient is rounding.
+      if (expected.norm().item<double>() < 1e-12 * norm) {
+        CHECK(segment.name.ends_with("k_proj.bias"));
+        CHECK(segment.view(flat).norm().item<double>() < 1e-2 * tolerance * norm);
+      } else {
+        CHECK(relative_gap(segment.view(flat), expected) < bound(segment));
+      }
       squares += expected.pow(2).sum().item<double>();
+      const at::Tensor got = segment.view(flat).to(at::kDouble);
+      gaps += (got - expected.to(at::kDouble)).pow(2).sum().item<double>();
       ++compared;
     }
   };
@@ -219,7 +243,9 @@ void check(const Case& c, at::ScalarType dtype, double tolerance) {
   }
   CHECK(compared == want.gradients.size());
   CHECK(norm == Approx(std::sqrt(squares)).epsilon(tolerance));
+  CHECK(std::sqrt(gaps / squares) < (narrow ? 0.4 * tolerance : tolerance));
 
+  if (narrow) return;
   // The same step again from fresh buffers, with the update: AdamW's first step by its textbook
   // formula.
   for (StudentGroup& group : student.groups()) group.zero_gradients();
@@ -270,6 +296,42 @@ TEST_CASE("the block schedule's gradients equal one autograd graph's") {
     CAPTURE(static_cast<int>(c.surrogate), c.paths, c.tied, c.biases, c.split.size());
     check(c, at::kDouble, 1e-9);
     check(c, at::kFloat, 1e-5);
+  }
+}
+
+TEST_CASE("the schedule's gradients equal one graph's in every family") {
+  // What each adds: soft caps, sandwich norms and windows; q and k norms and two rotations; biases
+  // of products and LayerNorms, project_in and project_out, norms behind the sums, no final norm;
+  // the fused gate_up; windows of a Llama; biases of q, k and v; the rest of the table of families.
+  const char* fixtures[] = {"models/gemma2",
+                            "more_models/gemma2_cap_long",
+                            "models/gemma3",
+                            "more_models/gemma3_cap",
+                            "models/opt",
+                            "models/opt_350m",
+                            "more_models/opt_no_final",
+                            "more_models/opt_gelu_nobias",
+                            "models/phi3_mini",
+                            "models/phi4",
+                            "models/mistral_window",
+                            "models/qwen2",
+                            "models/qwen3",
+                            "more_models/qwen3_bias"};
+  for (const char* fixture : fixtures) {
+    CAPTURE(fixture);
+    check({.split = {2, 1}, .fixture = fixture}, at::kDouble, 1e-9);
+    check({.recompute = Recompute::kNone, .fixture = fixture}, at::kDouble, 1e-9);
+  }
+}
+
+TEST_CASE("the schedule in bf16 stays near the fp64 graph, tensor by tensor") {
+  // Factors of a product carry 2^-9 each, hidden states and gradients go through all layers, and
+  // what is learned from is the small difference of two models' rounded outputs: a few per cent of
+  // a matrix's gradient, here 13 at the most. What is left out or taken twice is 100 per cent.
+  for (const char* fixture :
+       {"models/gemma2", "models/opt", "models/opt_350m", "models/phi3_mini", "models/qwen3"}) {
+    CAPTURE(fixture);
+    check({.fixture = fixture}, at::kBFloat16, 0.15);
   }
 }
 
