@@ -1,7 +1,7 @@
 # What a user and CI call. Everything is built in build/ by the CMake preset `cpu`, which also makes the CUDA library
 # where nvcc is; with PRESET=cuda that must succeed. LITTLEBIT_CUDA=OFF goes without.
 PRESET ?= cpu
-.PHONY: demo test build programs configure setup format docs clean bundle bench bench-smollm2
+.PHONY: demo test build programs configure setup format docs clean bundle bench bench-smollm2 compat
 
 build: configure
 	@cmake --build --preset $(PRESET)
@@ -39,6 +39,11 @@ bench: programs
 bench-smollm2: programs
 	@cmake --build --preset $(PRESET) --target golden_tests
 	tests/bench/compare/smollm2.sh out/smollm2
+
+# Before a release: whether runs of the commit BASE go on here, and ours there (docs/contributing.md).
+compat: programs
+	@[ -n "$(BASE)" ] || { echo "usage: make compat BASE=<commit>"; exit 2; }
+	tests/compat/compat.sh "$(BASE)"
 
 format:
 	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format-14 -i

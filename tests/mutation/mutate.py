@@ -124,9 +124,11 @@ class Builder:
         line = self.links[program].replace(f"-o bin/{program}", f"{self.scratch}/mutant.o -o {target}")
         return target if self.run(["bash", "-c", line], self.build, 120) == 0 else None
 
-    def fails(self, room, limit):
+    def fails(self, room, limit, quick):
         """The first program that fails, "" where none does, "does not link"."""
         for program, cases in TESTS[room]:
+            if quick and cases:
+                continue
             target = self.link(program)
             if target is None:
                 return "does not link"
@@ -146,6 +148,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build", help="built, with tests; is not changed")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "tests" / "mutation" / "results.jsonl")
     parser.add_argument("--limit", type=int, default=240, help="seconds a test program may take")
+    parser.add_argument("--quick", action="store_true", help="unit tests only: what they miss counts as survived")
     parser.add_argument("--list", action="store_true", help="show the mutants, try none")
     options = parser.parse_args()
 
@@ -171,7 +174,7 @@ def main():
             if not builder.compile(path, "\n".join(lines)):
                 record["result"] = "does not compile"
             else:
-                by = builder.fails(options.room, options.limit)
+                by = builder.fails(options.room, options.limit, options.quick)
                 record["result"] = "does not compile" if by == "does not link" else "killed" if by else "survived"
                 record["by"] = by
             record["seconds"] = round(time.time() - begin)
