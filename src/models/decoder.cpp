@@ -180,8 +180,9 @@ at::Tensor Decoder::tail_forward(const at::Tensor& x_bth) const {
 }
 
 at::Tensor Decoder::head_forward(const at::Tensor& z) const {
-  const bool as_stored = frozen.head.scalar_type() != compute_dtype_;
-  const at::Tensor logits = as_stored
+  const at::Tensor logits = compute_dtype_ == at::kBFloat16
+                                ? linear_widened(z.to(compute_dtype_), frozen.head)
+                            : frozen.head.scalar_type() != compute_dtype_
                                 ? linear_as_stored(z, frozen.head)
                                 : affine(z.to(compute_dtype_), frozen.head).to(residual_dtype());
   if (spec_.logit_softcap == 0) return logits;

@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -52,6 +53,17 @@ at::Tensor linear_as_stored(const at::Tensor& x, const at::Tensor& weight) {
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = d_out;
   return y.view(shape);
+}
+
+at::Tensor linear_widened(const at::Tensor& x, const at::Tensor& weight) {
+  const c10::AutoGradMode no_grad(false);
+  LB_ASSERT(x.scalar_type() == at::kBFloat16 && weight.scalar_type() == at::kBFloat16, "dtypes");
+  // Only CUDA has a product of bf16 that returns its sums.
+  if (!x.is_cuda()) return linear_as_stored(x.to(at::kFloat), weight);
+  std::vector<int64_t> shape = x.sizes().vec();
+  const at::Tensor rows = x.reshape({-1, shape.back()});
+  shape.back() = weight.size(0);
+  return at::mm(rows, weight.t(), at::kFloat).view(shape);
 }
 
 }  // namespace littlebit

@@ -42,4 +42,8 @@ class DenseLinear : public Linear {
 // rows of x on the CPU). No autograd.
 at::Tensor linear_as_stored(const at::Tensor& x, const at::Tensor& weight);
 
+// The same for x in bf16: the products' fp32 sums as they are, [..., d_out] in fp32. A logit of 16
+// rounded to bf16 would be off by 0.06.
+at::Tensor linear_widened(const at::Tensor& x, const at::Tensor& weight);
+
 }  // namespace littlebit

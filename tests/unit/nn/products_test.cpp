@@ -11,6 +11,7 @@
 #include <catch2/catch.hpp>
 
 #include "littlebit/nn/autograd.h"
+#include "littlebit/nn/linear.h"
 
 namespace littlebit {
 namespace {
@@ -104,6 +105,20 @@ TEST_CASE("affine leaves out what needs no gradient") {
   const at::Tensor w_of_graph = w.detach().requires_grad_();
   const auto dw = gradients({affine(x, w_of_graph)}, {dy}, {w_of_graph});
   CHECK(relative_gap(dw[0], at::matmul(dy.t(), x).to(at::kDouble)) < kFp32);
+}
+
+TEST_CASE("the sums of a bf16 product come back in fp32, unrounded") {
+  at::manual_seed(2);
+  const at::Tensor weight = at::randn({97, 40}).to(at::kBFloat16);
+  for (const int64_t rows : {1, 4, 5, 33}) {
+    const at::Tensor x = at::randn({1, rows, 40}).mul_(4).to(at::kBFloat16);
+    const at::Tensor got = littlebit::linear_widened(x, weight);
+    const at::Tensor want = at::matmul(x.to(at::kDouble), weight.to(at::kDouble).t());
+    REQUIRE(got.scalar_type() == at::kFloat);
+    REQUIRE(got.sizes() == want.sizes());
+    // Products of bf16 are exact in fp32, 40 of them are added; rounded to bf16 it would be 2e-3.
+    CHECK((got.to(at::kDouble) - want).norm().item<double>() < 1e-6 * want.norm().item<double>());
+  }
 }
 
 }  // namespace
