@@ -74,7 +74,9 @@ void replay(const std::string& run, const std::vector<std::string>& extra,
     CHECK(got[i].at("step") == i + 1);
     CHECK(std::abs(got[i].at("learning_rate").get<double>() -
                    want[i].at("learning_rate").get<double>()) < 1e-7);
-    if (i > 0 && i < 40) close(i, "loss", 0.02);
+    // fp32 sums in another order: 2e-7 was seen. From step 80 on signs flip differently.
+    if (i > 0 && i < 40) close(i, "loss", 1e-5);
+    if (i >= 40 && i < 70) close(i, "loss", 1e-4);
   }
   CHECK(mean_of_last_losses(got) == Approx(mean_of_last_losses(want)).epsilon(0.03));
   const Json summary = read_json_file(temp / "out" / "run.json").at("summary");
