@@ -39,7 +39,7 @@ TEST_CASE("each part of tokenizer.json does what Hugging Face's does") {
     Json whole = all.at("base");
     for (const auto& [key, value] : item.at("patch").items())
       whole[key] = key == "model" ? all.at("models").at(value.get<size_t>()) : value;
-    ScratchFolder folder;
+    TokenizerFolder folder;
     folder.write("tokenizer.json", to_json_line(whole));
     // transformers overrides add_prefix_space by that of the folder; here the part itself is meant.
     const Json& pre_tokenizer = whole["pre_tokenizer"];

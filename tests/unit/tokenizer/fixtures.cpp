@@ -19,7 +19,7 @@ namespace littlebit {
 namespace {
 
 // Qwen3's folder is vocab.json + merges.txt, and the same vocabulary as Qwen2's tokenizer.json.
-void write_qwen3(const ScratchFolder& folder) {
+void write_qwen3(const TokenizerFolder& folder) {
   Json model =
       parse_json(read_gzip(tokenizer_fixtures() / "qwen2/tokenizer.json.gz"), "qwen2").at("model");
   folder.write("vocab.json", to_json_line(model.at("vocab")));
@@ -39,7 +39,7 @@ std::unique_ptr<Tokenizer> load(const std::string& family) {
     if (outside_fixtures().empty() || !std::filesystem::is_directory(outside)) return nullptr;
     return load_tokenizer(outside);
   }
-  ScratchFolder folder;
+  TokenizerFolder folder;
   for (const auto& entry : std::filesystem::directory_iterator(own)) {
     if (entry.path().extension() == ".gz")
       folder.write(entry.path().stem(), read_gzip(entry.path()));

@@ -18,7 +18,7 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-std::string error_of(const ScratchFolder& folder) {
+std::string error_of(const TokenizerFolder& folder) {
   try {
     load_tokenizer(folder.path());
   } catch (const Error& error) {
@@ -36,7 +36,7 @@ Json small_tokenizer() {
 }
 
 TEST_CASE("added tokens may lie beyond the model's vocabulary, plain ones may not") {
-  ScratchFolder folder;
+  TokenizerFolder folder;
   Json json = small_tokenizer();
   folder.write("tokenizer.json", json.dump());
   const auto tokenizer = load_tokenizer(folder.path());
@@ -52,7 +52,7 @@ TEST_CASE("added tokens may lie beyond the model's vocabulary, plain ones may no
   folder.write("tokenizer.json", json.dump());
   CHECK(load_tokenizer(folder.path())->plain_vocab_size() == 3);
 
-  ScratchFolder pieces;
+  TokenizerFolder pieces;
   pieces.copy(tokenizer_fixtures() / "wiki_llama" / "tokenizer.model");
   pieces.write("tokenizer_config.json",
                R"({"tokenizer_class": "LlamaTokenizer", "pad_token": "<image>"})");
@@ -64,7 +64,7 @@ TEST_CASE("added tokens may lie beyond the model's vocabulary, plain ones may no
 TEST_CASE(
     "LlamaTokenizer with add_prefix_space is made from tokenizer.model, as transformers does") {
   auto source = tokenizer_fixtures() / "wiki_llama";
-  ScratchFolder folder;
+  TokenizerFolder folder;
   folder.copy(source / "tokenizer.model");
   folder.write("tokenizer.json", small_tokenizer().dump());
   folder.write("tokenizer_config.json",
@@ -81,7 +81,7 @@ TEST_CASE(
 
 TEST_CASE("both forms of wiki_llama give the same ids") {
   auto source = tokenizer_fixtures() / "wiki_llama";
-  ScratchFolder folder;
+  TokenizerFolder folder;
   folder.write("tokenizer.json", read_gzip(source / "tokenizer.json.gz"));
   folder.write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer", "legacy": true})");
   auto from_json = load_tokenizer(folder.path());
@@ -92,7 +92,7 @@ TEST_CASE("both forms of wiki_llama give the same ids") {
 }
 
 TEST_CASE("config.json names the class where tokenizer_config.json does not") {
-  ScratchFolder folder;
+  TokenizerFolder folder;
   folder.write("vocab.json", R"({"a": 0, "b": 1, "ab": 2, "</s>": 3})");
   folder.write("merges.txt", "#version: 0.2\na b\n");
   folder.write("tokenizer_config.json",
@@ -146,7 +146,7 @@ TEST_CASE("what is not understood is refused by name") {
     Json whole = small_tokenizer();
     const Json changes = parse_json(patch, "test");
     for (const auto& [key, value] : changes.items()) whole[key] = value;
-    ScratchFolder folder;
+    TokenizerFolder folder;
     folder.write("tokenizer.json", whole.dump());
     CAPTURE(patch);
     CHECK_THAT(error_of(folder), Catch::Contains(named) && Catch::Contains("tokenizer.json"));
@@ -157,7 +157,7 @@ TEST_CASE("a text that the model has no token for is an error where there is no 
   Json whole = small_tokenizer();
   whole["model"] = {{"type", "Unigram"}, {"vocab", Json::array({Json::array({"a", 0.0})})}};
   whole["added_tokens"] = Json::array();
-  ScratchFolder folder;
+  TokenizerFolder folder;
   folder.write("tokenizer.json", whole.dump());
   auto tokenizer = load_tokenizer(folder.path());
   CHECK(tokenizer->encode("aa", false) == Ids{0, 0});
@@ -170,7 +170,7 @@ TEST_CASE("a pattern that backtracks without end is stopped") {
                             {"pattern", {{"Regex", "(?:a|a|ab|b)*c"}}},
                             {"behavior", "Isolated"},
                             {"invert", false}};
-  ScratchFolder folder;
+  TokenizerFolder folder;
   folder.write("tokenizer.json", whole.dump());
   std::string text;
   for (int i = 0; i < 60; ++i) text += "aab";
@@ -190,7 +190,7 @@ TEST_CASE("what patterns may cost is counted over all of a text, and a stop requ
                        {"invert", false}});
     }
     whole["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
-    ScratchFolder folder;
+    TokenizerFolder folder;
     folder.write("tokenizer.json", whole.dump());
     return load_tokenizer(folder.path());
   };

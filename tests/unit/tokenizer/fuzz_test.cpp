@@ -213,9 +213,9 @@ TEST_CASE("damaged tokenizer files give a clear error or a working tokenizer") {
   Random random(7);
   const std::vector<Files> folders = small_folders();
   REQUIRE(folders.size() > 150);
-  ScratchFolder scratch;
+  TokenizerFolder scratch;
   for (const Files& files : folders) {  // each of them is good to begin with
-    ScratchFolder folder;
+    TokenizerFolder folder;
     for (const auto& [name, text] : files) folder.write(name, text);
     CHECK_NOTHROW(load_tokenizer(folder.path()));
   }

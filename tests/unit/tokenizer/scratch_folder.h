@@ -14,17 +14,17 @@
 
 namespace littlebit {
 
-class ScratchFolder {
+class TokenizerFolder {
  public:
-  ScratchFolder() {
+  TokenizerFolder() {
     static std::atomic<int> count{0};
     path_ = std::filesystem::temp_directory_path() /
             ("littlebit-tokenizer-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
     std::filesystem::create_directories(path_);
   }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  ~ScratchFolder() { std::filesystem::remove_all(path_); }
+  TokenizerFolder(const TokenizerFolder&) = delete;
+  TokenizerFolder& operator=(const TokenizerFolder&) = delete;
+  ~TokenizerFolder() { std::filesystem::remove_all(path_); }
 
   const std::filesystem::path& path() const { return path_; }
   void write(const std::string& name, std::string_view bytes) const {

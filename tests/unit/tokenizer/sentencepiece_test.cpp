@@ -29,7 +29,7 @@ TEST_CASE("SentencePiece folders give the golden ids") {
 }
 
 TEST_CASE("tokenizer_config.json decides on BOS, EOS and the leading space") {
-  ScratchFolder folder;
+  TokenizerFolder folder;
   folder.copy(tokenizer_fixture("mistral_v1") / "tokenizer.model");
   const Ids hello = load_tokenizer(tokenizer_fixture("mistral_v1"))->encode("hello", false);
 
@@ -74,7 +74,7 @@ TEST_CASE("tokenizer_config.json decides on BOS, EOS and the leading space") {
 }
 
 TEST_CASE("the content hash follows every file that decides the ids") {
-  ScratchFolder folder;
+  TokenizerFolder folder;
   folder.copy(tokenizer_fixture("stories260k") / "tokenizer.model");
   std::string plain = load_tokenizer(folder.path())->content_hash();
   CHECK(plain.size() == 32);
@@ -89,7 +89,7 @@ TEST_CASE("wrong input is refused with what and where") {
   CHECK_THROWS_WITH(tokenizer->decode(Ids{1, 512}), Catch::Contains("512"));
   CHECK_THROWS_AS(tokenizer->decode(Ids{-1}), InputError);
 
-  ScratchFolder folder;
+  TokenizerFolder folder;
   CHECK_THAT(error_of(folder.path() / "missing"), Catch::Contains("missing"));
   CHECK_THAT(error_of(folder.path()), Catch::Contains("no tokenizer"));
 

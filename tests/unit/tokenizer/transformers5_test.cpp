@@ -15,7 +15,7 @@ using Ids = std::vector<int32_t>;
 // The fixture with other settings in tokenizer_config.json.
 Ids ids_with(const Json& patch, const std::string& text) {
   const std::filesystem::path fixture = tokenizer_fixture("stories260k_v5");
-  ScratchFolder folder;
+  TokenizerFolder folder;
   folder.copy(fixture / "tokenizer.json");
   Json config = read_json_file(fixture / "tokenizer_config.json");
   config.update(patch);

@@ -64,7 +64,7 @@ TEST_CASE("every code point is treated as Hugging Face treats it") {
         {"normalizer", item.value("normalizer", Json())},
         {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", steps}}},
         {"decoder", {{"type", "ByteLevel"}}}};
-    ScratchFolder folder;
+    TokenizerFolder folder;
     folder.write("tokenizer.json", to_json_line(whole));
     auto tokenizer = load_tokenizer(folder.path());
     const std::string described = to_json_line(item);
