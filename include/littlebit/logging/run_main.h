@@ -12,9 +12,9 @@ namespace littlebit {
 // ends there, with exit code 0 and without a message.
 void print_output(std::string_view text);
 
-// Opens what was closed of the standard descriptors, installs the handlers of signals.h, runs `body`
-// and returns its exit code. An Error becomes its message, hint and code; memory that ran out
-// (std::bad_alloc, or a library's own exception that says so) exit code 5; a reader of standard
+// Opens what was closed of the standard descriptors, installs the handlers of signals.h, runs
+// `body` and returns its exit code. An Error becomes its message, hint and code; memory that ran
+// out (std::bad_alloc, or a library's own exception that says so) exit code 5; a reader of standard
 // output that went away is no failure; a stop request that ended the work early 143; anything else
 // is a bug of ours, exit code 1. Never throws.
 int run_main(const std::function<int()>& body) noexcept;
