@@ -5,14 +5,19 @@
 #include <algorithm>
 #include <cstring>
 
-#include "clones.h"
 #include "sign_words.h"
+#include "variants.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 // GCC 12 calls the operand that its own intrinsics leave undefined on purpose uninitialised.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 #define LITTLEBIT_X86 1
+#ifdef __clang__
+#define LITTLEBIT_AVX512 "avx512f"  // older versions know no levels
+#else
+#define LITTLEBIT_AVX512 "x86-64-v4"
+#endif
 #endif
 
 namespace littlebit {
@@ -27,8 +32,8 @@ constexpr int64_t kPerWord = kTablesPerWord * kTable;  // table floats of a word
 using Pass = void (*)(const uint32_t* words, int64_t stride, int64_t per_row, const float* tables,
                       float* y);
 
-LITTLEBIT_CLONES void pass_plain(const uint32_t* words, int64_t /*stride*/, int64_t per_row,
-                                 const float* tables, float* y) {
+void pass_plain(const uint32_t* words, int64_t /*stride*/, int64_t per_row, const float* tables,
+                float* y) {
   float sum[kBlock] = {};
   for (int64_t w = 0; w < per_row; ++w) {
     const uint32_t* block = words + w * kBlock;
@@ -108,7 +113,7 @@ Passes passes_of(Instructions use) {
   return {nullptr, pass_plain};
 }
 
-inline void make_tables(const float* x, float* tables, int64_t groups) {
+LITTLEBIT_LOOP void make_tables(const float* x, float* tables, int64_t groups) {
   for (int64_t g = 0; g < groups; ++g, x += 4, tables += kTable) {
     for (int m = 0; m < kTable; ++m) {
       const float a = (m & 1) != 0 ? -x[0] : x[0], b = (m & 2) != 0 ? -x[1] : x[1];
@@ -119,16 +124,16 @@ inline void make_tables(const float* x, float* tables, int64_t groups) {
 }
 
 template <class T>
-inline void expand(const InterleavedExpansion<T>& job, int64_t row_begin, int64_t row_end) {
-  const int64_t per_row = job.signs.words_per_row(), cols = job.signs.cols;
+LITTLEBIT_LOOP void expand(const InterleavedExpansion<T>* job, int64_t row_begin, int64_t row_end) {
+  const int64_t per_row = job->signs.words_per_row(), cols = job->signs.cols;
   T constant[32];
   for (int64_t r = row_begin; r < row_end; ++r) {
-    const T row_scale = job.row_scale ? job.row_scale[r] : one<T>();
+    const T row_scale = job->row_scale ? job->row_scale[r] : one<T>();
     for (T& c : constant) c = row_scale;
-    const uint32_t* words = job.signs.words + (r / kBlock) * per_row * kBlock + r % kBlock;
-    T* out = job.out + (r - row_begin) * job.out_stride;
+    const uint32_t* words = job->signs.words + (r / kBlock) * per_row * kBlock + r % kBlock;
+    T* out = job->out + (r - row_begin) * job->out_stride;
     for (int64_t c = 0; c < cols; c += 32, words += kBlock) {
-      const T* scale = job.column_scale ? job.column_scale + c : constant;
+      const T* scale = job->column_scale ? job->column_scale + c : constant;
       const int64_t count = std::min<int64_t>(32, cols - c);
       if (count == 32) {
         expand_word(*words, scale, out + c);
@@ -139,6 +144,43 @@ inline void expand(const InterleavedExpansion<T>& job, int64_t row_begin, int64_
       expand_word(*words, last_scale, last);
       std::memcpy(out + c, last, count * sizeof(T));
     }
+  }
+}
+
+LITTLEBIT_LOOP void tables_of(const float* x, const float* scale, int64_t cols, float* tables) {
+  for (int64_t c = 0; c < cols; c += 32, tables += kPerWord) {
+    const int64_t count = std::min<int64_t>(32, cols - c);
+    float scaled[32] = {};
+    for (int64_t i = 0; i < count; ++i) scaled[i] = scale ? x[c + i] * scale[c + i] : x[c + i];
+    make_tables(scaled, tables, kTablesPerWord);
+  }
+}
+
+LITTLEBIT_LOOP void multiply_rows(const uint16_t* w, int64_t cols, const float* x,
+                                  int64_t row_begin, int64_t row_end, float* y) {
+  constexpr int64_t kLanes = 64;
+  for (int64_t r = row_begin; r < row_end; ++r) {
+    const uint16_t* row = w + r * cols;
+    float sums[kLanes] = {};
+    int64_t c = 0;
+    for (; c + kLanes <= cols; c += kLanes) {
+      for (int64_t i = 0; i < kLanes; ++i) {
+        const uint32_t bits = static_cast<uint32_t>(row[c + i]) << 16;
+        float value;
+        std::memcpy(&value, &bits, sizeof(value));
+        sums[i] += value * x[c + i];
+      }
+    }
+    for (int64_t i = 0; c < cols; ++c, ++i) {
+      const uint32_t bits = static_cast<uint32_t>(row[c]) << 16;
+      float value;
+      std::memcpy(&value, &bits, sizeof(value));
+      sums[i] += value * x[c];
+    }
+    for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+      for (int64_t i = 0; i < half; ++i) sums[i] += sums[i + half];
+    }
+    y[r] = sums[0];
   }
 }
 
@@ -159,34 +201,29 @@ void interleave_signs(const uint32_t* from, int64_t first_bit, int64_t row_bits,
   }
 }
 
-LITTLEBIT_CLONES void expand_interleaved(const InterleavedExpansion<float>& job, int64_t row_begin,
-                                         int64_t row_end) {
-  expand(job, row_begin, row_end);
+void expand_interleaved(const InterleavedExpansion<float>& job, int64_t row_begin, int64_t row_end,
+                        Instructions use) {
+  run_variant<expand<float>>(use, &job, row_begin, row_end);
 }
-LITTLEBIT_CLONES void expand_interleaved(const InterleavedExpansion<double>& job, int64_t row_begin,
-                                         int64_t row_end) {
-  expand(job, row_begin, row_end);
+void expand_interleaved(const InterleavedExpansion<double>& job, int64_t row_begin, int64_t row_end,
+                        Instructions use) {
+  run_variant<expand<double>>(use, &job, row_begin, row_end);
 }
-LITTLEBIT_CLONES void expand_interleaved(const InterleavedExpansion<uint16_t>& job,
-                                         int64_t row_begin, int64_t row_end) {
-  expand(job, row_begin, row_end);
+void expand_interleaved(const InterleavedExpansion<uint16_t>& job, int64_t row_begin,
+                        int64_t row_end, Instructions use) {
+  run_variant<expand<uint16_t>>(use, &job, row_begin, row_end);
 }
 
-LITTLEBIT_CLONES void build_sign_tables(const float* x, const float* scale, int64_t cols,
-                                        float* tables) {
-  for (int64_t c = 0; c < cols; c += 32, tables += kPerWord) {
-    const int64_t count = std::min<int64_t>(32, cols - c);
-    float scaled[32] = {};
-    for (int64_t i = 0; i < count; ++i) scaled[i] = scale ? x[c + i] * scale[c + i] : x[c + i];
-    make_tables(scaled, tables, kTablesPerWord);
-  }
+void build_sign_tables(const float* x, const float* scale, int64_t cols, float* tables,
+                       Instructions use) {
+  run_variant<tables_of>(use, x, scale, cols, tables);
 }
 
 Instructions best_instructions() {
 #ifdef LITTLEBIT_X86
-  static const Instructions best = __builtin_cpu_supports("avx512f") ? Instructions::kAvx512
-                                   : __builtin_cpu_supports("avx2")  ? Instructions::kAvx2
-                                                                     : Instructions::kPlain;
+  static const Instructions best = __builtin_cpu_supports(LITTLEBIT_AVX512) ? Instructions::kAvx512
+                                   : __builtin_cpu_supports("avx2")         ? Instructions::kAvx2
+                                                                            : Instructions::kPlain;
   return best;
 #else
   return Instructions::kPlain;
@@ -220,32 +257,9 @@ void multiply_signs_plain(const InterleavedSigns& signs, const float* x, const f
   }
 }
 
-LITTLEBIT_CLONES void multiply_bf16(const uint16_t* w, int64_t cols, const float* x,
-                                    int64_t row_begin, int64_t row_end, float* y) {
-  constexpr int64_t kLanes = 64;
-  for (int64_t r = row_begin; r < row_end; ++r) {
-    const uint16_t* row = w + r * cols;
-    float sums[kLanes] = {};
-    int64_t c = 0;
-    for (; c + kLanes <= cols; c += kLanes) {
-      for (int64_t i = 0; i < kLanes; ++i) {
-        const uint32_t bits = static_cast<uint32_t>(row[c + i]) << 16;
-        float value;
-        std::memcpy(&value, &bits, sizeof(value));
-        sums[i] += value * x[c + i];
-      }
-    }
-    for (int64_t i = 0; c < cols; ++c, ++i) {
-      const uint32_t bits = static_cast<uint32_t>(row[c]) << 16;
-      float value;
-      std::memcpy(&value, &bits, sizeof(value));
-      sums[i] += value * x[c];
-    }
-    for (int64_t half = kLanes / 2; half > 0; half /= 2) {
-      for (int64_t i = 0; i < half; ++i) sums[i] += sums[i + half];
-    }
-    y[r] = sums[0];
-  }
+void multiply_bf16(const uint16_t* w, int64_t cols, const float* x, int64_t row_begin,
+                   int64_t row_end, float* y, Instructions use) {
+  run_variant<multiply_rows>(use, w, cols, x, row_begin, row_end, y);
 }
 
 }  // namespace littlebit

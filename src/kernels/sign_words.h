@@ -5,6 +5,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "variants.h"
+
 namespace littlebit {
 
 template <class T>
@@ -12,7 +14,7 @@ using Bits = std::conditional_t<sizeof(T) == 2, uint16_t,
                                 std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>;
 
 template <class T>
-inline T one() {
+LITTLEBIT_LOOP T one() {
   if constexpr (std::is_same_v<T, uint16_t>) {
     return 0x3F80;  // bfloat16
   } else {
@@ -21,7 +23,7 @@ inline T one() {
 }
 
 // 32 bits from any bit offset. Reads the next word only where bits of it are asked for.
-inline uint32_t load_bits(const uint32_t* words, int64_t first, int64_t count) {
+LITTLEBIT_LOOP uint32_t load_bits(const uint32_t* words, int64_t first, int64_t count) {
   const int64_t word = first >> 5;
   const int shift = static_cast<int>(first & 31);
   uint64_t bits = words[word];
@@ -32,7 +34,7 @@ inline uint32_t load_bits(const uint32_t* words, int64_t first, int64_t count) {
 // 32 elements, the same scale for all or one each; `bits` bit b flips out[b]. Fixed trip count: one
 // vector loop.
 template <class T>
-inline void expand_word(uint32_t bits, const T* scale, T* out) {
+LITTLEBIT_LOOP void expand_word(uint32_t bits, const T* scale, T* out) {
   constexpr int kShift = sizeof(T) * 8 - 1;
   for (int b = 0; b < 32; ++b) {
     Bits<T> value;

@@ -1,19 +1,19 @@
 // Plain C++ loops over sign bits, written so that the compiler vectorises them for each instruction
-// set (clones.h). All give the same bits: no arithmetic, only moves.
+// set (variants.h). All give the same bits: no arithmetic, only moves.
 #include "littlebit/kernels/signs.h"
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
-#include "clones.h"
 #include "sign_words.h"
+#include "variants.h"
 
 namespace littlebit {
 namespace {
 
 template <class T>
-inline int64_t pack(const T* latents, int64_t n, uint32_t* words) {
+LITTLEBIT_LOOP int64_t pack(const T* latents, int64_t n, uint32_t* words) {
   int64_t flips = 0;
   int64_t i = 0;
   for (; i + 32 <= n; i += 32) {
@@ -33,23 +33,23 @@ inline int64_t pack(const T* latents, int64_t n, uint32_t* words) {
 }
 
 template <class T>
-inline void expand(const SignExpansion<T>& job, int64_t row_begin, int64_t row_end) {
+LITTLEBIT_LOOP void expand(const SignExpansion<T>* job, int64_t row_begin, int64_t row_end) {
   T constant[32];
   for (int64_t r = row_begin; r < row_end; ++r) {
-    const T row_scale = job.row_scale ? job.row_scale[r] : one<T>();
+    const T row_scale = job->row_scale ? job->row_scale[r] : one<T>();
     for (T& c : constant) c = row_scale;
-    T* out = job.out + r * job.out_stride;
-    const int64_t first = job.first_bit + r * job.cols;
+    T* out = job->out + r * job->out_stride;
+    const int64_t first = job->first_bit + r * job->cols;
     int64_t c = 0;
-    for (; c + 32 <= job.cols; c += 32) {
-      expand_word(load_bits(job.words, first + c, 32),
-                  job.column_scale ? job.column_scale + c : constant, out + c);
+    for (; c + 32 <= job->cols; c += 32) {
+      expand_word(load_bits(job->words, first + c, 32),
+                  job->column_scale ? job->column_scale + c : constant, out + c);
     }
-    if (c < job.cols) {
-      const int64_t rest = job.cols - c;
+    if (c < job->cols) {
+      const int64_t rest = job->cols - c;
       T scale[32] = {}, last[32];
-      std::memcpy(scale, job.column_scale ? job.column_scale + c : constant, rest * sizeof(T));
-      expand_word(load_bits(job.words, first + c, rest), scale, last);
+      std::memcpy(scale, job->column_scale ? job->column_scale + c : constant, rest * sizeof(T));
+      expand_word(load_bits(job->words, first + c, rest), scale, last);
       std::memcpy(out + c, last, rest * sizeof(T));
     }
   }
@@ -57,24 +57,24 @@ inline void expand(const SignExpansion<T>& job, int64_t row_begin, int64_t row_e
 
 }  // namespace
 
-LITTLEBIT_CLONES int64_t pack_signs(const float* latents, int64_t n, uint32_t* words) {
-  return pack(latents, n, words);
+int64_t pack_signs(const float* latents, int64_t n, uint32_t* words, Instructions use) {
+  return run_variant<pack<float>>(use, latents, n, words);
 }
-LITTLEBIT_CLONES int64_t pack_signs(const double* latents, int64_t n, uint32_t* words) {
-  return pack(latents, n, words);
+int64_t pack_signs(const double* latents, int64_t n, uint32_t* words, Instructions use) {
+  return run_variant<pack<double>>(use, latents, n, words);
 }
 
-LITTLEBIT_CLONES void expand_signs(const SignExpansion<float>& job, int64_t row_begin,
-                                   int64_t row_end) {
-  expand(job, row_begin, row_end);
+void expand_signs(const SignExpansion<float>& job, int64_t row_begin, int64_t row_end,
+                  Instructions use) {
+  run_variant<expand<float>>(use, &job, row_begin, row_end);
 }
-LITTLEBIT_CLONES void expand_signs(const SignExpansion<double>& job, int64_t row_begin,
-                                   int64_t row_end) {
-  expand(job, row_begin, row_end);
+void expand_signs(const SignExpansion<double>& job, int64_t row_begin, int64_t row_end,
+                  Instructions use) {
+  run_variant<expand<double>>(use, &job, row_begin, row_end);
 }
-LITTLEBIT_CLONES void expand_signs(const SignExpansion<uint16_t>& job, int64_t row_begin,
-                                   int64_t row_end) {
-  expand(job, row_begin, row_end);
+void expand_signs(const SignExpansion<uint16_t>& job, int64_t row_begin, int64_t row_end,
+                  Instructions use) {
+  run_variant<expand<uint16_t>>(use, &job, row_begin, row_end);
 }
 
 void copy_bit_rows(const uint32_t* from, int64_t from_first, int64_t from_stride, uint32_t* to,

@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "littlebit/kernels/instructions.h"
+
 namespace littlebit {
 
 struct InterleavedSigns {
@@ -38,22 +40,20 @@ struct InterleavedExpansion {
   T* out;  // of row row_begin
   int64_t out_stride;
 };
-void expand_interleaved(const InterleavedExpansion<float>& job, int64_t row_begin, int64_t row_end);
-void expand_interleaved(const InterleavedExpansion<double>& job, int64_t row_begin,
-                        int64_t row_end);
+void expand_interleaved(const InterleavedExpansion<float>& job, int64_t row_begin, int64_t row_end,
+                        Instructions use = best_instructions());
+void expand_interleaved(const InterleavedExpansion<double>& job, int64_t row_begin, int64_t row_end,
+                        Instructions use = best_instructions());
 void expand_interleaved(const InterleavedExpansion<uint16_t>& job, int64_t row_begin,
-                        int64_t row_end);
+                        int64_t row_end, Instructions use = best_instructions());
 
 // Floats of the tables of x[cols]: 4 per column, 64-byte aligned memory of the caller's.
 inline int64_t sign_table_size(int64_t cols) { return (cols + 31) / 32 * 128; }
 
 // tables[4 c + m], c a multiple of 4, m < 16: the sum over k < 4 of +- x[c + k] * scale[c + k],
 // minus where bit k of m is set. Columns beyond `cols` count as 0. scale: may be null.
-void build_sign_tables(const float* x, const float* scale, int64_t cols, float* tables);
-
-// What a processor can run: each includes those before it.
-enum class Instructions { kPlain, kAvx2, kAvx512 };
-Instructions best_instructions();  // of this machine
+void build_sign_tables(const float* x, const float* scale, int64_t cols, float* tables,
+                       Instructions use = best_instructions());
 
 // y[r] = sum over c of sign(r, c) x[c] for the rows of blocks [block_begin, block_end); 16 floats
 // are written per block, those of rows beyond the matrix without meaning.
@@ -67,6 +67,6 @@ void multiply_signs_plain(const InterleavedSigns& signs, const float* x, const f
 // y[r] = sum over c of x[c] * w[r * cols + c], w in bfloat16, for rows [row_begin, row_end): a head
 // as it is stored.
 void multiply_bf16(const uint16_t* w, int64_t cols, const float* x, int64_t row_begin,
-                   int64_t row_end, float* y);
+                   int64_t row_end, float* y, Instructions use = best_instructions());
 
 }  // namespace littlebit

@@ -8,12 +8,16 @@
 
 #include <cstdint>
 
+#include "littlebit/kernels/instructions.h"
+
 namespace littlebit {
 
 // words[ceil(n / 32)] = the sign bits of latents[0, n); bits beyond n in the last word are 0.
 // Returns how many of the n bits differ from what `words` held before.
-int64_t pack_signs(const float* latents, int64_t n, uint32_t* words);
-int64_t pack_signs(const double* latents, int64_t n, uint32_t* words);
+int64_t pack_signs(const float* latents, int64_t n, uint32_t* words,
+                   Instructions use = best_instructions());
+int64_t pack_signs(const double* latents, int64_t n, uint32_t* words,
+                   Instructions use = best_instructions());
 
 // One element per scale entry; `uint16_t` stands for bfloat16.
 // out[r * out_stride + c] = sign(r, c) * (row_scale ? row_scale[r] : 1) * (column_scale ?
@@ -29,9 +33,12 @@ struct SignExpansion {
   T* out;
   int64_t out_stride;
 };
-void expand_signs(const SignExpansion<float>& job, int64_t row_begin, int64_t row_end);
-void expand_signs(const SignExpansion<double>& job, int64_t row_begin, int64_t row_end);
-void expand_signs(const SignExpansion<uint16_t>& job, int64_t row_begin, int64_t row_end);
+void expand_signs(const SignExpansion<float>& job, int64_t row_begin, int64_t row_end,
+                  Instructions use = best_instructions());
+void expand_signs(const SignExpansion<double>& job, int64_t row_begin, int64_t row_end,
+                  Instructions use = best_instructions());
+void expand_signs(const SignExpansion<uint16_t>& job, int64_t row_begin, int64_t row_end,
+                  Instructions use = best_instructions());
 
 // Copies `cols` bits per row between bit offsets: the export's row padding and this layout's lack
 // of it. Destination bits outside the rows are left as they are.

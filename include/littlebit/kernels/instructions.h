@@ -1,0 +1,11 @@
+// The instruction sets that the CPU kernels are compiled for. Each kernel takes one as its last
+// argument: the best of this machine where nothing is said, any that it has where a test names it.
+#pragma once
+
+namespace littlebit {
+
+// What a processor can run: each includes those before it. kAvx512 is x86-64-v4.
+enum class Instructions { kPlain, kAvx2, kAvx512 };
+Instructions best_instructions();  // of this machine
+
+}  // namespace littlebit
