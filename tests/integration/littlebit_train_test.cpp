@@ -68,6 +68,18 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("two fresh runs of several threads give the same bytes") {
+  const Scene scene;
+  // Large enough for the threads to share its matrices, and its head's many logits.
+  test::write_tiny_llama(scene / "teacher",
+                         {.vocabulary = 2048, .hidden = 128, .intermediate = 352});
+  test::write_tiny_ids(scene / "tokens.safetensors", 12, 64);
+  for (const char* name : {"first", "second"}) {
+    require_done(scene.train(name, {"train.threads=2", "data.sequence_length=64"}));
+  }
+  check_same_results(scene, "first", "second");
+}
+
 TEST_CASE("scores of any task while training; the best checkpoint stays, over a resume too") {
   const Scene scene;
   const fs::path teacher = scene / "teacher";
