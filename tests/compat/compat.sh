@@ -30,7 +30,7 @@ train() {  # train PROGRAM NAME WORD...: the model and the text of the recorded 
   shift 2
   "$program" model.path="$root/tests/golden/stories260k" \
     data.train="[{path: \"$root/tests/golden/training/tokens.safetensors\", format: tokens}]" \
-    data.sequence_length=64 train.steps=20 train.global_batch_size=4 train.micro_batch_size=4 train.threads=2 \
+    data.sequence_length=256 train.steps=20 train.global_batch_size=4 train.micro_batch_size=4 train.threads=2 \
     optim.learning_rate=1e-3 output.dir="$scratch/$name" "$@" >"$scratch/$name.log" 2>&1
 }
 
@@ -46,7 +46,7 @@ run() {  # run NAME FIRST SECOND
   train "$2" "$1" train.stop_after=10 && train "$3" "$1" --resume auto ||
     { echo "compat: $1 failed"; tail -n 5 "$scratch/$1.log"; failed=1; }
 }
-train "$there" base && train "$here" this || { tail -n 5 "$scratch"/base.log "$scratch"/this.log; exit 1; }
+train "$there" base && train "$here" this || { tail -n 5 "$scratch"/*.log; exit 1; }
 run base-then-this "$there" "$here"
 run this-then-base "$here" "$there"
 for name in this base-then-this this-then-base; do
