@@ -8,25 +8,13 @@
 #include <nlohmann/json.hpp>
 
 #include "cases.h"
-#include "littlebit/core/error.h"
 #include "littlebit/core/stopwatch.h"
-#include "littlebit/core/strings.h"
 #include "littlebit/models/incremental.h"
 #include "littlebit/nn/part_clock.h"
 #include "synthetic.h"
 
 namespace littlebit {
 namespace {
-
-// "OUTxIN"
-std::pair<int64_t, int64_t> shape_of(const std::string& text) {
-  const std::vector<std::string> sides = split(text, 'x');
-  if (sides.size() != 2) {
-    throw UsageError("case.shapes: '" + text + "' is not a shape", "write it as 4096x1024");
-  }
-  return {static_cast<int64_t>(positive_number("case.shapes", sides[0])),
-          static_cast<int64_t>(positive_number("case.shapes", sides[1]))};
-}
 
 // Greedy, with a full cache.
 class Generator {
@@ -62,7 +50,7 @@ Json measure_layers(const BenchSetup& setup) {
   const auto tensor_options = at::TensorOptions().dtype(setup.dtype).device(setup.device());
   Json rows = Json::array();
   for (const std::string& shape : options.shapes) {
-    const auto [d_out, d_in] = shape_of(shape);
+    const auto [d_out, d_in] = matrix_shape(shape);
     const DenseLinear dense(at::empty({d_out, d_in}, tensor_options).normal_(), {});
     for (const std::string& bits : options.bits) {
       QuantOptions quant;

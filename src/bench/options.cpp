@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
 
 namespace littlebit {
 
@@ -71,6 +72,15 @@ double positive_number(const std::string& key, const std::string& text) {
     throw UsageError(key + ": '" + text + "' is not a number above 0", "");
   }
   return value;
+}
+
+MatrixShape matrix_shape(const std::string& text) {
+  const std::vector<std::string> sides = split(text, 'x');
+  if (sides.size() != 2) {
+    throw UsageError("case.shapes: '" + text + "' is not a shape", "write it as 4096x1024");
+  }
+  return {.rows = static_cast<int64_t>(positive_number("case.shapes", sides[0])),
+          .columns = static_cast<int64_t>(positive_number("case.shapes", sides[1]))};
 }
 
 }  // namespace littlebit

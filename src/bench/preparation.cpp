@@ -16,7 +16,6 @@
 #include "littlebit/core/file.h"
 #include "littlebit/core/parallel.h"
 #include "littlebit/core/stopwatch.h"
-#include "littlebit/core/strings.h"
 #include "littlebit/io/safetensors.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/quant/factorization.h"
@@ -43,14 +42,8 @@ at::Tensor made_matrix(int64_t rows, int64_t columns) {
 std::vector<at::Tensor> matrices_of(const std::string& shape, const CaseOptions& options) {
   std::vector<at::Tensor> matrices;
   if (options.matrices.empty()) {
-    const std::vector<std::string> sides = split(shape, 'x');
-    if (sides.size() != 2) {
-      throw UsageError("case.shapes: '" + shape + "' is not a shape", "write it as 4096x1024");
-    }
-    const auto side = [&](size_t i) {
-      return static_cast<int64_t>(positive_number("case.shapes", sides[i]));
-    };
-    matrices.push_back(made_matrix(side(0), side(1)));
+    const MatrixShape size = matrix_shape(shape);
+    matrices.push_back(made_matrix(size.rows, size.columns));
     return matrices;
   }
   const SafetensorsFile file(options.matrices);

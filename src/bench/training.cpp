@@ -154,7 +154,6 @@ Json measure_step(const BenchSetup& setup) {
   ProductTimes products(setup.timer, setup.dtype);
   for (const StepRun& run : setup.options.cases.steps) {
     rows.push_back(measure_run(setup, run, products));
-    release_memory(setup.device());
   }
   Json extrapolated = extrapolate(rows, setup.options.stack.blocks);
   return {{"rows", std::move(rows)}, {"extrapolated", std::move(extrapolated)}};
@@ -192,7 +191,6 @@ Json measure_dense(const BenchSetup& setup) {
         row, run,
         products.seconds(dense_products(spec, plans, run.micro_batch_size, run.sequence_length)));
     rows.push_back(std::move(row));
-    release_memory(setup.device());
   }
   return {{"rows", std::move(rows)}};
 }

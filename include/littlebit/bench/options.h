@@ -63,4 +63,10 @@ struct BenchOptions {
 // `text`, an item of the option `key`, as a number. UsageError where it is none, or not above 0.
 double positive_number(const std::string& key, const std::string& text);
 
+// An item of case.shapes, "OUTxIN". UsageError where it is none.
+struct MatrixShape {
+  int64_t rows = 0, columns = 0;
+};
+MatrixShape matrix_shape(const std::string& text);
+
 }  // namespace littlebit
