@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "littlebit/distill/step.h"
+#include "littlebit/distill/kl_divergence.h"
 #include "littlebit/nn/products.h"
 
 namespace littlebit {

@@ -128,19 +128,17 @@ RandomTraining::RandomTraining(const ModelSpec& spec, double bits, at::ScalarTyp
     scales[plan.name + ".v2"] = inverse_root(plan.d_in);
   }
   for (size_t g = 0; g < student->groups().size(); ++g) {
-    StudentGroup& group = student->groups()[g];
-    at::Tensor latents = optimizer->groups()[g].latents;
-    for (const Segment& segment : group.layout().latents) {
-      segment.view(latents).normal_(0, kLatentSize);  // the padding between them stays 0
-    }
-    for (const Segment& segment : group.layout().vectors) {
-      const bool residual = segment.name.ends_with("_R");
-      const auto found =
-          scales.find(segment.name.substr(0, segment.name.size() - (residual ? 2 : 0)));
-      segment.view(group.vectors()).fill_(found == scales.end() ? 1 : found->second);
-    }
-    if (latents.numel() > 0) update_signs(latents, group.bits());
+    optimizer->states()[g].visit([&](const StatePart& part) {
+      if (part.kind == StateKind::kLatents) part.values.normal_(0, kLatentSize);
+    });
+    student->groups()[g].visit_vectors(
+        [&](VectorKind, const std::string& name, const at::Tensor& values) {
+          const bool residual = name.ends_with("_R");
+          const auto found = scales.find(name.substr(0, name.size() - (residual ? 2 : 0)));
+          values.fill_(found == scales.end() ? 1 : found->second);
+        });
   }
+  optimizer->refresh_bits();
 }
 
 }  // namespace littlebit

@@ -72,6 +72,7 @@ Json measure_run(const BenchSetup& setup, const StepRun& run, ProductTimes& prod
   PeakMemory memory(setup.device());
   RandomTraining training(spec, run.bits, setup.dtype, setup.device());
   DistillationStep step(training.teacher, *training.student, {}, Recompute::kFull);
+  std::vector<GroupGradients> gradients = gradients_of(*training.student);
   const at::Tensor ids = random_ids(run, spec, setup.device());
   constexpr int kParts = static_cast<int>(std::size(kStepParts));
   PartClock clock(setup.device(), kParts);
@@ -83,10 +84,10 @@ Json measure_run(const BenchSetup& setup, const StepRun& run, ProductTimes& prod
   Json row = {{"bits", run.bits}};
   row["seconds"] = timed(setup, progress, [&] {
     for (int64_t i = 0; i < run.micro_batches; ++i) {
-      step.accumulate(ids, run.micro_batches * run.micro_batch_size);
+      step.accumulate(ids, run.micro_batches * run.micro_batch_size, gradients);
     }
     clock.enter(static_cast<int>(StepPart::kOptimizer));
-    training.optimizer->step(++number, kLearningRate);
+    training.optimizer->step(gradients, ++number, kLearningRate);
     const std::vector<double> seconds = clock.take();
     if (number == 1) return;  // the one that is not counted
     for (int p = 0; p < kParts; ++p) parts[p].push_back(seconds[p]);

@@ -2,7 +2,6 @@
 // written, and loading checks every tensor's shape, type and hash before it changes the first one.
 #include "littlebit/checkpoint/checkpoint.h"
 
-#include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -10,55 +9,24 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
-#include "littlebit/core/hash.h"
 #include "littlebit/core/place.h"
 #include "littlebit/io/json.h"
-#include "littlebit/io/safetensors.h"
 #include "littlebit/logging/console.h"
-#include "littlebit/nn/tensor_io.h"
 
 namespace littlebit {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr const char* kFormat = "littlebit-checkpoint";
-constexpr const char* kState = "state.safetensors";
 constexpr const char* kManifest = "manifest.json";
 constexpr const char* kPrefix = "step-";
 constexpr const char* kBest = "best";
 constexpr uint64_t kMostBytesOfName = 64;
-
-struct NamedTensor {
-  std::string name;
-  at::Tensor tensor;  // a view of the optimizer's or the student's storage
-};
-
-// Every tensor of the state in a fixed order.
-std::vector<NamedTensor> state_tensors(Optimizer& optimizer) {
-  std::vector<NamedTensor> tensors;
-  for (size_t g = 0; g < optimizer.groups().size(); ++g) {
-    const OptimizerGroup& state = optimizer.groups()[g];
-    const StudentGroup& group = optimizer.student().groups()[g];
-    const auto add = [&](const std::vector<Segment>& segments, const std::string& prefix,
-                         const at::Tensor& flat) {
-      for (const Segment& segment : segments)
-        tensors.push_back({prefix + segment.name, segment.view(flat)});
-    };
-    add(group.layout().latents, "", state.latents);
-    add(group.layout().vectors, "", group.vectors());
-    add(group.layout().latents, "exp_avg/", state.latent_average);
-    add(group.layout().vectors, "exp_avg/", state.vector_average);
-    add(group.layout().latents, "exp_avg_sq/", state.latent_square);
-    add(group.layout().vectors, "exp_avg_sq/", state.vector_square);
-  }
-  return tensors;
-}
 
 std::string folder_name(int64_t step) { return kPrefix + std::to_string(step); }
 
@@ -145,7 +113,7 @@ bool names_a_step(const std::string& best) {
 
 }  // namespace
 
-fs::path save_checkpoint(const fs::path& root, Optimizer& optimizer,
+fs::path save_checkpoint(const fs::path& root, const Optimizer& optimizer,
                          const TrainingPosition& position, const Trajectory& trajectory,
                          const std::vector<TrajectoryChange>& changes) {
   c10::NoGradGuard no_grad;
@@ -157,39 +125,25 @@ fs::path save_checkpoint(const fs::path& root, Optimizer& optimizer,
                       "move it away");
   }
   OutputFolder output(folder);
-  const std::vector<NamedTensor> tensors = state_tensors(optimizer);
-
-  SafetensorsWriter writer(output.staging() / kState);
-  for (const NamedTensor& named : tensors) {
-    writer.declare(named.name, dtype_of(named.tensor.scalar_type()), named.tensor.sizes().vec());
+  std::vector<StatePart> parts;
+  for (const GroupState& state : optimizer.states()) {
+    state.visit([&](const StatePart& part) { parts.push_back(part); });
   }
-  Json entries = Json::array();
-  for (const NamedTensor& named : tensors) {
-    const at::Tensor bytes = named.tensor.cpu().contiguous();
-    if (bytes.is_floating_point() && !all_finite(bytes)) {
-      throw NumericsError("after step " + std::to_string(position.step) + " " + named.name +
-                              " holds NaN or infinite values; nothing of this step was saved",
-                          "go on from the last checkpoint with a lower rate: --resume auto "
-                          "--resume-with optim.learning_rate=RATE");
-    }
-    write_tensor(writer, bytes);
-    entries.push_back(
-        {{"name", named.name},
-         {"dtype", dtype_name(dtype_of(bytes.scalar_type()))},
-         {"shape", bytes.sizes().vec()},
-         {"file", kState},
-         {"hash", content_hash(std::as_bytes(std::span(
-                      static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes())))}});
-  }
-  writer.commit();
+  const std::vector<StoredTensor> stored =
+      write_state(output.staging(), state_file_name(0, 1), parts,
+                  "after step " + std::to_string(position.step));
   Json changed = Json::array();
   for (const TrajectoryChange& change : changes) {
     changed.push_back(
         {{"step", change.step}, {"key", change.key}, {"was", change.was}, {"is", change.is}});
   }
-  Json manifest = {{"format", kFormat},        {"version", kVersion},
-                   {"step", position.step},    {"tokens", position.tokens},
-                   {"trajectory", trajectory}, {"tensors", std::move(entries)}};
+  Json manifest = {{"format", kFormat},
+                   {"version", kVersion},
+                   {"step", position.step},
+                   {"tokens", position.tokens},
+                   {"phase", {{"name", position.phase}, {"begin", position.phase_begin}}},
+                   {"trajectory", trajectory},
+                   {"tensors", to_json(stored)}};
   if (!changed.empty()) manifest["changes"] = std::move(changed);
   write_file(output.staging() / kManifest, to_json_pretty(manifest));
   output.commit();
@@ -209,21 +163,28 @@ Checkpoint read_checkpoint(const fs::path& folder) {
   }
   const auto version = field<int64_t>(manifest, "version", file);
   if (version != kVersion) {
-    throw InputError("checkpoint " + folder.string() + " has version " + std::to_string(version) +
-                         ", this program reads version " + std::to_string(kVersion),
-                     "use the program that wrote it");
+    throw InputError("checkpoint " + folder.string() + " has format " + std::to_string(version) +
+                         ", this program reads format " + std::to_string(kVersion),
+                     version < kVersion
+                         ? "go on with the program that wrote it, or start a new output.dir"
+                         : "use the program that wrote it");
   }
+  const auto phase = field<Json>(manifest, "phase", file);
   Checkpoint checkpoint{.folder = folder,
                         .position = {.step = field<int64_t>(manifest, "step", file),
-                                     .tokens = field<int64_t>(manifest, "tokens", file)},
+                                     .tokens = field<int64_t>(manifest, "tokens", file),
+                                     .phase = field<std::string>(phase, "name", file),
+                                     .phase_begin = field<int64_t>(phase, "begin", file)},
                         .trajectory = field<Trajectory>(manifest, "trajectory", file)};
   for (const Json& change : manifest.value("changes", Json::array())) {
     checkpoint.changes.push_back(
         {field<int64_t>(change, "step", file), field<std::string>(change, "key", file),
          field<std::string>(change, "was", file), field<std::string>(change, "is", file)});
   }
-  if (checkpoint.position.step < 0 || checkpoint.position.tokens < 0) {
-    throw InputError("checkpoint manifest " + file.string() + " has a negative position");
+  const TrainingPosition& position = checkpoint.position;
+  if (position.step < 0 || position.tokens < 0 || position.phase_begin < 0 ||
+      position.phase_begin > position.step) {
+    throw InputError("checkpoint manifest " + file.string() + " has an impossible position");
   }
   return checkpoint;
 }
@@ -243,69 +204,25 @@ std::vector<Checkpoint> list_checkpoints(const fs::path& root) {
   return found;
 }
 
-void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
-  c10::NoGradGuard no_grad;
-  const fs::path manifest_file = checkpoint.folder / kManifest;
-  const Json manifest = read_json_file(manifest_file);
-  const std::string hint = "resume from an older checkpoint (--resume DIR)";
-  std::map<std::string, const Json*> entries;
-  const Json empty = Json::array();
-  const auto tensors = manifest.find("tensors");
-  for (const Json& entry : tensors == manifest.end() ? empty : *tensors) {
-    entries[field<std::string>(entry, "name", manifest_file)] = &entry;
-  }
-  const SafetensorsFile file(checkpoint.folder / kState);
-
-  // Everything is checked before anything is changed.
-  const std::vector<NamedTensor> state = state_tensors(optimizer);
-  for (const NamedTensor& named : state) {
-    const TensorView* view = file.find(named.name);
-    const auto entry = entries.find(named.name);
-    if (!view || entry == entries.end()) {
-      throw InputError("checkpoint " + checkpoint.folder.string() + " has no tensor " + named.name,
-                       hint);
-    }
-    if (view->shape != named.tensor.sizes().vec() ||
-        view->dtype != dtype_of(named.tensor.scalar_type())) {
-      throw InputError("tensor " + named.name + " of checkpoint " + checkpoint.folder.string() +
-                           " is " + view->dtype_text() + " " + shape_text(view->shape) +
-                           ", expected " + shape_text(named.tensor.sizes().vec()),
-                       hint);
-    }
-    if (content_hash(view->data) != field<std::string>(*entry->second, "hash", manifest_file)) {
-      throw InputError("tensor " + named.name + " of checkpoint " + checkpoint.folder.string() +
-                           " is damaged: its content does not have the hash in the manifest",
-                       hint);
-    }
-  }
-  for (const NamedTensor& named : state) named.tensor.copy_(map_tensor(*file.find(named.name)));
-  for (size_t g = 0; g < optimizer.groups().size(); ++g) {
-    update_signs(optimizer.groups()[g].latents, optimizer.student().groups()[g].bits());
-  }
+StateReader open_state(const Checkpoint& checkpoint) {
+  const Json manifest = read_json_file(checkpoint.folder / kManifest);
+  return {checkpoint.folder, field<Json>(manifest, "tensors", checkpoint.folder / kManifest)};
 }
 
-void verify_checkpoint(const Checkpoint& checkpoint) {
-  const fs::path manifest_file = checkpoint.folder / kManifest;
-  const Json manifest = read_json_file(manifest_file);
-  const SafetensorsFile file(checkpoint.state());
-  const auto tensors = manifest.find("tensors");
-  if (tensors == manifest.end() || !tensors->is_array()) {
-    throw InputError("checkpoint manifest " + manifest_file.string() + " lists no tensors");
+void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
+  c10::NoGradGuard no_grad;
+  const StateReader file = open_state(checkpoint);
+  // Everything is checked before anything is changed.
+  for (const GroupState& state : optimizer.states()) {
+    state.visit([&](const StatePart& part) {
+      file.verify(part.name, part.shape, part.values.scalar_type(), part.begin,
+                  part.values.numel());
+    });
   }
-  std::set<std::string> sound;
-  for (const Json& entry : *tensors) {
-    const auto name = field<std::string>(entry, "name", manifest_file);
-    const TensorView* view = file.find(name);
-    if (name.starts_with("exp_avg") || !view) continue;
-    if (content_hash(view->data) == field<std::string>(entry, "hash", manifest_file))
-      sound.insert(name);
+  for (const GroupState& state : optimizer.states()) {
+    state.visit([&](const StatePart& part) { file.read(part.name, part.begin, part.values); });
   }
-  for (const TensorView& view : file.tensors()) {
-    if (view.name.starts_with("exp_avg") || sound.count(view.name) != 0) continue;
-    throw InputError("tensor " + view.name + " of checkpoint " + checkpoint.folder.string() +
-                         " is damaged: its content does not have the hash in the manifest",
-                     "take an older checkpoint");
-  }
+  optimizer.refresh_bits();
 }
 
 bool has_checkpoint(const fs::path& root, int64_t step) {
@@ -317,12 +234,16 @@ bool has_any_checkpoint(const fs::path& root) { return !step_folders(root).empty
 bool is_own_checkpoint(const fs::path& folder) {
   std::error_code error;
   if (!fs::is_directory(folder, error)) return false;
-  const auto says = [&](const char* file, const std::string& words) {
-    return fs::is_regular_file(folder / file, error) &&
-           beginning_of(folder / file).find(words) != std::string::npos;
+  const auto says = [&](const fs::path& file, const std::string& words) {
+    return fs::is_regular_file(file, error) && beginning_of(file).find(words) != std::string::npos;
   };
-  return says(kManifest, std::string("\"format\": \"") + kFormat + "\"") ||
-         says(kState, "\"exp_avg/");
+  if (says(folder / kManifest, std::string("\"format\": \"") + kFormat + "\"")) return true;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (is_state_file_name(entry.path().filename().string()) && says(entry.path(), "\"exp_avg/")) {
+      return true;
+    }
+  }
+  return false;
 }
 
 void clean_checkpoints(const fs::path& root, const std::function<bool(int64_t step)>& will_write) {

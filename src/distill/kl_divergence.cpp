@@ -1,5 +1,7 @@
 // The KL term in chunks of rows: logits of both models, their log-softmax, the loss and its
 // gradient by closed form.
+#include "littlebit/distill/kl_divergence.h"
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/sum.h>
@@ -8,7 +10,6 @@
 
 #include <algorithm>
 
-#include "littlebit/distill/step.h"
 #include "littlebit/nn/products.h"
 
 namespace littlebit {
@@ -17,8 +18,9 @@ int64_t head_rows(int64_t vocabulary) {
   return std::clamp<int64_t>((int64_t{1} << 24) / vocabulary, 64, 1024);
 }
 
-double kl_divergence(const Decoder& teacher, const Decoder& student, const at::Tensor& z_teacher,
-                     const at::Tensor& z_student, double scale, const at::Tensor& dz) {
+at::Tensor kl_divergence(const Decoder& teacher, const Decoder& student,
+                         const at::Tensor& z_teacher, const at::Tensor& z_student, double scale,
+                         const at::Tensor& dz) {
   c10::NoGradGuard no_grad;
   const double softcap = student.spec().logit_softcap;
   const at::Tensor& head = student.frozen.head;
@@ -38,7 +40,7 @@ double kl_divergence(const Decoder& teacher, const Decoder& student, const at::T
     d_logits.mul_(scale);
     dz.narrow(0, begin, rows).add_(product_nt(d_logits.to(head.scalar_type()), head.t()));
   }
-  return sum.item<double>();
+  return sum;
 }
 
 }  // namespace littlebit

@@ -1,71 +1,50 @@
 // The schedule of docs/architecture.md, "The step", for one micro-batch. Invariant: a group's
 // weights are expanded only between materialize() and release() or inside its tape, and losses stay
-// on the device until the step needs their sum.
+// on the device.
 #include "littlebit/distill/step.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <utility>
+#include <vector>
+
 #include "littlebit/core/error.h"
-#include "littlebit/nn/autograd.h"
+#include "littlebit/distill/kl_divergence.h"
 
 namespace littlebit {
 namespace {
 
-// A double on the tensor's device: nothing waits for it until the step is done.
-at::Tensor squared_norm(const at::Tensor& t) {
-  return at::linalg_vector_norm(t).to(at::kDouble).square_();
+void add_to(at::Tensor& sum, const at::Tensor& value) {
+  if (value.defined()) sum = sum.defined() ? sum + value : value;
 }
 
-// One group's forward with autograd on a detached input, until its backward.
-struct Tape {
-  at::Tensor input, output;
-  std::vector<at::Tensor> leaves;
-};
-
-template <class Forward>
-Tape record(StudentGroup& group, const at::Tensor& input, bool input_needs_gradient,
-            const Forward& forward) {
-  c10::AutoGradMode with_grad(true);
-  group.materialize(/*differentiable=*/true);
-  Tape tape{.input = input.detach().set_requires_grad(input_needs_gradient)};
-  tape.output = forward(tape.input);
-  tape.leaves = group.leaves();
-  group.release();  // the graph keeps what it needs
-  return tape;
-}
-
-// Accumulates the group's gradients; returns dLoss/d(input), undefined where it was not asked for.
-at::Tensor play_back(StudentGroup& group, Tape tape, const at::Tensor& output_gradient) {
-  const bool with_input = tape.input.requires_grad();
-  std::vector<at::Tensor> inputs = std::move(tape.leaves);
-  if (with_input) inputs.push_back(tape.input);
-  if (inputs.empty()) return {};
-  std::vector<at::Tensor> results = gradients({tape.output}, {output_gradient}, inputs);
-  at::Tensor input_gradient;
-  if (with_input) {
-    input_gradient = results.back();
-    results.pop_back();
-  }
-  group.accumulate(results);
-  return input_gradient;
-}
+at::Tensor as_rows(const at::Tensor& t) { return t.view({-1, t.size(-1)}); }
 
 }  // namespace
 
 DistillationLoss& DistillationLoss::operator+=(const DistillationLoss& other) {
-  kl += other.kl;
-  hidden += other.hidden;
+  add_to(kl, other.kl);
+  add_to(hidden, other.hidden);
   return *this;
 }
+
+at::Tensor DistillationLoss::total() const { return kl + hidden; }
 
 DistillationStep::DistillationStep(const Decoder& teacher, Student& student,
                                    const DistillOptions& options, Recompute recompute)
     : teacher_(teacher), student_(student), options_(options), recompute_(recompute) {}
 
-DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t global_sequences) {
+BlockTape DistillationStep::record_block(int64_t layer, const at::Tensor& input) {
+  return BlockTape::record(student_.groups()[layer + 1], input, /*input_needs_gradient=*/true,
+                           [&](const at::Tensor& x) {
+                             return student_.decoder().block_forward(layer, x, student_context_);
+                           });
+}
+
+DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t global_sequences,
+                                              std::span<GroupGradients> gradients) {
   c10::NoGradGuard no_grad;
   const Decoder& student = student_.decoder();
   const at::Tensor ids_bt = ids.to(student.device());
@@ -80,16 +59,17 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
   const double tokens = sequences * static_cast<double>(length);
   const double kl_scale = options_.kl_weight /
                           (options_.normalization == Normalization::kPerToken ? tokens : sequences);
-  // MSE of one entry = sum of squares / (B T width); its gradient is 2 diff / (B T width).
-  const auto hidden_scale = [&](const at::Tensor& h) {
-    return options_.hidden_weight / (tokens * static_cast<double>(h.size(-1)));
+  // The mean squared error of one entry is its sum of squares / (B T width).
+  const auto hidden_term = [&](const at::Tensor& student_h, const at::Tensor& teacher_h,
+                               at::ScalarType dtype) {
+    const double numbers = tokens * static_cast<double>(student_h.size(-1));
+    return squared_error(student_h, teacher_h, options_.hidden_weight / numbers, dtype);
   };
   DistillationLoss loss;
-  at::Tensor hidden_loss =
-      at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(student.device()));
+  loss.hidden = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(student.device()));
 
-  // 1. Stem and blocks in lockstep. Kept per block: the student's input, and its output minus the
-  // teacher's.
+  // 1. Stem and blocks in lockstep. Kept per block: the student's input (or graph), and the hidden
+  // term of its output.
   const auto stem_forward = [&](const at::Tensor&) { return student.stem_forward(ids_bt); };
   begin(StepPart::kTeacher);
   at::Tensor teacher_h = teacher_.stem_forward(ids_bt);
@@ -97,69 +77,57 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
   groups[0].materialize(false);
   at::Tensor student_h = student.stem_forward(ids_bt);
   groups[0].release();
-  std::vector<at::Tensor> inputs, differences;
-  std::vector<Tape> tapes;
+  std::vector<KeptBlock> kept(static_cast<size_t>(num_layers));
   for (int64_t layer = 0; layer < num_layers; ++layer) {
-    StudentGroup& group = groups[layer + 1];
+    KeptBlock& block = kept[layer];
     begin(StepPart::kTeacher);
     teacher_h = teacher_.block_forward(layer, teacher_h, teacher_context_);
     begin(StepPart::kStudent);
     if (recompute_ == Recompute::kNone) {
-      tapes.push_back(record(group, student_h, true, [&](const at::Tensor& x) {
-        return student.block_forward(layer, x, student_context_);
-      }));
-      student_h = tapes.back().output.detach();
+      block.tape = record_block(layer, student_h);
+      student_h = block.tape.output();
     } else {
-      inputs.push_back(student_h);
+      StudentGroup& group = groups[layer + 1];
+      block.input = student_h;
       group.materialize(false);
       student_h = student.block_forward(layer, student_h, student_context_);
       group.release();
     }
     begin(StepPart::kLoss);
     if (layer + 1 < num_layers) {
-      at::Tensor difference = student_h - teacher_h;
-      hidden_loss.add_(squared_norm(difference).mul_(hidden_scale(student_h)));
-      differences.push_back(difference.to(student.compute_dtype()));
+      block.hidden = hidden_term(student_h, teacher_h, student.compute_dtype());
+      loss.hidden.add_(block.hidden.loss);
     }
   }
 
-  begin(StepPart::kLoss);
   // 2. Tail and loss. dz collects the gradient at what the head reads.
   const at::Tensor teacher_z = teacher_.tail_forward(teacher_h);
-  Tape tail = record(groups[tail_group], student_h, true,
-                     [&](const at::Tensor& x) { return student.tail_forward(x); });
-  const at::Tensor student_z = tail.output.detach();
-  at::Tensor dz = student_z - teacher_z;  // the difference, until its norm is taken
-  hidden_loss.add_(squared_norm(dz).mul_(hidden_scale(student_z)));
-  loss.hidden = hidden_loss.item<double>();
-  dz.mul_(2 * hidden_scale(student_z));
-  const auto rows = [](const at::Tensor& t) { return t.view({-1, t.size(-1)}); };
-  loss.kl = kl_scale *
-            kl_divergence(teacher_, student, rows(teacher_z), rows(student_z), kl_scale, rows(dz));
+  BlockTape tail = BlockTape::record(groups[tail_group], student_h, /*input_needs_gradient=*/true,
+                                     [&](const at::Tensor& x) { return student.tail_forward(x); });
+  const at::Tensor student_z = tail.output();
+  HiddenTerm last = hidden_term(student_z, teacher_z, student_z.scalar_type());
+  loss.hidden.add_(last.loss);
+  const at::Tensor dz = last.direction.mul_(last.factor);
+  loss.kl = kl_divergence(teacher_, student, as_rows(teacher_z), as_rows(student_z), kl_scale,
+                          as_rows(dz))
+                .mul_(kl_scale);
 
-  begin(StepPart::kBackward);
   // 3. Back through tail, blocks and stem; each adds its own hidden term's gradient to what comes
   // from above.
-  at::Tensor gradient = play_back(groups[tail_group], std::move(tail), dz);
+  begin(StepPart::kBackward);
+  at::Tensor gradient = tail.backward(dz, gradients[tail_group]);
   for (int64_t layer = num_layers - 1; layer >= 0; --layer) {
-    StudentGroup& group = groups[layer + 1];
-    if (layer + 1 < num_layers) {
-      gradient = gradient.add(differences[layer], 2 * hidden_scale(gradient));
-      differences[layer] = at::Tensor();
+    KeptBlock block = std::move(kept[layer]);
+    if (block.hidden.is_defined()) {
+      gradient = gradient.add(block.hidden.direction, block.hidden.factor);
+      block.hidden = {};
     }
-    Tape tape;
-    if (recompute_ == Recompute::kNone) {
-      tape = std::move(tapes[layer]);
-    } else {
-      tape = record(group, inputs[layer], true, [&](const at::Tensor& x) {
-        return student.block_forward(layer, x, student_context_);
-      });
-      inputs[layer] = at::Tensor();
-    }
-    gradient = play_back(group, std::move(tape), gradient);
+    if (block.input.defined()) block.tape = record_block(layer, std::exchange(block.input, {}));
+    gradient = block.tape.backward(gradient, gradients[layer + 1]);
   }
-  if (groups[0].layout().num_vectors > 0) {
-    play_back(groups[0], record(groups[0], gradient, false, stem_forward), gradient);
+  if (!groups[0].layout().is_empty()) {
+    BlockTape::record(groups[0], gradient, /*input_needs_gradient=*/false, stem_forward)
+        .backward(gradient, gradients[0]);
   }
   return loss;
 }

@@ -6,7 +6,6 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
-#include <set>
 
 #include "littlebit/core/error.h"
 
@@ -60,14 +59,11 @@ void add_layer(List& list, const LittleBitLinear& layer, const LayerPlan& plan,
   add_number(list, prefix + "_split_dim_final", at::kLong, static_cast<double>(plan.rank));
 }
 
-// Norm parameters: the vectors that are neither scales nor a layer's bias.
 void add_parameters(List& list, const StudentGroup& group) {
-  std::set<std::string> biases;
-  for (const LittleBitLinear* layer : group.layers()) biases.insert(layer->name() + ".bias");
-  for (const Segment& segment : group.layout().vectors) {
-    if (segment.offset < group.layout().num_scales || biases.count(segment.name) != 0) continue;
-    add_vector(list, segment.name, &ByteTable::norms, segment.shape, segment.view(group.vectors()));
-  }
+  group.visit_vectors([&](VectorKind kind, const std::string& name, const at::Tensor& values) {
+    if (kind != VectorKind::kNorm) return;
+    add_vector(list, name, &ByteTable::norms, values.sizes().vec(), values);
+  });
 }
 
 void add_frozen(List& list, const std::string& name, Part part, const at::Tensor& tensor) {

@@ -1,10 +1,12 @@
-// One optimizer step over the flat buffers, group by group. Whether the gradient is finite is known
-// before a latent, a scale or a moment changes: a step is taken whole or not at all.
+// One optimizer step over the flat buffers, group by group. Whether everything is finite is decided
+// on the device, before a latent, a scale or a moment changes: a step is taken whole or not at all,
+// and the host learns of it when it reads the statistics.
 #include "littlebit/optim/optimizer.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/tanh.h>
 #include <ATen/ops/zeros.h>
@@ -12,9 +14,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
-
-#include "littlebit/core/error.h"
 
 namespace littlebit {
 namespace {
@@ -41,88 +40,114 @@ at::Tensor surrogate_derivative(const at::Tensor& latents, Surrogate surrogate) 
 
 }  // namespace
 
-Optimizer::Optimizer(Student& student, const OptimOptions& options, Surrogate surrogate)
-    : student_(student), options_(options), surrogate_(surrogate) {
-  for (const StudentGroup& group : student.groups()) {
-    const auto zeros = [&](int64_t n) { return at::zeros({n}, group.vectors().options()); };
-    const GroupLayout& layout = group.layout();
-    groups_.push_back({.latents = zeros(layout.num_latents),
-                       .latent_average = zeros(layout.num_latents),
-                       .latent_square = zeros(layout.num_latents),
-                       .vector_average = zeros(layout.num_vectors),
-                       .vector_square = zeros(layout.num_vectors)});
+double StepStatistics::read_gradient_norm() const { return std::sqrt(squared_norm.item<double>()); }
+
+double StepStatistics::flip_fraction(double flips) const {
+  return num_latents > 0 ? flips / static_cast<double>(num_latents) : 0;
+}
+
+double StepStatistics::read_sign_flip_fraction() const {
+  return flip_fraction(sign_flips.item<double>());
+}
+
+Optimizer::Optimizer(Student& student, const OptimOptions& options, Surrogate surrogate,
+                     Communicator& communicator)
+    : student_(student),
+      options_(options),
+      surrogate_(surrogate),
+      communicator_(communicator),
+      squared_norm_(at::zeros(
+          {}, at::TensorOptions().dtype(at::kDouble).device(student.decoder().device()))) {
+  for (StudentGroup& group : student.groups()) {
+    states_.emplace_back(group,
+                         slice_of(group.layout(), communicator.rank(), communicator.world()));
   }
 }
 
-double Optimizer::finish_gradients() {
+void Optimizer::reduce(size_t group, GroupGradients& gradients) {
+  if (gradients.is_empty()) return;
   c10::NoGradGuard no_grad;
-  at::Tensor sum =
-      at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(student_.decoder().device()));
-  for (size_t g = 0; g < groups_.size(); ++g) {
-    StudentGroup& group = student_.groups()[g];
-    if (!group.latent_gradients().defined()) continue;
-    group.finish_gradients();
-    const at::Tensor &gradients = group.latent_gradients(), &latents = groups_[g].latents;
-    const int64_t chunk = chunk_of(gradients);
-    for (int64_t begin = 0; begin < gradients.numel(); begin += chunk) {
-      const int64_t count = std::min(chunk, gradients.numel() - begin);
-      gradients.narrow(0, begin, count)
-          .mul_(surrogate_derivative(latents.narrow(0, begin, count), surrogate_));
-    }
-    add_squared_norm(sum, gradients);
-    add_squared_norm(sum, group.vector_gradients());
+  GroupState& state = states_[group];
+  gradients.finish();
+  communicator_.all_reduce_sum(gradients.vectors());
+  const at::Tensor latents =
+      communicator_.reduce_scatter_sum(gradients.latents(), state.slice().begin, state.slice().end);
+  const int64_t chunk = chunk_of(latents);
+  for (int64_t begin = 0; begin < latents.numel(); begin += chunk) {
+    const int64_t count = std::min(chunk, latents.numel() - begin);
+    latents.narrow(0, begin, count)
+        .mul_(surrogate_derivative(state.latents().narrow(0, begin, count), surrogate_));
   }
-  return std::sqrt(sum.item<double>());
+  add_squared_norm(squared_norm_, latents);
+  // Every process has all of the vectors: they count once.
+  if (communicator_.is_first()) add_squared_norm(squared_norm_, gradients.vectors());
+  reduced_.push_back({&state, &gradients, latents});
 }
 
-StepStatistics Optimizer::step(int64_t step, double learning_rate) {
+StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tensor& must_be_finite) {
   c10::NoGradGuard no_grad;
-  StepStatistics statistics{.gradient_norm = finish_gradients()};
-  if (!std::isfinite(statistics.gradient_norm)) {
-    throw NumericsError(
-        "the gradient norm of step " + std::to_string(step) + " is not finite; nothing was updated",
-        "start a new output.dir with a lower optim.learning_rate, or look for damaged data");
+  communicator_.all_reduce_sum(squared_norm_);
+  StepStatistics statistics{.squared_norm = squared_norm_.clone(),
+                            .sign_flips = at::zeros({}, squared_norm_.options().dtype(at::kLong))};
+  squared_norm_.zero_();
+  const at::Tensor norm = statistics.squared_norm.sqrt();
+  const at::Tensor not_finite = (must_be_finite.defined() ? norm + must_be_finite : norm)
+                                    .isfinite()
+                                    .logical_not()
+                                    .to(at::kFloat);
+  at::Tensor coefficient;
+  if (options_.max_grad_norm > 0) {
+    coefficient = at::full_like(norm, options_.max_grad_norm).div_(norm + 1e-6).clamp_max_(1);
   }
-  const double clip = options_.max_grad_norm;
-  const double coefficient =
-      clip > 0 ? std::min(1.0, clip / (statistics.gradient_norm + 1e-6)) : 1.0;
-
-  int64_t flips = 0, latents = 0;
-  for (size_t g = 0; g < groups_.size(); ++g) {
-    StudentGroup& group = student_.groups()[g];
-    if (!group.latent_gradients().defined()) continue;
-    OptimizerGroup& state = groups_[g];
+  const at::Tensor step_number = at::full({}, static_cast<double>(step), not_finite.options());
+  const auto update = [&](const at::Tensor& values, const at::Tensor& gradients,
+                          const at::Tensor& average, const at::Tensor& square, double rate,
+                          double decay) {
+    if (values.numel() == 0) return;
+    at::_fused_adamw_({values}, {gradients}, {average}, {square}, {}, {step_number}, rate,
+                      options_.beta1, options_.beta2, decay, options_.epsilon, /*amsgrad=*/false,
+                      /*maximize=*/false, /*grad_scale=*/{}, /*found_inf=*/not_finite);
+  };
+  for (const Reduced& reduced : reduced_) {
+    const GroupState& state = *reduced.state;
+    const StudentGroup& group = state.group();
     const GroupLayout& layout = group.layout();
-    const at::Tensor steps =
-        at::full({}, static_cast<double>(step), group.vectors().options().dtype(at::kFloat));
-    const auto update = [&](const at::Tensor& values, const at::Tensor& gradients,
-                            const at::Tensor& average, const at::Tensor& square, double decay) {
-      if (values.numel() == 0) return;
-      at::_fused_adamw_({values}, {gradients}, {average}, {square}, {}, {steps}, learning_rate,
-                        options_.beta1, options_.beta2, decay, options_.epsilon, /*amsgrad=*/false,
-                        /*maximize=*/false);
-    };
-    if (coefficient < 1) {
-      group.latent_gradients().mul_(coefficient);
-      group.vector_gradients().mul_(coefficient);
+    const at::Tensor& vectors = reduced.gradients->vectors();
+    if (coefficient.defined()) {
+      reduced.latents.mul_(coefficient);
+      vectors.mul_(coefficient);
     }
-    update(state.latents, group.latent_gradients(), state.latent_average, state.latent_square,
+    update(state.latents(), reduced.latents, state.exp_avg(), state.exp_avg_sq(), rates.latents,
            options_.weight_decay);
-    const auto update_vectors = [&](int64_t first, int64_t count, double decay) {
-      update(group.vectors().narrow(0, first, count),
-             group.vector_gradients().narrow(0, first, count),
-             state.vector_average.narrow(0, first, count),
-             state.vector_square.narrow(0, first, count), decay);
+    const auto update_vectors = [&](int64_t first, int64_t count, double rate, double decay) {
+      const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, first, count); };
+      update(part(group.vectors()), part(vectors), part(state.vector_exp_avg()),
+             part(state.vector_exp_avg_sq()), rate, decay);
     };
-    update_vectors(0, layout.num_scales, options_.weight_decay);
-    update_vectors(layout.num_scales, layout.num_vectors - layout.num_scales, 0);
-    flips += update_signs(state.latents, group.bits());
-    for (const Segment& segment : layout.latents) latents += segment.numel;
-    group.zero_gradients();
+    update_vectors(0, layout.num_scales, rates.scales, options_.weight_decay);
+    update_vectors(layout.num_scales, layout.num_vectors - layout.num_scales, rates.norms, 0);
+    state.update_bits(statistics.sign_flips);
+    communicator_.all_gather(group.bits(), state.slice().begin / 32, state.slice().end / 32);
+    statistics.num_latents += layout.num_unpadded_latents();
+    reduced.gradients->clear();
   }
-  statistics.sign_flip_fraction =
-      latents > 0 ? static_cast<double>(flips) / static_cast<double>(latents) : 0;
+  communicator_.all_reduce_sum(statistics.sign_flips);
+  reduced_.clear();
   return statistics;
+}
+
+void Optimizer::refresh_bits() {
+  for (const GroupState& state : states_) {
+    state.update_bits();
+    communicator_.all_gather(state.group().bits(), state.slice().begin / 32,
+                             state.slice().end / 32);
+  }
+}
+
+StepStatistics Optimizer::step(std::span<GroupGradients> gradients, int64_t step,
+                               double learning_rate) {
+  for (size_t group = 0; group < gradients.size(); ++group) reduce(group, gradients[group]);
+  return this->step(step, {learning_rate, learning_rate, learning_rate});
 }
 
 }  // namespace littlebit

@@ -1,10 +1,5 @@
-// The one declaration of every option of section `optim`, and the learning-rate schedule they
-// define.
+// The one declaration of every option of section `optim`.
 #include "littlebit/optim/options.h"
-
-#include <algorithm>
-#include <cmath>
-#include <numbers>
 
 #include "littlebit/config/option_tree.h"
 
@@ -26,19 +21,6 @@ void OptimOptions::declare(OptionGroup& group) {
       "What the rate does after the warm-up: falls to 0 along a cosine or a line, or stays.");
   group.number("max_grad_norm", &max_grad_norm, {.min = 0, .max = 1e12},
                "Gradients are scaled down to this global norm; 0 leaves them as they are.");
-}
-
-double learning_rate_at(const OptimOptions& options, int64_t k, int64_t steps) {
-  const double n = static_cast<double>(steps), at = static_cast<double>(k);
-  const double warmup = std::ceil(options.warmup_ratio * n);
-  if (at < warmup) return options.learning_rate * at / warmup;
-  const double rest = std::max(1.0, n - warmup);
-  const double progress = std::min(1.0, (at - warmup) / rest);
-  double factor = 1;
-  if (options.schedule == Schedule::kCosine)
-    factor = (1 + std::cos(std::numbers::pi * progress)) / 2;
-  if (options.schedule == Schedule::kLinear) factor = 1 - progress;
-  return options.learning_rate * factor;
 }
 
 }  // namespace littlebit

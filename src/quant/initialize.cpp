@@ -23,9 +23,7 @@ namespace {
 // Where the i-th linear layer of the decoder stands.
 struct LayerPlace {
   LinearSlot* slot;
-  StudentGroup* group;
-  size_t layer;  // inside the group
-  at::Tensor latents;
+  size_t group, layer;  // the layer's number inside the group
 };
 
 // Restores the number of ATen's threads, which the workers set to one.
@@ -41,13 +39,12 @@ class OneThreadEach {
   int threads_;
 };
 
-std::vector<LayerPlace> places(Student& student, std::span<const at::Tensor> latents) {
+std::vector<LayerPlace> places(Decoder& decoder) {
   std::vector<LayerPlace> all;
-  for (size_t g = 0; g < student.groups().size(); ++g) {
+  for (int64_t group = 0; group < decoder.num_groups(); ++group) {
     size_t layer = 0;
-    student.decoder().visit_linears(static_cast<int64_t>(g), [&](LinearSlot& slot) {
-      all.push_back(
-          {&slot, &student.groups()[g], layer++, latents.empty() ? at::Tensor() : latents[g]});
+    decoder.visit_linears(group, [&](LinearSlot& slot) {
+      all.push_back({&slot, static_cast<size_t>(group), layer++});
     });
   }
   return all;
@@ -55,13 +52,17 @@ std::vector<LayerPlace> places(Student& student, std::span<const at::Tensor> lat
 
 }  // namespace
 
-std::vector<LayerReport> factorize_model(Student& student, std::span<const at::Tensor> latents,
-                                         const HfFolder& teacher_folder,
+void StudentSink::put(size_t group, size_t layer, const LayerFactors& factors,
+                      const at::Tensor& bias) {
+  student_.groups()[group].set_layer(layer, factors, bias);
+}
+
+std::vector<LayerReport> factorize_model(StudentSink& sink, const HfFolder& teacher_folder,
                                          std::span<const LayerPlan> plans,
                                          const QuantOptions& options, uint64_t seed,
                                          const std::function<void(const LayerReport&)>& done,
                                          const LayerKeeper& keeper) {
-  const std::vector<LayerPlace> layers = places(student, latents);
+  const std::vector<LayerPlace> layers = places(sink.student().decoder());
   LB_ASSERT(layers.size() == plans.size(), "a plan for every layer");
   std::vector<LayerReport> reports(layers.size());
 
@@ -94,7 +95,7 @@ std::vector<LayerReport> factorize_model(Student& student, std::span<const at::T
                                plans[i], options, seed);
     if (!kept && keeper.keep) keeper.keep(plans[i], factors);
     const at::Tensor bias = load_slot_bias(teacher_folder, *place.slot, at::kFloat, at::kCPU);
-    place.group->set_layer(place.layer, factors, bias, place.latents);
+    sink.put(place.group, place.layer, factors, bias);
     reports[i] = {plans[i], factors.relative_error, factors.seconds};
     const std::lock_guard lock(mutex);
     ++ready;
@@ -146,13 +147,14 @@ std::vector<LayerPlan> plan_from_file(Decoder& decoder, const FactorFile& file,
   return plans;
 }
 
-std::vector<LayerReport> load_factors(Student& student, std::span<const at::Tensor> latents,
-                                      const FactorFile& file, std::span<const LayerPlan> plans,
+std::vector<LayerReport> load_factors(StudentSink& sink, const FactorFile& file,
+                                      std::span<const LayerPlan> plans,
                                       const HfFolder* teacher_folder) {
   c10::NoGradGuard no_grad;
-  const std::vector<LayerPlace> layers = places(student, latents);
+  Decoder& decoder = sink.student().decoder();
+  const std::vector<LayerPlace> layers = places(decoder);
   LB_ASSERT(layers.size() == plans.size(), "a plan for every layer");
-  const at::ScalarType dtype = student.decoder().residual_dtype();
+  const at::ScalarType dtype = decoder.residual_dtype();
   std::vector<LayerReport> reports;
   for (size_t i = 0; i < layers.size(); ++i) {
     const LayerPlace& place = layers[i];
@@ -172,7 +174,7 @@ std::vector<LayerReport> load_factors(Student& student, std::span<const at::Tens
         throw InputError("no tensor " + place.slot->name + ".bias beside the layer's factors");
       }
     }
-    place.group->set_layer(place.layer, factors, bias, place.latents);
+    sink.put(place.group, place.layer, factors, bias);
     LayerReport report{.plan = plans[i]};
     if (teacher_folder) {
       const at::Tensor weight = load_slot_weight(*teacher_folder, *place.slot, dtype, at::kCPU);
@@ -183,7 +185,7 @@ std::vector<LayerReport> load_factors(Student& student, std::span<const at::Tens
     }
     reports.push_back(std::move(report));
   }
-  student.decoder().visit_parameters([&](Parameter& parameter) {
+  decoder.visit_parameters([&](Parameter& parameter) {
     const TensorView* view = file.find(parameter.name);
     if (!view) return;
     const at::Tensor value = load_tensor(*view, dtype, parameter.value.device(), file.where());

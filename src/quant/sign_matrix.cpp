@@ -60,14 +60,15 @@ at::Tensor words_of(const at::Tensor& words, int64_t first_bit, int64_t count) {
 }
 
 // By plain ATen operations, on any device.
-int64_t update_signs_anywhere(const at::Tensor& latents, const at::Tensor& words) {
+void update_signs_anywhere(const at::Tensor& latents, const at::Tensor& words,
+                           const at::Tensor& flips) {
   const at::Tensor place = at::arange(32, words.options().dtype(at::kInt));
   const at::Tensor fresh =
       latents.lt(0).view({-1, 32}).to(at::kInt).bitwise_left_shift(place).sum(1).to(at::kInt);
   const at::Tensor changed =
       fresh.bitwise_xor(words).unsqueeze(1).bitwise_right_shift(place).bitwise_and(1);
   words.copy_(fresh);
-  return changed.sum().item<int64_t>();
+  flips.add_(changed.sum());
 }
 
 }  // namespace
@@ -120,10 +121,13 @@ void SignMatrix::set_from_padded_words(const at::Tensor& padded) {
   if (!words_.is_cpu()) words_.narrow(0, first_bit_ / 32, to.numel()).copy_(to);
 }
 
-int64_t update_signs(const at::Tensor& latents, const at::Tensor& words) {
+void update_signs(const at::Tensor& latents, const at::Tensor& words, const at::Tensor& flips) {
   LB_ASSERT(latents.is_contiguous() && latents.numel() == words.numel() * 32, "32 latents a word");
+  if (!flips.defined()) {
+    update_signs(latents, words, at::zeros({1}, words.options().dtype(at::kLong)));
+    return;
+  }
   if (latents.is_cuda()) {
-    const at::Tensor flips = at::zeros({1}, words.options().dtype(at::kLong));
     int64_t* count = flips.data_ptr<int64_t>();
     if (latents.scalar_type() == at::kDouble) {
       cuda_kernels().pack_double(latents.const_data_ptr<double>(), latents.numel(),
@@ -132,13 +136,13 @@ int64_t update_signs(const at::Tensor& latents, const at::Tensor& words) {
       cuda_kernels().pack_float(latents.const_data_ptr<float>(), latents.numel(), word_data(words),
                                 count);
     }
-    return flips.item<int64_t>();
+    return;
   }
-  if (!latents.is_cpu()) return update_signs_anywhere(latents, words);
-  std::atomic<int64_t> flips = 0;
+  if (!latents.is_cpu()) return update_signs_anywhere(latents, words, flips);
+  std::atomic<int64_t> changed = 0;
   const auto pack = [&](const auto* data) {
     at::parallel_for(0, words.numel(), kGrain / 32, [&](int64_t begin, int64_t end) {
-      flips += pack_signs(data + begin * 32, (end - begin) * 32, word_data(words) + begin);
+      changed += pack_signs(data + begin * 32, (end - begin) * 32, word_data(words) + begin);
     });
   };
   if (latents.scalar_type() == at::kDouble) {
@@ -146,7 +150,7 @@ int64_t update_signs(const at::Tensor& latents, const at::Tensor& words) {
   } else {
     pack(latents.const_data_ptr<float>());
   }
-  return flips;
+  *flips.data_ptr<int64_t>() += changed;
 }
 
 at::Tensor expand_reference(const at::Tensor& words, int64_t first_bit, int64_t rows, int64_t cols,

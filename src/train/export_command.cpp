@@ -150,12 +150,11 @@ void export_checkpoint(const RunOptions& options, const OptionTree& tree, const 
                          checkpoint.folder.string() + " began with",
                      "give it as model.path=FOLDER");
   }
-  verify_checkpoint(checkpoint);
   Decoder decoder = load_open_decoder(teacher, spec, at::kFloat, at::kCPU);
-  const FactorFile file(checkpoint.state());
-  const std::vector<LayerPlan> plans = plan_from_file(decoder, file, {});
+  const StateReader state = open_state(checkpoint);
+  const std::vector<LayerPlan> plans = plans_of_state(state, decoder);
   Student student(std::move(decoder), plans);
-  load_factors(student, {}, file, plans, nullptr);
+  load_weights(state, student);
   log_info("step " + std::to_string(checkpoint.position.step) + " from " +
            checkpoint.folder.string());
   const QuantOptions quant = quant_of(checkpoint, options.quant);

@@ -57,22 +57,20 @@ fs::path factor_cache_file(const Session& session, const fs::path& folder) {
   return folder / ("factors-" + key.hex() + ".safetensors");
 }
 
-void write_factor_cache(const fs::path& file, const Optimizer& optimizer, Student& student) {
+void write_factor_cache(const fs::path& file, const Optimizer& optimizer) {
   create_folders(file.parent_path());
   if (!may_be_replaced(file)) {
     throw OutputError(file.string() + " is there and is not a file of start factors",
                       "move it away");
   }
   std::vector<std::pair<std::string, at::Tensor>> tensors;
-  for (size_t g = 0; g < student.groups().size(); ++g) {
-    const StudentGroup& group = student.groups()[g];
-    for (const Segment& segment : group.layout().latents) {
-      tensors.emplace_back(segment.name, segment.view(optimizer.groups()[g].latents));
-    }
-    for (const Segment& segment : group.layout().vectors) {
-      if (segment.offset >= group.layout().num_scales) break;  // biases and norms are the teacher's
-      tensors.emplace_back(segment.name, segment.view(group.vectors()));
-    }
+  for (const GroupState& state : optimizer.states()) {
+    state.visit([&](const StatePart& part) {
+      // Biases and norms are the teacher's.
+      if (part.kind != StateKind::kLatents && part.kind != StateKind::kScales) return;
+      LB_ASSERT(part.is_whole(), "start factors are kept by a run of one process");
+      tensors.emplace_back(part.name, part.values.view(part.shape));
+    });
   }
   write_factors(file, tensors);
 }

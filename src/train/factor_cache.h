@@ -18,8 +18,7 @@ std::filesystem::path factor_cache_file(const Session& session,
                                         const std::filesystem::path& folder);
 
 // Latents and scales of every layer with a hash of them, published atomically.
-void write_factor_cache(const std::filesystem::path& file, const Optimizer& optimizer,
-                        Student& student);
+void write_factor_cache(const std::filesystem::path& file, const Optimizer& optimizer);
 
 // Tensors with a hash of them in the metadata, beside what `metadata` has; published atomically.
 void write_factors(const std::filesystem::path& file,

@@ -2,51 +2,26 @@
 // between two updates, where the state is whole and is saved.
 #include "loop.h"
 
-#include <ATen/ops/empty.h>
-
-#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/file.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
-#include "littlebit/distill/step.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/metrics.h"
 #include "resume.h"
+#include "trainer.h"
 
 namespace littlebit {
 namespace {
 
-// Sequences [first, first + count) of the endless stream as ids [count, T].
-at::Tensor load_batch(const Corpus& corpus, const Sampler& sampler, int64_t first, int64_t count) {
-  const int64_t length = corpus.sequence_length();
-  at::Tensor ids = at::empty({count, length}, at::TensorOptions().dtype(at::kInt));
-  int32_t* data = ids.data_ptr<int32_t>();
-  for (int64_t i = 0; i < count; ++i) {
-    corpus.copy_block(sampler.block_at(first + i),
-                      {data + i * length, static_cast<size_t>(length)});
-  }
-  return ids.to(at::kLong);
-}
-
-// What of a line of metrics TensorBoard is to draw.
-std::vector<std::pair<std::string, double>> scalars_of(const Json& record) {
-  std::vector<std::pair<std::string, double>> scalars;
-  for (const auto& [key, value] : record.items()) {
-    if (key != "step" && key != "seconds") scalars.emplace_back("train/" + key, value);
-  }
-  return scalars;
-}
-
-std::string live_note(const DistillationLoss& loss, double rate, const StepStatistics& statistics,
-                      double tokens_per_second) {
+std::string live_note(const StepRecord& record, double tokens_per_second) {
   char note[200];
   std::snprintf(note, sizeof note,
                 "loss %.4g (KL %.4g + hidden %.4g), lr %.2e, grad norm %.3g, %.0f tokens/s",
-                loss.total(), loss.kl, loss.hidden, rate, statistics.gradient_norm,
-                tokens_per_second);
+                record.loss(), record.loss_kl, record.loss_hidden, record.learning_rate,
+                record.grad_norm, tokens_per_second);
   return note;
 }
 
@@ -72,18 +47,14 @@ std::string way_out(const RunFolder& folder, int64_t step, const std::string& ot
 LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPosition& start,
                     const std::function<bool(int64_t step)>& score, EventFile* events) {
   const RunOptions& options = session.options;
-  const int64_t batch = options.train.sequences_per_step(),
-                length = session.corpus->sequence_length();
-  const Sampler sampler(session.corpus->num_blocks(), static_cast<uint64_t>(options.train.seed),
-                        options.data.shuffle);
-  DistillationStep step_function(*session.teacher, *session.student, options.distill,
-                                 options.train.recompute);
+  Trainer trainer(options, session.steps, *session.corpus, *session.teacher, *session.student,
+                  *session.optimizer, start);
   const Trajectory trajectory = make_trajectory(session);
   MetricsFile metrics(folder.metrics());
   Progress progress("training", session.steps, "steps", 10, start.step);
 
-  LoopResult result{.position = start};
-  TrainingPosition& position = result.position;
+  LoopResult result;
+  const TrainingPosition& position = trainer.position();
   int64_t saved_step = -1;
   const auto save = [&] {
     if (saved_step == position.step) return;
@@ -116,47 +87,22 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
   }
 
   const Stopwatch since_start;
-  int64_t tokens_here = 0;
   const auto one_step = [&] {
-    const Stopwatch since_step;
-    DistillationLoss loss;
-    const int64_t first = position.step * batch;
-    for (int64_t done = 0; done < batch; done += options.train.micro_batch_size) {
-      if (done > 0 && stop_requested()) {
-        for (StudentGroup& group : session.student->groups()) group.zero_gradients();
-        throw Error(ExitCode::kStopped, "told to stop in the middle of a step");
-      }
-      const int64_t count = std::min(options.train.micro_batch_size, batch - done);
-      loss += step_function.accumulate(load_batch(*session.corpus, sampler, first + done, count),
-                                       batch);
+    const StepVerdict verdict = trainer.train_step();
+    if (verdict == StepVerdict::kStopped) {
+      throw Error(ExitCode::kStopped, "told to stop in the middle of a step");
     }
-    if (!std::isfinite(loss.total())) {
+    if (verdict == StepVerdict::kNotFinite) {
       throw NumericsError(
-          "the loss of step " + std::to_string(position.step + 1) +
-              " is not finite; nothing was updated",
+          trainer.problem(),
           "start a new output.dir with a lower optim.learning_rate, or look for damaged data");
     }
-    const double rate = learning_rate_at(options.optim, position.step, session.steps);
-    const StepStatistics statistics = session.optimizer->step(position.step + 1, rate);
-    ++position.step;
-    position.tokens += batch * length;
-    tokens_here += batch * length;
-
-    const double seconds = since_step.seconds();
-    const double tokens_per_second = static_cast<double>(tokens_here) / since_start.seconds();
-    progress.update(position.step, live_note(loss, rate, statistics, tokens_per_second));
+    const StepRecord& record = trainer.record();
+    const double tokens_per_second =
+        static_cast<double>(position.tokens - start.tokens) / since_start.seconds();
+    progress.update(position.step, live_note(record, tokens_per_second));
     if (position.step % options.log.every == 0 || last_step(position.step)) {
-      const Json record = {{"step", position.step},
-                           {"loss", loss.total()},
-                           {"loss_kl", loss.kl},
-                           {"loss_hidden", loss.hidden},
-                           {"learning_rate", rate},
-                           {"grad_norm", statistics.gradient_norm},
-                           {"sign_flip_fraction", statistics.sign_flip_fraction},
-                           {"tokens", position.tokens},
-                           {"tokens_per_second", static_cast<double>(batch * length) / seconds},
-                           {"seconds", seconds}};
-      metrics.append(record);
+      metrics.append(to_json(record));
       if (events) events->scalars(position.step, scalars_of(record));
     }
     if (options.checkpoint.every > 0 && position.step % options.checkpoint.every == 0) {
@@ -183,6 +129,7 @@ LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPos
   }
   save();
   prune();
+  result.position = position;
   result.finished = position.step >= session.steps;
   progress.finish();
   return result;

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "littlebit/core/strings.h"
+#include "littlebit/distill/kl_divergence.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
 

@@ -137,7 +137,7 @@ std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequ
   const std::vector<Checkpoint> found = list_checkpoints(folder.checkpoints());
   for (size_t i = 0; i < found.size(); ++i) {
     try {
-      const FactorFile readable(found[i].state());
+      open_state(found[i]);
       return found[i];
     } catch (const InputError& damaged) {
       if (i + 1 == found.size()) throw;
@@ -156,7 +156,7 @@ void plans_from_checkpoint(Session& session, const OptionTree& tree, const Check
                            const RunRequest& request) {
   if (session.teacher_folder->has_tensor_files()) check_teacher(checkpoint.trajectory, session);
   Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
-  session.plans = plan_from_file(shape, FactorFile(checkpoint.state()), {});
+  session.plans = plans_of_state(open_state(checkpoint), shape);
   const bool two_paths = session.plans.at(0).paths == 2;
   QuantOptions& quant = session.options.quant;
   if (tree.is_set("quant.residual") && quant.residual != two_paths) {

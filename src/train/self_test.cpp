@@ -64,6 +64,7 @@ struct Model {
   Decoder teacher;
   std::unique_ptr<Student> student;
   std::unique_ptr<Optimizer> optimizer;
+  std::vector<GroupGradients> gradients;
 
   Model(uint64_t seed, at::Device device, at::ScalarType dtype)
       : teacher(make_teacher(seed, device, dtype)) {
@@ -76,33 +77,41 @@ struct Model {
     optim.weight_decay = 0.1;
     optimizer = std::make_unique<Optimizer>(*student, optim, Surrogate::kSmoothSign);
     // Factors of made numbers; latents so near zero that the surrogate is not flat and signs flip.
-    for (size_t g = 0; g < student->groups().size(); ++g) {
-      StudentGroup& group = student->groups()[g];
-      at::Tensor latents = optimizer->groups()[g].latents;
-      for (const Segment& segment : group.layout().latents) {
-        segment.view(latents).copy_(made(seed, segment.name, segment.shape, 0.005));
-      }
-      for (const Segment& segment : group.layout().vectors) {
-        segment.view(group.vectors()).copy_(made(seed, segment.name, segment.shape, 0.02, 0.3));
-      }
-      update_signs(latents, group.bits());
-    }
+    visit([&](const StatePart& part) {
+      if (part.kind == StateKind::kMoments) return;
+      const bool is_latents = part.kind == StateKind::kLatents;
+      part.values.copy_(
+          made(seed, part.name, part.shape, is_latents ? 0.005 : 0.02, is_latents ? 0 : 0.3)
+              .view({-1}));
+    });
+    optimizer->refresh_bits();
+    gradients = gradients_of(*student);
+  }
+
+  void visit(const std::function<void(const StatePart&)>& visit) const {
+    for (const GroupState& state : optimizer->states()) state.visit(visit);
   }
 
   // One flat vector over all groups, double on the CPU.
-  template <class Take>
-  at::Tensor all(const Take& take) const {
+  at::Tensor all(bool of_latents) const {
     std::vector<at::Tensor> parts;
-    for (size_t g = 0; g < student->groups().size(); ++g) {
-      parts.push_back(take(g).to(at::kCPU, at::kDouble).flatten());
-    }
+    visit([&](const StatePart& part) {
+      if (part.kind == StateKind::kMoments) return;
+      if ((part.kind == StateKind::kLatents) != of_latents) return;
+      parts.push_back(part.values.to(at::kCPU, at::kDouble));
+    });
     return at::cat(parts);
   }
-  at::Tensor latents() const {
-    return all([&](size_t g) { return optimizer->groups()[g].latents; });
-  }
-  at::Tensor vectors() const {
-    return all([&](size_t g) { return student->groups()[g].vectors(); });
+  at::Tensor latents() const { return all(true); }
+  at::Tensor vectors() const { return all(false); }
+
+  // What was added up, finished.
+  at::Tensor gradients_by(const at::Tensor& (GroupGradients::*part)() const) {
+    std::vector<at::Tensor> parts;
+    for (GroupGradients& group : gradients) {
+      if (!group.is_empty()) parts.push_back((group.*part)().to(at::kCPU, at::kDouble));
+    }
+    return at::cat(parts);
   }
 };
 
@@ -136,7 +145,9 @@ void check_signs(Rows& rows, uint64_t seed, at::Device device) {
   const auto ints = at::TensorOptions().dtype(at::kInt);
   const at::Tensor want = plain_signs(latents), got = at::zeros({640}, ints.device(device));
   const int64_t flips = latents.lt(0).sum().item<int64_t>();
-  const int64_t counted = update_signs(latents.to(device), got);  // all were positive before
+  const at::Tensor count = at::zeros({1}, ints.dtype(at::kLong).device(device));
+  update_signs(latents.to(device), got, count);  // all were positive before
+  const int64_t counted = count.item<int64_t>();
   rows.push_back({"signs of latents, bits",
                   count_different(got, want) + std::abs(static_cast<double>(counted - flips)), 0});
 
@@ -171,17 +182,20 @@ void check_signs(Rows& rows, uint64_t seed, at::Device device) {
 
 // Gradients of made numbers, so that the update is compared and not what led to it.
 void give_gradients(Model& model, uint64_t seed, int step) {
-  for (StudentGroup& group : model.student->groups()) {
-    const auto fill = [&](const std::vector<Segment>& segments, at::Tensor& flat) {
-      if (!flat.defined()) return;
-      flat.zero_();
-      for (const Segment& segment : segments) {
-        segment.view(flat).copy_(
-            made(seed, "gradient/" + std::to_string(step) + segment.name, segment.shape, 1));
-      }
-    };
-    fill(group.layout().latents, group.latent_gradients());
-    fill(group.layout().vectors, group.vector_gradients());
+  for (size_t g = 0; g < model.gradients.size(); ++g) {
+    StudentGroup& group = model.student->groups()[g];
+    if (group.layout().is_empty()) continue;
+    group.materialize(true);
+    std::vector<at::Tensor> given;
+    for (const at::Tensor& leaf : group.leaves()) {
+      const std::string name = "gradient/" + std::to_string(step) + "/" + std::to_string(g) + "/" +
+                               std::to_string(given.size());
+      given.push_back(
+          made(seed, name, leaf.sizes().vec(), 1).to(leaf.device(), leaf.scalar_type()));
+    }
+    group.release();
+    model.gradients[g].clear();
+    model.gradients[g].add(given);
   }
 }
 
@@ -191,18 +205,19 @@ void check_optimizer(Rows& rows, Model& model, Model& plain, uint64_t seed, doub
   for (int step = 1; step <= 2; ++step) {
     give_gradients(model, seed, step);
     give_gradients(plain, seed, step);
-    got = model.optimizer->step(step, 1e-3);
-    want = plain.optimizer->step(step, 1e-3);
+    got = model.optimizer->step(model.gradients, step, 1e-3);
+    want = plain.optimizer->step(plain.gradients, step, 1e-3);
   }
-  LB_ASSERT(want.sign_flip_fraction > 0.01, "the made numbers flip signs");
-  rows.push_back({"gradient norm", relative(got.gradient_norm, want.gradient_norm), tolerance});
+  const double flips = want.read_sign_flip_fraction();
+  LB_ASSERT(flips > 0.01, "the made numbers flip signs");
+  rows.push_back(
+      {"gradient norm", relative(got.read_gradient_norm(), want.read_gradient_norm()), tolerance});
   rows.push_back({"update of latents",
                   relative(model.latents() - latents, plain.latents() - latents), tolerance});
   rows.push_back({"update of scales and norms",
                   relative(model.vectors() - vectors, plain.vectors() - vectors), tolerance});
   // A latent that ends within rounding of zero may differ: a few in 100,000.
-  rows.push_back(
-      {"flipped signs, share", std::abs(got.sign_flip_fraction - want.sign_flip_fraction), 1e-4});
+  rows.push_back({"flipped signs, share", std::abs(got.read_sign_flip_fraction() - flips), 1e-4});
 }
 
 }  // namespace
@@ -229,23 +244,18 @@ std::vector<SelfTestRow> self_test(at::Device device, at::ScalarType compute_dty
                   tolerance});
 
   const auto accumulate = [&](Model& m) {
-    return DistillationStep(m.teacher, *m.student, {}, Recompute::kFull).accumulate(ids, kBatch);
+    const DistillationLoss loss = DistillationStep(m.teacher, *m.student, {}, Recompute::kFull)
+                                      .accumulate(ids, kBatch, m.gradients);
+    for (GroupGradients& group : m.gradients) {
+      if (!group.is_empty()) group.finish();
+    }
+    return loss;
   };
   const DistillationLoss got = accumulate(model), want = accumulate(plain);
-  rows.push_back({"KL loss", relative(got.kl, want.kl), tolerance});
-  rows.push_back({"hidden loss", relative(got.hidden, want.hidden), tolerance});
-  const auto latent = [](Model& m) {
-    return m.all([&](size_t g) {
-      const at::Tensor& t = m.student->groups()[g].latent_gradients();
-      return t.defined() ? t : at::zeros({0});
-    });
-  };
-  const auto vector = [](Model& m) {
-    return m.all([&](size_t g) {
-      const at::Tensor& t = m.student->groups()[g].vector_gradients();
-      return t.defined() ? t : at::zeros({0});
-    });
-  };
+  rows.push_back({"KL loss", relative(got.read_kl(), want.read_kl()), tolerance});
+  rows.push_back({"hidden loss", relative(got.read_hidden(), want.read_hidden()), tolerance});
+  const auto latent = [](Model& m) { return m.gradients_by(&GroupGradients::latents); };
+  const auto vector = [](Model& m) { return m.gradients_by(&GroupGradients::vectors); };
   rows.push_back({"gradients of factors", relative(latent(model), latent(plain)), tolerance});
   rows.push_back(
       {"gradients of scales and norms", relative(vector(model), vector(plain)), tolerance});

@@ -17,12 +17,6 @@
 namespace littlebit {
 namespace {
 
-std::vector<at::Tensor> flat_latents(const Optimizer& optimizer) {
-  std::vector<at::Tensor> latents;
-  for (const OptimizerGroup& group : optimizer.groups()) latents.push_back(group.latents);
-  return latents;
-}
-
 void make_student(Session& session) {
   session.student = std::make_unique<Student>(open_decoder(*session.teacher), session.plans);
   session.optimizer = std::make_unique<Optimizer>(*session.student, session.options.optim,
@@ -30,14 +24,12 @@ void make_student(Session& session) {
 }
 
 // False, with a warning, where the file is damaged: the factors are then made anew.
-bool load_cached_factors(Session& session, std::span<const at::Tensor> latents,
-                         const std::filesystem::path& file) {
+bool load_cached_factors(Session& session, StudentSink& sink, const std::filesystem::path& file) {
   try {
     verify_factors(file);
     const FactorFile factors(file);
     plan_from_file(session.student->decoder(), factors, session.plans);
-    session.layers = load_factors(*session.student, latents, factors, session.plans,
-                                  session.teacher_folder.get());
+    session.layers = load_factors(sink, factors, session.plans, session.teacher_folder.get());
     log_info("start factors from " + file.string());
     return true;
   } catch (const Error& damaged) {
@@ -47,7 +39,7 @@ bool load_cached_factors(Session& session, std::span<const at::Tensor> latents,
 }
 
 // Makes the layers that `layers` does not have, and keeps them there.
-void factorize(Session& session, std::span<const at::Tensor> latents, LayerCache& layers) {
+void factorize(Session& session, StudentSink& sink, LayerCache& layers) {
   Progress progress("factorising", static_cast<int64_t>(session.plans.size()), "layers");
   int64_t ready = 0;
   const LayerKeeper keeper{
@@ -58,9 +50,9 @@ void factorize(Session& session, std::span<const at::Tensor> latents, LayerCache
                     layer.plan.name + ", relative error " + format_fixed(layer.relative_error, 3));
   };
   try {
-    session.layers = factorize_model(
-        *session.student, latents, *session.teacher_folder, session.plans, session.options.quant,
-        static_cast<uint64_t>(session.options.train.seed), show, keeper);
+    session.layers =
+        factorize_model(sink, *session.teacher_folder, session.plans, session.options.quant,
+                        static_cast<uint64_t>(session.options.train.seed), show, keeper);
   } catch (const Error& error) {
     if (error.code() != ExitCode::kStopped) throw;
     const std::string kept = std::to_string(layers.num_kept());
@@ -189,10 +181,10 @@ void load_teacher(Session& session) {
 void start_student(Session& session, const std::filesystem::path& own_cache) {
   make_student(session);
   const QuantOptions& quant = session.options.quant;
-  const std::vector<at::Tensor> latents = flat_latents(*session.optimizer);
+  LatentSink sink(*session.student, session.optimizer->states());
   if (quant.init == QuantInit::kFile) {
-    session.layers = load_factors(*session.student, latents, FactorFile(quant.init_file),
-                                  session.plans, session.teacher_folder.get());
+    session.layers = load_factors(sink, FactorFile(quant.init_file), session.plans,
+                                  session.teacher_folder.get());
     log_info("start factors of " + std::to_string(session.layers.size()) + " layers from " +
              quant.init_file.string());
     return;
@@ -200,12 +192,12 @@ void start_student(Session& session, const std::filesystem::path& own_cache) {
   const bool is_own = quant.cache_dir.empty();
   const std::filesystem::path cache =
       factor_cache_file(session, is_own ? own_cache : quant.cache_dir);
-  if (!is_own && path_exists(cache) && load_cached_factors(session, latents, cache)) return;
+  if (!is_own && path_exists(cache) && load_cached_factors(session, sink, cache)) return;
   LayerCache layers(std::filesystem::path(cache).replace_extension(".layers"), is_own);
-  factorize(session, latents, layers);
+  factorize(session, sink, layers);
   if (!is_own) {
     try {
-      write_factor_cache(cache, *session.optimizer, *session.student);
+      write_factor_cache(cache, *session.optimizer);
       session.kept_factors = cache;
       log_info("start factors kept in " + cache.string());
     } catch (const OutputError& failed) {  // the run itself can go on

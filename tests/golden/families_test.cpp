@@ -13,6 +13,7 @@
 #include <set>
 
 #include "golden/expected_layers.h"
+#include "littlebit/checkpoint/checkpoint.h"
 #include "littlebit/core/file.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/models/forward.h"
@@ -115,11 +116,11 @@ class Case {
     folder_.open_tensors();
     const Decoder teacher =
         load_decoder(folder_, parse_model_spec(folder_.config()), at::kFloat, at::kCPU);
-    const FactorFile state(temp_ / name / "checkpoints" / "step-8" / "state.safetensors");
+    const StateReader state = open_state(read_checkpoint(temp_ / name / "checkpoints" / "step-8"));
     Decoder open = open_decoder(teacher);
-    const std::vector<LayerPlan> plans = plan_from_file(open, state, {});
+    const std::vector<LayerPlan> plans = plans_of_state(state, open);
     Student student(std::move(open), plans);
-    load_factors(student, {}, state, plans, nullptr);
+    load_weights(state, student);
     const auto round = [](const at::Tensor& x) { return x.to(at::kBFloat16).to(at::kFloat); };
     for (StudentGroup& group : student.groups()) {
       at::Tensor vectors = group.vectors();

@@ -31,7 +31,8 @@ struct TinyStudent {
     options.kv_factor = 0.5;
     plans = plan_model(open, options);
     student = std::make_unique<Student>(std::move(open), plans);
-    factorize_model(*student, {}, files, plans, options, 5, {});
+    StudentSink sink(*student);
+    factorize_model(sink, files, plans, options, 5, {});
     c10::NoGradGuard no_grad;
     at::manual_seed(11);
     for (StudentGroup& group : student->groups()) {

@@ -19,6 +19,7 @@ struct TinyTraining {
   std::vector<LayerPlan> plans;
   std::unique_ptr<Student> student;
   std::unique_ptr<Optimizer> optimizer;
+  std::vector<GroupGradients> gradients;
 
   explicit TinyTraining(const std::filesystem::path& folder, const QuantOptions& options = {},
                         at::Device device = at::kCPU)
@@ -27,12 +28,14 @@ struct TinyTraining {
     plans = plan_model(open, quant);
     student = std::make_unique<Student>(std::move(open), plans);
     optimizer = std::make_unique<Optimizer>(*student, OptimOptions{}, Surrogate::kSmoothSign);
-    factorize_model(*student, latents(), teacher.folder, plans, quant, 1, {});
+    LatentSink sink(*student, optimizer->states());
+    factorize_model(sink, teacher.folder, plans, quant, 1, {});
+    gradients = gradients_of(*student);
   }
 
   std::vector<at::Tensor> latents() const {
     std::vector<at::Tensor> latents;
-    for (const OptimizerGroup& group : optimizer->groups()) latents.push_back(group.latents);
+    for (const GroupState& state : optimizer->states()) latents.push_back(state.latents());
     return latents;
   }
 };

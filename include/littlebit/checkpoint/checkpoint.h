@@ -1,9 +1,9 @@
 // Training state on disk: everything an exact resume needs, independent of how many ranks wrote it.
 //
-// <root>/step-N/ holds state.safetensors (every latent, scale, bias and norm under the authors'
-// names, and its AdamW moments as "exp_avg/<name>", "exp_avg_sq/<name>", fp32) and manifest.json
-// (docs/formats.md). The folder appears under its name only when complete; one without a valid
-// manifest does not exist for the readers here.
+// <root>/step-N/ holds the state's tensors (every latent, scale, bias and norm under the authors'
+// names, and its AdamW moments as "exp_avg/<name>", "exp_avg_sq/<name>", fp32) in a file per
+// process (state_file.h) and manifest.json (docs/formats.md). The folder appears under its name
+// only when complete; one without a valid manifest does not exist for the readers here.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,16 @@
 #include <string>
 #include <vector>
 
+#include "littlebit/checkpoint/state_file.h"
 #include "littlebit/optim/optimizer.h"
 
 namespace littlebit {
 
 struct TrainingPosition {
-  int64_t step = 0;    // optimizer steps done
-  int64_t tokens = 0;  // cumulative
+  int64_t step = 0;               // optimizer steps done
+  int64_t tokens = 0;             // cumulative
+  std::string phase = "distill";  // the part of the schedule, and the step it began after
+  int64_t phase_begin = 0;
 };
 
 // Settings that decide the numbers of a run, by option key, as text: the trainer refuses to resume
@@ -38,13 +41,11 @@ struct Checkpoint {
   TrainingPosition position;
   Trajectory trajectory;  // the settings of its last step
   std::vector<TrajectoryChange> changes;
-
-  std::filesystem::path state() const { return folder / "state.safetensors"; }
 };
 
 // Writes <root>/step-N and returns its path. OutputError where it cannot be written, or something
 // that is no checkpoint has the name; older checkpoints are untouched.
-std::filesystem::path save_checkpoint(const std::filesystem::path& root, Optimizer& optimizer,
+std::filesystem::path save_checkpoint(const std::filesystem::path& root, const Optimizer& optimizer,
                                       const TrainingPosition& position,
                                       const Trajectory& trajectory,
                                       const std::vector<TrajectoryChange>& changes = {});
@@ -55,13 +56,12 @@ std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& root);
 // One checkpoint folder's manifest. InputError where it is none or damaged.
 Checkpoint read_checkpoint(const std::filesystem::path& folder);
 
+// The tensors of a checkpoint. InputError where its list or a file of it is damaged.
+StateReader open_state(const Checkpoint& checkpoint);
+
 // Latents, vectors, moments and sign bits into `optimizer` and its student. Each tensor's hash is
 // verified. InputError naming the tensor: damaged, missing, of another shape.
 void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer);
-
-// That latents, scales, biases and norms (the moments aside) have the content their manifest says,
-// for a reader that goes to state.safetensors itself. InputError naming the tensor.
-void verify_checkpoint(const Checkpoint& checkpoint);
 
 // Whether the folder step-N with a manifest is there; whether any folder step-* is, damaged ones
 // too.

@@ -12,11 +12,13 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <vector>
+#include <span>
 
+#include "littlebit/distill/block_tape.h"
+#include "littlebit/distill/hidden_loss.h"
 #include "littlebit/distill/options.h"
 #include "littlebit/nn/part_clock.h"
-#include "littlebit/quant/student.h"
+#include "littlebit/optim/gradients.h"
 
 namespace littlebit {
 
@@ -30,21 +32,17 @@ enum class StepPart { kTeacher, kStudent, kLoss, kBackward, kOptimizer };
 inline constexpr const char* kStepParts[] = {"teacher", "student forward", "loss",
                                              "recompute and backward", "optimizer"};
 
+// Weighted terms of the loss, scalars in double on the device until somebody reads them; undefined:
+// zero.
 struct DistillationLoss {
-  double kl = 0, hidden = 0;  // weighted; their sum is the loss
-  double total() const { return kl + hidden; }
+  at::Tensor kl, hidden;
+  at::Tensor total() const;
   DistillationLoss& operator+=(const DistillationLoss& other);
+
+  // They wait for the device.
+  double read_kl() const { return kl.item<double>(); }
+  double read_hidden() const { return hidden.item<double>(); }
 };
-
-// Rows of logits alive at a time, per model: 1024, fewer where the vocabulary is large (at most
-// 2^24 logits, 64 MiB in fp32, but 64 rows at least).
-int64_t head_rows(int64_t vocabulary);
-
-// Sum over rows and vocabulary of p_t (log p_t - log p_s), p = softmax(head(z)); adds scale *
-// d(sum)/d(z_student) into `dz` [N, E]. z_* [N, E]. Logits of at most head_rows rows exist at a
-// time; fp32 (fp64) arithmetic on them.
-double kl_divergence(const Decoder& teacher, const Decoder& student, const at::Tensor& z_teacher,
-                     const at::Tensor& z_student, double scale, const at::Tensor& dz);
 
 // Keeps references: teacher and student outlive it.
 class DistillationStep {
@@ -52,9 +50,10 @@ class DistillationStep {
   DistillationStep(const Decoder& teacher, Student& student, const DistillOptions& options,
                    Recompute recompute);
 
-  // One micro-batch ids [B, T] (int64) of a global batch of `global_sequences`: adds gradients into
-  // the student's buffers and returns this micro-batch's share of the loss.
-  DistillationLoss accumulate(const at::Tensor& ids, int64_t global_sequences);
+  // One micro-batch ids [B, T] (int64) of a global batch of `global_sequences`: adds to `gradients`
+  // (one per group) and returns this micro-batch's share of the loss. Does not wait for the device.
+  DistillationLoss accumulate(const at::Tensor& ids, int64_t global_sequences,
+                              std::span<GroupGradients> gradients);
 
   // From now on tells `clock` which part begins (all of StepPart but kOptimizer); nullptr: no more.
   void set_clock(PartClock* clock) { clock_ = clock; }
@@ -63,6 +62,14 @@ class DistillationStep {
   void begin(StepPart part) {
     if (clock_ != nullptr) clock_->enter(static_cast<int>(part));
   }
+
+  // A block's input, or its graph, until its backward.
+  struct KeptBlock {
+    at::Tensor input;
+    BlockTape tape;
+    HiddenTerm hidden;
+  };
+  BlockTape record_block(int64_t layer, const at::Tensor& input);
 
   const Decoder& teacher_;
   Student& student_;

@@ -1,57 +1,80 @@
-// AdamW over the student's flat buffers: the only place where latents live.
+// AdamW over the student's flat buffers, each process on its slice of the latents.
 //
-// One step, after the last micro-batch was accumulated (docs/architecture.md, "The step"):
-// gradients of signs and scales from the raw sums, the surrogate's derivative, one global norm over
-// all trainables, the clipping coefficient min(1, max / (norm + 1e-6)), AdamW (PyTorch's formula,
-// bias-corrected), new sign bits. Weight decay acts on latents and scales, not on biases and norms
-// (the rule of Hugging Face's trainer). fp32; fp64 where the student is fp64 (tests).
+// One step, after the last micro-batch was added (docs/architecture.md, "The step"): gradients of
+// every group are finished, summed over processes, multiplied by the surrogate's derivative
+// (reduce); then one global norm over all trainables, the clipping coefficient min(1, max / (norm +
+// 1e-6)), AdamW (PyTorch's formula, bias-corrected), new sign bits (step). Weight decay acts on
+// latents and scales, not on biases and norms (the rule of Hugging Face's trainer). fp32; fp64
+// where the student is fp64 (tests). Nothing here waits for the device.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
-#include "littlebit/optim/options.h"
-#include "littlebit/quant/student.h"
+#include "littlebit/distributed/communicator.h"
+#include "littlebit/optim/gradients.h"
+#include "littlebit/optim/group_state.h"
+#include "littlebit/optim/schedule.h"
 
 namespace littlebit {
 
+// On the device until somebody reads them.
 struct StepStatistics {
-  double gradient_norm = 0;       // before clipping
-  double sign_flip_fraction = 0;  // share of latent signs this update changed
-};
+  at::Tensor squared_norm;  // of all gradients before clipping; a double scalar
+  at::Tensor sign_flips;    // an int64 scalar: latent signs this update changed
+  int64_t num_latents = 0;  // of the groups that were updated
 
-// Latents and moments of one parameter group; layouts are the student group's.
-struct OptimizerGroup {
-  at::Tensor latents, latent_average, latent_square;  // [num_latents]
-  at::Tensor vector_average, vector_square;  // [num_vectors]; the values are the student's vectors
+  // `flips`: sign_flips, read.
+  double flip_fraction(double flips) const;
+  // They wait for the device.
+  double read_gradient_norm() const;
+  double read_sign_flip_fraction() const;
 };
 
 class Optimizer {
  public:
-  // Latents and moments start at zero; set the latents by StudentGroup::set_layer(...,
-  // groups()[g].latents).
-  Optimizer(Student& student, const OptimOptions& options, Surrogate surrogate);
+  // Keeps references: student and communicator outlive it. Latents and moments start at zero; put
+  // the start in through LatentSink(student, states()).
+  Optimizer(Student& student, const OptimOptions& options, Surrogate surrogate,
+            Communicator& communicator = solo());
 
-  // Consumes the accumulated gradients and updates student and state. `step` counts from 1 (bias
-  // correction). NumericsError, before anything is updated, where the gradient norm is not finite.
-  StepStatistics step(int64_t step, double learning_rate);
+  // For every group once per step, in any order that is the same in all processes; a group without
+  // gradients is left as it is by the step.
+  void reduce(size_t group, GroupGradients& gradients);
 
-  // The first half of step(), without the update: gradients finished and multiplied by the
-  // surrogate's derivative in the student's buffers; returns the global norm. Tests compare these
-  // gradients with autograd's.
-  double finish_gradients();
+  // Updates the reduced groups and clears their gradients. `step` counts from 1 (bias correction).
+  // Where the gradient norm, or `must_be_finite` (a scalar on the device), is not finite nothing is
+  // updated; whoever reads the statistics sees it.
+  StepStatistics step(int64_t step, const Rates& rates, const at::Tensor& must_be_finite = {});
 
-  std::vector<OptimizerGroup>& groups() { return groups_; }
-  const std::vector<OptimizerGroup>& groups() const { return groups_; }
+  // As above with one rate, for every group.
+  StepStatistics step(std::span<GroupGradients> gradients, int64_t step, double learning_rate);
+
+  // The student's bits become the signs of the latents, in all processes: after latents were read.
+  void refresh_bits();
+
+  std::vector<GroupState>& states() { return states_; }
+  const std::vector<GroupState>& states() const { return states_; }
   Student& student() { return student_; }
+  const Student& student() const { return student_; }
 
  private:
+  struct Reduced {
+    GroupState* state;
+    GroupGradients* gradients;
+    at::Tensor latents;  // this process's slice of the summed gradients
+  };
+
   Student& student_;
   OptimOptions options_;
   Surrogate surrogate_;
-  std::vector<OptimizerGroup> groups_;
+  Communicator& communicator_;
+  std::vector<GroupState> states_;
+  std::vector<Reduced> reduced_;
+  at::Tensor squared_norm_;  // of what was reduced, this process's share
 };
 
 }  // namespace littlebit

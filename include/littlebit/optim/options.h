@@ -1,8 +1,6 @@
 // How parameters move (section `optim`).
 #pragma once
 
-#include <cstdint>
-
 namespace littlebit {
 
 class OptionGroup;
@@ -18,10 +16,5 @@ struct OptimOptions {
   double max_grad_norm = 1;  // 0: no clipping
   void declare(OptionGroup& group);
 };
-
-// The rate of step k (from 0) of `steps`: linear warm-up over w = ceil(warmup_ratio * steps) steps
-// (k < w: k / w), then cosine (1 + cos(pi (k - w) / (steps - w))) / 2, constant 1, or linear (steps
-// - k) / (steps - w); times the peak.
-double learning_rate_at(const OptimOptions& options, int64_t k, int64_t steps);
 
 }  // namespace littlebit

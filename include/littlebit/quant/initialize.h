@@ -27,15 +27,27 @@ struct LayerKeeper {
   std::function<void(const LayerPlan& plan, const LayerFactors& factors)> keep;
 };
 
-// `latents`: one flat tensor per group to fill (may be empty: signs and scales only). Layers are
-// factorised in parallel, one thread each; `done` is called for each as it is ready (from any
-// thread, one at a time), the result is in layer order and does not depend on the number of
-// threads. Biases come from `teacher_folder`. InputError naming the tensor where a weight is
+// Where factors go as they are made or read. This one gives the student its signs, scales and
+// biases; optim's LatentSink keeps the latents too.
+class StudentSink {
+ public:
+  explicit StudentSink(Student& student) : student_(student) {}
+  virtual ~StudentSink() = default;
+  Student& student() const { return student_; }
+  // Of several threads at once, each for a layer of its own. `layer`: its number in the group.
+  virtual void put(size_t group, size_t layer, const LayerFactors& factors, const at::Tensor& bias);
+
+ private:
+  Student& student_;
+};
+
+// Layers are factorised in parallel, one thread each; `done` is called for each as it is ready
+// (from any thread, one at a time), the result is in layer order and does not depend on the number
+// of threads. Biases come from `teacher_folder`. InputError naming the tensor where a weight is
 // missing, misshapen or not finite. A stop request ends it after the layers under way (an Error of
 // kStopped that counts those made); with `keeper` they are kept, and taken from it where they are
 // there already.
-std::vector<LayerReport> factorize_model(Student& student, std::span<const at::Tensor> latents,
-                                         const HfFolder& teacher_folder,
+std::vector<LayerReport> factorize_model(StudentSink& sink, const HfFolder& teacher_folder,
                                          std::span<const LayerPlan> plans,
                                          const QuantOptions& options, uint64_t seed,
                                          const std::function<void(const LayerReport&)>& done,
@@ -51,8 +63,8 @@ std::vector<LayerPlan> plan_from_file(Decoder& decoder, const FactorFile& file,
 // `teacher_folder` where given, of norm parameters stays as it is. relative_error is against the
 // teacher's weights where `teacher_folder` is given. InputError naming the tensor that is missing,
 // has another shape or is not finite.
-std::vector<LayerReport> load_factors(Student& student, std::span<const at::Tensor> latents,
-                                      const FactorFile& file, std::span<const LayerPlan> plans,
+std::vector<LayerReport> load_factors(StudentSink& sink, const FactorFile& file,
+                                      std::span<const LayerPlan> plans,
                                       const HfFolder* teacher_folder);
 
 }  // namespace littlebit

@@ -33,9 +33,10 @@ class SignMatrix {
   int64_t first_bit_ = 0, rows_ = 0, cols_ = 0;
 };
 
-// words (int32, flat) = the signs of latents (fp32 or fp64, flat, a multiple of 32 of them);
-// returns how many changed.
-int64_t update_signs(const at::Tensor& latents, const at::Tensor& words);
+// words (int32, flat) = the signs of latents (fp32 or fp64, flat, a multiple of 32 of them). Adds
+// how many changed to `flips` (int64, one element, on the same device, undefined: not counted);
+// nothing waits for the device.
+void update_signs(const at::Tensor& latents, const at::Tensor& words, const at::Tensor& flips = {});
 
 // The same expansion by plain ATen operations on any device: the tested twin.
 at::Tensor expand_reference(const at::Tensor& words, int64_t first_bit, int64_t rows, int64_t cols,

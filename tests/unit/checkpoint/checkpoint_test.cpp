@@ -25,8 +25,8 @@ struct Trained : test::TinyTraining {
     DistillationStep step(teacher.decoder, *student, {}, Recompute::kFull);
     at::manual_seed(5);
     for (int i = 0; i < steps; ++i) {
-      step.accumulate(at::randint(48, {2, 12}, at::TensorOptions().dtype(at::kLong)), 2);
-      optimizer->step(i + 1, 1e-2);
+      step.accumulate(at::randint(48, {2, 12}, at::TensorOptions().dtype(at::kLong)), 2, gradients);
+      optimizer->step(gradients, i + 1, 1e-2);
     }
   }
 
@@ -45,13 +45,12 @@ struct Trained : test::TinyTraining {
 
 bool same_state(Trained& a, Trained& b) {
   bool same = true;
-  for (size_t g = 0; g < a.optimizer->groups().size(); ++g) {
-    const OptimizerGroup &x = a.optimizer->groups()[g], &y = b.optimizer->groups()[g];
-    same = same && at::equal(x.latents, y.latents) &&
-           at::equal(x.latent_average, y.latent_average) &&
-           at::equal(x.latent_square, y.latent_square) &&
-           at::equal(x.vector_average, y.vector_average) &&
-           at::equal(x.vector_square, y.vector_square) &&
+  for (size_t g = 0; g < a.optimizer->states().size(); ++g) {
+    const GroupState &x = a.optimizer->states()[g], &y = b.optimizer->states()[g];
+    same = same && at::equal(x.latents(), y.latents()) && at::equal(x.exp_avg(), y.exp_avg()) &&
+           at::equal(x.exp_avg_sq(), y.exp_avg_sq()) &&
+           at::equal(x.vector_exp_avg(), y.vector_exp_avg()) &&
+           at::equal(x.vector_exp_avg_sq(), y.vector_exp_avg_sq()) &&
            at::equal(a.student->groups()[g].vectors(), b.student->groups()[g].vectors()) &&
            at::equal(a.student->groups()[g].bits(), b.student->groups()[g].bits());
   }
@@ -205,7 +204,7 @@ TEST_CASE("a state that is not finite is not saved; older checkpoints stay") {
   const TempFolder root;
   save_checkpoint(root.path(), *trained.optimizer, {.step = 1}, {});
   for (const double bad : {std::nan(""), HUGE_VAL}) {
-    at::Tensor latents = trained.optimizer->groups()[1].latents;
+    at::Tensor latents = trained.optimizer->states()[1].latents();
     const at::Tensor before = latents.clone();
     latents.view({-1})[5].fill_(bad);
     CHECK_THROWS_AS(save_checkpoint(root.path(), *trained.optimizer, {.step = 2}, {}),
@@ -254,12 +253,16 @@ TEST_CASE("damage, other ranks and foreign manifests are refused and nothing is 
   fs::create_directories(root / "step-4");
   for (const char* text :
        {"", "[]", "{}", "{\"format\": \"littlebit-checkpoint\"}",
-        "{\"format\": \"littlebit-checkpoint\", \"version\": 2, \"step\": 1, \"tokens\": 1, "
-        "\"trajectory\": {}, \"tensors\": []}",
-        "{\"format\": \"littlebit-checkpoint\", \"version\": 1, \"step\": -1, \"tokens\": 1, "
-        "\"trajectory\": {}, \"tensors\": []}",
         "{\"format\": \"littlebit-checkpoint\", \"version\": 1, \"step\": 1, \"tokens\": 1, "
-        "\"trajectory\": [3], \"tensors\": []}"}) {
+        "\"trajectory\": {}, \"tensors\": []}",
+        "{\"format\": \"littlebit-checkpoint\", \"version\": 2, \"step\": -1, \"tokens\": 1, "
+        "\"phase\": {\"name\": \"a\", \"begin\": 0}, \"trajectory\": {}, \"tensors\": []}",
+        "{\"format\": \"littlebit-checkpoint\", \"version\": 2, \"step\": 1, \"tokens\": 1, "
+        "\"phase\": {\"name\": \"a\", \"begin\": 2}, \"trajectory\": {}, \"tensors\": []}",
+        "{\"format\": \"littlebit-checkpoint\", \"version\": 2, \"step\": 1, \"tokens\": 1, "
+        "\"phase\": 3, \"trajectory\": {}, \"tensors\": []}",
+        "{\"format\": \"littlebit-checkpoint\", \"version\": 2, \"step\": 1, \"tokens\": 1, "
+        "\"phase\": {\"name\": \"a\", \"begin\": 0}, \"trajectory\": [3], \"tensors\": []}"}) {
     INFO(text);
     write_file(root / "step-4" / "manifest.json", text);
     CHECK_THROWS_AS(read_checkpoint(root / "step-4"), InputError);

@@ -59,7 +59,7 @@ struct Bench {
     const double size = surrogate == Surrogate::kSmoothSign ? 0.01 : 0.9;
     for (size_t g = 0; g < student->groups().size(); ++g) {
       StudentGroup& group = student->groups()[g];
-      at::Tensor vectors = group.vectors(), latents = optimizer->groups()[g].latents;
+      at::Tensor vectors = group.vectors(), latents = optimizer->states()[g].latents();
       vectors.copy_(at::randn_like(vectors) + 1);
       for (const Segment& segment : group.layout().latents) {
         segment.view(latents).copy_(
@@ -88,40 +88,40 @@ int64_t check_against_textbook(const OptimOptions& options, Surrogate surrogate,
   std::vector<Twin> latents, vectors;
   for (size_t g = 0; g < bench.student->groups().size(); ++g) {
     for (auto* twins : {&latents, &vectors}) {
-      const at::Tensor& flat = twins == &latents ? bench.optimizer->groups()[g].latents
+      const at::Tensor& flat = twins == &latents ? bench.optimizer->states()[g].latents()
                                                  : bench.student->groups()[g].vectors();
       twins->push_back({numbers(flat), std::vector<Moments>(flat.numel())});
     }
   }
+  std::vector<GroupGradients> gradients_of_step = gradients_of(*bench.student),
+                              by_hand = gradients_of(*bench.student);
   int64_t flipped = 0;
   for (int64_t k = 1; k <= 4; ++k) {
     const double rate = 1e-2 / static_cast<double>(k);
     // Gradients of another size and direction in each step, as autograd would hand them over.
-    for (StudentGroup& group : bench.student->groups()) {
-      if (group.layout().num_vectors == 0) continue;
+    for (size_t g = 0; g < gradients_of_step.size(); ++g) {
+      StudentGroup& group = bench.student->groups()[g];
+      if (group.layout().is_empty()) continue;
       group.materialize(true);
       std::vector<at::Tensor> given;
       for (const at::Tensor& leaf : group.leaves()) {
         given.push_back(at::randn_like(leaf.detach()) * (gradients * static_cast<double>(k * k)));
       }
       group.release();
-      group.accumulate(given);
+      gradients_of_step[g].add(given);
+      by_hand[g].clear();
+      by_hand[g].add(given);
     }
     // What the update starts from: finished by hand, with the surrogate, summed in one norm.
     double squares = 0;
     std::vector<std::vector<double>> latent_gradients, vector_gradients;
     for (size_t g = 0; g < bench.student->groups().size(); ++g) {
-      StudentGroup& group = bench.student->groups()[g];
       latent_gradients.emplace_back();
       vector_gradients.emplace_back();
-      if (!group.latent_gradients().defined()) continue;
-      const at::Tensor raw_latents = group.latent_gradients().clone(),
-                       raw_vectors = group.vector_gradients().clone();
-      group.finish_gradients();
-      latent_gradients[g] = numbers(group.latent_gradients());
-      vector_gradients[g] = numbers(group.vector_gradients());
-      group.latent_gradients().copy_(raw_latents);
-      group.vector_gradients().copy_(raw_vectors);
+      if (by_hand[g].is_empty()) continue;
+      by_hand[g].finish();
+      latent_gradients[g] = numbers(by_hand[g].latents());
+      vector_gradients[g] = numbers(by_hand[g].vectors());
       for (size_t i = 0; i < latent_gradients[g].size(); ++i) {
         latent_gradients[g][i] *= slope(latents[g].values[i], surrogate);
         squares += latent_gradients[g][i] * latent_gradients[g][i];
@@ -132,11 +132,11 @@ int64_t check_against_textbook(const OptimOptions& options, Surrogate surrogate,
     const double factor =
         options.max_grad_norm > 0 ? std::min(1.0, options.max_grad_norm / (norm + 1e-6)) : 1;
     int64_t flips = 0, all = 0;
-    const StepStatistics statistics = bench.optimizer->step(k, rate);
-    CHECK(statistics.gradient_norm == Approx(norm).epsilon(1e-12));
+    const StepStatistics statistics = bench.optimizer->step(gradients_of_step, k, rate);
+    CHECK(statistics.read_gradient_norm() == Approx(norm).epsilon(1e-12));
     for (size_t g = 0; g < bench.student->groups().size(); ++g) {
       StudentGroup& group = bench.student->groups()[g];
-      if (!group.latent_gradients().defined()) continue;
+      if (by_hand[g].is_empty()) continue;
       const auto compare = [&](Twin& twin, const std::vector<double>& gradient,
                                const at::Tensor& flat, int64_t decaying) {
         double worst = 0;
@@ -151,7 +151,7 @@ int64_t check_against_textbook(const OptimOptions& options, Surrogate surrogate,
       const std::vector<double> before = latents[g].values;
       INFO("step " << k << ", group " << g);
       // fp64 throughout, but for the step's number, which the fused kernel takes in fp32.
-      CHECK(compare(latents[g], latent_gradients[g], bench.optimizer->groups()[g].latents,
+      CHECK(compare(latents[g], latent_gradients[g], bench.optimizer->states()[g].latents(),
                     group.layout().num_latents) < 1e-9);
       CHECK(compare(vectors[g], vector_gradients[g], group.vectors(), group.layout().num_scales) <
             1e-9);
@@ -164,11 +164,10 @@ int64_t check_against_textbook(const OptimOptions& options, Surrogate surrogate,
         }
       }
       // The gradients are consumed.
-      CHECK(group.latent_gradients().abs().sum().item<double>() == 0);
-      CHECK(group.vector_gradients().abs().sum().item<double>() == 0);
+      CHECK(gradients_of_step[g].is_empty());
     }
     flipped += flips;
-    CHECK(statistics.sign_flip_fraction ==
+    CHECK(statistics.read_sign_flip_fraction() ==
           Approx(static_cast<double>(flips) / static_cast<double>(all)).epsilon(1e-12));
   }
   return flipped;
@@ -187,4 +186,68 @@ TEST_CASE("small gradients are not scaled up, and without a maximum none are sca
   // Below the norm of 1, where an epsilon of this size makes the size of a gradient visible.
   check_against_textbook({.epsilon = 1e-3, .max_grad_norm = 1}, Surrogate::kSte, 1e-5);
   check_against_textbook({.epsilon = 1, .max_grad_norm = 0}, Surrogate::kSte, 1);
+}
+
+TEST_CASE("a group without gradients stays as it is, and each kind moves at its own rate") {
+  at::manual_seed(7);
+  Bench bench({.weight_decay = 0.1}, Surrogate::kSte);
+  std::vector<GroupGradients> gradients = gradients_of(*bench.student);
+  const auto copies = [&](size_t g) {
+    std::map<std::string, at::Tensor> all;
+    bench.optimizer->states()[g].visit(
+        [&](const StatePart& part) { all[part.name] = part.values.clone(); });
+    return all;
+  };
+  const auto give = [&](size_t g) {
+    StudentGroup& group = bench.student->groups()[g];
+    group.materialize(true);
+    std::vector<at::Tensor> given;
+    for (const at::Tensor& leaf : group.leaves()) given.push_back(at::ones_like(leaf.detach()));
+    group.release();
+    gradients[g].add(given);
+  };
+  give(1);
+  give(2);
+  bench.optimizer->step(gradients, 1, 1e-3);  // every group has moments now
+  const auto tail = copies(2);
+  const auto block = copies(1);
+  give(1);
+  for (size_t g = 0; g < gradients.size(); ++g) bench.optimizer->reduce(g, gradients[g]);
+  bench.optimizer->step(2, {.latents = 1e-3, .scales = 0, .norms = 1e-2});
+  for (const auto& [name, now] : copies(2)) {
+    INFO(name);
+    CHECK(at::equal(now, tail.at(name)));
+  }
+  bench.optimizer->states()[1].visit([&](const StatePart& part) {
+    INFO(part.name);
+    const double moved = (part.values - block.at(part.name)).abs().max().item<double>();
+    if (part.kind == StateKind::kScales) CHECK(moved == 0);
+    if (part.kind == StateKind::kLatents) CHECK((moved > 0 && moved < 2e-3));
+    if (part.kind == StateKind::kBiasesAndNorms) CHECK((moved > 5e-3 && moved < 2e-2));
+  });
+}
+
+TEST_CASE("gradients are finished once, after something was added, and read when finished") {
+  Bench bench({}, Surrogate::kSte);
+  std::vector<GroupGradients> gradients = gradients_of(*bench.student);
+  GroupGradients& group = gradients[1];
+  CHECK_THROWS_AS(group.finish(), std::logic_error);
+  CHECK_THROWS_AS(group.latents(), std::logic_error);
+  std::vector<at::Tensor> given;
+  bench.student->groups()[1].materialize(true);
+  for (const at::Tensor& leaf : bench.student->groups()[1].leaves()) {
+    given.push_back(at::ones_like(leaf.detach()));
+  }
+  bench.student->groups()[1].release();
+  group.add(given);
+  CHECK_THROWS_AS(group.vectors(), std::logic_error);
+  group.finish();
+  CHECK_THROWS_AS(group.finish(), std::logic_error);
+  CHECK_THROWS_AS(group.add(given), std::logic_error);
+  const at::Tensor once = group.latents().clone();
+  group.clear();
+  CHECK(group.is_empty());
+  group.add(given);
+  group.finish();
+  CHECK(at::equal(group.latents(), once));
 }

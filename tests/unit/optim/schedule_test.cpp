@@ -1,8 +1,8 @@
 // Learning-rate schedules against specs section 6.
+#include "littlebit/optim/schedule.h"
+
 #include <catch2/catch.hpp>
 #include <cmath>
-
-#include "littlebit/optim/options.h"
 
 using namespace littlebit;
 

@@ -163,7 +163,8 @@ TEST_CASE(
     const std::vector<LayerPlan> plans = plan_model(open, options);
     Student student(std::move(open), plans);
     int calls = 0;
-    const auto reports = factorize_model(student, {}, model.folder, plans, options, 42,
+    StudentSink sink(student);
+    const auto reports = factorize_model(sink, model.folder, plans, options, 42,
                                          [&](const LayerReport&) { ++calls; });
     CHECK(calls == 14);
     CHECK(reports[3].plan.name == plans[3].name);

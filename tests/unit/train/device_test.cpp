@@ -35,9 +35,11 @@ struct Run : test::TinyTraining {
     for (int i = 1; i <= steps; ++i) {
       DistillationLoss loss;
       for (int part = 0; part < 2; ++part) {
-        loss += step.accumulate(at::randint(48, {2, 12}, at::kLong), 4);
+        loss += step.accumulate(at::randint(48, {2, 12}, at::kLong), 4, gradients);
       }
-      seen.insert(seen.end(), {loss.kl, loss.hidden, optimizer->step(i, 1e-2).gradient_norm});
+      const StepStatistics statistics = optimizer->step(gradients, i, 1e-2);
+      seen.insert(seen.end(),
+                  {loss.read_kl(), loss.read_hidden(), statistics.read_gradient_norm()});
     }
     return seen;
   }

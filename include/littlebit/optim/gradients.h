@@ -1,0 +1,45 @@
+// The gradients of one parameter group over one optimizer step, in the group's layout: added leaf
+// by leaf as backward passes deliver them, finished once, handed to the optimizer, cleared.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "littlebit/quant/student.h"
+
+namespace littlebit {
+
+class GroupGradients {
+ public:
+  // Refers to the group, which must outlive it. Memory is taken by the first add().
+  explicit GroupGradients(const StudentGroup& group) : group_(&group) {}
+
+  bool is_empty() const { return state_ == State::kEmpty; }  // nothing was added in this step
+
+  // Adds the gradients by group.leaves(), in their order; an undefined one is zero.
+  void add(const std::vector<at::Tensor>& leaf_gradients);
+
+  // After the last add(): turns dLoss/d(W1, W2, L) into dLoss/d(sign(U), sign(V), u1, u2, v1, v2)
+  // in place (specs section 1). The result is linear in the sums, given signs and scales: it may be
+  // summed over processes afterwards. What remains for the owner of the latents is the surrogate's
+  // derivative. LB_ASSERT that something was added, and that it is the first time.
+  void finish();
+
+  // Finished only. In place, for the optimizer.
+  const at::Tensor& latents() const;  // [num_latents]
+  const at::Tensor& vectors() const;  // [num_vectors]
+
+  void clear();  // as before the first add(); the memory is kept
+
+ private:
+  enum class State { kEmpty, kSums, kFinished };
+  const StudentGroup* group_;
+  State state_ = State::kEmpty;
+  at::Tensor latents_, vectors_;
+};
+
+// One for each of the student's groups.
+std::vector<GroupGradients> gradients_of(const Student& student);
+
+}  // namespace littlebit

@@ -1,0 +1,76 @@
+// What AdamW moves and remembers of one parameter group: this process's slice of the latents and
+// their moments, and the moments of the vectors (whose values are the student's). The only source
+// of names for what is written to and read from files: training checkpoints, start factors.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "littlebit/quant/initialize.h"
+#include "littlebit/quant/student.h"
+
+namespace littlebit {
+
+enum class StateKind { kLatents, kScales, kBiasesAndNorms, kMoments };
+
+// What this process holds of one named tensor.
+struct StatePart {
+  StateKind kind;
+  std::string name;            // "<layer>.U", "exp_avg/<layer>.U", "exp_avg_sq/model.norm.weight"
+  std::vector<int64_t> shape;  // of the whole tensor
+  int64_t begin = 0;           // of its elements, the first that is here
+  at::Tensor values;           // flat, shared storage
+  bool is_everywhere = false;  // every process has the same: one of them writes it
+
+  bool is_whole() const;
+};
+
+class GroupState {
+ public:
+  // Latents and moments are zero. Refers to the group, which must outlive it.
+  GroupState(StudentGroup& group, Slice slice);
+
+  const Slice& slice() const { return slice_; }
+  StudentGroup& group() const { return *group_; }
+
+  const at::Tensor& latents() const { return latents_; }                      // [slice().size()]
+  const at::Tensor& exp_avg() const { return exp_avg_; }                      // [slice().size()]
+  const at::Tensor& exp_avg_sq() const { return exp_avg_sq_; }                // [slice().size()]
+  const at::Tensor& vector_exp_avg() const { return vector_exp_avg_; }        // [num_vectors]
+  const at::Tensor& vector_exp_avg_sq() const { return vector_exp_avg_sq_; }  // [num_vectors]
+
+  // Every part in a fixed order: weights, then their first moments, then the second. Every process
+  // has all of the vectors.
+  void visit(const std::function<void(const StatePart&)>& visit) const;
+
+  // The slice's part of a layer's latents.
+  void set_latents(size_t layer, const LayerFactors& factors);
+
+  // The student's bits of the slice become the signs of its latents; adds how many changed to
+  // `flips` (int64, one element, on the latents' device; undefined: not counted).
+  void update_bits(const at::Tensor& flips = {}) const;
+
+ private:
+  StudentGroup* group_;
+  Slice slice_;
+  at::Tensor latents_, exp_avg_, exp_avg_sq_, vector_exp_avg_, vector_exp_avg_sq_;
+};
+
+// Start factors into the student, and their latents into the states' slices.
+class LatentSink : public StudentSink {
+ public:
+  LatentSink(Student& student, std::span<GroupState> states)
+      : StudentSink(student), states_(states) {}
+  void put(size_t group, size_t layer, const LayerFactors& factors,
+           const at::Tensor& bias) override;
+
+ private:
+  std::span<GroupState> states_;
+};
+
+}  // namespace littlebit

@@ -1,0 +1,82 @@
+// A slice's buffers, and which part of which tensor they hold.
+#include "littlebit/optim/group_state.h"
+
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include "littlebit/core/error.h"
+
+namespace littlebit {
+
+bool StatePart::is_whole() const {
+  int64_t numel = 1;
+  for (const int64_t size : shape) numel *= size;
+  return values.numel() == numel;
+}
+
+GroupState::GroupState(StudentGroup& group, Slice slice) : group_(&group), slice_(slice) {
+  const auto zeros = [&](int64_t n) { return at::zeros({n}, group.vectors().options()); };
+  latents_ = zeros(slice.size());
+  exp_avg_ = zeros(slice.size());
+  exp_avg_sq_ = zeros(slice.size());
+  vector_exp_avg_ = zeros(group.layout().num_vectors);
+  vector_exp_avg_sq_ = zeros(group.layout().num_vectors);
+}
+
+void GroupState::visit(const std::function<void(const StatePart&)>& visit) const {
+  const GroupLayout& layout = group_->layout();
+  const std::vector<SegmentPart> parts = parts_in(layout, slice_);
+  const auto visit_all = [&](const std::string& prefix, const at::Tensor& latents,
+                             const at::Tensor& vectors) {
+    const bool moments = !prefix.empty();
+    for (const SegmentPart& part : parts) {
+      visit({.kind = moments ? StateKind::kMoments : StateKind::kLatents,
+             .name = prefix + part.segment->name,
+             .shape = part.segment->shape,
+             .begin = part.begin,
+             .values = part.view(latents)});
+    }
+    for (const Segment& segment : layout.vectors) {
+      const StateKind kind = layout.kind(segment) == VectorKind::kScale
+                                 ? StateKind::kScales
+                                 : StateKind::kBiasesAndNorms;
+      visit({.kind = moments ? StateKind::kMoments : kind,
+             .name = prefix + segment.name,
+             .shape = segment.shape,
+             .values = segment.view(vectors).view({-1}),
+             .is_everywhere = true});
+    }
+  };
+  visit_all("", latents_, group_->vectors());
+  visit_all("exp_avg/", exp_avg_, vector_exp_avg_);
+  visit_all("exp_avg_sq/", exp_avg_sq_, vector_exp_avg_sq_);
+}
+
+void GroupState::set_latents(size_t layer, const LayerFactors& factors) {
+  c10::NoGradGuard no_grad;
+  const GroupLayout& layout = group_->layout();
+  const std::vector<PathSegments>& paths = layout.layers[layer].paths;
+  LB_ASSERT(factors.paths.size() == paths.size(), "number of paths");
+  for (const SegmentPart& part : parts_in(layout, slice_)) {
+    for (size_t p = 0; p < paths.size(); ++p) {
+      for (const auto& [segment, value] : {std::pair{paths[p].U, &factors.paths[p].U},
+                                           std::pair{paths[p].V, &factors.paths[p].V}}) {
+        if (part.segment != &layout.latents[segment]) continue;
+        part.view(latents_).copy_(value->reshape({-1}).narrow(0, part.begin, part.count));
+      }
+    }
+  }
+}
+
+void GroupState::update_bits(const at::Tensor& flips) const {
+  if (slice_.size() == 0) return;
+  update_signs(latents_, group_->bits().narrow(0, slice_.begin / 32, slice_.size() / 32), flips);
+}
+
+void LatentSink::put(size_t group, size_t layer, const LayerFactors& factors,
+                     const at::Tensor& bias) {
+  StudentSink::put(group, layer, factors, bias);
+  states_[group].set_latents(layer, factors);
+}
+
+}  // namespace littlebit

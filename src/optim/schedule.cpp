@@ -1,0 +1,28 @@
+// Warm-up, then the curve that optim.schedule names.
+#include "littlebit/optim/schedule.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace littlebit {
+
+double learning_rate_at(const OptimOptions& options, int64_t k, int64_t steps) {
+  const double n = static_cast<double>(steps), at = static_cast<double>(k);
+  const double warmup = std::ceil(options.warmup_ratio * n);
+  if (at < warmup) return options.learning_rate * at / warmup;
+  const double rest = std::max(1.0, n - warmup);
+  const double progress = std::min(1.0, (at - warmup) / rest);
+  double factor = 1;
+  if (options.schedule == Schedule::kCosine)
+    factor = (1 + std::cos(std::numbers::pi * progress)) / 2;
+  if (options.schedule == Schedule::kLinear) factor = 1 - progress;
+  return options.learning_rate * factor;
+}
+
+Rates rates_at(const OptimOptions& options, const Phase& phase, int64_t k) {
+  const double rate = learning_rate_at(options, k, phase.steps);
+  return {.latents = rate, .scales = rate, .norms = rate};
+}
+
+}  // namespace littlebit

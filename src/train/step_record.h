@@ -1,0 +1,46 @@
+// What one training step is recorded as: a line of metrics.jsonl, and TensorBoard's scalars
+// (docs/formats.md). Nothing else spells the names of the numbers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "littlebit/io/json.h"
+
+namespace littlebit {
+
+namespace metric_key {
+inline constexpr const char* kStep = "step";
+inline constexpr const char* kLoss = "loss";
+inline constexpr const char* kLossKl = "loss_kl";
+inline constexpr const char* kLossHidden = "loss_hidden";
+inline constexpr const char* kLearningRate = "learning_rate";
+inline constexpr const char* kGradNorm = "grad_norm";
+inline constexpr const char* kSignFlipFraction = "sign_flip_fraction";
+inline constexpr const char* kTokens = "tokens";
+inline constexpr const char* kTokensPerSecond = "tokens_per_second";
+inline constexpr const char* kSeconds = "seconds";
+}  // namespace metric_key
+
+struct StepRecord {
+  int64_t step = 0;                     // from 1
+  double loss_kl = 0, loss_hidden = 0;  // weighted, before the update
+  double learning_rate = 0;             // of this update
+  double grad_norm = 0;                 // before clipping
+  double sign_flip_fraction = 0;        // share of latent signs that the update changed
+  int64_t tokens = 0;                   // so far, this step's among them
+  double tokens_per_second = 0;         // of this step, as `seconds`
+  double seconds = 0;
+
+  double loss() const { return loss_kl + loss_hidden; }
+};
+
+// A line of metrics.jsonl.
+Json to_json(const StepRecord& record);
+
+// What of it TensorBoard draws, by tag: all but the step and the time.
+std::vector<std::pair<std::string, double>> scalars_of(const StepRecord& record);
+
+}  // namespace littlebit

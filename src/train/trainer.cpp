@@ -1,0 +1,105 @@
+// One optimizer step from its batch to its record. What is decided is decided here, at three
+// points: between micro-batches (told to stop), and when the numbers are read (not finite).
+#include "trainer.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/stack.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "littlebit/core/signals.h"
+#include "littlebit/core/stopwatch.h"
+
+namespace littlebit {
+
+Trainer::Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus,
+                 const Decoder& teacher, Student& student, Optimizer& optimizer,
+                 const TrainingPosition& start, Communicator& communicator)
+    : options_(options),
+      phase_{.name = start.phase, .steps = steps},
+      corpus_(corpus),
+      sampler_(corpus.num_blocks(), static_cast<uint64_t>(options.train.seed),
+               options.data.shuffle),
+      student_(student),
+      optimizer_(optimizer),
+      communicator_(communicator),
+      distillation_(teacher, student, options.distill, options.train.recompute),
+      gradients_(gradients_of(student)),
+      position_(start) {}
+
+StepVerdict Trainer::train_step() {
+  const Stopwatch stopwatch;
+  const int64_t tokens = options_.train.sequences_per_step() * corpus_.sequence_length();
+  const Rates rates = rates_at(options_.optim, phase_, position_.step - position_.phase_begin);
+
+  const std::optional<DistillationLoss> loss = accumulate();
+  if (!loss) return StepVerdict::kStopped;
+  for (size_t group = 0; group < gradients_.size(); ++group) {
+    optimizer_.reduce(group, gradients_[group]);
+  }
+  communicator_.all_reduce_sum(loss->kl);
+  communicator_.all_reduce_sum(loss->hidden);
+  const StepStatistics statistics = optimizer_.step(position_.step + 1, rates, loss->total());
+
+  // The one wait for the device.
+  const at::Tensor numbers = at::stack({loss->kl, loss->hidden, statistics.squared_norm,
+                                        statistics.sign_flips.to(at::kDouble)})
+                                 .cpu();
+  const double* number = numbers.const_data_ptr<double>();
+  const double kl = number[0], hidden = number[1], norm = std::sqrt(number[2]), flips = number[3];
+  const std::string step = std::to_string(position_.step + 1);
+  if (!std::isfinite(kl + hidden)) {
+    problem_ = "the loss of step " + step + " is not finite; nothing was updated";
+    return StepVerdict::kNotFinite;
+  }
+  if (!std::isfinite(norm)) {
+    problem_ = "the gradient norm of step " + step + " is not finite; nothing was updated";
+    return StepVerdict::kNotFinite;
+  }
+  ++position_.step;
+  position_.tokens += tokens;
+  const double seconds = stopwatch.seconds();
+  record_ = {.step = position_.step,
+             .loss_kl = kl,
+             .loss_hidden = hidden,
+             .learning_rate = rates.latents,
+             .grad_norm = norm,
+             .sign_flip_fraction = statistics.flip_fraction(flips),
+             .tokens = position_.tokens,
+             .tokens_per_second = static_cast<double>(tokens) / seconds,
+             .seconds = seconds};
+  return StepVerdict::kDone;
+}
+
+std::optional<DistillationLoss> Trainer::accumulate() {
+  const int64_t batch = options_.train.sequences_per_step(), first = position_.step * batch;
+  DistillationLoss loss;
+  for (int64_t done = 0; done < batch; done += options_.train.micro_batch_size) {
+    if (done > 0 && communicator_.any(stop_requested())) {
+      for (GroupGradients& group : gradients_) group.clear();
+      return std::nullopt;
+    }
+    const int64_t count = std::min(options_.train.micro_batch_size, batch - done);
+    loss += distillation_.accumulate(load_batch(first + done, count), batch, gradients_);
+  }
+  return loss;
+}
+
+// Sequences [first, first + count) of the endless stream as ids [count, T] on the device.
+at::Tensor Trainer::load_batch(int64_t first, int64_t count) const {
+  const at::Device device = student_.decoder().device();
+  const int64_t length = corpus_.sequence_length();
+  // Pinned memory: the copy does not wait.
+  at::Tensor ids = at::empty({count, length},
+                             at::TensorOptions().dtype(at::kInt).pinned_memory(device.is_cuda()));
+  int32_t* data = ids.data_ptr<int32_t>();
+  for (int64_t i = 0; i < count; ++i) {
+    corpus_.copy_block(sampler_.block_at(first + i),
+                       {data + i * length, static_cast<size_t>(length)});
+  }
+  return ids.to(device, /*non_blocking=*/true).to(at::kLong);
+}
+
+}  // namespace littlebit

@@ -1,0 +1,59 @@
+// The optimizer step of a run: batches of the corpus, the distillation step, the optimizer.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "littlebit/checkpoint/checkpoint.h"
+#include "littlebit/data/corpus.h"
+#include "littlebit/distill/step.h"
+#include "littlebit/distributed/communicator.h"
+#include "littlebit/optim/optimizer.h"
+#include "littlebit/train/options.h"
+#include "step_record.h"
+
+namespace littlebit {
+
+// What became of a step; the same in all processes.
+enum class StepVerdict {
+  kDone,
+  kStopped,   // told to stop between two micro-batches: their gradients are dropped
+  kNotFinite  // the loss or the gradient norm: nothing was updated
+};
+
+class Trainer {
+ public:
+  // Keeps references to all but `options`; `steps` is the length of the schedule.
+  Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus, const Decoder& teacher,
+          Student& student, Optimizer& optimizer, const TrainingPosition& start,
+          Communicator& communicator = solo());
+
+  // One step: accumulate, reduce, step, record. It waits for the device once, when it reads what it
+  // records. Where the verdict is not kDone, position() is that of the step before.
+  StepVerdict train_step();
+
+  const TrainingPosition& position() const { return position_; }
+  const StepRecord& record() const { return record_; }  // of the last step that was done
+  std::string problem() const { return problem_; }      // what was not finite
+
+ private:
+  std::optional<DistillationLoss> accumulate();  // nothing: told to stop
+  at::Tensor load_batch(int64_t first, int64_t count) const;
+
+  RunOptions options_;
+  Phase phase_;
+  const Corpus& corpus_;
+  Sampler sampler_;
+  Student& student_;
+  Optimizer& optimizer_;
+  Communicator& communicator_;
+  DistillationStep distillation_;
+  std::vector<GroupGradients> gradients_;
+  TrainingPosition position_;
+  StepRecord record_;
+  std::string problem_;
+};
+
+}  // namespace littlebit
