@@ -19,8 +19,9 @@ namespace fs = std::filesystem;
 
 // A run's folder stands for its newest checkpoint.
 Checkpoint find_checkpoint(const fs::path& source) {
-  if (!path_exists(source / "checkpoints")) return read_checkpoint(source);
-  const std::vector<Checkpoint> found = list_checkpoints(source / "checkpoints");
+  const RunFolder folder(source);
+  if (!path_exists(folder.checkpoints())) return read_checkpoint(source);
+  const std::vector<Checkpoint> found = list_checkpoints(folder.checkpoints());
   if (found.empty()) throw InputError("no complete checkpoint in " + source.string());
   return found.front();
 }
@@ -121,10 +122,10 @@ void export_packed_folder(const RunOptions& options, const OptionTree& tree, con
 fs::path config_of_run(const fs::path& source) {
   std::error_code ignored;
   const fs::path whole = fs::weakly_canonical(source, ignored);
-  const fs::path run =
-      path_exists(source / "checkpoints") ? whole : whole.parent_path().parent_path();
-  const bool is_checkpoint = run == whole || path_exists(source / "manifest.json");
-  return is_checkpoint && path_exists(run / "config.yaml") ? run / "config.yaml" : fs::path();
+  const bool is_run = path_exists(RunFolder(source).checkpoints());
+  const RunFolder run(is_run ? whole : whole.parent_path().parent_path());
+  const bool is_known = run.root() == whole || path_exists(source / "manifest.json");
+  return is_known && path_exists(run.config()) ? run.config() : fs::path();
 }
 
 void export_checkpoint(const RunOptions& options, const OptionTree& tree, const fs::path& source,

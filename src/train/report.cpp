@@ -6,6 +6,7 @@
 #include "report_data.h"
 #include "report_html.h"
 #include "report_sections.h"
+#include "run_folder.h"
 
 namespace littlebit {
 namespace {
@@ -42,7 +43,7 @@ void write_report(const std::filesystem::path& run_folder) {
   page +=
       "<footer>Drawn from run.json, metrics.jsonl, factorization.jsonl and config.yaml by "
       "LittleBit " LITTLEBIT_VERSION ".</footer>\n</main></body>\n</html>\n";
-  write_file(run_folder / "report.html", page);
+  write_file(RunFolder(run_folder).report(), page);
 }
 
 }  // namespace littlebit

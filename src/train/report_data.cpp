@@ -13,6 +13,8 @@
 #include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
+#include "run_folder.h"
+#include "step_record.h"
 
 namespace littlebit {
 namespace {
@@ -72,15 +74,15 @@ void for_json_lines(const fs::path& path, ReportData* data, const Use& use) {
 
 void read_metrics(const fs::path& path, ReportData* data) {
   MetricColumns columns;
-  const auto column_of_key = {std::pair{&MetricColumns::loss, "loss"},
-                              {&MetricColumns::loss_kl, "loss_kl"},
-                              {&MetricColumns::loss_hidden, "loss_hidden"},
-                              {&MetricColumns::learning_rate, "learning_rate"},
-                              {&MetricColumns::grad_norm, "grad_norm"},
-                              {&MetricColumns::sign_flip_fraction, "sign_flip_fraction"},
-                              {&MetricColumns::tokens_per_second, "tokens_per_second"}};
+  const auto column_of_key = {std::pair{&MetricColumns::loss, metric_key::kLoss},
+                              {&MetricColumns::loss_kl, metric_key::kLossKl},
+                              {&MetricColumns::loss_hidden, metric_key::kLossHidden},
+                              {&MetricColumns::learning_rate, metric_key::kLearningRate},
+                              {&MetricColumns::grad_norm, metric_key::kGradNorm},
+                              {&MetricColumns::sign_flip_fraction, metric_key::kSignFlipFraction},
+                              {&MetricColumns::tokens_per_second, metric_key::kTokensPerSecond}};
   for_json_lines(path, data, [&](const Json& object, int64_t) {
-    const double step = number_of(object, "step");
+    const double step = number_of(object, metric_key::kStep);
     if (!(std::abs(step) <= 1e15)) throw InputError(path.filename().string() + ": no `step`");
     columns.step.push_back(step);
     for (const auto& [column, key] : column_of_key) {
@@ -245,11 +247,12 @@ std::string text_of(const Json& object, const char* key) {
 }
 
 ReportData read_report_data(const fs::path& run_folder) {
+  const RunFolder folder(run_folder);
   ReportData data;
-  read_run(run_folder / "run.json", &data);
-  read_metrics(run_folder / "metrics.jsonl", &data);
-  read_layers(run_folder / "factorization.jsonl", &data);
-  read_config(run_folder / "config.yaml", &data);
+  read_run(folder.run_json(), &data);
+  read_metrics(folder.metrics(), &data);
+  read_layers(folder.factorization(), &data);
+  read_config(folder.config(), &data);
   return data;
 }
 

@@ -35,7 +35,7 @@ namespace fs = std::filesystem;
 std::vector<fs::path> export_model(Session& session, const RunFolder& folder, Json& run) {
   std::vector<fs::path> written;
   for (const std::string& format : session.options.export_.formats) {
-    create_lasting_folders(folder.root() / "export");
+    create_lasting_folders(folder.exports());
     if (format == "dense") {
       write_dense(folder.dense_export(), *session.student, session.options.export_,
                   *session.teacher_folder);
@@ -79,10 +79,7 @@ void print_scores(const Json& run) {
 void print_written(const Session& session, const RunFolder& folder,
                    std::vector<fs::path> exports = {}) {
   log_info("written:");
-  for (const char* name : {"report.html", "run.json", "metrics.jsonl", "factorization.jsonl",
-                           "config.yaml", "log.txt", "checkpoints", "tensorboard", "cache"}) {
-    if (path_exists(folder.root() / name)) exports.push_back(folder.root() / name);
-  }
+  for (const fs::path& path : folder.written()) exports.push_back(path);
   const std::vector<SourceOptions>& sources = session.options.data.train;
   const bool tokenised = std::any_of(sources.begin(), sources.end(), [](const SourceOptions& s) {
     return s.format != SourceFormat::kTokens;
@@ -233,7 +230,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
   const std::optional<Checkpoint>& checkpoint = begun.checkpoint;
   folder.open_log();
   session.teacher_folder->open_tensors();  // missing files are found before hours of tokenising
-  build_corpus(session, folder.root() / "cache");
+  build_corpus(session, folder.cache());
   clean_folder(folder, session, checkpoint ? checkpoint->position.step : 0);
   load_teacher(session);
   log_info("teacher: " + session.spec.model_type + ", " + std::to_string(session.spec.num_layers) +
@@ -279,7 +276,7 @@ ExitCode run_training(const RunOptions& options, const OptionTree& tree,
       score_model(session, *session.teacher, "teacher", 0, run);
       summarize_scores("teacher", "teacher", 0, run);
     }
-    start_student(session, folder.root() / "cache");
+    start_student(session, folder.cache());
     folder.write_factorization(session.layers);
     print_plan(session);
     if (!session.tasks.empty()) {

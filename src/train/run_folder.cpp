@@ -7,33 +7,36 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/checkpoint/checkpoint.h"
+#include "littlebit/config/option_tree.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
+#include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/quant/initialize.h"
 
 namespace littlebit {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kLog[] = "log.txt";  // the first file of a run
-
 // What a run writes beside its log, and words that each such file has.
 struct RunFile {
-  const char* name;
+  fs::path path;
   std::vector<const char*> words;
 };
-const RunFile kFiles[] = {{"config.yaml", {"output:\n", "  # default\n"}},
-                          {"run.json", {"\"scores\": [", "\"summary\": {"}},
-                          {"metrics.jsonl", {"{\"", "\"step\":"}},
-                          {"report.html", {"<title>LittleBit run "}},
-                          {"factorization.jsonl", {"\"rank\":", "\"relative_error\":"}}};
+std::vector<RunFile> run_files(const RunFolder& folder) {
+  return {{folder.config(), {"output:\n", "  # default\n"}},
+          {folder.run_json(), {"\"scores\": [", "\"summary\": {"}},
+          {folder.metrics(), {"{\"", "\"step\":"}},
+          {folder.report(), {"<title>LittleBit run "}},
+          {folder.factorization(), {"\"rank\":", "\"relative_error\":"}}};
+}
 
 // Whether each of the words stands in it. A file without anything in it is nobody's.
-bool has_form(const fs::path& path, const RunFile& file) {
+bool has_form(const RunFile& file) {
   try {
-    const MappedFile mapped(path);
+    const MappedFile mapped(file.path);
     const std::string_view text(reinterpret_cast<const char*>(mapped.bytes().data()),
                                 mapped.bytes().size());
     return text.empty() || std::all_of(file.words.begin(), file.words.end(), [&](const char* word) {
@@ -78,32 +81,37 @@ Json bytes_json(const ByteTable& bytes) {
 
 }  // namespace
 
+std::vector<fs::path> RunFolder::written() const {
+  std::vector<fs::path> there;
+  for (const fs::path& path : {report(), run_json(), metrics(), factorization(), config(), log(),
+                               checkpoints(), tensorboard(), cache()}) {
+    if (path_exists(path)) there.push_back(path);
+  }
+  return there;
+}
+
 bool RunFolder::holds_a_run() const {
-  return path_exists(checkpoints()) || path_exists(root_ / "export") || !first_file().empty();
+  if (path_exists(checkpoints()) || path_exists(exports())) return true;
+  const std::vector<RunFile> files = run_files(*this);
+  return std::any_of(files.begin(), files.end(),
+                     [](const RunFile& file) { return path_exists(file.path); });
 }
 
 std::string RunFolder::foreign_file() const {
-  if (FolderLock::is_claimed(root_) || begins_as_log(root_ / kLog) ||
+  if (FolderLock::is_claimed(root_) || begins_as_log(log()) ||
       holds_own_checkpoint(checkpoints())) {
     return "";
   }
-  for (const RunFile& file : kFiles) {
-    if (path_exists(root_ / file.name) && !has_form(root_ / file.name, file)) return file.name;
+  for (const RunFile& file : run_files(*this)) {
+    if (path_exists(file.path) && !has_form(file)) return file.path.filename().string();
   }
   return "";
 }
 
-std::string RunFolder::first_file() const {
-  for (const RunFile& file : kFiles) {
-    if (path_exists(root_ / file.name)) return file.name;
-  }
-  return "";
-}
-
-void RunFolder::open_log() const { open_log_file(root_ / kLog); }
+void RunFolder::open_log() const { open_log_file(log()); }
 
 void RunFolder::write_config(const OptionTree& tree) const {
-  write_file(root_ / "config.yaml", tree.to_yaml(/*with_origins=*/true));
+  write_file(config(), tree.to_yaml(/*with_origins=*/true));
 }
 
 void RunFolder::write_factorization(std::span<const LayerReport> layers) const {
@@ -121,11 +129,11 @@ void RunFolder::write_factorization(std::span<const LayerReport> layers) const {
                            {"at_cap", plan.at_cap}}) +
              "\n";
   }
-  write_file(root_ / "factorization.jsonl", lines);
+  write_file(factorization(), lines);
 }
 
 Json RunFolder::read_run_json() const {
-  const fs::path file = root_ / "run.json";
+  const fs::path file = run_json();
   if (!path_exists(file)) return Json::object();
   Json run = read_json_file(file);
   const auto is = [&](const char* key, bool (Json::*kind)() const noexcept) {
@@ -140,7 +148,7 @@ Json RunFolder::read_run_json() const {
 }
 
 void RunFolder::write_run_json(const Json& run) const {
-  write_file(root_ / "run.json", to_json_pretty(run));
+  write_file(run_json(), to_json_pretty(run));
 }
 
 Json export_json(const PackedExport& packed) {

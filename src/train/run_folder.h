@@ -1,31 +1,41 @@
-// The files of a run's folder other than checkpoints and exports (docs/formats.md, "Run folder").
+// A run's folder: what lies where (docs/formats.md, "Run folder"), whether a run is there, and the
+// small files in it. The names stand here and nowhere else.
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "littlebit/eval/results.h"
-#include "littlebit/export/folder.h"
 #include "littlebit/io/json.h"
-#include "littlebit/quant/initialize.h"
-#include "littlebit/train/options.h"
 
 namespace littlebit {
+
+class OptionTree;
+struct LayerReport;
+struct PackedExport;
 
 class RunFolder {
  public:
   explicit RunFolder(std::filesystem::path root) : root_(std::move(root)) {}
 
   const std::filesystem::path& root() const { return root_; }
-  std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
+  std::filesystem::path config() const { return root_ / "config.yaml"; }
+  std::filesystem::path run_json() const { return root_ / "run.json"; }
   std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
-  std::filesystem::path packed_export() const { return root_ / "export" / "packed"; }
-  std::filesystem::path dense_export() const { return root_ / "export" / "dense"; }
-  std::filesystem::path tensorboard() const { return root_ / "tensorboard"; }
+  std::filesystem::path factorization() const { return root_ / "factorization.jsonl"; }
   std::filesystem::path report() const { return root_ / "report.html"; }
+  std::filesystem::path log() const { return root_ / "log.txt"; }
+  std::filesystem::path tensorboard() const { return root_ / "tensorboard"; }
+  std::filesystem::path cache() const { return root_ / "cache"; }
+  std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
+  std::filesystem::path exports() const { return root_ / "export"; }
+  std::filesystem::path packed_export() const { return exports() / "packed"; }
+  std::filesystem::path dense_export() const { return exports() / "dense"; }
+
+  // Of what a run writes, exports aside, that which is there, in the order in which people are
+  // shown it.
+  std::vector<std::filesystem::path> written() const;
 
   bool holds_a_run() const;  // or anything else that a new run would overwrite
   // A file of the name of a run's that no run wrote; or "". Where nothing else shows that a run was
@@ -39,8 +49,6 @@ class RunFolder {
   void write_run_json(const Json& run) const;
 
  private:
-  std::string first_file() const;  // of those a run writes beside its log; or ""
-
   std::filesystem::path root_;
 };
 

@@ -5,7 +5,7 @@
 
 namespace littlebit {
 
-Json to_json(const StepRecord& record) {
+Json metrics_line(const StepRecord& record) {
   return {{metric_key::kStep, record.step},
           {metric_key::kLoss, record.loss()},
           {metric_key::kLossKl, record.loss_kl},
@@ -19,7 +19,7 @@ Json to_json(const StepRecord& record) {
 }
 
 std::vector<std::pair<std::string, double>> scalars_of(const StepRecord& record) {
-  const Json line = to_json(record);
+  const Json line = metrics_line(record);
   std::vector<std::pair<std::string, double>> scalars;
   for (const auto& [key, value] : line.items()) {
     if (key == metric_key::kStep || key == metric_key::kSeconds) continue;

@@ -38,7 +38,7 @@ struct StepRecord {
 };
 
 // A line of metrics.jsonl.
-Json to_json(const StepRecord& record);
+Json metrics_line(const StepRecord& record);
 
 // What of it TensorBoard draws, by tag: all but the step and the time.
 std::vector<std::pair<std::string, double>> scalars_of(const StepRecord& record);
