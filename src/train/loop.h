@@ -1,11 +1,7 @@
-// The training loop: batches, steps, metrics, checkpoints, stops at step borders.
+// The training loop: batches, steps, and what follows a step; stops at step borders.
 #pragma once
 
-#include <functional>
-
-#include "littlebit/core/error.h"
-#include "littlebit/logging/event_file.h"
-#include "run_folder.h"
+#include "run_record.h"
 #include "session.h"
 
 namespace littlebit {
@@ -16,13 +12,12 @@ struct LoopResult {
   bool finished = false;  // the schedule is done; else train.stop_after or a signal ended it
 };
 
-// Runs steps from `start` on. Metrics go to the folder's file and to `events`, where given.
-// `score(step)` is called after every eval.every-th step but the last;
-// where it returns true the step is the best so far, and its checkpoint is saved and kept. Saves a
-// checkpoint every checkpoint.every steps and at the end, whatever ended it; one on the way that
-// cannot be written is a warning. A stop is looked for between micro-batches, whose gradients are
-// then dropped. NumericsError before an update with non-finite gradients.
-LoopResult run_loop(Session& session, const RunFolder& folder, const TrainingPosition& start,
-                    const std::function<bool(int64_t step)>& score, EventFile* events);
+// Runs steps from `start` on and appends them to the record, which is open. The student is scored
+// after every eval.every-th step but the last; where that makes it the best so far, its checkpoint
+// is saved and kept. Saves a checkpoint every checkpoint.every steps and at the end, whatever ended
+// it; one on the way that cannot be written is a warning. A stop is looked for between
+// micro-batches, whose gradients are then dropped. NumericsError before an update with non-finite
+// gradients.
+LoopResult run_loop(Session& session, RunRecord& record, const TrainingPosition& start);
 
 }  // namespace littlebit

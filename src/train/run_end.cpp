@@ -1,0 +1,125 @@
+// See run_end.h.
+#include "run_end.h"
+
+#include <algorithm>
+
+#include "export_model.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/logging/console.h"
+#include "scoring.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Exports as asked, reads the packed one back and compares; its bytes go to the summary.
+std::vector<fs::path> export_model(const Session& session, const RunFolder& folder,
+                                   RunRecord& record) {
+  std::vector<fs::path> written;
+  for (const std::string& format : session.options.export_.formats) {
+    create_lasting_folders(folder.exports());
+    if (format == "dense") {
+      write_dense(folder.dense_export(), *session.student, session.options.export_,
+                  *session.teacher_folder);
+      written.push_back(folder.dense_export());
+      continue;
+    }
+    const PackedExport packed =
+        write_packed(folder.packed_export(), *session.student, session.plans, session.options.quant,
+                     *session.teacher_folder);
+    record.set_in_summary("bytes", export_json(packed));
+    written.push_back(folder.packed_export());
+  }
+  return written;
+}
+
+// A line per model that was scored at the start or the end, a column per metric.
+void print_scores(const Json& summary) {
+  std::vector<std::string> metrics, header = {""};
+  for (const auto& [key, value] : summary.items()) {
+    const std::string prefix = "teacher_";
+    if (key.starts_with(prefix)) metrics.push_back(key.substr(prefix.size()));
+  }
+  if (metrics.empty()) return;
+  header.insert(header.end(), metrics.begin(), metrics.end());
+  Table table(header);
+  for (const auto& [key, label] :
+       {std::pair{"teacher_", "teacher"}, std::pair{"initial_", "student before training"},
+        std::pair{"final_", "student after training"}}) {
+    std::vector<std::string> row = {label};
+    for (const std::string& metric : metrics) {
+      const Json value = summary.value(key + metric, Json());
+      row.push_back(value.is_number() ? format_digits(value.get<double>(), 4) : "-");
+    }
+    table.add(std::move(row));
+  }
+  table.print();
+}
+
+// Everything of the run that is on disk: `exports` that were just made, the files of its folder,
+// and what it keeps elsewhere for other runs.
+void print_written(const Session& session, const RunFolder& folder,
+                   std::vector<fs::path> exports = {}) {
+  log_info("written:");
+  for (const fs::path& path : folder.written()) exports.push_back(path);
+  const std::vector<SourceOptions>& sources = session.options.data.train;
+  const bool tokenised = std::any_of(sources.begin(), sources.end(), [](const SourceOptions& s) {
+    return s.format != SourceFormat::kTokens;
+  });
+  const fs::path& cache = session.options.data.cache_dir;
+  if (tokenised && !cache.empty()) exports.push_back(cache);
+  if (!session.kept_factors.empty()) exports.push_back(session.kept_factors);
+  for (const fs::path& path : exports) log_info("  " + path.string());
+}
+
+// run.json and what is drawn from it; returns the seconds of this start.
+double close_record(RunRecord& record, const Stopwatch& since_start) {
+  const double seconds = since_start.seconds();
+  record.add_seconds(seconds);
+  record.write();
+  record.write_report();
+  return seconds;
+}
+
+void record_position(RunRecord& record, const TrainingPosition& position) {
+  record.set("step", position.step);
+  record.set("tokens", position.tokens);
+}
+
+}  // namespace
+
+ExitCode stop_run(const Session& session, const RunFolder& folder, RunRecord& record,
+                  const LoopResult& result, const Stopwatch& since_start) {
+  record_position(record, result.position);
+  close_record(record, since_start);
+  print_written(session, folder);
+  const std::string state = "state of step " + std::to_string(result.position.step) + " saved in " +
+                            folder.checkpoints().string() + "; go on with --resume auto";
+  if (result.stopped_by_signal) {
+    log_warning("told to stop: " + state);
+    return ExitCode::kStopped;
+  }
+  log_info("train.stop_after: " + state);
+  return ExitCode::kDone;
+}
+
+ExitCode finish_run(Session& session, const RunFolder& folder, RunRecord& record,
+                    const LoopResult& result, const Stopwatch& since_start) {
+  record_position(record, result.position);
+  if (!session.tasks.empty()) {
+    const int64_t step = result.position.step;
+    score_student(session, step, record);
+    record.summarize("final", kStudentModel, step);
+    if (record.update_best(step)) record.keep_as_best(step);
+  }
+  const std::vector<fs::path> exports = export_model(session, folder, record);
+  const double seconds = close_record(record, since_start);
+  print_scores(record.summary());
+  print_written(session, folder, exports);
+  log_info("done in " + format_duration(seconds));
+  return ExitCode::kDone;
+}
+
+}  // namespace littlebit
