@@ -30,14 +30,14 @@ TrainingPosition begin_run(const RunFolder& folder, const OptionTree& tree,
   // what it finds.
   if (request.resume != Resume::kNever) record.rewind(std::nullopt);
   if (!session.tasks.empty()) {
-    score_model(session, *session.teacher, kTeacherModel, 0, record);
+    if (!score_model(session, *session.teacher, kTeacherModel, 0, record)) end_stopped_score();
     record.summarize("teacher", kTeacherModel, 0);
   }
   start_student(session, folder.cache());
   record.write_factorization(session.layers);
   print_plan(session);
   if (!session.tasks.empty()) {
-    score_student(session, 0, record);
+    if (!score_student(session, 0, record)) end_stopped_score();
     record.summarize("initial", kStudentModel, 0);
   }
   return {};
@@ -55,7 +55,7 @@ TrainingPosition resume_run(const RunFolder& folder, const OptionTree& tree,
   const int64_t every = session.options.eval_schedule.every;
   if (every > 0 && position.step % every == 0 && position.step > 0 &&
       position.step < session.steps && !record.is_scored(position.step)) {
-    score_student(session, position.step, record);
+    if (!score_student(session, position.step, record)) end_stopped_score();
     record.settle_best();
   }
   return position;

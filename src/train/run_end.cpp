@@ -110,7 +110,7 @@ ExitCode finish_run(Session& session, const RunFolder& folder, RunRecord& record
   record_position(record, result.position);
   if (!session.tasks.empty()) {
     const int64_t step = result.position.step;
-    score_student(session, step, record);
+    if (!score_student(session, step, record)) end_stopped_score();
     record.summarize("final", kStudentModel, step);
     if (record.update_best(step)) record.keep_as_best(step);
   }

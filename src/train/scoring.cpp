@@ -1,16 +1,36 @@
-// See scoring.h.
+// A task that is told to stop ends where it is; what that means for the run is settled behind it,
+// where all processes are.
 #include "scoring.h"
 
+#include <optional>
+
+#include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {
 
-void score_model(const Session& session, const Decoder& decoder, const std::string& model,
-                 int64_t step, RunRecord& record) {
+namespace {
+
+// Nothing where a stop was requested.
+std::optional<TaskResult> run_task(const EvalTask& task, const Decoder& decoder) {
+  try {
+    return task.run(decoder, {});
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::kStopped) throw;
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+bool score_model(const Session& session, const Decoder& decoder, const std::string& model,
+                 int64_t step, RunRecord& record, Communicator& communicator) {
   std::vector<Score> scores;
   for (const auto& task : session.tasks) {
-    const TaskResult result = task->run(decoder, {});
+    const std::optional<TaskResult> done = run_task(*task, decoder);
+    if (communicator.any(!done)) return false;
+    const TaskResult& result = *done;
     const auto& [unit, amount] = result.counts.front();
     scores.push_back(make_score(result, model, step));
     log_info(model + " " + scores.back().metric + " " + format_digits(scores.back().value, 4) +
@@ -18,6 +38,9 @@ void score_model(const Session& session, const Decoder& decoder, const std::stri
              unit + ")" + (model == kStudentModel ? " after step " + std::to_string(step) : ""));
   }
   for (Score& score : scores) record.append(std::move(score));
+  return true;
 }
+
+void end_stopped_score() { throw Error(ExitCode::kStopped, "stopped before all was scored"); }
 
 }  // namespace littlebit

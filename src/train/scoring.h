@@ -4,19 +4,27 @@
 #include <cstdint>
 #include <string>
 
+#include "littlebit/distributed/communicator.h"
 #include "littlebit/models/decoder.h"
 #include "run_record.h"
 #include "session.h"
 
 namespace littlebit {
 
-// Runs every task on `decoder` and appends their scores to the record, all of them or, where one
-// throws, none. `model`: kTeacherModel or kStudentModel.
-void score_model(const Session& session, const Decoder& decoder, const std::string& model,
-                 int64_t step, RunRecord& record);
+// Runs every task on `decoder` and appends their scores to the record: all of them, or none where a
+// task throws or some process was told to stop (false, in all processes). `model`: kTeacherModel or
+// kStudentModel.
+[[nodiscard]] bool score_model(const Session& session, const Decoder& decoder,
+                               const std::string& model, int64_t step, RunRecord& record,
+                               Communicator& communicator = solo());
 
-inline void score_student(const Session& session, int64_t step, RunRecord& record) {
-  score_model(session, session.student->decoder(), kStudentModel, step, record);
+[[nodiscard]] inline bool score_student(const Session& session, int64_t step, RunRecord& record,
+                                        Communicator& communicator = solo()) {
+  return score_model(session, session.student->decoder(), kStudentModel, step, record,
+                     communicator);
 }
+
+// What a stop ends with where there is no state yet, or none that is new: an Error of kStopped.
+[[noreturn]] void end_stopped_score();
 
 }  // namespace littlebit
