@@ -1,4 +1,6 @@
 // Declarations become nodes of the tree.
+#include <algorithm>
+
 #include "config/option_node.h"
 #include "config/option_values.h"
 #include "littlebit/core/error.h"
@@ -8,11 +10,12 @@ namespace littlebit {
 namespace {
 
 void add_value(OptionNode& parent, std::string name, std::unique_ptr<OptionValue> value,
-               std::string help) {
+               std::string help, std::set<Decides> decides) {
   OptionNode& node = parent.add_child(OptionNode::Kind::kValue, std::move(name), std::move(help));
   node.default_text = value->text();
   node.allowed = value->allowed();
   node.value = std::move(value);
+  node.decides = std::move(decides);
 }
 
 }  // namespace
@@ -38,43 +41,64 @@ OptionNode& OptionNode::add_child(Kind child_kind, std::string child_name, std::
   return *children.emplace_back(std::move(node));
 }
 
-void OptionGroup::flag(std::string name, bool* value, std::string help) {
-  add_value(*node_, std::move(name), flag_value(value), std::move(help));
+void OptionGroup::flag(std::string name, bool* value, std::string help, std::set<Decides> decides) {
+  add_value(*node_, std::move(name), flag_value(value), std::move(help), std::move(decides));
 }
-void OptionGroup::integer(std::string name, int64_t* value, IntegerRange range, std::string help) {
-  add_value(*node_, std::move(name), integer_value(value, range), std::move(help));
+void OptionGroup::integer(std::string name, int64_t* value, IntegerRange range, std::string help,
+                          std::set<Decides> decides) {
+  add_value(*node_, std::move(name), integer_value(value, range), std::move(help),
+            std::move(decides));
 }
-void OptionGroup::number(std::string name, double* value, NumberRange range, std::string help) {
-  add_value(*node_, std::move(name), number_value(value, range), std::move(help));
+void OptionGroup::number(std::string name, double* value, NumberRange range, std::string help,
+                         std::set<Decides> decides) {
+  add_value(*node_, std::move(name), number_value(value, range), std::move(help),
+            std::move(decides));
 }
-void OptionGroup::text(std::string name, std::string* value, std::string help) {
-  add_value(*node_, std::move(name), text_value(value), std::move(help));
+void OptionGroup::text(std::string name, std::string* value, std::string help,
+                       std::set<Decides> decides) {
+  add_value(*node_, std::move(name), text_value(value), std::move(help), std::move(decides));
 }
-void OptionGroup::path(std::string name, std::filesystem::path* value, std::string help) {
-  add_value(*node_, std::move(name), path_value(value), std::move(help));
+void OptionGroup::path(std::string name, std::filesystem::path* value, std::string help,
+                       std::set<Decides> decides) {
+  add_value(*node_, std::move(name), path_value(value), std::move(help), std::move(decides));
 }
-void OptionGroup::texts(std::string name, std::vector<std::string>* values, std::string help) {
-  add_value(*node_, std::move(name), texts_value(values), std::move(help));
+void OptionGroup::texts(std::string name, std::vector<std::string>* values, std::string help,
+                        std::set<Decides> decides) {
+  add_value(*node_, std::move(name), texts_value(values), std::move(help), std::move(decides));
 }
 void OptionGroup::choice(std::string name, int* index, std::vector<std::string> choices,
-                         std::string help) {
+                         std::string help, std::set<Decides> decides) {
   add_choice(
       std::move(name), [index] { return *index; }, [index](int chosen) { *index = chosen; },
-      std::move(choices), std::move(help));
+      std::move(choices), std::move(help), std::move(decides));
+}
+void OptionGroup::choice(std::string name, std::string* value, std::vector<std::string> choices,
+                         std::string help, std::set<Decides> decides) {
+  const auto place = [value, choices] {
+    const auto found = std::find(choices.begin(), choices.end(), *value);
+    LB_ASSERT(found != choices.end(), "`" + *value + "` is none of the choices");
+    return static_cast<int>(found - choices.begin());
+  };
+  add_choice(
+      std::move(name), place, [value, choices](int chosen) { *value = choices.at(chosen); },
+      choices, std::move(help), std::move(decides));
 }
 void OptionGroup::add_choice(std::string name, std::function<int()> get,
                              std::function<void(int)> set, std::vector<std::string> choices,
-                             std::string help) {
+                             std::string help, std::set<Decides> decides) {
   add_value(*node_, std::move(name),
-            choice_value(std::move(get), std::move(set), std::move(choices)), std::move(help));
+            choice_value(std::move(get), std::move(set), std::move(choices)), std::move(help),
+            std::move(decides));
 }
 
 void OptionGroup::add_records(std::string name, std::string main_key, std::string help,
                               std::function<size_t()> size, std::function<void(size_t)> resize,
                               std::function<void(size_t, OptionGroup&)> describe,
-                              const std::function<void(OptionGroup&)>& describe_new) {
+                              const std::function<void(OptionGroup&)>& describe_new,
+                              std::set<Decides> decides) {
   LB_ASSERT(node_->kind == OptionNode::Kind::kSection, "records inside of records");
   OptionNode& node = node_->add_child(OptionNode::Kind::kRecords, std::move(name), std::move(help));
+  node.decides = std::move(decides);
   node.records = {std::move(resize), std::move(describe)};
   node.main_key = std::move(main_key);
   node.allowed = "list of records";

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,7 @@ struct OptionNode {
   std::unique_ptr<OptionNode>
       prototype;  // kRecords: a kRecord that names what each may hold; it has no values
   std::string default_text, allowed;
+  std::set<Decides> decides;
   Origin origin = Origin::kDefault;
   std::string place;  // "file:line" or the word, "" for a default
   std::vector<std::unique_ptr<OptionNode>> children;

@@ -1,7 +1,10 @@
 // What an OptionTree holds: the nodes, and the errors found so far.
 #pragma once
 
+#include <functional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/option_node.h"
 
@@ -18,6 +21,7 @@ struct OptionTree::State {
   OptionNode* node_to_set(std::string_view key, const OptionSource& source);
   const OptionNode* find(std::string_view key) const;
   void check_main_keys(const OptionNode& node, OptionErrors* all) const;
+  std::vector<std::string> keys_where(const std::function<bool(const OptionNode&)>& wanted) const;
 };
 
 }  // namespace littlebit

@@ -207,4 +207,24 @@ std::string OptionTree::text(std::string_view key) const {
   return option.value->text();
 }
 
+std::vector<std::string> OptionTree::State::keys_where(
+    const std::function<bool(const OptionNode&)>& wanted) const {
+  std::vector<std::string> keys;
+  for (const auto& section : root.children) {
+    for (const auto& option : section->children) {
+      if (wanted(*option)) keys.push_back(option->key);
+    }
+  }
+  return keys;
+}
+
+std::vector<std::string> OptionTree::keys() const {
+  return state_->keys_where([](const OptionNode&) { return true; });
+}
+
+std::vector<std::string> OptionTree::deciding(Decides what) const {
+  return state_->keys_where(
+      [what](const OptionNode& node) { return node.decides.count(what) > 0; });
+}
+
 }  // namespace littlebit

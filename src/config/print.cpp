@@ -1,4 +1,5 @@
 // The tree as text: resolved YAML, the reference file, the documentation page and --help.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -81,10 +82,23 @@ struct ResolvedPrinter {
 // --- what is declared
 // ------------------------------------------------------------------------------
 
+// "start, run" and the like; "" where it decides nothing.
+std::string decision(const OptionNode& option) {
+  std::vector<std::string> parts;
+  for (const Decides what : option.decides) {
+    parts.emplace_back(what == Decides::kStart           ? "start"
+                       : what == Decides::kRunChangeable ? "run (changeable)"
+                                                         : "run");
+  }
+  return join(parts, ", ");
+}
+
 std::string reference_option(const OptionNode& option) {
   std::string text;
   append_wrapped(&text, "  # ", option.help);
-  append_wrapped(&text, "  # ", "(" + option.allowed + ")");
+  const std::string decides = decision(option);
+  append_wrapped(&text, "  # ",
+                 "(" + option.allowed + (decides.empty() ? "" : "; decides: " + decides) + ")");
   if (option.kind == OptionNode::Kind::kRecords) {
     for (const auto& field : option.prototype->children) {
       const std::string lead = field == option.prototype->children.front() ? "- " : "  ";
@@ -99,9 +113,15 @@ std::string table_cell(const std::string& text) {
   return replaced(replaced(replaced(text, "|", "\\|"), "<", "&lt;"), "\n", " ");
 }
 
-std::string table_row(const std::string& key, const OptionNode& option) {
+std::string table_row(const std::string& key, const OptionNode& option, bool with_decision) {
   return "| `" + key + "` | `" + table_cell(option.default_text) + "` | " +
-         table_cell(option.allowed) + " | " + table_cell(option.help) + " |\n";
+         table_cell(option.allowed) + " | " + (with_decision ? decision(option) + " | " : "") +
+         table_cell(option.help) + " |\n";
+}
+
+bool decides_anything(const OptionNode& section) {
+  return std::any_of(section.children.begin(), section.children.end(),
+                     [](const auto& option) { return !option->decides.empty(); });
 }
 
 void append_help(std::string* out, const std::string& indent, const std::string& key,
@@ -141,15 +161,22 @@ std::string OptionTree::markdown() const {
       "command line, whose value\nis parsed as YAML; words win. "
       "`littlebit-train --print-config` prints what a run would use and where each value\n"
       "came from; [configs/reference.yaml](../configs/reference.yaml) is a file of all "
-      "defaults.\n";
+      "defaults.\n\n"
+      "Under *decides* stands what an option decides: the `run`, which goes on from a checkpoint "
+      "under "
+      "the same value\nonly (a changeable one may be changed on purpose, [resume.md](resume.md)), "
+      "or its "
+      "`start`, the initial factors. A\nrun may go on under other values of the rest.\n";
   for (const auto& section : state_->root.children) {
     text += "\n## " + section->name + "\n\n" + section->help + "\n\n";
-    text += "| key | default | values | meaning |\n|---|---|---|---|\n";
+    const bool marked = decides_anything(*section);
+    text += marked ? "| key | default | values | decides | meaning |\n|---|---|---|---|---|\n"
+                   : "| key | default | values | meaning |\n|---|---|---|---|\n";
     for (const auto& option : section->children) {
-      text += table_row(option->key, *option);
+      text += table_row(option->key, *option, marked);
       if (option->kind != OptionNode::Kind::kRecords) continue;
       for (const auto& field : option->prototype->children) {
-        text += table_row(option->key + "[]." + field->name, *field);
+        text += table_row(option->key + "[]." + field->name, *field, marked);
       }
     }
   }

@@ -22,15 +22,19 @@ void SourceOptions::declare(OptionGroup& group) {
 void DataOptions::declare(OptionGroup& group) {
   group.records("train", &train, "path",
                 "The sources of training text, in order: one or more of {path, format, field, "
-                "weight}. A bare string is a path.");
+                "weight}. A bare string is a path.",
+                {Decides::kRunResolved});
   group.integer("sequence_length", &sequence_length, {.min = 2, .max = 1 << 20},
-                "Tokens per block. Training sees whole blocks only, without padding.");
+                "Tokens per block. Training sees whole blocks only, without padding.",
+                {Decides::kRun});
   group.choice("blocking", &blocking, {"contiguous", "reference"},
                "How token streams are cut into blocks. contiguous: each source as one stream; "
                "reference: groups of 1000 documents running across the sources, as the authors "
-               "do. What fills no whole block is dropped, per source or per group.");
+               "do. What fills no whole block is dropped, per source or per group.",
+               {Decides::kRunResolved});
   group.flag("shuffle", &shuffle,
-             "Whether each epoch takes the blocks in an order of its own; false: in file order.");
+             "Whether each epoch takes the blocks in an order of its own; false: in file order.",
+             {Decides::kRun});
   group.path("cache_dir", &cache_dir,
              "Folder of tokenised sources, used again while text and tokenizer stay the same. "
              "Empty: `cache` in output.dir.");

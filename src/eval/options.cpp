@@ -42,7 +42,8 @@ void EvalRunOptions::declare(OptionGroup& group) {
 }
 
 void ModelOptions::declare(OptionGroup& group) {
-  group.path("path", &path, "Folder of the model: config.json, safetensors, tokenizer files");
+  group.path("path", &path, "Folder of the model: config.json, safetensors, tokenizer files",
+             {Decides::kRunResolved});
 }
 
 }  // namespace littlebit

@@ -7,20 +7,27 @@ namespace littlebit {
 
 void OptimOptions::declare(OptionGroup& group) {
   group.number("learning_rate", &learning_rate, {.min = 0, .max = 1e6},
-               "Peak rate. The paper uses 4e-5 for 7B models; small models take 1e-3 to 4e-3.");
-  group.number("beta1", &beta1, {.min = 0, .max = 0.999999}, "AdamW's average of gradients.");
+               "Peak rate. The paper uses 4e-5 for 7B models; small models take 1e-3 to 4e-3.",
+               {Decides::kRunChangeable});
+  group.number("beta1", &beta1, {.min = 0, .max = 0.999999}, "AdamW's average of gradients.",
+               {Decides::kRunChangeable});
   group.number("beta2", &beta2, {.min = 0, .max = 0.999999},
-               "AdamW's average of squared gradients.");
-  group.number("epsilon", &epsilon, {.min = 1e-30, .max = 1}, "AdamW's epsilon.");
+               "AdamW's average of squared gradients.", {Decides::kRunChangeable});
+  group.number("epsilon", &epsilon, {.min = 1e-30, .max = 1}, "AdamW's epsilon.",
+               {Decides::kRunChangeable});
   group.number("weight_decay", &weight_decay, {.min = 0, .max = 1e3},
-               "Decoupled weight decay of latents and scales; biases and norms have none.");
+               "Decoupled weight decay of latents and scales; biases and norms have none.",
+               {Decides::kRunChangeable});
   group.number("warmup_ratio", &warmup_ratio, {.min = 0, .max = 1},
-               "Share of all steps over which the rate rises linearly from 0.");
+               "Share of all steps over which the rate rises linearly from 0.",
+               {Decides::kRunChangeable});
   group.choice(
       "schedule", &schedule, {"cosine", "constant", "linear"},
-      "What the rate does after the warm-up: falls to 0 along a cosine or a line, or stays.");
+      "What the rate does after the warm-up: falls to 0 along a cosine or a line, or stays.",
+      {Decides::kRunChangeable});
   group.number("max_grad_norm", &max_grad_norm, {.min = 0, .max = 1e12},
-               "Gradients are scaled down to this global norm; 0 leaves them as they are.");
+               "Gradients are scaled down to this global norm; 0 leaves them as they are.",
+               {Decides::kRunChangeable});
 }
 
 }  // namespace littlebit

@@ -9,36 +9,43 @@ void QuantOptions::declare(OptionGroup& group) {
   group.number("bits_per_weight", &bits_per_weight, {.min = 0, .max = 64, .min_open = true},
                "Target bits per weight of every linear layer (embeddings and head stay as they "
                "are). The rank "
-               "of each layer follows from it.");
+               "of each layer follows from it.",
+               {Decides::kRun});
   group.flag(
       "residual", &residual,
-      "Two paths per layer, the second one fitted to what the first leaves (paper section 3.3).");
+      "Two paths per layer, the second one fitted to what the first leaves (paper section 3.3).",
+      {Decides::kRunResolved});
   group.number("kv_factor", &kv_factor, {.min = 0, .max = 64, .min_open = true},
                "Multiplies the rank of k_proj and v_proj (the paper uses 4 for models with few "
-               "key/value heads).");
+               "key/value heads).",
+               {Decides::kRun});
   group.integer("min_rank", &min_rank, {.min = 1, .max = 1 << 20},
-                "Smallest rank a layer may get, whatever the budget says.");
+                "Smallest rank a layer may get, whatever the budget says.", {Decides::kRun});
   group.choice(
       "surrogate", &surrogate, {"smooth_sign", "ste"},
-      "Derivative that stands for the sign's: 100 (1 - tanh(100 v)^2), or 1 where |v| < 1.");
+      "Derivative that stands for the sign's: 100 (1 - tanh(100 v)^2), or 1 where |v| < 1.",
+      {Decides::kRun});
   group.choice(
       "init", &init, {"dual_svid", "joint_itq", "file"},
       "Start of the factors: Dual-SVID (paper section 3.2); Joint-ITQ rotates its latent space "
-      "first (arXiv 2603.00042); file takes them from quant.init_file.");
+      "first (arXiv 2603.00042); file takes them from quant.init_file.",
+      {Decides::kStart});
   group.path("init_file", &init_file,
              "For quant.init=file: a packed model folder, or a safetensors file that holds latents "
              "or packed "
-             "signs under the authors' names. Ranks and paths come from it.");
+             "signs under the authors' names. Ranks and paths come from it.",
+             {Decides::kStart});
   group.path("cache_dir", &cache_dir,
              "Folder where start factors are kept and found again, keyed by the teacher's content "
              "and every "
              "setting that decides them; empty: they are made anew by each run.");
   group.integer("svd_oversampling", &svd_oversampling, {.min = 0, .max = 4096},
-                "Extra columns of the randomised SVD: more is closer to the exact one.");
+                "Extra columns of the randomised SVD: more is closer to the exact one.",
+                {Decides::kStart});
   group.integer("svd_power_iterations", &svd_power_iterations, {.min = 0, .max = 64},
-                "Power iterations of the randomised SVD.");
+                "Power iterations of the randomised SVD.", {Decides::kStart});
   group.integer("itq_iterations", &itq_iterations, {.min = 1, .max = 10000},
-                "Iterations of the Joint-ITQ rotation.");
+                "Iterations of the Joint-ITQ rotation.", {Decides::kStart});
 }
 
 }  // namespace littlebit

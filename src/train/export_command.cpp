@@ -1,7 +1,5 @@
 // littlebit-train export: a checkpoint into model folders, or a packed folder into a dense one. No
 // optimizer and no training text is opened.
-#include <charconv>
-
 #include "check.h"
 #include "export_model.h"
 #include "littlebit/checkpoint/checkpoint.h"
@@ -26,35 +24,21 @@ Checkpoint find_checkpoint(const fs::path& source) {
   return found.front();
 }
 
-// Of the settings the run had, those that the packed folder tells; they stand in the checkpoint.
+// The settings of section `quant` that decided the run's numbers, as the checkpoint holds them; the
+// packed folder tells them. Others stay as they are.
 QuantOptions quant_of(const Checkpoint& checkpoint, QuantOptions quant) {
-  const auto text = [&](const char* key) {
+  OptionTree tree;
+  tree.add("quant", "", quant);
+  const std::string where = "checkpoint " + checkpoint.folder.string();
+  for (const std::string& key : tree.deciding(Decides::kRun)) {
     const auto found = checkpoint.trajectory.find(key);
-    return found == checkpoint.trajectory.end() ? std::string() : found->second;
-  };
-  const auto refuse = [&](const char* key) {
-    throw InputError("checkpoint " + checkpoint.folder.string() + " has \"" + text(key) + "\" as " +
-                     key);
-  };
-  const auto read = [&](const char* key, double fallback) {
-    const std::string digits = text(key);
-    if (digits.empty()) return fallback;
-    double value = 0;
-    const auto [stop, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (code != std::errc() || stop != digits.data() + digits.size()) refuse(key);
-    return value;
-  };
-  quant.bits_per_weight = read("quant.bits_per_weight", quant.bits_per_weight);
-  quant.kv_factor = read("quant.kv_factor", quant.kv_factor);
-  quant.min_rank =
-      static_cast<int64_t>(read("quant.min_rank", static_cast<double>(quant.min_rank)));
-  const std::string surrogate = text("quant.surrogate");  // older checkpoints have a number
-  if (surrogate == "smooth_sign" || surrogate == "0") {
-    quant.surrogate = Surrogate::kSmoothSign;
-  } else if (surrogate == "ste" || surrogate == "1") {
-    quant.surrogate = Surrogate::kSte;
-  } else if (!surrogate.empty()) {
-    refuse("quant.surrogate");
+    if (found == checkpoint.trajectory.end()) throw InputError(where + " does not say " + key);
+    tree.set(key + "=" + found->second);
+  }
+  try {
+    tree.finish();
+  } catch (const UsageError& error) {  // the checkpoint's mistake, not the caller's
+    throw InputError(where + ": " + error.what());
   }
   return quant;
 }

@@ -15,23 +15,28 @@ constexpr int64_t kMostTokens = int64_t{1} << 62;  // of a run: counts of them s
 
 void TrainOptions::declare(OptionGroup& group) {
   group.integer("steps", &steps, {.min = 0, .max = kMostSteps},
-                "Optimizer steps; 0: as train.epochs says. Give one of the two.");
+                "Optimizer steps; 0: as train.epochs says. Give one of the two.",
+                {Decides::kRunResolved});
   group.number(
       "epochs", &epochs, {.min = 0, .max = 1e6},
-      "Passes over the training blocks: steps = floor(epochs * blocks / global_batch_size).");
+      "Passes over the training blocks: steps = floor(epochs * blocks / global_batch_size).",
+      {Decides::kRunResolved});
   group.integer("stop_after", &stop_after, {.min = 0, .max = kMostSteps},
                 "Stop cleanly after this step, with a checkpoint; the schedule stays that of all "
                 "steps. 0: never.");
   group.integer("micro_batch_size", &micro_batch_size, {.min = 1, .max = 1 << 20},
                 "Sequences that run through the model at once: memory and speed, not results.");
   group.integer("global_batch_size", &global_batch_size, {.min = 0, .max = 1 << 24},
-                "Sequences per optimizer step; 0: train.micro_batch_size.");
+                "Sequences per optimizer step; 0: train.micro_batch_size.",
+                {Decides::kRunResolved});
   group.choice("dtype", &dtype, {"auto", "fp32", "bf16"},
                "Type of matrix products. auto: what is fast on the device; fp32 on CPUs, bf16 on "
-               "GPUs.");
+               "GPUs.",
+               {Decides::kRunResolved});
   group.choice("device", &device, {"auto", "cpu", "cuda"},
                "Where to compute. auto: the GPU where one can be used.");
-  group.integer("seed", &seed, {.min = 0}, "Seed of every random draw (SVD, shuffle).");
+  group.integer("seed", &seed, {.min = 0}, "Seed of every random draw (SVD, shuffle).",
+                {Decides::kStart, Decides::kRun});
   group.choice(
       "recompute", &recompute, {"full", "none"},
       "full: re-run each block in the backward pass, least memory. none: keep every block's "

@@ -3,8 +3,6 @@
 #include "resume.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
@@ -16,35 +14,16 @@ namespace {
 constexpr const char* kHint =
     "resume with the settings of the run's config.yaml, or start a new output.dir";
 
-// Options that decide a run's numbers, besides those that make_trajectory() resolves.
-constexpr const char* kDeciding[] = {
-    "quant.bits_per_weight", "quant.kv_factor",     "quant.min_rank",     "quant.surrogate",
-    "data.sequence_length",  "data.shuffle",        "distill.kl_weight",  "distill.hidden_weight",
-    "distill.normalization", "optim.learning_rate", "optim.beta1",        "optim.beta2",
-    "optim.epsilon",         "optim.weight_decay",  "optim.warmup_ratio", "optim.schedule",
-    "optim.max_grad_norm",   "train.seed"};
-
-// Of those, what may be changed where a run goes on: how it learns, not what it is.
-bool is_changeable(const std::string& key) {
-  const bool deciding =
-      std::find(std::begin(kDeciding), std::end(kDeciding), key) != std::end(kDeciding);
-  return deciding && (key.starts_with("optim.") || key.starts_with("distill."));
+// What may be changed where a run goes on: how it learns, not what it is.
+std::vector<std::string> changeable_keys() {
+  RunOptions options;
+  OptionTree tree;
+  options.declare(tree);
+  return tree.deciding(Decides::kRunChangeable);
 }
 
-// What older checkpoints have in the place of words: their numbers.
-Trajectory old_numbers(const RunOptions& options) {
-  const auto number = [](auto value) { return std::to_string(static_cast<int>(value)); };
-  return {{"quant.surrogate", number(options.quant.surrogate)},
-          {"data.shuffle", number(options.data.shuffle)},
-          {"distill.normalization", number(options.distill.normalization)},
-          {"optim.schedule", number(options.optim.schedule)}};
-}
-
-// NAN where the text is no number.
-double to_number(const std::string& text) {
-  double value = 0;
-  const auto [stop, code] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return code == std::errc() && stop == text.data() + text.size() ? value : NAN;
+bool contains(const std::vector<std::string>& keys, const std::string& key) {
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
 void check_teacher(const Trajectory& saved, const Session& session) {
@@ -63,7 +42,10 @@ Trajectory make_trajectory(const Session& session) {
   OptionTree tree;
   options.declare(tree);
   Trajectory trajectory;
-  for (const char* key : kDeciding) trajectory[key] = tree.text(key);
+  for (const Decides what : {Decides::kRun, Decides::kRunChangeable}) {
+    for (const std::string& key : tree.deciding(what)) trajectory[key] = tree.text(key);
+  }
+  // What options of Decides::kRunResolved came to.
   std::string ranks;
   for (const LayerPlan& plan : session.plans) {
     ranks +=
@@ -86,11 +68,9 @@ void check_changing(const RunRequest& request) {
     throw UsageError("--resume-with changes a run that is gone on with, and none is",
                      "add --resume auto, or --resume with a checkpoint");
   }
+  const std::vector<std::string> keys = changeable_keys();
   for (const std::string& key : request.changing) {
-    if (is_changeable(key)) continue;
-    std::vector<std::string> keys;
-    std::copy_if(std::begin(kDeciding), std::end(kDeciding), std::back_inserter(keys),
-                 is_changeable);
+    if (contains(keys, key)) continue;
     throw UsageError("--resume-with " + key + ": this cannot be changed in a run",
                      "what can be: " + join(keys, ", "));
   }
@@ -98,11 +78,7 @@ void check_changing(const RunRequest& request) {
 
 std::vector<TrajectoryChange> check_trajectory(const Trajectory& saved, const Session& session,
                                                const RunRequest& request) {
-  const Trajectory old_form = old_numbers(session.options);
-  const auto asked = [&](const std::string& key) {
-    return std::find(request.changing.begin(), request.changing.end(), key) !=
-           request.changing.end();
-  };
+  const std::vector<std::string> may_change = changeable_keys();
   std::vector<std::string> differences, changeable;
   std::vector<TrajectoryChange> changes;
   for (const auto& [key, value] : make_trajectory(session)) {
@@ -111,16 +87,13 @@ std::vector<TrajectoryChange> check_trajectory(const Trajectory& saved, const Se
       differences.push_back(key + " is not in the checkpoint");
       continue;
     }
-    const auto number = old_form.find(key);
-    const bool same = old->second == value || to_number(old->second) == to_number(value) ||
-                      (number != old_form.end() && old->second == number->second);
-    if (same) continue;
-    if (asked(key)) {
+    if (old->second == value) continue;
+    if (contains(request.changing, key)) {
       changes.push_back({.key = key, .was = old->second, .is = value});
       continue;
     }
     differences.push_back(key + " was " + old->second + ", is " + value);
-    if (is_changeable(key)) changeable.push_back("--resume-with " + key);
+    if (contains(may_change, key)) changeable.push_back("--resume-with " + key);
   }
   if (differences.empty()) return changes;
   throw UsageError(

@@ -225,32 +225,48 @@ TEST_CASE("--resume DIR goes on from an older checkpoint; a refused resume chang
       {"packed LittleBit model"});
 }
 
-TEST_CASE(
-    "a checkpoint of before, with numbers for words and all digits, is resumed and exported") {
+TEST_CASE("a run goes on under other values of every kind of option that decides nothing") {
   const Scene scene;
-  require_done(scene.train("whole", {"quant.surrogate=ste"}));
-  require_done(scene.train("run", {"quant.surrogate=ste", "train.stop_after=10"}));
-  const fs::path file = scene / "run" / "checkpoints" / "step-10" / "manifest.json";
-  Json manifest = read_json_file(file);
-  Json& settings = manifest["trajectory"];
-  CHECK(settings.at("quant.surrogate") == "ste");
-  CHECK(settings.at("data.shuffle") == "true");
-  CHECK(settings.at("optim.learning_rate") == "0.005");
-  settings.update({{"quant.surrogate", "1"},
-                   {"data.shuffle", "1"},
-                   {"distill.normalization", "0"},
-                   {"optim.schedule", "0"},
-                   {"optim.learning_rate", "0.0050000000000000001"},
-                   {"optim.beta1", "0.90000000000000002"}});
-  write_file(file, to_json_pretty(manifest));
-  require_done(test::run_program("littlebit-train",
-                                 {"export", file.parent_path().string(), "--output",
-                                  (scene / "packed").string(), "export.formats=[packed]"}));
+  require_done(scene.train("run", {"train.stop_after=10"}));
+  require_done(scene.train(
+      "run", {"--resume", "auto", "train.threads=1", "train.micro_batch_size=2",
+              "train.recompute=none", "train.device=cpu", "checkpoint.every=7", "checkpoint.keep=0",
+              "log.every=3", "log.tensorboard=false", "eval.batch_size=2", "export.formats=[]",
+              "quant.init=joint_itq", "quant.svd_oversampling=3", "quant.svd_power_iterations=0",
+              "quant.itq_iterations=7", "quant.cache_dir=" + (scene / "factors").string()}));
+  CHECK(read_json_file(scene / "run" / "run.json").at("step") == 20);
+}
+
+TEST_CASE("an export tells the settings that its checkpoint holds, whatever the caller's are") {
+  const Scene scene;
+  require_done(scene.train("run", {"quant.surrogate=ste", "train.steps=2"}));
+  const fs::path checkpoint = scene / "run" / "checkpoints" / "step-2";
+  const auto exported = [&](const std::string& output) {
+    return test::run_program(
+        "littlebit-train",
+        {"export", checkpoint.string(), "--output", (scene / output).string(),
+         "export.formats=[packed]", "quant.surrogate=smooth_sign", "quant.bits_per_weight=0.9"});
+  };
+  require_done(exported("packed"));
+  const Json about = read_json_file(scene / "packed" / "littlebit_config.json");
+  CHECK(about == read_json_file(scene / "run" / "export" / "packed" / "littlebit_config.json"));
   CHECK_THAT(read_file(scene / "packed" / "littlebit_config.json"), Contains("STEBinary"));
-  check_refused(scene.train("run", {"--resume", "auto"}), 2,
-                {"quant.surrogate was 1, is smooth_sign"});
-  require_done(scene.train("run", {"quant.surrogate=ste", "--resume", "auto"}));
-  check_same_results(scene, "whole", "run");
+
+  const Json manifest = read_json_file(checkpoint / "manifest.json");
+  const auto write = [&](const std::function<void(Json & settings)>& change) {
+    Json changed = manifest;
+    change(changed["trajectory"]);
+    write_file(checkpoint / "manifest.json", to_json_pretty(changed));
+  };
+  write([](Json& settings) { settings["quant.surrogate"] = "1"; });
+  check_refused(exported("x"), 3, {"step-2", "quant.surrogate", "smooth_sign"});
+  write([](Json& settings) { settings["quant.kv_factor"] = "-1"; });
+  check_refused(exported("x"), 3, {"quant.kv_factor"});
+  write([](Json& settings) { settings.erase("quant.min_rank"); });
+  check_refused(exported("x"), 3, {"quant.min_rank"});
+  CHECK_FALSE(fs::exists(scene / "x" / "model.safetensors"));
+  check_refused(scene.train("run", {"quant.surrogate=ste", "train.steps=2", "--resume", "auto"}), 2,
+                {"quant.min_rank is not in the checkpoint"});
 }
 
 namespace {

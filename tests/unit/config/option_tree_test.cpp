@@ -55,6 +55,29 @@ TEST_CASE("a file sets values, words win over it, later words over earlier ones"
   CHECK_THROWS_AS(sample.tree.text("data"), std::logic_error);
 }
 
+TEST_CASE("options are listed, and those that decide something by what they decide") {
+  const Sample sample;
+  using Keys = std::vector<std::string>;
+  CHECK(sample.tree.keys() == Keys{"optim.learning_rate", "optim.steps", "optim.schedule",
+                                   "data.train", "data.shuffle", "data.cache_dir", "data.tasks",
+                                   "data.name", "data.level", "data.flavour"});
+  CHECK(sample.tree.deciding(Decides::kStart) == Keys{"optim.steps"});
+  CHECK(sample.tree.deciding(Decides::kRun) == Keys{"optim.steps"});
+  CHECK(sample.tree.deciding(Decides::kRunChangeable) == Keys{"optim.schedule"});
+  CHECK(sample.tree.deciding(Decides::kRunResolved) == Keys{"data.train"});
+}
+
+TEST_CASE("a choice may be kept as its text") {
+  Sample sample;
+  CHECK(sample.tree.text("data.flavour") == "mild");
+  sample.tree.set("data.flavour=hot");
+  sample.tree.finish();
+  CHECK(sample.data.flavour == "hot");
+  sample.tree.set("data.flavour=sour");
+  CHECK_THROWS_WITH(sample.tree.finish(), Contains("plain, mild or hot"));
+  CHECK(sample.data.flavour == "hot");
+}
+
 TEST_CASE("a word may set a whole section, and one text stands for a list of one") {
   Sample sample;
   sample.tree.set("optim={steps: 3, schedule: constant}");

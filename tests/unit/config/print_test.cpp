@@ -31,7 +31,8 @@ TEST_CASE("to_yaml prints values in order of declaration, with their origins") {
         "  cache_dir: \"\"  # default\n"
         "  tasks: [boolq]  # run.yaml:5\n"
         "  name: \"run: 1\"  # default\n"
-        "  level: low  # default\n");
+        "  level: low  # default\n"
+        "  flavour: mild  # default\n");
   CHECK_THAT(Sample().tree.to_yaml(false), Contains("  train: []\n  shuffle: true\n"));
 }
 
@@ -84,8 +85,8 @@ TEST_CASE("the reference file sets every option to its default") {
   const std::string reference = sample.tree.reference_yaml();
   INFO(reference);
   CHECK_THAT(reference, Contains("littlebit-train --print-reference yaml"));
-  CHECK_THAT(reference,
-             Contains("  # Steps | passes.\n  # (integer from 1 to 1000000)\n  steps: 0\n"));
+  CHECK_THAT(reference, Contains("  # Steps | passes.\n  # (integer from 1 to 1000000; decides: "
+                                 "start, run)\n  steps: 0\n"));
   CHECK_THAT(reference, Contains("  #   - path: \"\"\n") && Contains("  #     weight: 1\n"));
   Sample read;
   read.optim.learning_rate = 1;
@@ -128,9 +129,12 @@ TEST_CASE("the page lists every option in a table") {
   CHECK_THAT(page, Contains("littlebit-train --print-reference markdown"));
   CHECK_THAT(page, Contains("## optim\n\nHow parameters move.\n"));
   CHECK_THAT(page,
-             Contains("| `optim.steps` | `0` | integer from 1 to 1000000 | Steps \\| passes. |\n"));
-  CHECK_THAT(page, Contains("| `data.train[].weight` | `1` | number greater than 0 | Passes over"));
-  CHECK_THAT(page, Contains("| `optim.schedule` | `cosine` | cosine, constant, linear or sqrt |"));
+             Contains("| `optim.steps` | `0` | integer from 1 to 1000000 | start, run | Steps \\| "
+                      "passes. |\n"));
+  CHECK_THAT(page,
+             Contains("| `data.train[].weight` | `1` | number greater than 0 |  | Passes over"));
+  CHECK_THAT(page, Contains("| `optim.schedule` | `cosine` | cosine, constant, linear or sqrt | "
+                            "run (changeable) |"));
 }
 
 TEST_CASE("help is wrapped to a hundred columns") {
@@ -142,6 +146,7 @@ TEST_CASE("help is wrapped to a hundred columns") {
   CHECK(longest > 80);  // and not broken much earlier
   CHECK_THAT(help, Contains("  optim.learning_rate=4e-5\n      Peak learning rate. A long help"));
   CHECK_THAT(help, Contains("  data.train=[]\n"));
+  CHECK_THAT(help, !Contains("decides"));
 }
 
 }  // namespace

@@ -33,9 +33,10 @@ struct SampleOptim {
         "learning_rate", &learning_rate, {.min = 0, .max = 10, .min_open = true},
         "Peak learning rate. A long help text has to be wrapped somewhere, and this is one "
         "that needs more than one line of a hundred columns.");
-    group.integer("steps", &steps, {.min = 1, .max = 1000000}, "Steps | passes.");
+    group.integer("steps", &steps, {.min = 1, .max = 1000000}, "Steps | passes.",
+                  {Decides::kRun, Decides::kStart});
     group.choice("schedule", &schedule, {"cosine", "constant", "linear", "sqrt"},
-                 "Shape of the rate.");
+                 "Shape of the rate.", {Decides::kRunChangeable});
   }
 };
 
@@ -46,13 +47,15 @@ struct SampleData {
   std::vector<std::string> tasks;
   std::string name = "run: 1";
   int level = 0;
+  std::string flavour = "mild";
   void declare(OptionGroup& group) {
-    group.records("train", &train, "path", "What to read.");
+    group.records("train", &train, "path", "What to read.", {Decides::kRunResolved});
     group.flag("shuffle", &shuffle, "Whether to shuffle.");
     group.path("cache_dir", &cache_dir, "Where to cache.");
     group.texts("tasks", &tasks, "Names.");
     group.text("name", &name, "A name.");
     group.choice("level", &level, {"low", "high"}, "A level.");
+    group.choice("flavour", &flavour, {"plain", "mild", "hot"}, "A flavour.");
   }
 };
 

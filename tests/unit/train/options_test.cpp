@@ -1,0 +1,93 @@
+// Every option of a run says what it decides, or stands in the list of those that decide nothing:
+// a new one cannot be forgotten.
+#include "littlebit/train/options.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <set>
+
+namespace littlebit {
+namespace {
+
+using Keys = std::vector<std::string>;
+
+constexpr Decides kAll[] = {Decides::kStart, Decides::kRun, Decides::kRunChangeable,
+                            Decides::kRunResolved};
+
+// Under another value of these a run goes on and gives the same numbers (of training; those of
+// evaluation are a matter of their own). Where train.global_batch_size and train.dtype take theirs
+// from train.micro_batch_size and train.device, they are the ones that are compared.
+const std::set<std::string> kDecideNothing = {"quant.cache_dir",
+                                              "data.cache_dir",
+                                              "train.stop_after",
+                                              "train.micro_batch_size",
+                                              "train.device",
+                                              "train.recompute",
+                                              "train.threads",
+                                              "checkpoint.every",
+                                              "checkpoint.keep",
+                                              "eval.tasks",
+                                              "eval.text",
+                                              "eval.text_field",
+                                              "eval.data_root",
+                                              "eval.task_folder",
+                                              "eval.sequence_length",
+                                              "eval.limit",
+                                              "eval.batch_size",
+                                              "eval.every",
+                                              "export.formats",
+                                              "export.dense_dtype",
+                                              "log.every",
+                                              "log.tensorboard",
+                                              "output.dir"};
+
+struct Declared {
+  RunOptions options;
+  OptionTree tree;
+  Declared() { options.declare(tree); }
+  // Of a section, or of all where it is "".
+  Keys deciding(Decides what, const std::string& section = "") const {
+    Keys keys = tree.deciding(what);
+    std::erase_if(keys, [&](const std::string& key) { return !key.starts_with(section); });
+    return keys;
+  }
+};
+
+TEST_CASE("every option of a run says what it decides, or is known to decide nothing") {
+  const Declared declared;
+  std::set<std::string> marked;
+  for (const Decides what : kAll) {
+    for (const std::string& key : declared.tree.deciding(what)) marked.insert(key);
+  }
+  const Keys keys = declared.tree.keys();
+  for (const std::string& key : keys) {
+    INFO(key + ": say in its declaration what it decides (Decides), or add it to the list here");
+    CHECK(marked.count(key) + kDecideNothing.count(key) == 1);
+  }
+  for (const std::string& key : kDecideNothing) {
+    INFO(key);
+    CHECK(std::find(keys.begin(), keys.end(), key) != keys.end());
+  }
+}
+
+TEST_CASE("what may be changed where a run goes on is how it learns, and nothing else") {
+  const Declared declared;
+  const Keys changeable = declared.deciding(Decides::kRunChangeable);
+  CHECK(changeable == Keys{"distill.kl_weight", "distill.hidden_weight", "distill.normalization",
+                           "optim.learning_rate", "optim.beta1", "optim.beta2", "optim.epsilon",
+                           "optim.weight_decay", "optim.warmup_ratio", "optim.schedule",
+                           "optim.max_grad_norm"});
+  CHECK(declared.deciding(Decides::kRun) ==
+        Keys{"quant.bits_per_weight", "quant.kv_factor", "quant.min_rank", "quant.surrogate",
+             "data.sequence_length", "data.shuffle", "train.seed"});
+  // A run that goes on has its factors: what only its start needed may be another.
+  for (const std::string& key : declared.deciding(Decides::kStart, "quant.")) {
+    for (const Decides run : {Decides::kRun, Decides::kRunChangeable, Decides::kRunResolved}) {
+      const Keys keys = declared.deciding(run);
+      CHECK(std::find(keys.begin(), keys.end(), key) == keys.end());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace littlebit
