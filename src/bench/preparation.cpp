@@ -18,7 +18,8 @@
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/io/safetensors.h"
 #include "littlebit/nn/tensor_io.h"
-#include "littlebit/quant/factorization.h"
+#include "littlebit/quant/randomized_svd.h"
+#include "littlebit/quant/starts.h"
 #include "littlebit/tokenizer/tokenizer.h"
 
 namespace littlebit {
@@ -85,7 +86,7 @@ Json measure_matrices(const BenchSetup& setup, const std::string& shape) {
     truncation += frobenius(w - at::matmul(results[i].left, results[i].right)) / frobenius(w);
     const LayerPlan plan{
         .name = "bench", .d_in = w.size(1), .d_out = w.size(0), .rank = rank, .paths = 2};
-    dual += factorize_layer(w, plan, {}, 1).relative_error;
+    dual += factorize_layer({.weight = w, .plan = plan, .seed = 1}, {}).relative_error;
   }
   const auto count = static_cast<double>(matrices.size());
   return {{"shape", shape},

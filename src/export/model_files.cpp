@@ -62,7 +62,7 @@ double formula_bits(std::span<const LayerPlan> plans) {
 
 Json quant_keys(std::span<const LayerPlan> plans, const QuantOptions& options) {
   // Factors from a file bring their own ranks: bits_per_weight was not asked for then.
-  const bool own_ranks = options.init == QuantInit::kFile;
+  const bool own_ranks = options.starts_from_file();
   const auto two_paths = [](const LayerPlan& plan) { return plan.paths == 2; };
   return {{"quant_func", options.surrogate == Surrogate::kSte ? "STEBinary" : "SmoothSign"},
           {"eff_bit", own_ranks ? formula_bits(plans) : options.bits_per_weight},

@@ -16,6 +16,7 @@
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/nn/tensor_io.h"
+#include "littlebit/quant/starts.h"
 
 namespace littlebit {
 namespace {
@@ -91,8 +92,11 @@ std::vector<LayerReport> factorize_model(StudentSink& sink, const HfFolder& teac
     if (keeper.find) kept = keeper.find(plans[i]);
     const LayerFactors factors =
         kept ? std::move(*kept)
-             : factorize_layer(load_slot_weight(teacher_folder, *place.slot, at::kFloat, at::kCPU),
-                               plans[i], options, seed);
+             : factorize_layer(
+                   {.weight = load_slot_weight(teacher_folder, *place.slot, at::kFloat, at::kCPU),
+                    .plan = plans[i],
+                    .seed = seed},
+                   options);
     if (!kept && keeper.keep) keeper.keep(plans[i], factors);
     const at::Tensor bias = load_slot_bias(teacher_folder, *place.slot, at::kFloat, at::kCPU);
     sink.put(place.group, place.layer, factors, bias);

@@ -2,10 +2,15 @@
 #include "littlebit/quant/options.h"
 
 #include "littlebit/config/option_tree.h"
+#include "littlebit/quant/starts.h"
 
 namespace littlebit {
 
 void QuantOptions::declare(OptionGroup& group) {
+  std::vector<std::string> inits = start_names();
+  std::string about = "Start of the factors: ";
+  for (const Start& start : starts()) about += start.about + "; ";
+  inits.emplace_back("file");
   group.number("bits_per_weight", &bits_per_weight, {.min = 0, .max = 64, .min_open = true},
                "Target bits per weight of every linear layer (embeddings and head stay as they "
                "are). The rank "
@@ -25,11 +30,8 @@ void QuantOptions::declare(OptionGroup& group) {
       "surrogate", &surrogate, {"smooth_sign", "ste"},
       "Derivative that stands for the sign's: 100 (1 - tanh(100 v)^2), or 1 where |v| < 1.",
       {Decides::kRun});
-  group.choice(
-      "init", &init, {"dual_svid", "joint_itq", "file"},
-      "Start of the factors: Dual-SVID (paper section 3.2); Joint-ITQ rotates its latent space "
-      "first (arXiv 2603.00042); file takes them from quant.init_file.",
-      {Decides::kStart});
+  group.choice("init", &init, std::move(inits), about + "file takes them from quant.init_file.",
+               {Decides::kStart});
   group.path("init_file", &init_file,
              "For quant.init=file: a packed model folder, or a safetensors file that holds latents "
              "or packed "

@@ -1,6 +1,8 @@
 // The randomised SVD: subspace iteration whose bases are kept well-conditioned by Cholesky
 // factorisations of Gram matrices (products, not Householder reflections), with QR where a Gram
 // matrix cannot tell directions apart. Bases are rows, as product_nt likes them.
+#include "littlebit/quant/randomized_svd.h"
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
@@ -21,7 +23,6 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/rng.h"
 #include "littlebit/nn/products.h"
-#include "littlebit/quant/factorization.h"
 #include "random_matrices.h"
 
 namespace littlebit {

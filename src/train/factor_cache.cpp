@@ -9,6 +9,7 @@
 #include "littlebit/core/place.h"
 #include "littlebit/io/safetensors.h"
 #include "littlebit/nn/tensor_io.h"
+#include "littlebit/quant/starts.h"
 
 namespace littlebit {
 
@@ -40,19 +41,18 @@ bool may_be_replaced(const fs::path& file) {
 }  // namespace
 
 fs::path factor_cache_file(const Session& session, const fs::path& folder) {
-  const QuantOptions& quant = session.options.quant;
+  RunOptions options = session.options;
+  OptionTree tree;
+  options.declare(tree);
+  const Start& start = find_start(options.quant.init);
   Hasher key;
-  const auto add = [&](int64_t number) { key.update(std::to_string(number) + " "); };
-  key.update("littlebit factors 2 " + session.teacher_folder->content_hash() + " ");
-  add(static_cast<int64_t>(quant.init));
-  add(quant.svd_oversampling);
-  add(quant.svd_power_iterations);
-  add(quant.init == QuantInit::kJointItq ? quant.itq_iterations : 0);
-  add(session.options.train.seed);
+  key.update("littlebit factors 3 " + session.teacher_folder->content_hash() + "\n");
+  for (const std::string& option : tree.deciding(Decides::kStart)) {
+    if (depends_on(start, option)) key.update(option + "=" + tree.text(option) + "\n");
+  }
   for (const LayerPlan& plan : session.plans) {
-    key.update(plan.name + " ");
-    add(plan.rank);
-    add(plan.paths);
+    key.update(plan.name + " " + std::to_string(plan.rank) + " " + std::to_string(plan.paths) +
+               "\n");
   }
   return folder / ("factors-" + key.hex() + ".safetensors");
 }

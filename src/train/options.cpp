@@ -101,10 +101,10 @@ void RunOptions::declare(OptionTree& tree) {
 void RunOptions::check_plan(OptionTree& tree) const {
   if (model.path.empty())
     tree.add_error_at("model.path", "is not set: give the teacher's Hugging Face folder");
-  if (quant.init == QuantInit::kFile && quant.init_file.empty()) {
+  if (quant.starts_from_file() && quant.init_file.empty()) {
     tree.add_error_at("quant.init_file", "is not set, but quant.init is file");
   }
-  if (quant.init != QuantInit::kFile && !quant.init_file.empty()) {
+  if (!quant.starts_from_file() && !quant.init_file.empty()) {
     tree.add_error_at("quant.init_file", "is set, but quant.init is not file");
   }
 }

@@ -6,7 +6,9 @@
 
 #include "factor_cache.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/core/strings.h"
 #include "littlebit/eval/environment.h"
+#include "littlebit/quant/starts.h"
 #include "loop.h"
 #include "plan.h"
 #include "resume.h"
@@ -88,11 +90,11 @@ void describe(const Session& session, RunRecord& record) {
 }  // namespace
 
 void factorize_only(const RunOptions& options, const OptionTree& tree) {
-  if (options.quant.cache_dir.empty() || options.quant.init == QuantInit::kFile) {
+  if (options.quant.cache_dir.empty() || options.quant.starts_from_file()) {
     throw UsageError(
         "--factorize-only makes start factors for quant.cache_dir, which is not set (or quant.init "
         "is file)",
-        "give quant.cache_dir=FOLDER and quant.init=dual_svid or joint_itq");
+        "give quant.cache_dir=FOLDER and quant.init=" + join(start_names(), " or "));
   }
   Session session = open_session(options, tree, std::nullopt, {});
   load_teacher(session);

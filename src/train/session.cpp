@@ -120,7 +120,7 @@ void open_texts(Session& session) {
 void make_plans(Session& session, const OptionTree& tree) {
   Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
   QuantOptions& quant = session.options.quant;
-  if (quant.init != QuantInit::kFile) {
+  if (!quant.starts_from_file()) {
     session.plans = plan_model(shape, quant);
     return;
   }
@@ -182,7 +182,7 @@ void start_student(Session& session, const std::filesystem::path& own_cache) {
   make_student(session);
   const QuantOptions& quant = session.options.quant;
   LatentSink sink(*session.student, session.optimizer->states());
-  if (quant.init == QuantInit::kFile) {
+  if (quant.starts_from_file()) {
     session.layers = load_factors(sink, FactorFile(quant.init_file), session.plans,
                                   session.teacher_folder.get());
     log_info("start factors of " + std::to_string(session.layers.size()) + " layers from " +

@@ -355,6 +355,38 @@ TEST_CASE(
                  "train.steps=2"}));
 }
 
+TEST_CASE("start factors are found again under all settings that their start does not depend on") {
+  const Scene scene;
+  size_t known = 0;
+  // Whether they had to be made; then a file is new.
+  const auto are_made = [&](std::vector<std::string> words) {
+    words.insert(words.end(),
+                 {"--factorize-only", "quant.cache_dir=" + (scene / "cache").string()});
+    const Outcome out = scene.train("x", words);
+    require_done(out);
+    size_t files = 0;
+    for (const auto& entry : fs::directory_iterator(scene / "cache")) files += entry.exists();
+    const bool made = out.err.find("start factors from") == std::string::npos;
+    CHECK((files > known) == made);
+    known = files;
+    return made;
+  };
+  CHECK(are_made({}));
+  CHECK_FALSE(are_made({}));
+  // Another start's option, and what decides the run, not its start.
+  CHECK_FALSE(are_made({"quant.itq_iterations=7", "quant.surrogate=ste", "optim.beta1=0.5",
+                        "data.shuffle=false", "train.steps=9", "distill.kl_weight=2"}));
+  CHECK_FALSE(are_made({"train.threads=1", "train.micro_batch_size=1", "log.every=2"}));
+  for (const char* word :
+       {"quant.svd_oversampling=7", "quant.svd_power_iterations=1", "train.seed=7",
+        "quant.residual=false", "quant.bits_per_weight=1", "quant.init=joint_itq"}) {
+    INFO(word);
+    CHECK(are_made({word}));
+  }
+  CHECK(are_made({"quant.init=joint_itq", "quant.itq_iterations=7"}));
+  CHECK_FALSE(are_made({"quant.init=joint_itq", "quant.itq_iterations=50"}));
+}
+
 TEST_CASE("start factors are kept in quant.cache_dir, found again, and made anew where damaged") {
   const Scene scene;
   const std::string cache = "quant.cache_dir=" + (scene / "cache").string();

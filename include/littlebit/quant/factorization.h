@@ -1,12 +1,10 @@
-// Dual-SVID (paper section 3.2, specs section 5): W -> sign factors with row, column and latent
-// scales, and the residual path on what is left. Joint-ITQ (arXiv 2603.00042) as an option.
-// Deterministic: every random number is a pure function of (seed, layer name, path).
+// The factors of a LittleBit layer: what they are made of, the weight they stand for, and the
+// rank-one fit that their scales come from. Ways to find them: quant/starts.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "littlebit/quant/bit_budget.h"
@@ -18,25 +16,27 @@ struct FactorPath {
   at::Tensor U, V, u1, u2, v1, v2;
 };
 
+// What one layer's factors are made of.
+struct LayerInput {
+  at::Tensor weight;  // [d_out, d_in], fp32
+  const LayerPlan& plan;
+  uint64_t seed = 0;
+  // Mean squares, over tokens of text, of the layer's inputs [d_in] and outputs [d_out], fp32;
+  // undefined where none were taken.
+  at::Tensor input_square = {}, output_square = {};
+};
+
 struct LayerFactors {
   std::vector<FactorPath> paths;
   double relative_error = 0;  // ||W - sum of the paths' effective weights||_F / ||W||_F
   double seconds = 0;         // wall time of the factorisation, single-threaded
 };
 
-struct SvdOptions {
-  int64_t oversampling = 16;
-  int64_t power_iterations = 2;
-};
+// +1 where t >= 0 (so sign(0) = +1), else -1.
+at::Tensor sign_of(const at::Tensor& t);
 
-// W ~= left right: left = U_r sqrt(S) [m, r], right = sqrt(S) V_r^T [r, n], by a seeded randomised
-// SVD (Halko, Martinsson, Tropp 2011: GEMM, QR, eigenproblem of a [r + p]-square matrix). W fp32 or
-// fp64 on any device.
-struct LowRank {
-  at::Tensor left, right;
-};
-LowRank randomized_svd(const at::Tensor& w, int64_t rank, const SvdOptions& options, uint64_t seed,
-                       const std::string& purpose);
+// The weight a path stands for: diag(u1) sign(U) diag(u2 v1) sign(V) diag(v2).
+at::Tensor effective_weight(const FactorPath& path);
 
 // The leading singular pair of a matrix without negative entries, sqrt(sigma) to each side,
 // non-negative: a ~= row [m] outer column [n].
@@ -44,13 +44,5 @@ struct RankOne {
   at::Tensor row, column;
 };
 RankOne leading_pair(const at::Tensor& a);
-
-// The weight a path stands for: diag(u1) sign(U) diag(u2 v1) sign(V) diag(v2), sign(0) = +1.
-at::Tensor effective_weight(const FactorPath& path);
-
-// Factorises one layer as planned. W [d_out, d_in] in fp32. InputError naming the layer where its
-// Frobenius norm is 1e15 or more: squares would overflow.
-LayerFactors factorize_layer(const at::Tensor& w, const LayerPlan& plan,
-                             const QuantOptions& options, uint64_t seed);
 
 }  // namespace littlebit

@@ -3,13 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 namespace littlebit {
 
 class OptionGroup;
 
 enum class Surrogate { kSmoothSign, kSte };
-enum class QuantInit { kDualSvid, kJointItq, kFile };
 
 struct QuantOptions {
   double bits_per_weight = 1.0;
@@ -17,14 +17,15 @@ struct QuantOptions {
   double kv_factor = 1;  // multiplies the rank of k_proj and v_proj
   int64_t min_rank = 8;
   Surrogate surrogate = Surrogate::kSmoothSign;
-  QuantInit init = QuantInit::kDualSvid;
-  std::filesystem::path
-      init_file;  // init == kFile: a packed folder, or a safetensors file with latents
+  std::string init = "dual_svid";   // a start by its name (quant/starts.h), or "file":
+  std::filesystem::path init_file;  // a packed folder, or a safetensors file with latents
   std::filesystem::path cache_dir;  // start factors kept between runs; empty: not kept
   int64_t svd_oversampling = 16;
   int64_t svd_power_iterations = 2;
   int64_t itq_iterations = 50;
   void declare(OptionGroup& group);
+
+  bool starts_from_file() const { return init == "file"; }
 };
 
 }  // namespace littlebit

@@ -182,7 +182,7 @@ TEST_CASE("other settings: straight-through surrogate, one path, factors from a 
   test::write_tiny_llama(temp.path());
   TinyStudent tiny(temp.path(), /*residual=*/false);
   tiny.options.surrogate = Surrogate::kSte;
-  tiny.options.init = QuantInit::kFile;  // its ranks are the file's, not those of 4 bits
+  tiny.options.init = "file";  // its ranks are the file's, not those of 4 bits
   const PackedExport report =
       export_packed(temp.path() / "packed", *tiny.student, tiny.plans, tiny.options, tiny.files);
   const Json quant = read_json_file(temp.path() / "packed" / "littlebit_config.json");

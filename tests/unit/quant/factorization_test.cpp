@@ -9,6 +9,8 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/quant/initialize.h"
+#include "littlebit/quant/randomized_svd.h"
+#include "littlebit/quant/starts.h"
 #include "support/loaded_model.h"
 #include "support/tiny_model.h"
 
@@ -107,10 +109,11 @@ TEST_CASE("a weight whose square overflows is refused by its layer's name") {
   at::Tensor w = weight_like(32, 32);
   w[3][4] = 1e20f;
   const LayerPlan plan{.name = "model.q", .d_in = 32, .d_out = 32, .rank = 8, .paths = 2};
-  CHECK_THROWS_AS(factorize_layer(w, plan, {}, 1), InputError);
-  CHECK_THROWS_WITH(factorize_layer(w, plan, {}, 1), Catch::Contains("model.q"));
+  CHECK_THROWS_AS(factorize_layer({.weight = w, .plan = plan, .seed = 1}, {}), InputError);
+  CHECK_THROWS_WITH(factorize_layer({.weight = w, .plan = plan, .seed = 1}, {}),
+                    Catch::Contains("model.q"));
   w[3][4] = 1e12f;  // odd, but a number all the way
-  CHECK(std::isfinite(factorize_layer(w, plan, {}, 1).relative_error));
+  CHECK(std::isfinite(factorize_layer({.weight = w, .plan = plan, .seed = 1}, {}).relative_error));
 }
 
 TEST_CASE("leading_pair is the exact rank-1 SVD's, non-negative, split evenly") {
@@ -136,17 +139,19 @@ TEST_CASE("a layer: deterministic, the residual path and Joint-ITQ lower the err
   const LayerPlan one{.name = "l", .d_in = 192, .d_out = 128, .rank = 24, .paths = 1};
   LayerPlan two = one;
   two.paths = 2;
-  const LayerFactors a = factorize_layer(w, two, options, 5),
-                     b = factorize_layer(w, two, options, 5);
+  const LayerFactors a = factorize_layer({.weight = w, .plan = two, .seed = 5}, options),
+                     b = factorize_layer({.weight = w, .plan = two, .seed = 5}, options);
   CHECK(at::equal(a.paths[1].U, b.paths[1].U));
   CHECK(at::equal(a.paths[0].u1, b.paths[0].u1));
-  CHECK_FALSE(at::equal(a.paths[0].U, factorize_layer(w, two, options, 6).paths[0].U));
+  CHECK_FALSE(at::equal(
+      a.paths[0].U, factorize_layer({.weight = w, .plan = two, .seed = 6}, options).paths[0].U));
   const at::Tensor sum = effective_weight(a.paths[0]) + effective_weight(a.paths[1]);
   CHECK(a.relative_error == Approx(relative_error(w, sum)).epsilon(1e-4));
-  const double single = factorize_layer(w, one, options, 5).relative_error;
+  const double single =
+      factorize_layer({.weight = w, .plan = one, .seed = 5}, options).relative_error;
   CHECK(a.relative_error < single);
-  options.init = QuantInit::kJointItq;
-  CHECK(factorize_layer(w, one, options, 5).relative_error < single);
+  options.init = "joint_itq";
+  CHECK(factorize_layer({.weight = w, .plan = one, .seed = 5}, options).relative_error < single);
 }
 
 TEST_CASE(

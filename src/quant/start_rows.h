@@ -1,0 +1,11 @@
+// The rows of the table of starts, one function a file.
+#pragma once
+
+#include "littlebit/quant/starts.h"
+
+namespace littlebit {
+
+Start dual_svid();
+Start joint_itq();
+
+}  // namespace littlebit

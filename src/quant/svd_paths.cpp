@@ -1,0 +1,39 @@
+// The paths' loop of Dual-SVID (paper sections 3.2 and 3.3, specs section 5).
+#include "svd_paths.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/linalg_vector_norm.h>
+
+namespace littlebit {
+namespace {
+
+double frobenius(const at::Tensor& t) { return at::linalg_vector_norm(t).item<double>(); }
+
+}  // namespace
+
+LayerFactors factorize_paths(const LayerInput& input, const QuantOptions& options,
+                             const RefineFactors& refine) {
+  const SvdOptions svd{.oversampling = options.svd_oversampling,
+                       .power_iterations = options.svd_power_iterations};
+  LayerFactors factors;
+  at::Tensor rest = input.weight;
+  for (int p = 0; p < input.plan.paths; ++p) {
+    const std::string purpose = input.plan.name + "/path " + std::to_string(p);
+    LowRank low_rank = randomized_svd(rest, input.plan.rank, svd, input.seed, "svd/" + purpose);
+    if (refine) refine(low_rank, purpose);
+    const RankOne u = leading_pair(low_rank.left.abs());
+    const RankOne v = leading_pair(low_rank.right.abs());
+    factors.paths.push_back({.U = low_rank.left.contiguous(),
+                             .V = low_rank.right.contiguous(),
+                             .u1 = u.row,
+                             .u2 = u.column,
+                             .v1 = v.row,
+                             .v2 = v.column});
+    rest = rest - effective_weight(factors.paths.back());
+  }
+  const double whole = frobenius(input.weight);
+  factors.relative_error = whole > 0 ? frobenius(rest) / whole : 0;
+  return factors;
+}
+
+}  // namespace littlebit
