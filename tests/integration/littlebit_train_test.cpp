@@ -379,7 +379,7 @@ TEST_CASE("start factors are found again under all settings that their start doe
   CHECK_FALSE(are_made({"train.threads=1", "train.micro_batch_size=1", "log.every=2"}));
   for (const char* word :
        {"quant.svd_oversampling=7", "quant.svd_power_iterations=1", "train.seed=7",
-        "quant.residual=false", "quant.bits_per_weight=1", "quant.init=joint_itq"}) {
+        "quant.residual=false", "quant.min_rank=9", "quant.init=joint_itq"}) {
     INFO(word);
     CHECK(are_made({word}));
   }
