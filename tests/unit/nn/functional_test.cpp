@@ -18,6 +18,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 #include "littlebit/nn/autograd.h"
 
@@ -190,6 +191,22 @@ TEST_CASE("activate_gated is activate times up, and differentiable") {
   }
 }
 
+TEST_CASE("activate_gated overwrites the gate where no backward pass will read it") {
+  const at::Tensor up = numbers({2, 5}, 0.6);
+  for (const bool grad_mode : {false, true}) {
+    for (const bool recorded : {false, true}) {
+      const c10::AutoGradMode mode(grad_mode);
+      INFO("grad mode " << grad_mode << ", gate requires gradients " << recorded);
+      const at::Tensor gate = numbers({2, 5}, 0.1).set_requires_grad(recorded);
+      const at::Tensor before = gate.detach().clone();
+      const at::Tensor got = activate_gated(gate, up, Activation::kSilu);
+      const bool kept = grad_mode && recorded;
+      CHECK((got.const_data_ptr() == gate.const_data_ptr()) == !kept);
+      CHECK(at::equal(gate, before) == kept);
+    }
+  }
+}
+
 TEST_CASE("causal_attention equals the formula for every head layout, window and soft cap") {
   struct Layout {
     int64_t heads, kv_heads;
@@ -231,7 +248,7 @@ TEST_CASE("causal_attention in chunks equals the formula") {
   for (const int64_t length : {128, 201}) {
     const at::Tensor q = numbers({1, 4, length, 3}, 0.1), k = numbers({1, 2, length, 3}, 0.5),
                      v = numbers({1, 2, length, 3}, 0.9);
-    for (const int64_t window : {0, 5, 64, 90, 128, 200}) {
+    for (const int64_t window : {0, 1, 5, 64, 90, 128, 200}) {
       for (const double softcap : {0.0, 0.7}) {
         INFO(length << " positions, window " << window << ", cap " << softcap);
         const at::Tensor want = attention_by_hand(q, k, v, 0.8, window, softcap);
@@ -256,6 +273,52 @@ TEST_CASE("long sequences take the fused kernel's own causal path") {
                    v = numbers({1, 1, 1100, 2}, 0.9);
   CHECK(largest_gap(causal_attention(q, k, v, 0.8, 0, 0), attention_by_hand(q, k, v, 0.8, 0, 0)) <
         kExact);
+}
+
+TEST_CASE("causal_band has the rows of a chunk and the columns of what it can see") {
+  const auto sizes = [](int64_t length, int64_t window) {
+    return causal_band(length, window, 0.5, at::kFloat, at::kCPU).sizes().vec();
+  };
+  using Sizes = std::vector<int64_t>;
+  CHECK(causal_band(128, 0, 0, at::kFloat, at::kCPU).sizes() == at::IntArrayRef({64, 128}));
+  CHECK(sizes(127, 0) == Sizes{127, 127});
+  CHECK(sizes(192, 0) == Sizes{64, 192});
+  CHECK(sizes(199, 0) == Sizes{67, 199});  // three chunks, the last one shorter
+  CHECK(sizes(201, 0) == Sizes{67, 201});
+  CHECK(sizes(202, 0) == Sizes{68, 202});
+  CHECK(sizes(4096, 0) == Sizes{512, 4096});
+  for (const int64_t window : {1, 63, 64}) CHECK(sizes(4096, window) == Sizes{64, 63 + window});
+  CHECK(sizes(4096, 65) == Sizes{65, 129});
+  CHECK(sizes(4096, 511) == Sizes{511, 1021});
+  CHECK(sizes(4096, 513) == Sizes{512, 1024});
+  CHECK(sizes(70, 60) == Sizes{64, 70});  // no more columns than positions
+  // A window over everything is none.
+  for (const int64_t window : {100, 101, 5000}) {
+    CHECK_FALSE(causal_band(100, window, 0, at::kFloat, at::kCPU).defined());
+  }
+  CHECK(causal_band(100, 99, 0, at::kFloat, at::kCPU).defined());
+  CHECK(causal_band(100, 0, 0.5, at::kBFloat16, at::kCPU).scalar_type() == at::kBFloat16);
+}
+
+TEST_CASE(
+    "masked_attention sees what the mask leaves, any number of keys, with and without a cap") {
+  const double hidden = -std::numeric_limits<double>::infinity();
+  const at::Tensor q = numbers({2, 6, 3, 4}, 0.1), k = numbers({2, 2, 5, 4}, 0.5),
+                   v = numbers({2, 2, 5, 4}, 0.9);
+  const at::Tensor mask = at::zeros({3, 5}, at::kDouble);
+  for (const int64_t at : {0, 7, 14}) mask.view({-1})[at].fill_(hidden);
+  for (const double softcap : {0.0, 0.7}) {
+    for (const bool with_mask : {false, true}) {
+      INFO("cap " << softcap << (with_mask ? ", masked" : ""));
+      at::Tensor scores = at::matmul(q, k.repeat_interleave(3, 1).transpose(2, 3)) * 0.8;
+      if (softcap > 0) scores = (scores / softcap).tanh() * softcap;
+      if (with_mask) scores = scores + mask;
+      const at::Tensor want = at::matmul(scores.softmax(-1), v.repeat_interleave(3, 1));
+      const at::Tensor got =
+          masked_attention(q, k, v, 0.8, softcap, with_mask ? mask : at::Tensor());
+      CHECK(largest_gap(got, want) < kExact);
+    }
+  }
 }
 
 TEST_CASE("causal_attention in fp32 and bf16 stays near fp64") {

@@ -2,11 +2,15 @@
 #include "littlebit/nn/products.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/sum.h>
+#include <c10/core/GradMode.h>
 
 #include <catch2/catch.hpp>
 
@@ -119,6 +123,61 @@ TEST_CASE("the sums of a bf16 product come back in fp32, unrounded") {
     // Products of bf16 are exact in fp32, 40 of them are added; rounded to bf16 it would be 2e-3.
     CHECK((got.to(at::kDouble) - want).norm().item<double>() < 1e-6 * want.norm().item<double>());
   }
+}
+
+TEST_CASE("a bf16 matrix as it is stored: few rows and many, by rows and by columns, no autograd") {
+  at::manual_seed(3);
+  // 1500 columns: the rows of the matrix go to several threads.
+  for (const bool by_columns : {false, true}) {
+    const at::Tensor stored = at::randn({1400, 1500}).to(at::kBFloat16);
+    const at::Tensor weight = by_columns ? stored.t().contiguous().t() : stored;
+    for (const int64_t rows : {0, 1, 3, 4, 5, 17}) {
+      INFO(rows << " rows" << (by_columns ? ", by columns" : ""));
+      const at::Tensor x = at::randn({rows, 1, 1500}).requires_grad_();
+      const at::Tensor got = linear_as_stored(x, weight);
+      const at::Tensor want = at::matmul(x.detach().to(at::kDouble), stored.to(at::kDouble).t());
+      CHECK_FALSE(got.requires_grad());
+      REQUIRE(got.sizes() == at::IntArrayRef({rows, 1, 1400}));
+      if (rows > 0) CHECK(relative_gap(got, want) < kFp32);
+      const at::Tensor narrow = x.to(at::kBFloat16);
+      CHECK_FALSE(linear_widened(narrow, weight).requires_grad());
+    }
+  }
+  const at::Tensor every_other = at::randn({3, 16}).slice(1, 0, 16, 2);  // rows with gaps
+  const at::Tensor small = at::randn({5, 8}).to(at::kBFloat16);
+  CHECK(relative_gap(linear_as_stored(every_other, small),
+                     at::matmul(every_other.to(at::kDouble), small.to(at::kDouble).t())) < kFp32);
+}
+
+TEST_CASE("affine adds its bias to a product of its own, and records what needs gradients only") {
+  const at::Tensor x = at::randn({2, 3, 8}), w = at::randn({6, 8}), b = at::randn({6});
+  const at::Tensor x_before = x.clone(), b_before = b.clone();
+  for (const bool grad_mode : {false, true}) {
+    for (int which = 0; which < 8; ++which) {
+      const c10::AutoGradMode mode(grad_mode);
+      INFO("grad mode " << grad_mode << ", inputs that need gradients: bits of " << which);
+      const std::vector<at::Tensor> inputs = {x.detach().requires_grad_((which & 1) != 0),
+                                              w.detach().requires_grad_((which & 2) != 0),
+                                              b.detach().requires_grad_((which & 4) != 0)};
+      const at::Tensor y = affine(inputs[0], inputs[1], inputs[2]);
+      CHECK(y.requires_grad() == (grad_mode && which != 0));
+      const at::Tensor exact = at::linear(x.to(at::kDouble), w.to(at::kDouble), b.to(at::kDouble));
+      CHECK(relative_gap(y.detach(), exact) < kFp32);
+      if (grad_mode && (which & 4) != 0) {
+        const auto db = gradients({y.sum()}, {at::ones({})}, {inputs[2]});
+        CHECK(at::equal(db[0], at::full({6}, 6.0F)));
+      }
+    }
+  }
+  CHECK(at::equal(x, x_before));
+  CHECK(at::equal(b, b_before));
+}
+
+TEST_CASE("a dense layer has no latent") {
+  const DenseLinear layer(at::randn({6, 8}), at::randn({6}));
+  CHECK(layer.latent_size() == 0);
+  const at::Tensor x = at::randn({3, 8});
+  CHECK(at::equal(layer.forward(x), affine(x, layer.weight(), layer.bias())));
 }
 
 }  // namespace

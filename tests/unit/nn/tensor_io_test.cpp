@@ -55,6 +55,10 @@ TEST_CASE("every type survives a file") {
 TEST_CASE("types without an ATen type are refused by name") {
   CHECK_THROWS_WITH(scalar_type(Dtype::kU16), Catch::Contains("U16"));
   CHECK_THROWS_AS(scalar_type(Dtype::kU64), InputError);
+  const std::byte bytes[2] = {};
+  const TensorView eight_bits{
+      .name = "w", .dtype = Dtype::kOther, .shape = {2}, .data = bytes, .other = "F8_E4M3"};
+  CHECK_THROWS_WITH(map_tensor(eight_bits), Catch::Contains("'w' holds F8_E4M3"));
 }
 
 TEST_CASE("a mapped tensor is the file's own bytes unless they are misaligned") {

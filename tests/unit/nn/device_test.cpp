@@ -1,0 +1,79 @@
+// The choice of a device, and its clock by parts.
+#include "littlebit/nn/device.h"
+
+#include <ATen/Parallel.h>
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <thread>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/parallel.h"
+#include "littlebit/nn/part_clock.h"
+
+namespace littlebit {
+namespace {
+
+using Catch::Matchers::Contains;
+
+TEST_CASE("a device is what was asked for, or the reason why not") {
+  const at::Device cpu(at::kCPU);
+  CHECK(open_device(DeviceKind::kCpu, "run.device") == cpu);
+  CHECK(describe_device(cpu) == "CPU");
+  if (open_cuda().kernels != nullptr) {
+    for (const DeviceKind kind : {DeviceKind::kAuto, DeviceKind::kCuda}) {
+      CHECK(open_device(kind, "run.device").is_cuda());
+    }
+    return;
+  }
+  CHECK(open_device(DeviceKind::kAuto, "run.device") == cpu);
+  CHECK_THROWS_WITH(open_device(DeviceKind::kCuda, "run.device"), Contains("run.device is cuda"));
+  CHECK_THROWS_AS(open_device(DeviceKind::kCuda, "run.device"), UsageError);
+}
+
+TEST_CASE("ATen's threads: as many as asked for, 0 for every core") {
+  const int before = at::get_num_threads();
+  for (const int threads : {1, 2, 3}) {
+    use_threads(threads);
+    CHECK(at::get_num_threads() == threads);
+  }
+  use_threads(0);
+  CHECK(at::get_num_threads() == hardware_threads());
+  at::set_num_threads(before);
+}
+
+TEST_CASE("a clock by parts: every part has its own time, pauses are nobody's") {
+  using Clock = std::chrono::steady_clock;
+  const auto wait = [](int milliseconds) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  };
+  const auto seconds_since = [](Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
+  PartClock clock(at::kCPU, 3);
+  CHECK(clock.take() == std::vector<double>{0, 0, 0});
+  const Clock::time_point begin = Clock::now();
+  clock.enter(2);
+  wait(8);
+  clock.enter(0);
+  wait(4);
+  clock.pause();
+  const double running = seconds_since(begin);
+  wait(100);
+  const Clock::time_point again = Clock::now();
+  clock.enter(2);
+  wait(8);
+  const std::vector<double> parts = clock.take();  // ends what is running
+  const double last = seconds_since(again);
+  REQUIRE(parts.size() == 3);
+  // Sleeps are never shorter than asked for. What the parts have together is all but the pause.
+  CHECK(parts[0] >= 0.004);
+  CHECK(parts[1] == 0);
+  CHECK(parts[2] >= 0.016);
+  CHECK(parts[0] + parts[2] <= running + last);
+  CHECK(parts[0] <= running - 0.008);
+  CHECK(clock.take() == std::vector<double>{0, 0, 0});  // what was taken is not counted again
+}
+
+}  // namespace
+}  // namespace littlebit
