@@ -1,0 +1,158 @@
+// The schedule's surroundings: sequences of changing length, weights of the losses, expanded
+// weights that are gone after the step, and where its time is said to go.
+#include <ATen/ATen.h>
+
+#include <catch2/catch.hpp>
+
+#include "littlebit/distill/step.h"
+#include "support/tiny_model.h"
+#include "support/tiny_training.h"
+
+using namespace littlebit;
+using littlebit::test::TinyTraining;
+
+namespace {
+
+at::Tensor some_ids(int64_t sequences, int64_t length, int64_t vocabulary = 48) {
+  return at::randint(vocabulary, {sequences, length}, at::TensorOptions().dtype(at::kLong));
+}
+
+std::vector<at::Tensor> taken_gradients(Student& student) {
+  std::vector<at::Tensor> gradients;
+  for (StudentGroup& group : student.groups()) {
+    if (!group.latent_gradients().defined()) continue;
+    gradients.push_back(group.latent_gradients().clone());
+    gradients.push_back(group.vector_gradients().clone());
+    group.zero_gradients();
+  }
+  return gradients;
+}
+
+bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const at::Tensor& x, const at::Tensor& y) { return at::equal(x, y); });
+}
+
+}  // namespace
+
+TEST_CASE("sequences of another length take the positions of their own") {
+  const TempFolder folder;
+  test::write_tiny_llama(folder.path());
+  const TinyTraining bench(folder.path());
+  at::manual_seed(1);
+  DistillationStep step(bench.teacher.decoder, *bench.student, {}, Recompute::kFull);
+  for (StudentGroup& group : bench.student->groups()) group.zero_gradients();  // of none: nothing
+  for (const int64_t length : {8, 21, 5, 21}) {
+    INFO(length << " positions");
+    const at::Tensor ids = some_ids(2, length);
+    DistillationStep fresh(bench.teacher.decoder, *bench.student, {}, Recompute::kFull);
+    const DistillationLoss want = fresh.accumulate(ids, 2);
+    const std::vector<at::Tensor> want_gradients = taken_gradients(*bench.student);
+    const DistillationLoss got = step.accumulate(ids, 2);
+    CHECK(got.kl == want.kl);
+    CHECK(got.hidden == want.hidden);
+    CHECK(same(taken_gradients(*bench.student), want_gradients));
+  }
+}
+
+TEST_CASE("the weights of the two losses scale them and their gradients") {
+  const TempFolder folder;
+  test::write_tiny_llama(folder.path());
+  const TinyTraining bench(folder.path());
+  at::manual_seed(1);
+  const at::Tensor ids = some_ids(2, 9);
+  struct Run {
+    DistillationLoss loss;
+    std::vector<at::Tensor> gradients;
+  };
+  const auto run = [&](double kl, double hidden) {
+    DistillationStep step(bench.teacher.decoder, *bench.student,
+                          {.kl_weight = kl, .hidden_weight = hidden}, Recompute::kFull);
+    const DistillationLoss loss = step.accumulate(ids, 2);
+    return Run{loss, taken_gradients(*bench.student)};
+  };
+  const Run kl = run(1, 0), hidden = run(0, 1), both = run(3, 7);
+  CHECK(kl.loss.kl > 0);
+  CHECK(kl.loss.hidden == 0);
+  CHECK(hidden.loss.kl == 0);
+  CHECK(hidden.loss.hidden > 0);
+  CHECK(both.loss.kl == Approx(3 * kl.loss.kl));
+  CHECK(both.loss.hidden == Approx(7 * hidden.loss.hidden));
+  CHECK(both.loss.total() == both.loss.kl + both.loss.hidden);
+  for (size_t i = 0; i < both.gradients.size(); ++i) {
+    const at::Tensor want = 3 * kl.gradients[i] + 7 * hidden.gradients[i];
+    if (want.numel() == 0) continue;
+    CHECK((both.gradients[i] - want).norm().item<double>() <=
+          1e-5 * want.norm().item<double>());  // fp32
+  }
+}
+
+TEST_CASE("after a step no group holds expanded weights") {
+  const TempFolder folder;
+  test::write_tiny_llama(folder.path(), {.biases = true});
+  const TinyTraining bench(folder.path());
+  for (const Recompute recompute : {Recompute::kFull, Recompute::kNone}) {
+    DistillationStep step(bench.teacher.decoder, *bench.student, {}, recompute);
+    step.accumulate(some_ids(2, 9), 2);
+    size_t layers = 0;
+    for (const StudentGroup& group : bench.student->groups()) {
+      for (const LittleBitLinear* layer : group.layers()) {
+        CHECK_FALSE(layer->weights().w1.defined());
+        CHECK_FALSE(layer->weights().w2.defined());
+        ++layers;
+      }
+    }
+    CHECK(layers == 14);
+  }
+}
+
+TEST_CASE("every part of a step is told to the clock") {
+  const TempFolder folder;
+  // Blocks and a head whose times stand out from what is around them.
+  test::write_tiny_llama(folder.path(), {.vocabulary = 2048, .hidden = 64, .intermediate = 256});
+  const TinyTraining bench(folder.path());
+  for (const Recompute recompute : {Recompute::kFull, Recompute::kNone}) {
+    DistillationStep step(bench.teacher.decoder, *bench.student, {}, recompute);
+    const at::Tensor ids = some_ids(4, 32, 2048);
+    PartClock clock(at::kCPU, static_cast<int>(std::size(kStepParts)));
+    step.accumulate(ids, 4);  // warm, and without a clock
+    step.set_clock(&clock);
+    for (int i = 0; i < 3; ++i) step.accumulate(ids, 4);
+    step.set_clock(nullptr);
+    const std::vector<double> seconds = clock.take();
+    double total = 0;
+    for (const double part : seconds) total += part;
+    const auto share = [&](StepPart part) { return seconds[static_cast<size_t>(part)] / total; };
+    INFO("teacher " << share(StepPart::kTeacher) << ", student " << share(StepPart::kStudent)
+                    << ", loss " << share(StepPart::kLoss) << ", backward "
+                    << share(StepPart::kBackward) << " of " << total << " s");
+    // Blocks, head and backward take tenths each; a part that is not told of keeps the embedding's
+    // thousandth or nothing. Between the two lies what a busy machine may do to a clock.
+    CHECK(share(StepPart::kTeacher) > 0.01);
+    CHECK(share(StepPart::kStudent) > 0.01);
+    CHECK(share(StepPart::kLoss) > 0.01);
+    CHECK(share(StepPart::kBackward) > 0.05);
+    CHECK(share(StepPart::kOptimizer) == 0);
+    step.accumulate(ids, 4);
+    CHECK(clock.take() == std::vector<double>(seconds.size()));
+  }
+}
+
+TEST_CASE("KL without a gradient is the same number") {
+  const TempFolder folder;
+  test::write_tiny_llama(folder.path());
+  const TinyTraining bench(folder.path());
+  at::manual_seed(1);
+  const Decoder &teacher = bench.teacher.decoder, &student = bench.student->decoder();
+  const at::Tensor zt = at::randn({1500, 32}), zs = at::randn({1500, 32});
+  const at::Tensor dz = at::ones({1500, 32});
+  const double with = kl_divergence(teacher, student, zt, zs, 0.25, dz);
+  CHECK(kl_divergence(teacher, student, zt, zs, 0.25, {}) == with);
+  CHECK(kl_divergence(teacher, student, zt, zt, 0.25, {}) == Approx(0).margin(1e-6));
+  // What stands in dz already stays: the gradient is added to it.
+  const at::Tensor from_zero = at::zeros({1500, 32});
+  kl_divergence(teacher, student, zt, zs, 0.25, from_zero);
+  CHECK(at::allclose(dz - 1, from_zero, 1e-4, 1e-6));
+  CHECK(head_rows(16384) == 1024);
+  CHECK(head_rows(1 << 18) == 64);
+}
