@@ -2,7 +2,9 @@
 // weights that are gone after the step, and where its time is said to go.
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <numeric>
 
 #include "littlebit/distill/step.h"
 #include "support/tiny_model.h"
@@ -116,25 +118,31 @@ TEST_CASE("every part of a step is told to the clock") {
     const at::Tensor ids = some_ids(4, 32, 2048);
     PartClock clock(at::kCPU, static_cast<int>(std::size(kStepParts)));
     step.accumulate(ids, 4);  // warm, and without a clock
-    step.set_clock(&clock);
-    for (int i = 0; i < 3; ++i) step.accumulate(ids, 4);
-    step.set_clock(nullptr);
-    const std::vector<double> seconds = clock.take();
-    double total = 0;
-    for (const double part : seconds) total += part;
-    const auto share = [&](StepPart part) { return seconds[static_cast<size_t>(part)] / total; };
-    INFO("teacher " << share(StepPart::kTeacher) << ", student " << share(StepPart::kStudent)
-                    << ", loss " << share(StepPart::kLoss) << ", backward "
-                    << share(StepPart::kBackward) << " of " << total << " s");
+    // The largest share of each part in five steps: a machine that is busy with other things may
+    // hold up any one of them.
+    std::vector<double> shares(std::size(kStepParts));
+    for (int i = 0; i < 5; ++i) {
+      step.set_clock(&clock);
+      step.accumulate(ids, 4);
+      step.set_clock(nullptr);
+      const std::vector<double> seconds = clock.take();
+      const double total = std::accumulate(seconds.begin(), seconds.end(), 0.0);
+      for (size_t k = 0; k < shares.size(); ++k) {
+        shares[k] = std::max(shares[k], seconds[k] / total);
+      }
+    }
+    const auto share = [&](StepPart part) { return shares[static_cast<size_t>(part)]; };
+    CAPTURE(share(StepPart::kTeacher), share(StepPart::kStudent), share(StepPart::kLoss),
+            share(StepPart::kBackward));
     // Blocks, head and backward take tenths each; a part that is not told of keeps the embedding's
-    // thousandth or nothing. Between the two lies what a busy machine may do to a clock.
-    CHECK(share(StepPart::kTeacher) > 0.01);
-    CHECK(share(StepPart::kStudent) > 0.01);
-    CHECK(share(StepPart::kLoss) > 0.01);
-    CHECK(share(StepPart::kBackward) > 0.05);
+    // thousandth or nothing.
+    CHECK(share(StepPart::kTeacher) > 0.03);
+    CHECK(share(StepPart::kStudent) > 0.03);
+    CHECK(share(StepPart::kLoss) > 0.03);
+    CHECK(share(StepPart::kBackward) > 0.1);
     CHECK(share(StepPart::kOptimizer) == 0);
     step.accumulate(ids, 4);
-    CHECK(clock.take() == std::vector<double>(seconds.size()));
+    CHECK(clock.take() == std::vector<double>(shares.size()));
   }
 }
 
