@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <map>
 
@@ -220,11 +221,13 @@ void check(const Case& c, at::ScalarType dtype, double tolerance) {
   }
   const double norm = std::sqrt(norm_squared);
   // In bf16 a vector's gradient is a sum over a matrix's, with all signs: it cancels, and the
-  // rounding of the terms does not. So it has more room than that of a matrix.
+  // rounding of the terms does not. So it has more room than that of a matrix: of 649 vectors one
+  // of eight numbers is off by 38 per cent, the next by 24, the tenth by 10.
   const auto bound = [&](const Segment& segment) {
     return narrow && segment.shape.size() == 1 ? 3 * tolerance : tolerance;
   };
   double squares = 0, gaps = 0;
+  std::vector<double> relative;
   size_t compared = 0;
   const auto compare = [&](const std::vector<Segment>& segments, const at::Tensor& flat) {
     for (const Segment& segment : segments) {
@@ -237,7 +240,8 @@ void check(const Case& c, at::ScalarType dtype, double tolerance) {
         CHECK(segment.name.ends_with("k_proj.bias"));
         CHECK(segment.view(flat).norm().item<double>() < 1e-2 * tolerance * norm);
       } else {
-        CHECK(relative_gap(segment.view(flat), expected) < bound(segment));
+        relative.push_back(relative_gap(segment.view(flat), expected));
+        CHECK(relative.back() < bound(segment));
       }
       squares += expected.pow(2).sum().item<double>();
       const at::Tensor got = segment.view(flat).to(at::kDouble);
@@ -256,7 +260,13 @@ void check(const Case& c, at::ScalarType dtype, double tolerance) {
   CHECK(norm == Approx(std::sqrt(squares)).epsilon(tolerance));
   CHECK(std::sqrt(gaps / squares) < (narrow ? 0.4 * tolerance : tolerance));
 
-  if (narrow) return;
+  if (narrow) {
+    // Of all tensors half lie within a half of the bound for a matrix, nine tenths hardly above it.
+    std::sort(relative.begin(), relative.end());
+    CHECK(relative[relative.size() / 2] < 0.5 * tolerance);
+    CHECK(relative[relative.size() * 9 / 10] < 1.15 * tolerance);
+    return;
+  }
   // The update: AdamW's first step by its textbook formula.
   const double rate = optim.learning_rate;
   const StepStatistics statistics = optimizer.step(1, {rate, rate, rate});
@@ -337,7 +347,8 @@ TEST_CASE("the schedule's gradients equal one graph's in every family") {
 TEST_CASE("the schedule in bf16 stays near the fp64 graph, tensor by tensor") {
   // Factors of a product carry 2^-9 each, hidden states and gradients go through all layers, and
   // what is learned from is the small difference of two models' rounded outputs: a few per cent of
-  // a matrix's gradient, here 13 at the most. What is left out or taken twice is 100 per cent.
+  // a matrix's gradient, here 13 at the most and 4 in the middle. What is left out or taken twice
+  // is 100 per cent.
   for (const char* fixture :
        {"models/gemma2", "models/opt", "models/opt_350m", "models/phi3_mini", "models/qwen3"}) {
     CAPTURE(fixture);

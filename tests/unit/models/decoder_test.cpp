@@ -37,7 +37,9 @@ TEST_CASE("bf16 compute stays near the fixtures") {
     const at::Tensor want = fixture.expected("logits");
     const double error = at::linalg_vector_norm(got.logits - want).item<double>() /
                          at::linalg_vector_norm(want).item<double>();
-    CHECK(error < 0.03);  // 2^-9 per rounding, through up to seven blocks of random weights
+    // 2^-9 per rounding, through up to seven blocks of random weights: 2 % was measured in the
+    // deepest, 1.7 % in the next.
+    CHECK(error < 0.03);
   }
 }
 

@@ -69,8 +69,9 @@ TEST_CASE("the inference form computes what the training form computes", "[packe
   for (const Shape& shape : kShapes) {
     for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
       const Pair pair = make(shape, dtype);
-      // Roundings of sums in another order; in bf16 the latent and scales are rounded or are not.
-      const double allowed = dtype == at::kFloat ? 2e-6 : dtype == at::kDouble ? 1e-14 : 2e-2;
+      // Twice what was measured: sums in another order, 6e-7 in fp32; in bf16 the latent and each
+      // scale are rounded on one side only, 2^-9 each and several of them: 6.7e-3.
+      const double allowed = dtype == at::kFloat ? 1.3e-6 : dtype == at::kDouble ? 1e-14 : 1.4e-2;
       for (const int64_t rows : {int64_t{1}, int64_t{3}, PackedLinear::kFewRows,
                                  PackedLinear::kFewRows + 1, int64_t{40}}) {
         const at::Tensor x = at::randn({rows, shape.d_in}).to(dtype);

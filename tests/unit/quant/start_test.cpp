@@ -10,8 +10,9 @@
 #include "littlebit/core/error.h"
 #include "littlebit/quant/factor_file.h"
 #include "littlebit/quant/initialize.h"
+#include "littlebit/quant/student.h"
+#include "support/loaded_model.h"
 #include "support/tiny_model.h"
-#include "support/tiny_training.h"
 
 using namespace littlebit;
 using Catch::Matchers::Contains;

@@ -1,0 +1,127 @@
+// A student and an inference layer on a device that is not the CPU hold and compute what those on
+// the CPU do.
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <catch2/catch.hpp>
+
+#include "littlebit/quant/initialize.h"
+#include "littlebit/quant/packed_linear.h"
+#include "littlebit/quant/student.h"
+#include "support/loaded_model.h"
+#include "support/other_device.h"
+#include "support/tiny_model.h"
+
+using namespace littlebit;
+
+namespace {
+
+// A student of its teacher's factors, and their latents.
+struct Start {
+  test::LoadedModel teacher;
+  std::unique_ptr<Student> student;
+  std::vector<at::Tensor> latents;
+
+  Start(const std::filesystem::path& folder, at::Device device)
+      : teacher(folder, at::kFloat, device) {
+    const QuantOptions options{.bits_per_weight = 2};
+    Decoder open = open_decoder(teacher.decoder);
+    const std::vector<LayerPlan> plans = plan_model(open, options);
+    student = std::make_unique<Student>(std::move(open), plans);
+    for (const StudentGroup& group : student->groups()) {
+      latents.push_back(at::zeros({group.layout().num_latents}, group.vectors().options()));
+    }
+    factorize_model(*student, latents, teacher.folder, plans, options, 1, {});
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a student on another device: its start, layers and gradients", "[device]") {
+  const at::Device other = test::other_device();
+  const TempFolder folder;
+  test::write_tiny_llama(folder.path(), {.biases = true});
+  Start here(folder.path(), at::kCPU), there(folder.path(), other);
+  at::manual_seed(1);
+  for (size_t g = 0; g < here.student->groups().size(); ++g) {
+    StudentGroup &a = here.student->groups()[g], &b = there.student->groups()[g];
+    INFO("group " << g);
+    CHECK(b.bits().device().type() == other.type());
+    CHECK(at::equal(b.bits().cpu(), a.bits()));
+    CHECK(at::equal(b.vectors().cpu(), a.vectors()));
+    CHECK(at::equal(there.latents[g].cpu(), here.latents[g]));
+    std::vector<at::Tensor> a_gradients, b_gradients;
+    a.materialize(true);
+    b.materialize(true);
+    for (const at::Tensor& leaf : a.leaves()) {
+      a_gradients.push_back(at::randn(leaf.sizes()));
+      b_gradients.push_back(a_gradients.back().to(other));
+    }
+    for (size_t i = 0; i < a.layers().size(); ++i) {
+      const c10::NoGradGuard no_grad;
+      const at::Tensor x = at::randn({3, a.layers()[i]->in_features()});
+      const at::Tensor want = a.layers()[i]->forward(x);
+      CHECK(at::allclose(b.layers()[i]->forward(x.to(other)).cpu(), want, 1e-5, 1e-5));
+    }
+    for (StudentGroup* group : {&a, &b}) {
+      group->release();
+      group->accumulate(group == &a ? a_gradients : b_gradients);
+      group->finish_gradients();
+    }
+    CHECK(at::allclose(b.latent_gradients().cpu(), a.latent_gradients(), 1e-5, 1e-6));
+    CHECK(at::allclose(b.vector_gradients().cpu(), a.vector_gradients(), 1e-5, 1e-5));
+  }
+}
+
+TEST_CASE("an inference layer on another device computes what it does on the CPU", "[device]") {
+  const c10::NoGradGuard no_grad;
+  const at::Device other = test::other_device();
+  at::manual_seed(2);
+  const int64_t d_out = 70, rank = 41, d_in = 100;
+  const auto words = [](int64_t rows, int64_t cols) {
+    const at::Tensor flat = at::randint(INT32_MIN, INT32_MAX, {(rows * cols + 31) / 32}, at::kInt);
+    return SignMatrix(flat, 0, rows, cols).padded_words();
+  };
+  std::vector<PackedPath> here, there;
+  for (int p = 0; p < 2; ++p) {
+    const at::Tensor u = words(d_out, rank), v = words(rank, d_in);
+    const at::Tensor h = at::randn({d_out}), l = at::randn({rank}), g = at::randn({d_in});
+    here.push_back({PackedSigns(u, rank, at::kCPU), PackedSigns(v, d_in, at::kCPU), h, l, g});
+    there.push_back({PackedSigns(u, rank, other), PackedSigns(v, d_in, other), h.to(other),
+                     l.to(other), g.to(other)});
+  }
+  const at::Tensor bias = at::randn({d_out});
+  const PackedLinear on_cpu("layer", std::move(here), bias, at::kFloat),
+      elsewhere("layer", std::move(there), bias.to(other), at::kFloat);
+  for (const int64_t rows : {1, 3, 90}) {
+    INFO(rows << " rows");
+    const at::Tensor x = at::randn({rows, d_in});
+    const at::Tensor got = elsewhere.forward(x.to(other));
+    CHECK(got.device().type() == other.type());
+    CHECK(at::allclose(got.cpu(), on_cpu.forward(x), 1e-4, 1e-4));
+  }
+}
+
+TEST_CASE("words of signs go to another device and come back", "[device]") {
+  const at::Device other = test::other_device();
+  at::manual_seed(3);
+  for (const int64_t first_bit : {0, 64, 70}) {
+    for (const int64_t rows : {1, 100}) {
+      for (const int64_t cols : {32, 41, 1100}) {
+        INFO(rows << " x " << cols << " from bit " << first_bit);
+        const at::Tensor words =
+            at::randint(INT32_MIN, INT32_MAX, {(first_bit + rows * cols + 31) / 32 + 2}, at::kInt);
+        const SignMatrix here(words, first_bit, rows, cols);
+        const at::Tensor padded = here.padded_words();
+        CHECK(at::equal(SignMatrix(words.to(other), first_bit, rows, cols).padded_words(), padded));
+        // Around the matrix nothing changes.
+        const at::Tensor on_cpu = at::full_like(words, 0x55555555), elsewhere = on_cpu.to(other);
+        SignMatrix(on_cpu, first_bit, rows, cols).set_from_padded_words(padded);
+        SignMatrix(elsewhere, first_bit, rows, cols).set_from_padded_words(padded);
+        CHECK(at::equal(elsewhere.cpu(), on_cpu));
+        CHECK(at::equal(SignMatrix(on_cpu, first_bit, rows, cols).padded_words(), padded));
+        CHECK(on_cpu[-1].item<int>() == 0x55555555);
+      }
+    }
+  }
+}
