@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
 #include "littlebit/models/architectures.h"
 #include "littlebit/models/model_spec.h"
 
@@ -100,6 +101,38 @@ TEST_CASE("every other number has its range, ends included") {
       CHECK_THAT(said(range.model_type, {{range.key, wrong}}), Contains("a number from"));
     }
   }
+}
+
+TEST_CASE("sizes that no machine holds are refused, by the sum of all weights") {
+  constexpr double kSize = 1 << 24, kPositions = 1 << 30;
+  const auto of = [](double weights) { return "of " + format_digits(weights, 3) + " weights"; };
+  // Heads, MLP, tables and learned positions, each where it is most of the sum.
+  Json heads = {{"hidden_size", 1 << 24},
+                {"num_hidden_layers", 4096},
+                {"num_attention_heads", 300},
+                {"num_key_value_heads", 100},
+                {"head_dim", 64},
+                {"intermediate_size", 1},
+                {"vocab_size", 1}};
+  CHECK_THAT(said("llama", heads),
+             Contains(of(4096 * kSize * ((2 * 300 + 2 * 100) * 64 + 3) + 2 * kSize)));
+  heads["num_hidden_layers"] = 1000;  // 0.86e15
+  CHECK(said("llama", heads).empty());
+  const Json mlp = {
+      {"hidden_size", 1 << 24},   {"num_hidden_layers", 2}, {"num_attention_heads", 2},
+      {"num_key_value_heads", 2}, {"head_dim", 2},          {"intermediate_size", 1 << 24},
+      {"vocab_size", 1}};
+  CHECK_THAT(said("llama", mlp), Contains(of(2 * kSize * (16 + 3 * kSize))));
+  const Json tables = {{"hidden_size", 1 << 24},
+                       {"word_embed_proj_dim", 1 << 24},
+                       {"num_attention_heads", 1 << 16},
+                       {"num_hidden_layers", 1},
+                       {"ffn_dim", 1},
+                       {"vocab_size", 1 << 24},
+                       {"max_position_embeddings", 1 << 30}};
+  CHECK_THAT(said("opt", tables),
+             Contains(of(4 * kSize * kSize + 2 * kSize * kSize + kSize * kPositions)));
+  CHECK(said("llama", {{"max_position_embeddings", 1 << 30}}).empty());  // no table of them
 }
 
 TEST_CASE("rope scalings need their numbers, whole and in their ranges") {
