@@ -252,8 +252,8 @@ TEST_CASE("a start from a file: biases of the file, else of the teacher, norms, 
   const auto load = [&](const Tensors& tensors, bool with_teacher, Student& student) {
     write(teacher.temp / "f.safetensors", tensors);
     const FactorFile file(teacher.temp / "f.safetensors");
-    return load_factors(student, {}, file, teacher.plans,
-                        with_teacher ? &teacher.model->folder : nullptr);
+    StudentSink sink(student);
+    return load_factors(sink, file, teacher.plans, with_teacher ? &teacher.model->folder : nullptr);
   };
   const Tensors full = teacher.factors(true), bare = teacher.factors(false);
   const std::string name = teacher.plans[9].name;  // of the second block
@@ -320,8 +320,9 @@ TEST_CASE("factorising keeps each layer as it is made, and takes what is kept") 
                                   }};
   const auto start = [&](Student& student, const LayerKeeper& with) {
     told = 0;
+    StudentSink sink(student);
     return factorize_model(
-        student, {}, teacher.model->folder, teacher.plans, options, 5,
+        sink, teacher.model->folder, teacher.plans, options, 5,
         [&](const LayerReport& report) {
           CHECK(report.relative_error > 0);
           ++told;
