@@ -1,0 +1,71 @@
+// Tensors on pages of our own: they do not lie over each other, and what is held follows what is
+// alive.
+#include "littlebit/nn/tensor_memory.h"
+
+#include <ATen/ATen.h>
+
+#include <catch2/catch.hpp>
+#include <iostream>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "support/peak_memory.h"
+
+namespace littlebit {
+namespace {
+
+constexpr int64_t kMiB = 1 << 20;
+
+struct Marked {
+  at::Tensor bytes;
+  uint8_t mark = 0;
+};
+
+// Tensors of all sizes come and go; each holds its own mark until its end.
+int64_t churn(uint32_t seed, int turns, int64_t most_bytes) {
+  std::mt19937 random(seed);
+  std::vector<Marked> alive;
+  int64_t bytes = 0, most = 0, damaged = 0;
+  const auto end_one = [&](size_t which) {
+    const Marked& ended = alive[which];
+    damaged += ended.bytes.ne(ended.mark).any().item<bool>();
+    bytes -= ended.bytes.numel();
+    std::swap(alive[which], alive.back());
+    alive.pop_back();
+  };
+  for (int turn = 0; turn < turns; ++turn) {
+    const auto size = static_cast<int64_t>((random() % (12 * kMiB)) >> (random() % 6));
+    while (bytes + size > most_bytes) end_one(random() % alive.size());
+    const auto mark = static_cast<uint8_t>(random());
+    alive.push_back({at::full({size}, mark, at::kByte), mark});
+    bytes += size;
+    most = std::max(most, bytes);
+  }
+  while (!alive.empty()) end_one(0);
+  CHECK(damaged == 0);
+  return most;
+}
+
+TEST_CASE("large tensors on pages of our own: none lies over another, from several threads") {
+  keep_tensor_memory();
+  std::thread other([] { churn(1, 60, 64 * kMiB); });
+  churn(2, 60, 64 * kMiB);
+  other.join();
+}
+
+TEST_CASE("large tensors on pages of our own: what is held stays near the most that was alive") {
+  keep_tensor_memory();
+  if (!test::reset_peak()) {
+    std::cout << "skipped: this system does not reset VmHWM\n";
+    return;
+  }
+  const int64_t before = test::status_bytes("VmRSS");
+  const int64_t most = churn(3, 300, 256 * kMiB);
+  const int64_t peak = test::status_bytes("VmHWM") - before;
+  INFO("alive " << most / kMiB << " MiB, held " << peak / kMiB << " MiB");
+  CHECK(peak < most + most / 4);
+}
+
+}  // namespace
+}  // namespace littlebit
