@@ -181,6 +181,24 @@ at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::
   return at::cat(parts, 1).transpose(1, 2);
 }
 
+AttentionScores attention_scores(int64_t length, int64_t window, double softcap,
+                                 at::Device device) {
+  AttentionScores scores;
+  if (window >= length) window = 0;
+  if (softcap == 0 || one_call(length, window, softcap, device)) return scores;
+  const int64_t size = chunk_size(length, window);
+  for (int64_t begin = 0; begin < length; begin += size) {
+    const int64_t end = std::min(length, begin + size);
+    const int64_t first = window > 0 ? std::max<int64_t>(0, begin - window + 1) : 0;
+    const auto keys = static_cast<double>(end - first);
+    const double made = static_cast<double>(end - begin) * keys;
+    scores.kept += made;
+    scores.largest = std::max(scores.largest, made);
+    scores.keys += keys;
+  }
+  return scores;
+}
+
 at::Tensor masked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             double scale, double softcap, const at::Tensor& mask) {
   const ChunkAttention attend = softcap > 0 ? softcapped_attention : fused_attention;

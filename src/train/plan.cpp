@@ -4,11 +4,16 @@
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
 
+#include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/distill/kl_divergence.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/nn/tensor_io.h"
+#include "memory_plan.h"
 
 namespace littlebit {
 namespace {
@@ -83,19 +88,6 @@ Sizes sizes_of(Decoder& decoder) {
   return sizes;
 }
 
-// The largest of the groups' sums of size(slot, plan) over their layers.
-template <class Size>
-uint64_t largest_group(Decoder& decoder, std::span<const LayerPlan> plans, const Size& size) {
-  uint64_t largest = 0;
-  size_t next = 0;
-  for (int64_t group = 0; group < decoder.num_groups(); ++group) {
-    int64_t sum = 0;
-    decoder.visit_linears(group, [&](LinearSlot& slot) { sum += size(slot, plans[next++]); });
-    largest = std::max(largest, static_cast<uint64_t>(sum));
-  }
-  return largest;
-}
-
 Decoder shape_of(const Session& session) {
   return {session.spec, session.dtype, at::Device(at::kCPU)};
 }
@@ -116,52 +108,30 @@ ByteTable packed_bytes(Decoder& decoder, std::span<const LayerPlan> plans) {
   return bytes;
 }
 
-// One part of what a training process holds at the most (docs/architecture.md, "Memory of a
-// step").
-struct MemoryPart {
-  std::string what;
-  double bytes = 0;  // products of settings that may be absurd: they must not wrap
-};
-
-std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan> plans,
-                                     const RunOptions& options) {
-  const ModelSpec& spec = decoder.spec();
-  const Sizes sizes = sizes_of(decoder);
-  const auto compute = static_cast<double>(c10::elementSize(decoder.compute_dtype()));
-  double latents = 0, vectors = static_cast<double>(sizes.biases + sizes.norms);
-  for (const LayerPlan& plan : plans) {
-    latents += static_cast<double>(plan.latents());
-    vectors += static_cast<double>(plan.paths * (plan.d_in + plan.d_out + 2 * plan.rank));
+// Of the teacher's matrices: as the files say, beside config.json alone as that says.
+std::optional<at::ScalarType> stored_dtype(const Session& session, Decoder& shape) {
+  HfFolder& folder = *session.teacher_folder;
+  if (folder.has_tensor_files()) {
+    try {
+      folder.open_tensors();
+      std::optional<at::ScalarType> found;
+      shape.visit_linears([&](LinearSlot& slot) {
+        const TensorView* view = found ? nullptr : find_tensor(folder, slot.weight.tensor);
+        if (view != nullptr && is_floating(view->dtype)) found = scalar_type(view->dtype);
+      });
+      return found;
+    } catch (const Error&) {  // a run will say it
+      return std::nullopt;
+    }
   }
-  const auto teacher =
-      static_cast<double>(sizes.linears + sizes.biases + sizes.norms + sizes.embeddings +
-                          (spec.tied_embeddings ? 0 : sizes.head));
-  const int64_t step = options.train.sequences_per_step();
-  const double tokens = static_cast<double>(std::min(options.train.micro_batch_size, step)) *
-                        static_cast<double>(options.data.sequence_length);
-  const auto layers = static_cast<double>(spec.num_layers),
-             hidden = static_cast<double>(spec.hidden_size);
-  const bool keep_all = options.train.recompute == Recompute::kNone;
-  const double graphs = keep_all ? layers : 1;
-  const auto largest = static_cast<double>(largest_group(
-      decoder, plans, [](const LinearSlot&, const LayerPlan& plan) { return plan.latents(); }));
-  const double expanded = keep_all ? latents : largest;
-  // What one token leaves for the backward pass: of each layer its input, both products, its
-  // output.
-  const auto activations = static_cast<double>(
-      largest_group(decoder, plans, [](const LinearSlot& slot, const LayerPlan& plan) {
-        return slot.d_in + 2 * plan.rank * plan.paths + 2 * slot.d_out;
-      }));
-  const auto logits = static_cast<double>(head_rows(spec.vocab_size) * spec.vocab_size);
-  return {
-      {"latents, gradients, two moments", 16 * latents},
-      {"sign bits", latents / 8},
-      {"scales, biases, norms", 16 * vectors},
-      {"teacher", compute * teacher},
-      {"inputs and differences of blocks", (4 * layers + compute * (layers - 1)) * tokens * hidden},
-      {"expanded weights and their gradients", compute * (expanded + largest)},
-      {"activations under autograd", compute * graphs * tokens * activations},
-      {"logits of a chunk", 5 * 4 * logits}};
+  for (const char* key : {"torch_dtype", "dtype"}) {
+    const Json& config = folder.config();
+    const auto word = config.find(key);
+    if (word == config.end() || !word->is_string()) continue;
+    if (*word == "float32") return at::kFloat;
+    if (*word == "bfloat16") return at::kBFloat16;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -233,7 +203,8 @@ void print_memory(const Session& session) {
     return bytes < 0x1p63 ? format_bytes(static_cast<uint64_t>(bytes)) : "more than 8 EiB";
   };
   double total = 0;
-  for (const MemoryPart& part : memory_parts(shape, session.plans, session.options)) {
+  for (const MemoryPart& part : memory_parts(shape, session.plans, session.options, session.device,
+                                             stored_dtype(session, shape))) {
     table.add({part.what, shown(part.bytes)});
     total += part.bytes;
   }

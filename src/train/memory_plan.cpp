@@ -1,0 +1,237 @@
+// What is alive at the two worst moments of a step: when a chunk of logits is compared, and in the
+// backward pass of a block, when the gradients of its MLP's activation exist beside all that
+// autograd keeps. Every number here is one tensor of src/distill/step.cpp, src/models or src/nn;
+// tests/unit/train/memory_plan_test.cpp counts them.
+#include "memory_plan.h"
+
+#include <algorithm>
+
+#include "littlebit/distill/step.h"
+#include "littlebit/nn/functional.h"
+
+namespace littlebit {
+namespace {
+
+constexpr double kWide = 4;  // bytes of the residual stream, of vectors, latents and logits
+
+// Numbers of a model outside its linear layers, and their biases.
+struct Shape {
+  const ModelSpec& spec;
+  double compute;                   // bytes of the compute dtype
+  double tokens, length;            // of a micro-batch, of a sequence
+  double hidden, embedding, inner;  // widths of the residual stream, of z, inside the MLP
+  double queries, keys;             // widths of all heads of q, of k
+  at::Device device;
+
+  bool is_wide() const { return compute == kWide; }
+  // Of a copy in the compute dtype, which in fp32 is the tensor itself.
+  double copy(double numbers) const { return is_wide() ? 0 : compute * numbers; }
+};
+
+Shape shape_of(const Decoder& decoder, const RunOptions& options, at::Device device) {
+  const ModelSpec& spec = decoder.spec();
+  const auto number = [](int64_t n) { return static_cast<double>(n); };
+  const double length = number(options.data.sequence_length);
+  const int64_t sequences =
+      std::min(options.train.micro_batch_size, options.train.sequences_per_step());
+  return {.spec = spec,
+          .compute = number(static_cast<int64_t>(c10::elementSize(decoder.compute_dtype()))),
+          .tokens = number(sequences) * length,
+          .length = length,
+          .hidden = number(spec.hidden_size),
+          .embedding = number(spec.embedding_size),
+          .inner = number(spec.intermediate_size),
+          .queries = number(spec.num_heads * spec.head_dim),
+          .keys = number(spec.num_kv_heads * spec.head_dim),
+          .device = device};
+}
+
+// Bytes per token that autograd keeps of a norm of a tensor that is kept anyway: an RMS norm keeps
+// what it multiplies by its weight.
+double norm_tape(const Shape& shape, double width) {
+  return shape.spec.norm == NormKind::kRms ? kWide * width : 0;
+}
+
+// Bytes per token of one block: what autograd keeps between forward and backward, and what exists
+// beside it when the backward pass is in the MLP's activation or in attention. The block's input
+// and output are not counted.
+struct BlockTape {
+  double attention = 0, mlp = 0, mlp_backward = 0, attention_backward = 0;
+  double kept() const { return attention + mlp; }
+  double at_worst() const { return attention + std::max(mlp_backward, attention_backward); }
+};
+
+BlockTape block_tape(const Shape& shape, int64_t layer, double last_latent) {
+  const ModelSpec& spec = shape.spec;
+  const double c = shape.compute, hidden = shape.hidden, inner = shape.inner;
+  BlockTape tape;
+  // What q, k and v read.
+  tape.attention = spec.norm_first ? norm_tape(shape, hidden) + c * hidden : shape.copy(hidden);
+  if (spec.qk_norm) tape.attention += 2 * kWide * (shape.queries + shape.keys);
+  // q, k, v, what attention gives, and the copy of it that o reads.
+  tape.attention +=
+      c * (3 * shape.queries + 2 * shape.keys) + kWide * static_cast<double>(spec.num_heads);
+  const AttentionScores scores =
+      attention_scores(static_cast<int64_t>(shape.length), spec.layer_window(layer),
+                       spec.attention_softcap, shape.device);
+  const double heads_per_token = static_cast<double>(spec.num_heads) / shape.length;
+  tape.attention += (2 * kWide + shape.copy(1)) * heads_per_token * scores.kept;
+  if (scores.kept > 0) tape.attention += c * shape.keys * scores.keys / shape.length;
+  if (spec.sandwich_norms) tape.attention += 2 * kWide * hidden;
+  tape.attention_backward =
+      c * 2 * (shape.queries + 2 * shape.keys) + 3 * kWide * heads_per_token * scores.largest;
+
+  // The sum with the residual stream, what the MLP reads of it, gate, up, their activations.
+  const double read = spec.norm_first ? kWide * hidden + norm_tape(shape, hidden) + c * hidden
+                                      : 2 * kWide * hidden + shape.copy(hidden);
+  const bool keeps_input = spec.activation != Activation::kRelu;
+  tape.mlp = read + c * inner * (spec.gated_mlp ? 4 : keeps_input ? 2 : 1);
+  if (spec.sandwich_norms) tape.mlp += 2 * kWide * hidden;
+  // The product of gate and up is gone, its gradient and those of both are there.
+  tape.mlp_backward = read + c * inner * (spec.gated_mlp ? 6 : 3);
+  // Before that, between the factors of the last layer: what it kept, and gradients of it twice.
+  tape.mlp_backward = std::max(tape.mlp_backward, read +
+                                                      c * inner *
+                                                          (spec.gated_mlp ? 4
+                                                           : keeps_input  ? 2
+                                                                          : 1) +
+                                                      2 * c * last_latent);
+  if (!spec.norm_first) {  // the sum that the last norm read; its gradient
+    tape.mlp += kWide * hidden;
+    tape.mlp_backward += kWide * hidden;
+  }
+  return tape;
+}
+
+// What stands between forward and backward of `group`'s layers.
+struct GroupSizes {
+  double weights = 0;  // expanded: W1 and W2 of each layer
+  double latent = 0;   // per token, numbers between W1 and W2, before and after the scale
+  double last = 0;     // of the last layer's weights, whose gradients are made first
+  double last_latent = 0;
+};
+
+GroupSizes group_sizes(Decoder& decoder, std::span<const LayerPlan> plans, int64_t group,
+                       size_t* next) {
+  GroupSizes sizes;
+  decoder.visit_linears(group, [&](LinearSlot&) {
+    const LayerPlan& plan = plans[(*next)++];
+    sizes.last = static_cast<double>(plan.latents());
+    sizes.last_latent = static_cast<double>(2 * plan.paths * plan.rank);
+    sizes.weights += sizes.last;
+    sizes.latent += sizes.last_latent;
+  });
+  return sizes;
+}
+
+// Three parts that are alive at one moment.
+struct Moment {
+  double states = 0;  // of blocks and tail
+  double weights = 0;
+  double work = 0;
+  const char* what = "";
+  double total() const { return states + weights + work; }
+};
+
+Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerPlan> plans,
+                    Recompute recompute) {
+  const ModelSpec& spec = shape.spec;
+  const double c = shape.compute, state = kWide * shape.tokens * shape.hidden;
+  const bool keep_all = recompute == Recompute::kNone;
+  size_t next = 0;
+  group_sizes(decoder, plans, 0, &next);
+  // Last hidden states and what the head reads of them, of both models; dz.
+  const bool same = !spec.final_norm && spec.embedding_size == spec.hidden_size;
+  const double z = kWide * shape.tokens * shape.embedding;
+  const double ends = 2 * state + (same ? 1 : 3) * z;
+  double kept = 0, kept_weights = 0;  // of the blocks so far
+  Moment worst;
+  for (int64_t layer = 0; layer < spec.num_layers; ++layer) {
+    const GroupSizes group = group_sizes(decoder, plans, layer + 1, &next);
+    const BlockTape tape = block_tape(shape, layer, group.last_latent);
+    const double blocks = static_cast<double>(layer + 1);
+    Moment backward{.what = "activations and gradients of a block"};
+    // Inputs and differences, the gradient that comes in, the block's output.
+    backward.states = blocks * state + (blocks - 1) * c * shape.tokens * shape.hidden + ends +
+                      (keep_all ? 1 : 2) * state;
+    backward.weights = kept_weights + c * (group.weights + group.last);
+    backward.work =
+        kept + shape.tokens * (tape.at_worst() + c * (group.latent - group.last_latent));
+    if (backward.total() > worst.total()) worst = backward;
+    if (!keep_all) continue;
+    kept += shape.tokens * (tape.kept() + c * group.latent);
+    kept_weights += c * group.weights;
+  }
+  const double layers = static_cast<double>(spec.num_layers);
+  const double rows = std::min(static_cast<double>(head_rows(spec.vocab_size)), shape.tokens);
+  Moment loss{.what = "logits of a chunk"};
+  loss.states = layers * state + (layers - 1) * c * shape.tokens * shape.hidden + ends +
+                shape.tokens * norm_tape(shape, shape.hidden);
+  loss.weights = kept_weights;
+  loss.work = kept + (5 * kWide + shape.copy(1)) * rows * static_cast<double>(spec.vocab_size);
+  return loss.total() > worst.total() ? loss : worst;
+}
+
+// Numbers of the teacher, by whether the decoder has them in the compute dtype.
+struct TeacherSizes {
+  double computed = 0, as_stored = 0, wide = 0;
+};
+
+TeacherSizes teacher_sizes(Decoder& decoder) {
+  const ModelSpec& spec = decoder.spec();
+  const auto number = [](int64_t n) { return static_cast<double>(n); };
+  TeacherSizes sizes;
+  decoder.visit_linears([&](LinearSlot& slot) {
+    sizes.computed += number(slot.d_in) * number(slot.d_out);
+    if (slot.has_bias) sizes.computed += number(slot.d_out);
+  });
+  decoder.visit_parameters([&](Parameter& parameter) { sizes.wide += number(parameter.size); });
+  const double head = number(spec.vocab_size) * number(spec.embedding_size);
+  sizes.computed += head;
+  if (!spec.tied_embeddings) sizes.as_stored += head;
+  if (spec.learned_positions) {
+    sizes.as_stored += number(spec.max_positions + spec.position_offset) * number(spec.hidden_size);
+  }
+  return sizes;
+}
+
+double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::ScalarType> stored) {
+  const TeacherSizes sizes = teacher_sizes(decoder);
+  const auto bytes = [](at::ScalarType type) {
+    return static_cast<double>(c10::elementSize(type));
+  };
+  const at::ScalarType compute = decoder.compute_dtype();
+  const bool mapped = device.is_cpu();
+  const double computed = mapped && stored == compute ? 0 : bytes(compute) * sizes.computed;
+  const double as_stored = mapped ? 0 : bytes(stored.value_or(compute)) * sizes.as_stored;
+  const double wide = mapped && stored == at::kFloat ? 0 : kWide * sizes.wide;
+  return computed + as_stored + wide;
+}
+
+}  // namespace
+
+std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan> plans,
+                                     const RunOptions& options, at::Device device,
+                                     std::optional<at::ScalarType> stored) {
+  double latents = 0, vectors = 0;
+  for (const LayerPlan& plan : plans) {
+    latents += static_cast<double>(plan.latents());
+    vectors += static_cast<double>(plan.paths * (plan.d_in + plan.d_out + 2 * plan.rank));
+  }
+  decoder.visit_linears([&](LinearSlot& slot) {
+    if (slot.has_bias) vectors += static_cast<double>(slot.d_out);
+  });
+  decoder.visit_parameters(
+      [&](Parameter& parameter) { vectors += static_cast<double>(parameter.size); });
+  const Shape shape = shape_of(decoder, options, device);
+  const Moment moment = worst_moment(decoder, shape, plans, options.train.recompute);
+  return {{"latents, gradients, two moments", 16 * latents},
+          {"sign bits", latents / 8},
+          {"scales, biases, norms", 16 * vectors},
+          {"teacher, what is not mapped", teacher_bytes(decoder, device, stored)},
+          {"states of blocks and their differences", moment.states},
+          {"expanded weights and their gradients", moment.weights},
+          {moment.what, moment.work}};
+}
+
+}  // namespace littlebit

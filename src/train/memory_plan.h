@@ -1,0 +1,28 @@
+// How much memory a run takes at the most, from sizes alone. What is counted are tensors: those
+// that stay, and of a step those alive at its worst moment. What is mapped from the model's files
+// is not counted: the system may drop its pages.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "littlebit/models/decoder.h"
+#include "littlebit/quant/bit_budget.h"
+#include "littlebit/train/options.h"
+
+namespace littlebit {
+
+struct MemoryPart {
+  std::string what;
+  double bytes = 0;  // products of settings that may be absurd: they must not wrap
+};
+
+// One part for each row of docs/architecture.md, "Memory of a step"; their sum is the peak.
+// `decoder` holds no weights; `device` is where the run computes; `stored`: the type of the
+// teacher's matrices in its files, undefined where that is not known.
+std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan> plans,
+                                     const RunOptions& options, at::Device device,
+                                     std::optional<at::ScalarType> stored);
+
+}  // namespace littlebit
