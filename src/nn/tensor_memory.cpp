@@ -18,8 +18,8 @@
 namespace littlebit {
 namespace {
 
-constexpr size_t kLarge = size_t{1} << 20;   // smaller tensors stay with the C library
-constexpr size_t kPage = size_t{1} << 16;    // of which blocks are multiples
+constexpr size_t kLarge = size_t{1} << 16;   // smaller tensors stay with the C library
+constexpr size_t kPage = size_t{1} << 12;    // of which blocks are multiples
 constexpr size_t kRegion = size_t{1} << 28;  // asked of the system at a time, or what is needed
 constexpr size_t kSlack = 8;  // an eighth more is kept: without, pages come and go within each step
 

@@ -208,6 +208,15 @@ double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::Scal
   return computed + as_stored + wide;
 }
 
+// Measured (docs/benchmarks.md): what threads and the products' library take for themselves, and
+// pages that are kept for the next tensors (nn/tensor_memory.h).
+double beside_tensors(std::span<const MemoryPart> parts) {
+  constexpr double kLibraries = 16 << 20, kKept = 1.0 / 11;
+  double tensors = 0;
+  for (const MemoryPart& part : parts) tensors += part.bytes;
+  return kLibraries + kKept * tensors;
+}
+
 }  // namespace
 
 std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan> plans,
@@ -225,13 +234,16 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
       [&](Parameter& parameter) { vectors += static_cast<double>(parameter.size); });
   const Shape shape = shape_of(decoder, options, device);
   const Moment moment = worst_moment(decoder, shape, plans, options.train.recompute);
-  return {{"latents, gradients, two moments", 16 * latents},
-          {"sign bits", latents / 8},
-          {"scales, biases, norms", 16 * vectors},
-          {"teacher, what is not mapped", teacher_bytes(decoder, device, stored)},
-          {"states of blocks and their differences", moment.states},
-          {"expanded weights and their gradients", moment.weights},
-          {moment.what, moment.work}};
+  std::vector<MemoryPart> parts = {
+      {"latents, gradients, two moments", 16 * latents},
+      {"sign bits", latents / 8},
+      {"scales, biases, norms", 16 * vectors},
+      {"teacher, what is not mapped", teacher_bytes(decoder, device, stored)},
+      {"states of blocks and their differences", moment.states},
+      {"expanded weights and their gradients", moment.weights},
+      {moment.what, moment.work}};
+  if (device.is_cpu()) parts.push_back({kBesideTensors, beside_tensors(parts)});
+  return parts;
 }
 
 }  // namespace littlebit

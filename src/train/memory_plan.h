@@ -1,8 +1,9 @@
-// How much memory a run takes at the most, from sizes alone. What is counted are tensors: those
-// that stay, and of a step those alive at its worst moment. What is mapped from the model's files
-// is not counted: the system may drop its pages.
+// How much memory a run takes at the most, from sizes alone: tensors that stay, of a step those
+// alive at its worst moment, and on the CPU what comes to them. What is mapped from the model's
+// files is not counted (the system may drop its pages), nor is what a started program holds.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,6 +18,9 @@ struct MemoryPart {
   std::string what;
   double bytes = 0;  // products of settings that may be absurd: they must not wrap
 };
+
+// The name of the last part on the CPU: what is not tensors.
+inline constexpr const char* kBesideTensors = "libraries, pages kept";
 
 // One part for each row of docs/architecture.md, "Memory of a step"; their sum is the peak.
 // `decoder` holds no weights; `device` is where the run computes; `stored`: the type of the

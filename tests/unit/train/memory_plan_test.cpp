@@ -80,7 +80,7 @@ double estimate_by_peak(const Run& run) {
   Decoder shape(spec, run.dtype, at::kCPU);
   double estimate = 0;
   for (const MemoryPart& part : memory_parts(shape, plans, options, at::kCPU, std::nullopt)) {
-    estimate += part.bytes;
+    if (part.what != kBesideTensors) estimate += part.bytes;
   }
   return estimate / static_cast<double>(peak);
 }
