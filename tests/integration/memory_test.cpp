@@ -1,11 +1,12 @@
 // --estimate-memory against what a run takes, as the kernel counts it.
+#include <fcntl.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
-#include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <regex>
@@ -35,14 +36,16 @@ int64_t peak_of(const std::vector<std::string>& words) {
   std::vector<char*> arguments = {const_cast<char*>(program.c_str())};
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
-  std::fflush(nullptr);  // else the child writes what is pending once more
-  const pid_t child = fork();
-  if (child == 0) {
-    if (std::freopen("/dev/null", "w", stdout) && std::freopen("/dev/null", "w", stderr)) {
-      execv(program.c_str(), arguments.data());
-    }
-    _exit(127);
+  // Not by fork(): until it is another program the child would be a copy of this one, memory and
+  // all.
+  posix_spawn_file_actions_t quiet;
+  posix_spawn_file_actions_init(&quiet);
+  for (const int descriptor : {STDOUT_FILENO, STDERR_FILENO}) {
+    posix_spawn_file_actions_addopen(&quiet, descriptor, "/dev/null", O_WRONLY, 0);
   }
+  pid_t child = 0;
+  REQUIRE(posix_spawn(&child, program.c_str(), &quiet, nullptr, arguments.data(), environ) == 0);
+  posix_spawn_file_actions_destroy(&quiet);
   int64_t peak = 0;
   int status = 0;
   while (waitpid(child, &status, WNOHANG) == 0) {
