@@ -5,6 +5,7 @@
 
 #include "littlebit/core/process.h"
 #include "littlebit/logging/run_main.h"
+#include "littlebit/nn/tensor_memory.h"
 #include "programs.h"
 
 LITTLEBIT_SETTLE_WAITING;
@@ -24,5 +25,8 @@ int main(int argc, char** argv) {
         stderr);
     return 2;
   }
-  return run_main([&] { return program(argc, argv); });
+  return run_main([&] {
+    keep_tensor_memory();
+    return program(argc, argv);
+  });
 }

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "littlebit/distill/step.h"
+#include "littlebit/distill/kl_divergence.h"
 #include "littlebit/nn/functional.h"
 
 namespace littlebit {

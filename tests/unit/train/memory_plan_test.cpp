@@ -68,13 +68,14 @@ double estimate_by_peak(const Run& run) {
   const std::vector<LayerPlan> plans = plan_model(open, options.quant);
   Student student(std::move(open), plans);
   Optimizer optimizer(student, {}, Surrogate::kSmoothSign);
+  std::vector<GroupGradients> gradients = gradients_of(student);
   DistillationStep step(teacher, student, {}, run.recompute);
   const at::Tensor ids = at::randint(spec.vocab_size, {run.sequences, run.length}, at::kLong);
-  step.accumulate(ids, run.sequences);
-  optimizer.step(1, 1e-6);
+  step.accumulate(ids, run.sequences, gradients);
+  optimizer.step(gradients, 1, 1e-6);
   counter.reset_peak();
-  step.accumulate(ids, run.sequences);
-  optimizer.step(2, 1e-6);
+  step.accumulate(ids, run.sequences, gradients);
+  optimizer.step(gradients, 2, 1e-6);
   const int64_t peak = counter.peak() - before - mapped;
 
   Decoder shape(spec, run.dtype, at::kCPU);
