@@ -143,7 +143,7 @@ fs::path save_checkpoint(const fs::path& root, const Optimizer& optimizer,
                    {"tokens", position.tokens},
                    {"phase", {{"name", position.phase}, {"begin", position.phase_begin}}},
                    {"trajectory", trajectory},
-                   {"tensors", to_json(stored)}};
+                   {"tensors", stored_json(stored)}};
   if (!changed.empty()) manifest["changes"] = std::move(changed);
   write_file(output.staging() / kManifest, to_json_pretty(manifest));
   output.commit();

@@ -124,7 +124,7 @@ std::vector<StoredTensor> merge_stored(std::vector<std::vector<StoredTensor>> of
   return merged;
 }
 
-Json to_json(const std::vector<StoredTensor>& tensors) {
+Json stored_json(const std::vector<StoredTensor>& tensors) {
   Json list = Json::array();
   for (const StoredTensor& tensor : tensors) {
     Json parts = Json::array();

@@ -36,9 +36,9 @@ struct DenseTensor {
 std::map<std::string, at::Tensor> norm_parameters(const Student& student) {
   std::map<std::string, at::Tensor> parameters;
   for (const StudentGroup& group : student.groups()) {
-    for (const Segment& segment : group.layout().vectors) {
-      parameters[segment.name] = segment.view(group.vectors());
-    }
+    group.visit_vectors([&](VectorKind, const std::string& name, const at::Tensor& values) {
+      parameters[name] = values;
+    });
   }
   return parameters;
 }

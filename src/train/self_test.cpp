@@ -105,19 +105,29 @@ struct Model {
   at::Tensor latents() const { return all(true); }
   at::Tensor vectors() const { return all(false); }
 
-  // What was added up, finished.
-  at::Tensor gradients_by(const at::Tensor& (GroupGradients::*part)() const) {
+  // What was added up, finished, by group.
+  std::vector<at::Tensor> gradients_by(const at::Tensor& (GroupGradients::*part)() const) const {
     std::vector<at::Tensor> parts;
-    for (GroupGradients& group : gradients) {
-      if (!group.is_empty()) parts.push_back((group.*part)().to(at::kCPU, at::kDouble));
+    for (const GroupGradients& group : gradients) {
+      if (!group.is_empty()) parts.push_back((group.*part)());
     }
-    return at::cat(parts);
+    return parts;
   }
 };
 
 double relative(const at::Tensor& got, const at::Tensor& want) {
   const at::Tensor a = got.to(at::kCPU, at::kDouble), b = want.to(at::kCPU, at::kDouble);
   return at::linalg_vector_norm(a - b).item<double>() / at::linalg_vector_norm(b).item<double>();
+}
+
+// The worst of the groups: one that is wrong does not hide behind larger ones.
+double worst(const std::vector<at::Tensor>& got, const std::vector<at::Tensor>& want) {
+  LB_ASSERT(got.size() == want.size() && !got.empty(), "gradients of the same groups");
+  double most = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (want[i].numel() > 0) most = std::max(most, relative(got[i], want[i]));
+  }
+  return most;
 }
 
 double relative(double got, double want) { return std::abs(got - want) / std::abs(want); }
@@ -224,9 +234,10 @@ void check_optimizer(Rows& rows, Model& model, Model& plain, uint64_t seed, doub
 
 std::vector<SelfTestRow> self_test(at::Device device, at::ScalarType compute_dtype, uint64_t seed) {
   c10::NoGradGuard no_grad;
-  // fp32 sums of some hundred terms in another order; bf16 holds 8 bits of each factor.
+  // fp32 sums of some hundred terms in another order; bf16 holds 8 bits of each factor: 0.9 per
+  // cent at the worst here.
   const bool narrow = compute_dtype == at::kBFloat16;
-  const double tolerance = narrow ? 5e-2 : 2e-5;
+  const double tolerance = narrow ? 2e-2 : 2e-5;
   Rows rows;
   check_signs(rows, seed, device);
 
@@ -256,9 +267,8 @@ std::vector<SelfTestRow> self_test(at::Device device, at::ScalarType compute_dty
   rows.push_back({"hidden loss", relative(got.read_hidden(), want.read_hidden()), tolerance});
   const auto latent = [](Model& m) { return m.gradients_by(&GroupGradients::latents); };
   const auto vector = [](Model& m) { return m.gradients_by(&GroupGradients::vectors); };
-  rows.push_back({"gradients of factors", relative(latent(model), latent(plain)), tolerance});
-  rows.push_back(
-      {"gradients of scales and norms", relative(vector(model), vector(plain)), tolerance});
+  rows.push_back({"gradients of factors", worst(latent(model), latent(plain)), tolerance});
+  rows.push_back({"gradients of scales and norms", worst(vector(model), vector(plain)), tolerance});
   // fp32 whatever the products are in; AdamW makes a small gradient, the rest of a sum that
   // cancels, as large as any.
   check_optimizer(rows, model, plain, seed, 1e-4);

@@ -18,7 +18,6 @@ Trainer::Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus,
                  const Decoder& teacher, Student& student, Optimizer& optimizer,
                  const TrainingPosition& start, Communicator& communicator)
     : options_(options),
-      phase_{.name = start.phase, .steps = steps},
       corpus_(corpus),
       sampler_(corpus.num_blocks(), static_cast<uint64_t>(options.train.seed),
                options.data.shuffle),
@@ -27,7 +26,10 @@ Trainer::Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus,
       communicator_(communicator),
       distillation_(teacher, student, options.distill, options.train.recompute),
       gradients_(gradients_of(student)),
-      position_(start) {}
+      position_(start) {
+  phase_.name = start.phase;
+  phase_.steps = steps;
+}
 
 StepVerdict Trainer::train_step() {
   const Stopwatch stopwatch;

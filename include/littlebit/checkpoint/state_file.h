@@ -46,12 +46,12 @@ std::vector<StoredTensor> write_state(const std::filesystem::path& folder, const
 // The list of all processes' files as one, in the manifest's form, and back. merge: every tensor
 // once, its parts by their place.
 std::vector<StoredTensor> merge_stored(std::vector<std::vector<StoredTensor>> of_each_process);
-Json to_json(const std::vector<StoredTensor>& tensors);
+Json stored_json(const std::vector<StoredTensor>& tensors);
 
 // Reads a state by its manifest's list. The files are mapped; what is not asked for is not read.
 class StateReader {
  public:
-  // InputError: `list` is not what to_json gives, parts leave a gap, a file is missing, or has
+  // InputError: `list` is not what stored_json gives, parts leave a gap, a file is missing, or has
   // another type or number of elements than the list says.
   StateReader(const std::filesystem::path& folder, const Json& list);
 

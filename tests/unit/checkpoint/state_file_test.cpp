@@ -63,7 +63,7 @@ struct Scene {
       }
       lists.push_back(write_state(folder, state_file_name(rank, world), parts, "here"));
     }
-    return to_json(merge_stored(std::move(lists)));
+    return stored_json(merge_stored(std::move(lists)));
   }
 };
 

@@ -32,7 +32,7 @@ std::map<std::string, std::vector<std::string>> matches(const std::vector<std::s
       }
     }
   }
-  REQUIRE(files > 5);
+  REQUIRE(files > 3);
   return found;
 }
 

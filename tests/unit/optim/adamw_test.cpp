@@ -186,6 +186,8 @@ TEST_CASE("small gradients are not scaled up, and without a maximum none are sca
   // Below the norm of 1, where an epsilon of this size makes the size of a gradient visible.
   check_against_textbook({.epsilon = 1e-3, .max_grad_norm = 1}, Surrogate::kSte, 1e-5);
   check_against_textbook({.epsilon = 1, .max_grad_norm = 0}, Surrogate::kSte, 1);
+  // A maximum as small as the 1e-6 that is added to the norm.
+  check_against_textbook({.epsilon = 1e-6, .max_grad_norm = 1e-6}, Surrogate::kSte, 1e-8);
 }
 
 TEST_CASE("a group without gradients stays as it is, and each kind moves at its own rate") {
