@@ -9,10 +9,12 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
+#include "littlebit/distributed/agreement.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
 
@@ -111,31 +113,24 @@ bool names_a_step(const std::string& best) {
   return best.ends_with('\n') && step_in(std::string_view(best).substr(0, best.size() - 1));
 }
 
-}  // namespace
-
-fs::path save_checkpoint(const fs::path& root, const Optimizer& optimizer,
-                         const TrainingPosition& position, const Trajectory& trajectory,
-                         const std::vector<TrajectoryChange>& changes) {
-  c10::NoGradGuard no_grad;
-  create_lasting_folders(root);
-  const fs::path folder = root / folder_name(position.step);
-  if (!may_be_replaced(folder)) {
-    throw OutputError("cannot write the checkpoint " + folder.string() +
-                          ": something of that name is not of this program",
-                      "move it away");
-  }
-  OutputFolder output(folder);
+// What this process writes: its slices, and one process what all have.
+std::vector<StatePart> parts_to_write(const Optimizer& optimizer) {
   std::vector<StatePart> parts;
   for (const GroupState& state : optimizer.states()) {
-    state.visit([&](const StatePart& part) { parts.push_back(part); });
+    state.visit([&](const StatePart& part) {
+      if (optimizer.communicator().is_first() || !part.is_everywhere) parts.push_back(part);
+    });
   }
-  const std::vector<StoredTensor> stored =
-      write_state(output.staging(), state_file_name(0, 1), parts,
-                  "after step " + std::to_string(position.step));
-  Json changed = Json::array();
-  for (const TrajectoryChange& change : changes) {
-    changed.push_back(
-        {{"step", change.step}, {"key", change.key}, {"was", change.was}, {"is", change.is}});
+  return parts;
+}
+
+// `lists`: of the tensors of each process's file.
+Json make_manifest(const TrainingPosition& position, const Trajectory& trajectory,
+                   const std::vector<TrajectoryChange>& changes,
+                   const std::vector<std::string>& lists) {
+  std::vector<std::vector<StoredTensor>> stored;
+  for (const std::string& list : lists) {
+    stored.push_back(stored_from_json(parse_json(list, "a process's list of tensors")));
   }
   Json manifest = {{"format", kFormat},
                    {"version", kVersion},
@@ -143,10 +138,51 @@ fs::path save_checkpoint(const fs::path& root, const Optimizer& optimizer,
                    {"tokens", position.tokens},
                    {"phase", {{"name", position.phase}, {"begin", position.phase_begin}}},
                    {"trajectory", trajectory},
-                   {"tensors", stored_json(stored)}};
+                   {"tensors", stored_json(merge_stored(std::move(stored)))}};
+  Json changed = Json::array();
+  for (const TrajectoryChange& change : changes) {
+    changed.push_back(
+        {{"step", change.step}, {"key", change.key}, {"was", change.was}, {"is", change.is}});
+  }
   if (!changed.empty()) manifest["changes"] = std::move(changed);
-  write_file(output.staging() / kManifest, to_json_pretty(manifest));
-  output.commit();
+  return manifest;
+}
+
+}  // namespace
+
+fs::path save_checkpoint(const fs::path& root, const Optimizer& optimizer,
+                         const TrainingPosition& position, const Trajectory& trajectory,
+                         const std::vector<TrajectoryChange>& changes) {
+  c10::NoGradGuard no_grad;
+  Communicator& processes = optimizer.communicator();
+  const fs::path folder = root / folder_name(position.step);
+  // The first process makes the folder, all write into it, the first publishes it.
+  std::optional<OutputFolder> output;
+  in_all(processes, [&] {
+    if (!processes.is_first()) return;
+    create_lasting_folders(root);
+    if (!may_be_replaced(folder)) {
+      throw OutputError("cannot write the checkpoint " + folder.string() +
+                            ": something of that name is not of this program",
+                        "move it away");
+    }
+    output.emplace(folder);
+  });
+  const fs::path staging =
+      processes.gather(output ? output->staging().string() : std::string()).front();
+  std::string stored;
+  in_all(processes, [&] {
+    stored = to_json_line(stored_json(
+        write_state(staging, state_file_name(processes.rank(), processes.world()),
+                    parts_to_write(optimizer), "after step " + std::to_string(position.step))));
+  });
+  const std::vector<std::string> lists = processes.gather(stored);
+  in_all(processes, [&] {
+    if (!processes.is_first()) return;
+    write_file(staging / kManifest,
+               to_json_pretty(make_manifest(position, trajectory, changes, lists)));
+    output->commit();
+  });
   return folder;
 }
 
@@ -211,16 +247,19 @@ StateReader open_state(const Checkpoint& checkpoint) {
 
 void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
   c10::NoGradGuard no_grad;
-  const StateReader file = open_state(checkpoint);
-  // Everything is checked before anything is changed.
+  std::optional<StateReader> file;
+  // Everything is checked, by all processes, before anything is changed.
+  in_all(optimizer.communicator(), [&] {
+    file.emplace(open_state(checkpoint));
+    for (const GroupState& state : optimizer.states()) {
+      state.visit([&](const StatePart& part) {
+        file->verify(part.name, part.shape, part.values.scalar_type(), part.begin,
+                     part.values.numel());
+      });
+    }
+  });
   for (const GroupState& state : optimizer.states()) {
-    state.visit([&](const StatePart& part) {
-      file.verify(part.name, part.shape, part.values.scalar_type(), part.begin,
-                  part.values.numel());
-    });
-  }
-  for (const GroupState& state : optimizer.states()) {
-    state.visit([&](const StatePart& part) { file.read(part.name, part.begin, part.values); });
+    state.visit([&](const StatePart& part) { file->read(part.name, part.begin, part.values); });
   }
   optimizer.refresh_bits();
 }

@@ -140,14 +140,20 @@ Json stored_json(const std::vector<StoredTensor>& tensors) {
   return list;
 }
 
+std::vector<StoredTensor> stored_from_json(const Json& list) {
+  std::vector<StoredTensor> tensors;
+  for (const Json& entry : list) tensors.push_back(stored_tensor(entry));
+  return tensors;
+}
+
 StateReader::StateReader(const fs::path& folder, const Json& list) : folder_(folder) {
   const auto damaged = [&](const std::string& what) {
     throw InputError("checkpoint " + folder_.string() + ": " + what, kHint);
   };
   try {
-    for (const Json& entry : list) {
-      StoredTensor tensor = stored_tensor(entry);
-      tensors_[tensor.name] = std::move(tensor);
+    for (StoredTensor& tensor : stored_from_json(list)) {
+      const std::string name = tensor.name;
+      tensors_[name] = std::move(tensor);
     }
   } catch (const nlohmann::json::exception&) {
     damaged("the manifest's list of tensors is damaged");

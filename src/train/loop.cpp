@@ -115,7 +115,7 @@ class Loop {
   Session& session_;
   const RunOptions& options_;
   RunRecord& record_;
-  Communicator& communicator_ = solo();
+  Communicator& communicator_ = session_.optimizer->communicator();
   Trainer trainer_;
   const Trajectory trajectory_;
   const CheckpointWriter writer_ = [this](const std::filesystem::path& root,

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
 
@@ -16,14 +17,14 @@ namespace littlebit {
 
 Trainer::Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus,
                  const Decoder& teacher, Student& student, Optimizer& optimizer,
-                 const TrainingPosition& start, Communicator& communicator)
+                 const TrainingPosition& start)
     : options_(options),
       corpus_(corpus),
       sampler_(corpus.num_blocks(), static_cast<uint64_t>(options.train.seed),
                options.data.shuffle),
       student_(student),
       optimizer_(optimizer),
-      communicator_(communicator),
+      communicator_(optimizer.communicator()),
       distillation_(teacher, student, options.distill, options.train.recompute),
       gradients_(gradients_of(student)),
       position_(start) {
@@ -76,14 +77,18 @@ StepVerdict Trainer::train_step() {
 }
 
 std::optional<DistillationLoss> Trainer::accumulate() {
-  const int64_t batch = options_.train.sequences_per_step(), first = position_.step * batch;
+  // The global batch is the same for any number of processes; each takes its stretch of it.
+  const int64_t batch = options_.train.sequences_per_step(), world = communicator_.world();
+  LB_ASSERT(batch % world == 0, "every process has as many sequences of a batch");
+  const int64_t mine = batch / world;
+  const int64_t first = position_.step * batch + communicator_.rank() * mine;
   DistillationLoss loss;
-  for (int64_t done = 0; done < batch; done += options_.train.micro_batch_size) {
+  for (int64_t done = 0; done < mine; done += options_.train.micro_batch_size) {
     if (done > 0 && communicator_.any(stop_requested())) {
       for (GroupGradients& group : gradients_) group.clear();
       return std::nullopt;
     }
-    const int64_t count = std::min(options_.train.micro_batch_size, batch - done);
+    const int64_t count = std::min(options_.train.micro_batch_size, mine - done);
     loss += distillation_.accumulate(load_batch(first + done, count), batch, gradients_);
   }
   return loss;

@@ -25,10 +25,10 @@ enum class StepVerdict {
 
 class Trainer {
  public:
-  // Keeps references to all but `options`; `steps` is the length of the schedule.
+  // Keeps references to all but `options`; `steps` is the length of the schedule. Runs in the
+  // processes of the optimizer's communicator: each takes its part of a batch.
   Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus, const Decoder& teacher,
-          Student& student, Optimizer& optimizer, const TrainingPosition& start,
-          Communicator& communicator = solo());
+          Student& student, Optimizer& optimizer, const TrainingPosition& start);
 
   // One step: accumulate, reduce, step, record. It waits for the device once, when it reads what it
   // records. Where the verdict is not kDone, position() is that of the step before.

@@ -47,6 +47,8 @@ std::vector<StoredTensor> write_state(const std::filesystem::path& folder, const
 // once, its parts by their place.
 std::vector<StoredTensor> merge_stored(std::vector<std::vector<StoredTensor>> of_each_process);
 Json stored_json(const std::vector<StoredTensor>& tensors);
+std::vector<StoredTensor> stored_from_json(
+    const Json& list);  // nlohmann's exception where it is none
 
 // Reads a state by its manifest's list. The files are mapped; what is not asked for is not read.
 class StateReader {

@@ -60,6 +60,7 @@ class Optimizer {
   const std::vector<GroupState>& states() const { return states_; }
   Student& student() { return student_; }
   const Student& student() const { return student_; }
+  Communicator& communicator() const { return communicator_; }
 
  private:
   struct Reduced {

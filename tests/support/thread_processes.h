@@ -1,0 +1,98 @@
+// Several processes of a run as threads of a test: a Communicator each, sums in the order of ranks.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <barrier>
+#include <exception>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "littlebit/distributed/communicator.h"
+
+namespace littlebit::test {
+
+class ThreadProcesses {
+ public:
+  explicit ThreadProcesses(int64_t world)
+      : world_(world), barrier_(world), tensors_(world), texts_(world) {}
+
+  // Runs `body` once for each rank, all at a time; throws what the first rank threw that did. No
+  // rank may leave a collective call out.
+  static void run(int64_t world, const std::function<void(Communicator&)>& body) {
+    ThreadProcesses processes(world);
+    std::vector<std::exception_ptr> failures(world);
+    std::vector<std::thread> threads;
+    for (int64_t rank = 0; rank < world; ++rank) {
+      threads.emplace_back([&, rank] {
+        Rank communicator(processes, rank);
+        try {
+          body(communicator);
+        } catch (...) {
+          failures[rank] = std::current_exception();
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const std::exception_ptr& failure : failures) {
+      if (failure) std::rethrow_exception(failure);
+    }
+  }
+
+ private:
+  class Rank : public Communicator {
+   public:
+    Rank(ThreadProcesses& all, int64_t rank) : all_(all), rank_(rank) {}
+    int64_t rank() const override { return rank_; }
+    int64_t world() const override { return all_.world_; }
+
+    void all_reduce_sum(const at::Tensor& values) override { values.copy_(sum(values)); }
+    at::Tensor reduce_scatter_sum(const at::Tensor& all, int64_t begin, int64_t end) override {
+      return sum(all).narrow(0, begin, end - begin).clone();
+    }
+    void all_gather(const at::Tensor& all, int64_t begin, int64_t end) override {
+      const c10::NoGradGuard no_grad;
+      all_.tensors_[rank_] = all.narrow(0, begin, end - begin).clone();
+      all_.barrier_.arrive_and_wait();
+      all.copy_(at::cat(all_.tensors_));
+      all_.barrier_.arrive_and_wait();
+    }
+    std::vector<std::string> gather(const std::string& text) override {
+      all_.texts_[rank_] = text;
+      all_.barrier_.arrive_and_wait();
+      std::vector<std::string> texts = all_.texts_;
+      all_.barrier_.arrive_and_wait();
+      return texts;
+    }
+    bool any(bool mine) override {
+      for (const std::string& text : gather(mine ? "yes" : "")) {
+        if (!text.empty()) return true;
+      }
+      return false;
+    }
+
+   private:
+    at::Tensor sum(const at::Tensor& mine) {
+      const c10::NoGradGuard no_grad;
+      all_.tensors_[rank_] = mine.clone();
+      all_.barrier_.arrive_and_wait();
+      at::Tensor total = all_.tensors_[0].clone();
+      for (int64_t rank = 1; rank < all_.world_; ++rank) total.add_(all_.tensors_[rank]);
+      all_.barrier_.arrive_and_wait();
+      return total;
+    }
+
+    ThreadProcesses& all_;
+    int64_t rank_;
+  };
+
+  int64_t world_;
+  std::barrier<> barrier_;
+  std::vector<at::Tensor> tensors_;
+  std::vector<std::string> texts_;
+};
+
+}  // namespace littlebit::test

@@ -1,0 +1,211 @@
+// Training by several processes (threads of this one): steps, checkpoints and failures, against
+// one.
+#include <ATen/ATen.h>
+
+#include <catch2/catch.hpp>
+#include <mutex>
+
+#include "littlebit/checkpoint/checkpoint.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/distill/step.h"
+#include "littlebit/distributed/agreement.h"
+#include "support/loaded_model.h"
+#include "support/thread_processes.h"
+#include "support/tiny_model.h"
+
+using namespace littlebit;
+using Catch::Matchers::Contains;
+namespace fs = std::filesystem;
+
+namespace {
+
+const fs::path& teacher_folder() {
+  static const TempFolder folder;
+  if (fs::is_empty(folder.path())) test::write_tiny_llama(folder.path(), {.biases = true});
+  return folder.path();
+}
+
+// One process's training in fp64, where the order of sums does not show.
+struct Process {
+  test::LoadedModel teacher{teacher_folder(), at::kDouble};
+  std::unique_ptr<Student> student;
+  std::unique_ptr<Optimizer> optimizer;
+  std::vector<GroupGradients> gradients;
+
+  explicit Process(Communicator& processes) {
+    Decoder open = open_decoder(teacher.decoder);
+    QuantOptions quant;
+    quant.bits_per_weight = 2;
+    const std::vector<LayerPlan> plans = plan_model(open, quant);
+    student = std::make_unique<Student>(std::move(open), plans);
+    optimizer = std::make_unique<Optimizer>(*student, OptimOptions{.weight_decay = 0.1},
+                                            Surrogate::kSmoothSign, processes);
+    LatentSink sink(*student, optimizer->states());
+    factorize_model(sink, teacher.folder, plans, quant, 1, {});
+    gradients = gradients_of(*student);
+  }
+
+  // Steps `first` ... `last` of global batches of 12 sequences.
+  void train(int first, int last) {
+    DistillationStep step(teacher.decoder, *student, {}, Recompute::kFull);
+    const Communicator& processes = optimizer->communicator();
+    const int64_t mine = 12 / processes.world();
+    for (int k = first; k <= last; ++k) {
+      const at::Tensor batch = at::arange(12 * 8).mul_(7 * k + 3).remainder_(47).view({12, 8});
+      step.accumulate(batch.narrow(0, processes.rank() * mine, mine), 12, gradients);
+      norms.push_back(optimizer->step(gradients, k, 3e-3).read_gradient_norm());
+    }
+  }
+  std::vector<double> norms;
+};
+
+// The whole state of a run by name.
+using Whole = std::map<std::string, at::Tensor>;
+
+void add_parts(Whole& whole, const Optimizer& optimizer) {
+  for (const GroupState& state : optimizer.states()) {
+    state.visit([&](const StatePart& part) {
+      at::Tensor& tensor = whole[part.name];
+      int64_t numel = 1;
+      for (const int64_t size : part.shape) numel *= size;
+      if (!tensor.defined()) tensor = at::zeros({numel}, part.values.options());
+      tensor.narrow(0, part.begin, part.values.numel()).copy_(part.values);
+    });
+  }
+}
+
+double largest_gap(const Whole& a, const Whole& b) {
+  REQUIRE(a.size() == b.size());
+  double most = 0;
+  for (const auto& [name, tensor] : a) {
+    const at::Tensor scale = tensor.abs().max() + 1e-30;
+    most = std::max(most, ((tensor - b.at(name)).abs().max() / scale).item<double>());
+  }
+  return most;
+}
+
+// Steps by `world` processes; what they hold in the end, the norms, and every process's bits.
+struct Outcome {
+  Whole state;
+  std::vector<double> norms;
+  std::vector<std::vector<at::Tensor>> bits;
+};
+
+Outcome trained(int64_t world, const std::function<void(Process&)>& body) {
+  Outcome outcome;
+  outcome.bits.resize(world);
+  std::mutex mutex;
+  test::ThreadProcesses::run(world, [&](Communicator& processes) {
+    Process process(processes);
+    body(process);
+    const std::lock_guard lock(mutex);
+    add_parts(outcome.state, *process.optimizer);
+    if (processes.is_first()) outcome.norms = process.norms;
+    for (const StudentGroup& group : process.student->groups()) {
+      outcome.bits[processes.rank()].push_back(group.bits().clone());
+      outcome.bits[processes.rank()].push_back(group.vectors().clone());
+    }
+  });
+  return outcome;
+}
+
+bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const at::Tensor& x, const at::Tensor& y) { return at::equal(x, y); });
+}
+
+}  // namespace
+
+TEST_CASE("two, three and four processes take the steps that one takes, each on its slice") {
+  const Outcome one = trained(1, [](Process& process) { process.train(1, 4); });
+  for (const int64_t world : {2, 3, 4}) {
+    CAPTURE(world);
+    const Outcome many = trained(world, [](Process& process) { process.train(1, 4); });
+    CHECK(largest_gap(one.state, many.state) < 1e-9);
+    for (size_t k = 0; k < one.norms.size(); ++k) {
+      CHECK(many.norms[k] == Approx(one.norms[k]).epsilon(1e-10));
+    }
+    for (const auto& bits : many.bits) CHECK(same(bits, many.bits[0]));
+  }
+}
+
+TEST_CASE("saved by some processes, gone on with by any number of them") {
+  const TempFolder root;
+  const auto save = [&](const std::string& name) {
+    return [&, name](Process& process) {
+      process.train(1, 2);
+      save_checkpoint(root / name, *process.optimizer, {.step = 2, .tokens = 5}, {{"a", "b"}});
+    };
+  };
+  for (const int64_t writers : {1, 3, 4}) {
+    const std::string name = "by-" + std::to_string(writers);
+    const Outcome saved = trained(writers, save(name));
+    const fs::path folder = root / name / "step-2";
+    CHECK(fs::exists(folder / state_file_name(writers - 1, writers)));
+    CHECK(read_checkpoint(folder).position.tokens == 5);
+    for (const int64_t readers : {1, 2, 3}) {
+      CAPTURE(writers, readers);
+      const Outcome restored = trained(readers, [&](Process& process) {
+        load_checkpoint(read_checkpoint(folder), *process.optimizer);
+      });
+      CHECK(largest_gap(saved.state, restored.state) == 0);
+      for (const auto& bits : restored.bits) CHECK(same(bits, saved.bits[0]));
+      const auto go_on = [&](Process& process) {
+        load_checkpoint(read_checkpoint(folder), *process.optimizer);
+        process.train(3, 3);
+      };
+      if (readers != writers) continue;
+      // The same number of processes: as if nothing had been between.
+      const Outcome through = trained(writers, [](Process& process) { process.train(1, 3); });
+      CHECK(largest_gap(through.state, trained(readers, go_on).state) == 0);
+    }
+  }
+}
+
+TEST_CASE("what fails in one process fails in all, and nothing is half written") {
+  const TempFolder root;
+  std::mutex mutex;
+  std::vector<std::string> messages(3);
+  test::ThreadProcesses::run(3, [&](Communicator& processes) {
+    Process process(processes);
+    process.train(1, 1);
+    // A number of the second process's slice goes bad by itself.
+    if (processes.rank() == 1) {
+      for (const GroupState& state : process.optimizer->states()) {
+        if (state.slice().size() > 0) state.latents()[0] = std::nan("");
+      }
+    }
+    try {
+      save_checkpoint(root / "c", *process.optimizer, {.step = 1}, {});
+    } catch (const NumericsError& error) {
+      const std::lock_guard lock(mutex);
+      messages[processes.rank()] = error.what();
+    }
+  });
+  CHECK_THAT(messages[1], Contains("holds NaN"));
+  CHECK_THAT(messages[0], Contains("process 1: ") && Contains("holds NaN"));
+  CHECK_THAT(messages[2], Contains("process 1: ") && Contains("holds NaN"));
+  CHECK(list_checkpoints(root / "c").empty());
+  CHECK_FALSE(fs::exists(root / "c" / "step-1.partial"));
+
+  // Each kind of error keeps its kind and its hint.
+  test::ThreadProcesses::run(2, [&](Communicator& processes) {
+    const auto fails = [&](const auto& error) {
+      using Kind = std::decay_t<decltype(error)>;
+      try {
+        in_all(processes, [&] {
+          if (processes.rank() == 1) throw error;
+        });
+        return false;
+      } catch (const Kind& same) {
+        return std::string(same.what()).ends_with("it broke");
+      }
+    };
+    const bool all = fails(OutputError("it broke", "mend it")) && fails(InputError("it broke")) &&
+                     fails(UsageError("it broke")) && fails(Error(ExitCode::kStopped, "it broke"));
+    in_all(processes, [] {});
+    const std::lock_guard lock(mutex);
+    CHECK(all);
+  });
+}
