@@ -180,7 +180,7 @@ fs::path save_checkpoint(const fs::path& root, const Optimizer& optimizer,
   in_all(processes, [&] {
     if (!processes.is_first()) return;
     write_file(staging / kManifest,
-               to_json_pretty(make_manifest(position, trajectory, changes, lists)));
+               to_json_line(make_manifest(position, trajectory, changes, lists)) + "\n");
     output->commit();
   });
   return folder;
@@ -276,7 +276,9 @@ bool is_own_checkpoint(const fs::path& folder) {
   const auto says = [&](const fs::path& file, const std::string& words) {
     return fs::is_regular_file(file, error) && beginning_of(file).find(words) != std::string::npos;
   };
-  if (says(folder / kManifest, std::string("\"format\": \"") + kFormat + "\"")) return true;
+  for (const char* colon : {"\":\"", "\": \""}) {  // as we write it, and indented
+    if (says(folder / kManifest, std::string("\"format") + colon + kFormat + "\"")) return true;
+  }
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
     if (is_state_file_name(entry.path().filename().string()) && says(entry.path(), "\"exp_avg/")) {
       return true;

@@ -148,7 +148,7 @@ std::vector<StoredTensor> stored_from_json(const Json& list) {
 
 StateReader::StateReader(const fs::path& folder, const Json& list) : folder_(folder) {
   const auto damaged = [&](const std::string& what) {
-    throw InputError("checkpoint " + folder_.string() + ": " + what, kHint);
+    throw InputError("checkpoint " + folder_.string() + " is damaged: " + what, kHint);
   };
   try {
     for (StoredTensor& tensor : stored_from_json(list)) {
@@ -156,7 +156,7 @@ StateReader::StateReader(const fs::path& folder, const Json& list) : folder_(fol
       tensors_[name] = std::move(tensor);
     }
   } catch (const nlohmann::json::exception&) {
-    damaged("the manifest's list of tensors is damaged");
+    damaged("its manifest's list of tensors cannot be read");
   }
   for (const auto& [name, tensor] : tensors_) {
     if (!is_complete(tensor)) damaged("the parts of tensor " + name + " are not all of it");

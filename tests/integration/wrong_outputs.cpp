@@ -257,9 +257,10 @@ WrongInputs wrong_resumes() {
                  [](const Workshop& s) { s.write(kManifest, s.read(kManifest).substr(0, 99)); }),
           resume("its manifest is missing", ExitCode::kInput,
                  [](const Workshop& s) { s.remove(kManifest); }),
-          resume(
-              "its manifest is of another version", ExitCode::kInput,
-              [](const Workshop& s) { s.replace(kManifest, "\"version\": 1", "\"version\": 9"); }),
+          resume("its manifest is of another version", ExitCode::kInput,
+                 [](const Workshop& s) { s.replace(kManifest, "\"version\":2", "\"version\":9"); }),
+          resume("its manifest is of the format before this one", ExitCode::kInput,
+                 [](const Workshop& s) { s.replace(kManifest, "\"version\":2", "\"version\":1"); }),
           resume("another learning rate", ExitCode::kUsage, kNothing, {"optim.learning_rate=1"}),
           resume("a setting that no run changes", ExitCode::kUsage, kNothing,
                  {"--resume-with", "train.seed=7"}),
