@@ -1,11 +1,18 @@
-// What the processes of a run tell each other. Every call is collective: all processes make the
-// same calls in the same order, with tensors of the same shapes. A run of one process has a
-// communicator too (solo), so that there is one code path.
+// What the processes of a run tell each other. Every call but fail() is collective: all processes
+// make the same calls in the same order, with tensors of the same shapes and types. A run of one
+// process has a communicator too (solo), so that there is one code path.
+//
+// Sums are taken in one order of ranks, whatever the slices: two runs of the same number of
+// processes get the same bytes. Where another process is lost, or does not come within the
+// time-out, a call ends with an Error of exit code 75 that names the rank where it is known, what
+// was being done, and how long it took; the communicator is of no more use then. A process that
+// cannot go on for a reason of its own calls fail(), so that the others do not wait for it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,12 +30,15 @@ class Communicator {
   virtual void all_reduce_sum(const at::Tensor& values) = 0;
 
   // `all` (flat) is this process's summand; returns the sum's elements [begin, end), this process's
-  // slice. Slices lie in the order of ranks, of equal sizes but for the last ones. `all` may be
-  // overwritten, and the result may share its storage.
+  // slice. Slices lie in the order of ranks, of equal sizes but for the last ones, which may be
+  // shorter or empty. `all` may be overwritten, and the result may share its storage.
   virtual at::Tensor reduce_scatter_sum(const at::Tensor& all, int64_t begin, int64_t end) = 0;
 
   // The inverse way: [begin, end) of `all` is this process's slice, the rest becomes the others'.
   virtual void all_gather(const at::Tensor& all, int64_t begin, int64_t end) = 0;
+
+  // values = those of process `root`, in place.
+  virtual void broadcast(const at::Tensor& values, int64_t root = 0) = 0;
 
   // Every process's text, by rank, on every process.
   virtual std::vector<std::string> gather(const std::string& text) = 0;
@@ -36,9 +46,27 @@ class Communicator {
   // Whether any process says so: how a verdict of one (told to stop, cannot write) becomes
   // everybody's. To be asked at points that all processes reach.
   virtual bool any(bool mine) = 0;
+
+  // Returns when all processes have called it.
+  virtual void barrier() = 0;
+
+  // From here on the processes do `phase` ("step 12", "saving step 12"), which errors name, and a
+  // call waits for the others at most so long. Not collective, but a process that allows itself
+  // more time than the others wait is taken for lost.
+  virtual void enter(const std::string& phase, double timeout_seconds) = 0;
+
+  // The end of the run: returns when every process is there, then lets go of the connections, in an
+  // order in which none is missed. Nothing may be called behind it. A communicator that is
+  // destroyed without it counts as failed.
+  virtual void finish() = 0;
+
+  // This process leaves the others because of `why`, which their errors repeat. Throws nothing.
+  virtual void fail(const std::string& why) noexcept = 0;
 };
 
-// The communicator of a run of one process.
+// The communicator of a run of one process: the one of those that need none of their own, or a new
+// one.
 Communicator& solo();
+std::unique_ptr<Communicator> make_solo();
 
 }  // namespace littlebit

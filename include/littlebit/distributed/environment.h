@@ -1,0 +1,52 @@
+// Which process of a run this is, as whoever started the processes says it in environment
+// variables: torchrun, Slurm's srun, Open MPI's mpirun, a launcher that speaks PMI, our own --nproc
+// (launcher.h), or a person. Without ATen: a program asks before it touches any device.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace littlebit {
+
+struct Environment {
+  int64_t rank = 0, world = 1;
+  int64_t local_rank = 0, local_world = 1;  // among the processes of this host; picks the device
+  // Where the processes meet. "" and 0 for a run of one process that was told of none.
+  std::string master_address;
+  int64_t master_port = 0;
+  // A torchrun agent keeps the store there; else rank 0 opens it.
+  bool agent_store = false;
+  std::string key_prefix;  // of keys in the store: restarts of a run share an agent's
+  // A socket that listens on master_port already, for rank 0; -1: none.
+  int listening_socket = -1;
+  std::string interface;  // the network interface to use (GLOO_SOCKET_IFNAME); "": found out
+  // "torchrun", "RANK and WORLD_SIZE", "Slurm", "Open MPI", "PMI", "--nproc"; "" where there is
+  // nothing.
+  std::string found;
+
+  bool is_one_host() const { return local_world == world; }
+};
+
+using Variables = std::map<std::string, std::string>;
+
+Variables environment_variables();  // of this process
+
+// Pure. UsageError, naming the variables with their values: values that contradict each other or
+// are no numbers, some without the others they need, several hosts without the address of one.
+Environment read_environment(const Variables& variables);
+
+// Host names as `scontrol show hostnames` prints them for a list of Slurm's: "n[001-003,7]-ib[0-1],
+// login" is n001-ib0, n001-ib1, n002-ib0, ... UsageError for what is no such list, or more than
+// 65,536 hosts.
+std::vector<std::string> parse_node_list(std::string_view list);
+
+// Tasks on each node of Slurm's "2(x3),1": 2 2 2 1. UsageError as above.
+std::vector<int64_t> parse_tasks_per_node(std::string_view list);
+
+// How many of `cores` a process computes with where all of a host share them; at least 1.
+int64_t share_of_cores(const Environment& environment, int64_t cores);
+
+}  // namespace littlebit

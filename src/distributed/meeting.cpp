@@ -1,0 +1,222 @@
+// After the start no call to the store may wait for ever: a stopped rank 0 takes the store with it,
+// and c10d's client has no time-out for most calls. Each is made in a thread of its own, which is
+// left behind where no answer comes.
+#include "distributed/meeting.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <future>
+#include <memory>
+#include <system_error>
+#include <thread>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/stopwatch.h"
+#include "littlebit/core/strings.h"
+
+namespace littlebit {
+namespace {
+
+using Milliseconds = std::chrono::milliseconds;
+
+constexpr auto kAnswerTime = Milliseconds(3000);
+constexpr auto kPollTime = Milliseconds(25);
+// How long to look for the cause of a closed connection, or of one to somebody who waits too.
+constexpr double kCauseSeconds = 1, kVictimSeconds = 4;
+// How long after the first time-out those of the others may come.
+constexpr double kLateSeconds = 2;
+constexpr double kLeaveSeconds = 5;
+
+Milliseconds milliseconds(double seconds) {
+  return Milliseconds(std::max<int64_t>(1, static_cast<int64_t>(seconds * 1e3)));
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "an unknown host";
+}
+
+std::string key_of(const char* what, int64_t rank) { return what + std::to_string(rank); }
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+std::string place(const Environment& environment) {
+  return environment.master_address + ":" + std::to_string(environment.master_port);
+}
+
+c10::intrusive_ptr<c10d::Store> open_store(const Environment& environment, double seconds) {
+  c10d::TCPStoreOptions options;
+  options.port = static_cast<uint16_t>(environment.master_port);
+  options.isServer = environment.rank == 0 && !environment.agent_store;
+  options.numWorkers = static_cast<size_t>(environment.world);
+  options.waitWorkers = false;  // we name those who do not come
+  options.timeout = milliseconds(seconds);
+  if (options.isServer && environment.listening_socket >= 0) {
+    options.masterListenFd = environment.listening_socket;
+  }
+  try {
+    return c10::make_intrusive<c10d::PrefixStore>(
+        environment.key_prefix + "littlebit",
+        c10::make_intrusive<c10d::TCPStore>(environment.master_address, options));
+  } catch (const std::exception& error) {
+    if (options.isServer) {
+      throw Error(ExitCode::kPeerLost,
+                  "rank 0 cannot open " + place(environment) +
+                      " for the other processes: " + first_line(error.what()),
+                  "set MASTER_PORT to a port that is free on this host");
+    }
+    throw Error(ExitCode::kPeerLost,
+                "rank " + std::to_string(environment.rank) + " cannot reach rank 0 at " +
+                    place(environment) + ": " + first_line(error.what()),
+                "see whether rank 0 runs, and whether this host reaches that address");
+  }
+}
+
+}  // namespace
+
+Meeting::Meeting(const Environment& environment, double start_seconds)
+    : environment_(environment), store_(open_store(environment, start_seconds)) {
+  try {
+    come_together(start_seconds);
+  } catch (const c10::Error& error) {
+    throw Error(ExitCode::kPeerLost,
+                "the place where the processes meet, " + place(environment_) +
+                    ", was lost: " + first_line(error.what_without_backtrace()),
+                "see what rank 0 says");
+  }
+}
+
+// Everybody writes where it runs and of how many it was told, and reads what the others wrote.
+void Meeting::come_together(double seconds) {
+  const Stopwatch stopwatch;
+  const int64_t rank = environment_.rank, world = environment_.world;
+  if (store_->add(key_of("claim/", rank), 1) > 1) {
+    throw UsageError(
+        "two processes say they are rank " + std::to_string(rank) + " (" + environment_.found + ")",
+        "each needs a rank of its own, from 0 to one less than the world");
+  }
+  store_->set(key_of("here/", rank), std::to_string(world) + " " + host_name());
+  std::vector<std::string> missing;
+  for (int64_t other = 0; other < world; ++other) {
+    const std::string key = key_of("here/", other);
+    try {
+      store_->wait({key}, milliseconds(seconds - stopwatch.seconds()));
+    } catch (const std::exception&) {
+      if (stopwatch.seconds() < seconds) throw;  // not the time-out
+      missing.push_back(std::to_string(other));
+      continue;
+    }
+    const std::string text = store_->get_to_str(key);
+    const size_t space = text.find(' ');
+    hosts_.push_back(text.substr(space + 1));
+    if (text.substr(0, space) != std::to_string(world)) {
+      throw UsageError("rank " + std::to_string(other) + " was told of " + text.substr(0, space) +
+                           " processes, rank " + std::to_string(rank) + " of " +
+                           std::to_string(world),
+                       "start all of them by one launcher, or set WORLD_SIZE alike for all");
+    }
+  }
+  if (!missing.empty()) {
+    throw Error(ExitCode::kPeerLost,
+                "not all processes came to " + place(environment_) + " within " +
+                    format_duration(seconds) + ": rank " + join(missing, ", ") + " of " +
+                    std::to_string(world) + " did not",
+                "see what the missing ones say");
+  }
+}
+
+std::string Meeting::name_of(int64_t rank) const {
+  const auto place = static_cast<size_t>(rank);
+  return "rank " + std::to_string(rank) +
+         (place < hosts_.size() ? " on " + hosts_[place] : std::string());
+}
+
+std::optional<std::string> Meeting::ask(const Question& question) {
+  if (!is_reachable_) return std::nullopt;
+  is_reachable_ = false;
+  const auto answer = std::make_shared<std::promise<std::string>>();
+  std::future<std::string> future = answer->get_future();
+  try {
+    std::thread([store = store_, question, answer] {
+      try {
+        answer->set_value(question(*store));
+      } catch (...) {
+        answer->set_exception(std::current_exception());
+      }
+    }).detach();
+    if (future.wait_for(kAnswerTime) != std::future_status::ready) return std::nullopt;
+    std::string text = future.get();
+    is_reachable_ = true;
+    return text;
+  } catch (const std::exception&) {  // a closed connection, or no thread to be had
+    return std::nullopt;
+  }
+}
+
+std::optional<std::string> Meeting::look(const std::string& key) {
+  return ask([key](c10d::Store& store) {
+    return store.check({key}) ? store.get_to_str(key) : std::string();
+  });
+}
+
+std::string Meeting::settle(const std::string& cause) {
+  return ask([cause](c10d::Store& store) { return store.compareSet("cause", "", cause); })
+      .value_or(cause);
+}
+
+std::string Meeting::why_closed(int64_t peer) {
+  const Stopwatch stopwatch;
+  bool waits = false;
+  while (stopwatch.seconds() < (waits ? kVictimSeconds : kCauseSeconds)) {
+    const std::optional<std::string> cause = look("cause");
+    if (cause && !cause->empty()) return *cause;
+    if (!waits) waits = !look(key_of("waits/", peer)).value_or("").empty();
+    if (!is_reachable_) break;
+    std::this_thread::sleep_for(kPollTime);
+  }
+  if (!is_reachable_ && !environment_.agent_store && environment_.rank != 0) peer = 0;
+  return settle(name_of(peer) + " was lost: its connection closed");
+}
+
+std::string Meeting::why_late(const std::vector<int64_t>& missing) {
+  const Stopwatch stopwatch;
+  ask([key = key_of("waits/", environment_.rank)](c10d::Store& store) {
+    store.set(key, "yes");
+    return std::string();
+  });
+  while (is_reachable_ && stopwatch.seconds() < kLateSeconds) {
+    const std::optional<std::string> cause = look("cause");
+    if (cause && !cause->empty()) return *cause;
+    std::this_thread::sleep_for(kPollTime);
+  }
+  std::vector<std::string> blamed, all;
+  for (const int64_t rank : missing) {
+    all.push_back(name_of(rank));
+    if (look(key_of("waits/", rank)).value_or("").empty()) blamed.push_back(name_of(rank));
+  }
+  return settle(join(blamed.empty() ? all : blamed, ", ") + " did not come in time");
+}
+
+void Meeting::tell(const std::string& why) {
+  settle(name_of(environment_.rank) + " ended: " + first_line(why));
+}
+
+void Meeting::leave() {
+  const Stopwatch stopwatch;
+  std::optional<std::string> left =
+      ask([](c10d::Store& store) { return std::to_string(store.add("left", 1)); });
+  const std::string everybody = std::to_string(environment_.world);
+  while (environment_.rank == 0 && !environment_.agent_store && left && *left != everybody &&
+         stopwatch.seconds() < kLeaveSeconds) {
+    std::this_thread::sleep_for(kPollTime);
+    left = ask([](c10d::Store& store) { return std::to_string(store.add("left", 0)); });
+  }
+  store_.reset();
+}
+
+}  // namespace littlebit
