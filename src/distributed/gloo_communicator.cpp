@@ -27,7 +27,7 @@ namespace {
 
 constexpr int64_t kSmallBytes = 32 << 10;       // whole to everybody, rather than in two rounds
 constexpr int64_t kSmallBroadcast = 1 << 20;    // the same, where one process does all sending
-constexpr int64_t kStagingBytes = 16 << 20;     // for summands of others, all together
+constexpr int64_t kStagingBytes = 8 << 20;     // for summands of others, all together
 constexpr int64_t kLeastPieceBytes = 64 << 10;  // of a message
 constexpr int64_t kTags = 1 << 30;              // they begin anew behind it
 constexpr const char* kAgainHint =
