@@ -10,9 +10,12 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/Flags.h>
+#include <c10/util/Logging.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <span>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
@@ -22,12 +25,14 @@
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
 
+C10_DECLARE_int(caffe2_log_level);
+
 namespace littlebit {
 namespace {
 
 constexpr int64_t kSmallBytes = 32 << 10;       // whole to everybody, rather than in two rounds
 constexpr int64_t kSmallBroadcast = 1 << 20;    // the same, where one process does all sending
-constexpr int64_t kStagingBytes = 8 << 20;     // for summands of others, all together
+constexpr int64_t kStagingBytes = 8 << 20;      // for summands of others, all together
 constexpr int64_t kLeastPieceBytes = 64 << 10;  // of a message
 constexpr int64_t kTags = 1 << 30;              // they begin anew behind it
 constexpr const char* kAgainHint =
@@ -45,6 +50,11 @@ bool is_known(at::ScalarType type) {
     default:
       return false;
   }
+}
+
+// c10d prints the stack for every connection that breaks; what happened is in our errors.
+void keep_quiet() {
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
 }
 
 // Elements [begin, end) of a flat tensor of n that are process r's, where a slice has `each`.
@@ -119,6 +129,7 @@ class GlooCommunicator : public Communicator {
 GlooCommunicator::GlooCommunicator(const Environment& environment,
                                    const ProcessGroupOptions& options)
     : rank_(environment.rank), world_(environment.world), timeout_(options.timeout_seconds) {
+  keep_quiet();
   const Stopwatch stopwatch;
   meeting_ = std::make_unique<Meeting>(environment, options.start_seconds);
   const double left = std::max(options.start_seconds - stopwatch.seconds(), 1.0);

@@ -27,10 +27,10 @@ using Milliseconds = std::chrono::milliseconds;
 constexpr auto kAnswerTime = Milliseconds(3000);
 constexpr auto kPollTime = Milliseconds(25);
 // How long to look for the cause of a closed connection, or of one to somebody who waits too.
-constexpr double kCauseSeconds = 1, kVictimSeconds = 4;
+constexpr double kCauseSeconds = 0.5, kVictimSeconds = 4;
 // How long after the first time-out those of the others may come.
 constexpr double kLateSeconds = 2;
-constexpr double kLeaveSeconds = 5;
+constexpr double kLeaveSeconds = 5, kCauseStays = 1;
 
 Milliseconds milliseconds(double seconds) {
   return Milliseconds(std::max<int64_t>(1, static_cast<int64_t>(seconds * 1e3)));
@@ -158,46 +158,63 @@ std::optional<std::string> Meeting::ask(const Question& question) {
   }
 }
 
-std::optional<std::string> Meeting::look(const std::string& key) {
-  return ask([key](c10d::Store& store) {
-    return store.check({key}) ? store.get_to_str(key) : std::string();
+std::string Meeting::settle(const std::string& cause) {
+  std::string settled = ask([cause](c10d::Store& store) {
+                          return store.compareSet("cause", "", cause);
+                        }).value_or(cause);
+  is_settled_ = true;
+  return settled;
+}
+
+std::optional<std::string> Meeting::find_cause() {
+  std::optional<std::string> cause = ask([](c10d::Store& store) {
+    if (!store.check({"cause"})) return std::string();
+    store.add("told", 1);
+    return store.get_to_str("cause");
+  });
+  if (!cause || cause->empty()) return std::nullopt;
+  is_settled_ = true;
+  return cause;
+}
+
+// Who is here and waits: not to be blamed by others.
+void Meeting::say_waiting() {
+  ask([key = key_of("waits/", environment_.rank)](c10d::Store& store) {
+    store.set(key, "yes");
+    return std::string();
   });
 }
 
-std::string Meeting::settle(const std::string& cause) {
-  return ask([cause](c10d::Store& store) { return store.compareSet("cause", "", cause); })
-      .value_or(cause);
+bool Meeting::is_waiting(int64_t rank) {
+  return ask([key = key_of("waits/", rank)](c10d::Store& store) {
+           return std::string(store.check({key}) ? "yes" : "");
+         }) == "yes";
 }
 
 std::string Meeting::why_closed(int64_t peer) {
   const Stopwatch stopwatch;
+  say_waiting();
   bool waits = false;
-  while (stopwatch.seconds() < (waits ? kVictimSeconds : kCauseSeconds)) {
-    const std::optional<std::string> cause = look("cause");
-    if (cause && !cause->empty()) return *cause;
-    if (!waits) waits = !look(key_of("waits/", peer)).value_or("").empty();
-    if (!is_reachable_) break;
+  while (is_reachable_ && stopwatch.seconds() < (waits ? kVictimSeconds : kCauseSeconds)) {
+    if (const std::optional<std::string> cause = find_cause()) return *cause;
+    waits = waits || is_waiting(peer);
     std::this_thread::sleep_for(kPollTime);
   }
-  if (!is_reachable_ && !environment_.agent_store && environment_.rank != 0) peer = 0;
+  if (!is_reachable_ && !environment_.agent_store && !keeps_store()) peer = 0;
   return settle(name_of(peer) + " was lost: its connection closed");
 }
 
 std::string Meeting::why_late(const std::vector<int64_t>& missing) {
   const Stopwatch stopwatch;
-  ask([key = key_of("waits/", environment_.rank)](c10d::Store& store) {
-    store.set(key, "yes");
-    return std::string();
-  });
+  say_waiting();
   while (is_reachable_ && stopwatch.seconds() < kLateSeconds) {
-    const std::optional<std::string> cause = look("cause");
-    if (cause && !cause->empty()) return *cause;
+    if (const std::optional<std::string> cause = find_cause()) return *cause;
     std::this_thread::sleep_for(kPollTime);
   }
   std::vector<std::string> blamed, all;
   for (const int64_t rank : missing) {
     all.push_back(name_of(rank));
-    if (look(key_of("waits/", rank)).value_or("").empty()) blamed.push_back(name_of(rank));
+    if (!is_waiting(rank)) blamed.push_back(name_of(rank));
   }
   return settle(join(blamed.empty() ? all : blamed, ", ") + " did not come in time");
 }
@@ -206,17 +223,29 @@ void Meeting::tell(const std::string& why) {
   settle(name_of(environment_.rank) + " ended: " + first_line(why));
 }
 
-void Meeting::leave() {
+// The keeper of the store comes back when `key` was counted up to `count`, or the time is over.
+void Meeting::wait_for_count(const char* key, int64_t count, double seconds) {
   const Stopwatch stopwatch;
-  std::optional<std::string> left =
-      ask([](c10d::Store& store) { return std::to_string(store.add("left", 1)); });
-  const std::string everybody = std::to_string(environment_.world);
-  while (environment_.rank == 0 && !environment_.agent_store && left && *left != everybody &&
-         stopwatch.seconds() < kLeaveSeconds) {
+  while (is_reachable_ && stopwatch.seconds() < seconds) {
+    const std::optional<std::string> now =
+        ask([key](c10d::Store& store) { return std::to_string(store.add(key, 0)); });
+    if (now == std::to_string(count)) return;
     std::this_thread::sleep_for(kPollTime);
-    left = ask([](c10d::Store& store) { return std::to_string(store.add("left", 0)); });
   }
+}
+
+void Meeting::leave() {
+  ask([](c10d::Store& store) { return std::to_string(store.add("left", 1)); });
+  if (keeps_store()) wait_for_count("left", environment_.world, kLeaveSeconds);
   store_.reset();
+}
+
+Meeting::~Meeting() {
+  if (!is_settled_ || !keeps_store()) return;
+  try {
+    wait_for_count("told", environment_.world - 1, kCauseStays);
+  } catch (const std::exception&) {
+  }
 }
 
 }  // namespace littlebit

@@ -21,6 +21,8 @@ class Meeting {
  public:
   // Returns when every process has come. Error of exit code 75 or 2, see make_communicator.
   Meeting(const Environment& environment, double start_seconds);
+  // Where a cause was written, the keeper of the store stays for a moment, so that others read it.
+  ~Meeting();
 
   const c10::intrusive_ptr<c10d::Store>& store() const { return store_; }
   std::string name_of(int64_t rank) const;  // "rank 2 on node17"
@@ -41,14 +43,18 @@ class Meeting {
   // The store's answer; nullopt where it cannot be reached, then and ever after: a store that does
   // not answer would keep us for ever.
   std::optional<std::string> ask(const Question& question);
-  std::optional<std::string> look(const std::string& key);  // "" where nothing is written there
-  std::string settle(const std::string& cause);             // the first cause that was written
+  std::string settle(const std::string& cause);  // the first cause that was written
+  std::optional<std::string> find_cause();
+  bool keeps_store() const { return environment_.rank == 0 && !environment_.agent_store; }
+  void say_waiting();
+  bool is_waiting(int64_t rank);
+  void wait_for_count(const char* key, int64_t count, double seconds);
   void come_together(double seconds);
 
   Environment environment_;
   std::vector<std::string> hosts_;  // by rank
   c10::intrusive_ptr<c10d::Store> store_;
-  bool is_reachable_ = true;
+  bool is_reachable_ = true, is_settled_ = false;
 };
 
 }  // namespace littlebit

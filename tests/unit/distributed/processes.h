@@ -44,6 +44,28 @@ inline void require(bool condition, const std::string& what) {
   if (!condition) throw std::runtime_error(what);
 }
 
+// A socket that listens on some free port of this host, which `port` is set to.
+inline int listen_anywhere(int64_t& port) {
+  const int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  if (descriptor < 0 || bind(descriptor, generic, size) != 0 || listen(descriptor, 64) != 0 ||
+      getsockname(descriptor, generic, &size) != 0) {
+    throw std::runtime_error("no port");
+  }
+  port = ntohs(address.sin_port);
+  return descriptor;
+}
+
+inline int64_t free_port() {
+  int64_t port = 0;
+  close(listen_anywhere(port));
+  return port;
+}
+
 class Processes {
  public:
   using Body = std::function<void(Process&)>;
@@ -51,14 +73,15 @@ class Processes {
   // Starts `world` processes that meet and run `body`. One whose body returns finishes its
   // communicator; one whose body throws fails it and ends with the error's code (1: no Error).
   Processes(int64_t world, const ProcessGroupOptions& options, const Body& body) {
-    const int listening = listen_anywhere();
+    int64_t port = 0;
+    const int listening = listen_anywhere(port);
     for (int64_t rank = 0; rank < world; ++rank) {
       Environment environment = {.rank = rank,
                                  .world = world,
                                  .local_rank = rank,
                                  .local_world = world,
                                  .master_address = "127.0.0.1",
-                                 .master_port = port_,
+                                 .master_port = port,
                                  .listening_socket = rank == 0 ? listening : -1,
                                  .found = "a test"};
       const pid_t pid = fork();
@@ -84,17 +107,6 @@ class Processes {
   }
 
   void send(int64_t rank, int signal_number) { kill(pids_[rank], signal_number); }
-
-  // Whether the process made its mark (mark_here) within 20 seconds.
-  bool wait_for_mark(int64_t rank) {
-    const Stopwatch stopwatch;
-    while (!std::filesystem::exists(folder_ / mark_of(rank))) {
-      if (stopwatch.seconds() > 20) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return true;
-  }
-  void mark_here(int64_t rank) const { write_file(folder_ / mark_of(rank), ""); }
 
   // Waits for those that are still there; one that takes longer is killed (code 137).
   const std::vector<Ended>& wait(double limit_seconds = 40,
@@ -123,23 +135,6 @@ class Processes {
   }
 
  private:
-  static std::string mark_of(int64_t rank) { return "mark-" + std::to_string(rank); }
-
-  int listen_anywhere() {
-    const int descriptor = socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    if (descriptor < 0 || bind(descriptor, generic, size) != 0 || listen(descriptor, 64) != 0 ||
-        getsockname(descriptor, generic, &size) != 0) {
-      throw std::runtime_error("no port");
-    }
-    port_ = ntohs(address.sin_port);
-    return descriptor;
-  }
-
   // In the forked process.
   int run(const Environment& environment, const ProcessGroupOptions& options, const Body& body) {
     const auto keep = [&](const std::string& text) {
@@ -166,7 +161,6 @@ class Processes {
 
   TempFolder folder_;
   Stopwatch clock_;
-  int64_t port_ = 0;
   std::vector<pid_t> pids_;  // 0: has ended
   std::vector<Ended> ended_;
 };
