@@ -202,7 +202,7 @@ TEST_CASE("a start that cannot succeed says why") {
 }
 
 TEST_CASE("two of one rank, and two sizes of the world, are refused") {
-  const ProcessGroupOptions options = {.start_seconds = 3, .timeout_seconds = 5};
+  const ProcessGroupOptions options = {.start_seconds = 1.5, .timeout_seconds = 5};
   const int64_t port = test::free_port();
   std::vector<Ended> ended;
   {
