@@ -1,7 +1,13 @@
 // littlebit-train: parses the command line, runs, maps errors to exit codes.
 #include <iostream>
+#include <thread>
 
 #include "command_line.h"
+#include "littlebit/distributed/environment.h"
+#include "littlebit/distributed/launcher.h"
+#include "littlebit/distributed/process_group.h"
+#include "littlebit/logging/console.h"
+#include "littlebit/nn/device.h"
 #include "littlebit/train/run.h"
 #include "littlebit/train/self_test.h"
 #include "programs.h"
@@ -33,6 +39,30 @@ RunRequest make_request(const Arguments& arguments, OptionTree& tree) {
   }
   check_changing(request);
   return request;
+}
+
+// One process of those that the environment tells of, or the only one.
+int run_among_processes(const RunOptions& options, const OptionTree& tree,
+                        const RunRequest& request) {
+  const Environment environment = read_environment(environment_variables());
+  if (environment.world == 1) return static_cast<int>(run_training(options, tree, request));
+  if (environment.rank > 0) show_problems_only();
+  log_info("process " + std::to_string(environment.rank) + " of " +
+           std::to_string(environment.world) + " (" + environment.found + "), " +
+           std::to_string(environment.local_world) + " on this host");
+  const int64_t threads =
+      share_of_cores(environment, static_cast<int64_t>(std::thread::hardware_concurrency()));
+  use_threads(options.train.threads > 0 ? options.train.threads : threads);
+  const at::Device device = open_device(options.train.device, "train.device");
+  const std::unique_ptr<Communicator> processes = make_communicator(environment, device);
+  try {
+    const ExitCode code = run_training(options, tree, request, *processes, threads);
+    processes->finish();
+    return static_cast<int>(code);
+  } catch (const std::exception& error) {
+    processes->fail(error.what());
+    throw;
+  }
 }
 
 int run(const Arguments& arguments) {
@@ -72,7 +102,7 @@ int run(const Arguments& arguments) {
     factorize_only(options, tree);
     return 0;
   }
-  return static_cast<int>(run_training(options, tree, request));
+  return run_among_processes(options, tree, request);
 }
 
 int run_export(const Arguments& arguments) {
@@ -91,6 +121,7 @@ int run_export(const Arguments& arguments) {
 }  // namespace
 
 int littlebit_train(int argc, char** argv) {
+  if (const auto ended = launch_if_asked(argc, argv)) return *ended;
   CLI::App app(
       "Compresses a Hugging Face language model to 1 ... 0.1 bits per weight by LittleBit.",
       "littlebit-train");
@@ -107,6 +138,9 @@ int littlebit_train(int argc, char** argv) {
                  "go on although this setting of optim or distill differs from the checkpoint's: "
                  "its key, or key=value")
       ->allow_extra_args(false);
+  int64_t processes = 1;  // read by the launcher, before this
+  app.add_option("--nproc", processes,
+                 "start that many processes of this program on this host, which train together");
   std::vector<CLI::Option*> instead;  // of training; one of them at a time
   const auto add_instead = [&](const char* name, bool& value, const char* help) {
     instead.push_back(app.add_flag(name, value, help));

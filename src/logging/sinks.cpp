@@ -169,6 +169,7 @@ int columns() {
 }
 
 void show_live(const void* owner, std::string line) {
+  if (!output().to_both.should_log(spdlog::level::info)) return;
   if (on_terminal()) output().console->show_live(owner, printable(line));
 }
 
@@ -200,5 +201,9 @@ void log_error(std::string_view message, std::string_view hint) {
   sinks::message(sinks::Level::kError, text);
 }
 void open_log_file(const std::filesystem::path& file) { output().file->open(file); }
+void show_problems_only() {
+  output().to_both.set_level(spdlog::level::warn);
+  output().to_file.set_level(spdlog::level::warn);
+}
 
 }  // namespace littlebit

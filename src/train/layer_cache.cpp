@@ -29,8 +29,9 @@ double number_in(const SafetensorsFile& file, const char* key) {
 
 }  // namespace
 
-LayerCache::LayerCache(const fs::path& folder, bool is_private)
-    : folder_(folder), is_private_(is_private) {
+LayerCache::LayerCache(const fs::path& folder, bool is_private, bool reads_only)
+    : folder_(folder), is_private_(is_private), reads_only_(reads_only) {
+  if (reads_only_) return;
   try {
     scratch_ = std::make_unique<ScratchFolder>(folder);
   } catch (const OutputError& failed) {
@@ -44,7 +45,7 @@ fs::path LayerCache::file_of(const LayerPlan& plan) const {
 
 std::optional<LayerFactors> LayerCache::find(const LayerPlan& plan) const {
   const fs::path path = file_of(plan);
-  if (!scratch_ || !path_exists(path)) return std::nullopt;
+  if ((!scratch_ && !reads_only_) || !path_exists(path)) return std::nullopt;
   try {
     verify_factors(path);
     const FactorFile file(path);

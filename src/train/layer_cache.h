@@ -18,7 +18,8 @@ class LayerCache {
   // Where the folder cannot be made, or another process has it, nothing is kept (a warning).
   // `is_private`: no other run keeps anything in the parent folder, so what other settings left
   // there, and an empty parent, go with it.
-  LayerCache(const std::filesystem::path& folder, bool is_private);
+  // `reads_only`: what another process keeps there is found, nothing is kept or removed.
+  LayerCache(const std::filesystem::path& folder, bool is_private, bool reads_only = false);
 
   // Of several threads at once, each for a layer of its own. A damaged file is passed over.
   std::optional<LayerFactors> find(const LayerPlan& plan) const;
@@ -32,7 +33,7 @@ class LayerCache {
  private:
   std::filesystem::path file_of(const LayerPlan& plan) const;
   std::filesystem::path folder_;
-  bool is_private_;
+  bool is_private_, reads_only_;
   std::unique_ptr<ScratchFolder> scratch_;  // null: nothing is kept
   std::atomic<bool> failed_{false};
   mutable std::atomic<int64_t> num_found_{0};

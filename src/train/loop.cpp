@@ -7,6 +7,7 @@
 
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/distributed/agreement.h"
 #include "littlebit/logging/console.h"
 #include "resume.h"
 #include "scoring.h"
@@ -38,6 +39,7 @@ class Loop {
 
   LoopResult run() {
     const bool stopped = !run_steps();
+    communicator_.enter("saving step " + std::to_string(position().step), kLongSeconds);
     record_.save_last(position(), writer_);
     progress_.finish();
     return {.position = position(),
@@ -57,6 +59,8 @@ class Loop {
   // in it between two micro-batches, after a score; the state is whole at each of them.
   bool run_steps() {
     while (!is_last(position().step)) {
+      communicator_.enter("step " + std::to_string(position().step + 1),
+                          position().step == start_.step ? kLongSeconds : kStepSeconds);
       if (communicator_.any(stop_requested())) return false;
       switch (trainer_.train_step()) {
         case StepVerdict::kStopped:
@@ -76,19 +80,25 @@ class Loop {
   bool follow(const StepRecord& done) {
     const auto tokens_here = static_cast<double>(position().tokens - start_.tokens);
     progress_.update(done.step, live_note(done, tokens_here / since_start_.seconds()));
-    if (is_multiple(options_.log.every) || is_last(done.step)) record_.append(done);
+    if (is_multiple(options_.log.every) || is_last(done.step)) {
+      in_all(communicator_, [&] { record_.append(done); });
+    }
     if (is_multiple(options_.checkpoint.every)) save_on_the_way(/*is_best=*/false);
     if (is_multiple(options_.eval_schedule.every) && !is_last(done.step)) {
       if (!score_student(session_, done.step, record_)) return false;
-      const bool is_best = record_.update_best(done.step);
-      record_.write();
-      if (is_best) save_on_the_way(is_best);
+      bool is_best = false;
+      in_all(communicator_, [&] {
+        is_best = record_.update_best(done.step);
+        record_.write();
+      });
+      if (communicator_.any(is_best)) save_on_the_way(/*is_best=*/true);
     }
     return true;
   }
 
   // A state that went bad by itself ends the run; a disk that is full for a while does not.
   void save_on_the_way(bool is_best) {
+    communicator_.enter("saving step " + std::to_string(position().step), kLongSeconds);
     try {
       record_.save_on_the_way(position(), is_best, writer_);
     } catch (const NumericsError& bad) {

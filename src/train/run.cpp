@@ -7,6 +7,7 @@
 #include "factor_cache.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distributed/agreement.h"
 #include "littlebit/eval/environment.h"
 #include "littlebit/quant/starts.h"
 #include "loop.h"
@@ -22,21 +23,29 @@
 namespace littlebit {
 namespace {
 
+void claim(RunStart& start, const OptionTree& tree, RunRecord& record) {
+  in_all(*start.session->processes, [&] {
+    if (start.lock) start.lock->claim();
+    record.write_config(tree);
+  });
+}
+
 // A student with start factors; teacher and student are scored before the first step.
 TrainingPosition begin_run(const RunFolder& folder, const OptionTree& tree,
                            const RunRequest& request, RunStart& start, RunRecord& record) {
   Session& session = *start.session;
-  start.lock->claim();
-  record.write_config(tree);
+  claim(start, tree, record);
   // Of a run that died before its first checkpoint. A first start has no past, and leaves alone
   // what it finds.
-  if (request.resume != Resume::kNever) record.rewind(std::nullopt);
+  if (request.resume != Resume::kNever) {
+    in_all(*session.processes, [&] { record.rewind(std::nullopt); });
+  }
   if (!session.tasks.empty()) {
     if (!score_model(session, *session.teacher, kTeacherModel, 0, record)) end_stopped_score();
     record.summarize("teacher", kTeacherModel, 0);
   }
   start_student(session, folder.cache());
-  record.write_factorization(session.layers);
+  in_all(*session.processes, [&] { record.write_factorization(session.layers); });
   print_plan(session);
   if (!session.tasks.empty()) {
     if (!score_student(session, 0, record)) end_stopped_score();
@@ -50,15 +59,14 @@ TrainingPosition resume_run(const RunFolder& folder, const OptionTree& tree,
                             const RunRequest& request, RunStart& start, RunRecord& record) {
   Session& session = *start.session;
   const TrainingPosition position = resume_from(session, folder, request, *start.checkpoint);
-  start.lock->claim();
-  record.write_config(tree);
-  record.rewind(position);
+  claim(start, tree, record);
+  in_all(*session.processes, [&] { record.rewind(position); });
   // A stop between the checkpoint and its score left that out.
   const int64_t every = session.options.eval_schedule.every;
   if (every > 0 && position.step % every == 0 && position.step > 0 &&
       position.step < session.steps && !record.is_scored(position.step)) {
     if (!score_student(session, position.step, record)) end_stopped_score();
-    record.settle_best();
+    in_all(*session.processes, [&] { record.settle_best(); });
   }
   return position;
 }
@@ -87,6 +95,18 @@ void describe(const Session& session, RunRecord& record) {
   record.set("changes", session.changes.empty() ? Json() : changes_json(session.changes));
 }
 
+// Every process has as many sequences of a batch.
+void check_batch(const RunOptions& options, int64_t world) {
+  const int64_t batch = options.train.sequences_per_step();
+  if (batch % world == 0) return;
+  const int64_t below = batch / world * world, above = below + world;
+  throw UsageError(
+      "a step of " + std::to_string(batch) + " sequences cannot be divided among " +
+          std::to_string(world) + " processes",
+      "train.global_batch_size=" + (below > 0 ? std::to_string(below) + " or " : std::string()) +
+          std::to_string(above));
+}
+
 }  // namespace
 
 void factorize_only(const RunOptions& options, const OptionTree& tree) {
@@ -106,22 +126,26 @@ void factorize_only(const RunOptions& options, const OptionTree& tree) {
   }
 }
 
-ExitCode run_training(const RunOptions& options, const OptionTree& tree,
-                      const RunRequest& request) {
+ExitCode run_training(const RunOptions& asked, const OptionTree& tree, const RunRequest& request,
+                      Communicator& processes, int64_t threads) {
   const Stopwatch since_start;
+  RunOptions options = asked;
+  if (options.train.threads == 0) options.train.threads = threads;
+  check_batch(options, processes.world());
   const RunFolder folder(options.output.dir);
-  RunStart start = take_folder(folder, options, tree, request);
+  RunStart start = take_folder(folder, options, tree, request, processes);
   prepare_run(folder, start);
   Session& session = *start.session;
 
   RunRecord record(folder, {.steps = session.steps,
                             .keep = options.checkpoint.keep,
-                            .tensorboard = options.log.tensorboard});
+                            .tensorboard = options.log.tensorboard,
+                            .writes = processes.is_first()});
   const TrainingPosition position = start.checkpoint
                                         ? resume_run(folder, tree, request, start, record)
                                         : begin_run(folder, tree, request, start, record);
   describe(session, record);
-  record.open();
+  in_all(processes, [&] { record.open(); });
 
   const LoopResult result = run_loop(session, record, position);
   return result.finished ? finish_run(session, folder, record, result, since_start)

@@ -6,6 +6,7 @@
 #include "export_model.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distributed/agreement.h"
 #include "littlebit/logging/console.h"
 #include "scoring.h"
 
@@ -93,8 +94,10 @@ void record_position(RunRecord& record, const TrainingPosition& position) {
 ExitCode stop_run(const Session& session, const RunFolder& folder, RunRecord& record,
                   const LoopResult& result, const Stopwatch& since_start) {
   record_position(record, result.position);
-  close_record(record, since_start);
-  print_written(session, folder);
+  in_all(*session.processes, [&] {
+    close_record(record, since_start);
+    print_written(session, folder);
+  });
   const std::string state = "state of step " + std::to_string(result.position.step) + " saved in " +
                             folder.checkpoints().string() + "; go on with --resume auto";
   if (result.stopped_by_signal) {
@@ -112,13 +115,20 @@ ExitCode finish_run(Session& session, const RunFolder& folder, RunRecord& record
     const int64_t step = result.position.step;
     if (!score_student(session, step, record)) end_stopped_score();
     record.summarize("final", kStudentModel, step);
-    if (record.update_best(step)) record.keep_as_best(step);
+    in_all(*session.processes, [&] {
+      if (record.update_best(step)) record.keep_as_best(step);
+    });
   }
-  const std::vector<fs::path> exports = export_model(session, folder, record);
-  const double seconds = close_record(record, since_start);
-  print_scores(record.summary());
-  print_written(session, folder, exports);
-  log_info("done in " + format_duration(seconds));
+  // Every process has all bits, scales and norms: the first writes them.
+  session.processes->enter("the export", kLongSeconds);
+  in_all(*session.processes, [&] {
+    if (!session.processes->is_first()) return;
+    const std::vector<fs::path> exports = export_model(session, folder, record);
+    const double seconds = close_record(record, since_start);
+    print_scores(record.summary());
+    print_written(session, folder, exports);
+    log_info("done in " + format_duration(seconds));
+  });
   return ExitCode::kDone;
 }
 

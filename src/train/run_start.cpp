@@ -2,10 +2,12 @@
 #include "run_start.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "check.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distributed/agreement.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
 #include "resume.h"
@@ -45,6 +47,20 @@ void clean_folder(const RunFolder& folder, const Session& session, int64_t start
   }
 }
 
+// All processes go on from one place: else they see different folders.
+void check_same_start(const RunStart& start, Communicator& processes) {
+  const std::string mine = start.checkpoint
+                               ? "step " + std::to_string(start.checkpoint->position.step)
+                               : "no checkpoint";
+  const std::vector<std::string> all = processes.gather(mine);
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    if (all[rank] == all[0]) continue;
+    throw UsageError("process 0 would go on from " + all[0] + ", process " + std::to_string(rank) +
+                         " from " + all[rank],
+                     "output.dir must be a folder that all hosts share");
+  }
+}
+
 }  // namespace
 
 Session open_session(const RunOptions& options, const OptionTree& tree,
@@ -60,33 +76,58 @@ Session open_session(const RunOptions& options, const OptionTree& tree,
 }
 
 RunStart take_folder(const RunFolder& folder, const RunOptions& options, const OptionTree& tree,
-                     const RunRequest& request) {
+                     const RunRequest& request, Communicator& processes) {
   RunStart start;
-  check_output(folder, options, request);
-  std::error_code unknown;
-  if (fs::is_directory(folder.root(), unknown)) {
+  const auto in_first = [&](const std::function<void()>& action) {
+    in_all(processes, [&] {
+      if (processes.is_first()) action();
+    });
+  };
+  in_first([&] {
+    check_output(folder, options, request);
+    std::error_code unknown;
+    if (!fs::is_directory(folder.root(), unknown)) return;
     start.lock = lock_folder(folder);
     check_output(folder, options, request);  // as it is now
-  }
+  });
   while (true) {
-    start.checkpoint = find_checkpoint(folder, request);
-    start.session.emplace(open_session(options, tree, start.checkpoint, request));
-    if (start.lock) return start;
-    create_lasting_folders(folder.root());
-    start.lock = lock_folder(folder);
-    check_output(folder, options, request);
-    if (!folder.holds_a_run()) return start;
+    in_all(processes, [&] {
+      start.checkpoint = find_checkpoint(folder, request);
+      start.session.emplace(open_session(options, tree, start.checkpoint, request));
+      start.session->processes = &processes;
+    });
+    check_same_start(start, processes);
+    if (processes.any(start.lock != nullptr)) return start;
+    in_first([&] {
+      create_lasting_folders(folder.root());
+      start.lock = lock_folder(folder);
+      check_output(folder, options, request);
+    });
+    if (!processes.any(processes.is_first() && folder.holds_a_run())) return start;
     // A run began and ended there in the meantime: it is gone on with.
   }
 }
 
 void prepare_run(const RunFolder& folder, RunStart& start) {
   Session& session = *start.session;
-  folder.open_log();
-  session.teacher_folder->open_tensors();  // missing files are found before hours of tokenising
-  build_corpus(session, folder.cache());
-  clean_folder(folder, session, start.checkpoint ? start.checkpoint->position.step : 0);
-  load_teacher(session);
+  Communicator& processes = *session.processes;
+  processes.enter("the start", kLongSeconds);
+  in_all(processes, [&] {
+    if (processes.is_first()) folder.open_log();
+    session.teacher_folder->open_tensors();  // missing files are found before hours of tokenising
+  });
+  // The first tokenises what is not in the cache yet.
+  for (const bool is_first : {true, false}) {
+    in_all(processes, [&] {
+      if (processes.is_first() == is_first) build_corpus(session, folder.cache());
+    });
+  }
+  in_all(processes, [&] {
+    if (processes.is_first()) {
+      clean_folder(folder, session, start.checkpoint ? start.checkpoint->position.step : 0);
+    }
+    load_teacher(session);
+  });
   log_info("teacher: " + session.spec.model_type + ", " + std::to_string(session.spec.num_layers) +
            " blocks, " + format_bytes(session.teacher_folder->tensor_bytes()) +
            "; training text: " + format_count(session.corpus->num_tokens()) + " tokens, " +

@@ -19,7 +19,7 @@ Session open_session(const RunOptions& options, const OptionTree& tree,
 
 // A run whose folder is its own: nobody else reads or writes there from here on.
 struct RunStart {
-  std::unique_ptr<FolderLock> lock;
+  std::unique_ptr<FolderLock> lock;      // of the first process
   std::optional<Checkpoint> checkpoint;  // to go on from
   std::optional<Session> session;
 };
@@ -28,7 +28,7 @@ struct RunStart {
 // those that another process writes meanwhile. A folder that is not there yet is made only when
 // everything that can be checked was found good.
 RunStart take_folder(const RunFolder& folder, const RunOptions& options, const OptionTree& tree,
-                     const RunRequest& request);
+                     const RunRequest& request, Communicator& processes);
 
 // What takes long: the corpus is built, leftovers of killed starts are cleared away, the teacher is
 // loaded. The log begins here. OutputError where something that is not of this program stands where

@@ -6,6 +6,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distributed/agreement.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {
@@ -25,11 +26,14 @@ std::optional<TaskResult> run_task(const EvalTask& task, const Decoder& decoder)
 }  // namespace
 
 bool score_model(const Session& session, const Decoder& decoder, const std::string& model,
-                 int64_t step, RunRecord& record, Communicator& communicator) {
+                 int64_t step, RunRecord& record) {
+  Communicator& processes = *session.processes;
+  processes.enter("a score after step " + std::to_string(step), kLongSeconds);
   std::vector<Score> scores;
   for (const auto& task : session.tasks) {
-    const std::optional<TaskResult> done = run_task(*task, decoder);
-    if (communicator.any(!done)) return false;
+    std::optional<TaskResult> done;
+    in_all(processes, [&] { done = run_task(*task, decoder); });
+    if (processes.any(!done)) return false;
     const TaskResult& result = *done;
     const auto& [unit, amount] = result.counts.front();
     scores.push_back(make_score(result, model, step));

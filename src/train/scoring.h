@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <string>
 
-#include "littlebit/distributed/communicator.h"
 #include "littlebit/models/decoder.h"
 #include "run_record.h"
 #include "session.h"
@@ -15,13 +14,10 @@ namespace littlebit {
 // task throws or some process was told to stop (false, in all processes). `model`: kTeacherModel or
 // kStudentModel.
 [[nodiscard]] bool score_model(const Session& session, const Decoder& decoder,
-                               const std::string& model, int64_t step, RunRecord& record,
-                               Communicator& communicator = solo());
+                               const std::string& model, int64_t step, RunRecord& record);
 
-[[nodiscard]] inline bool score_student(const Session& session, int64_t step, RunRecord& record,
-                                        Communicator& communicator = solo()) {
-  return score_model(session, session.student->decoder(), kStudentModel, step, record,
-                     communicator);
+[[nodiscard]] inline bool score_student(const Session& session, int64_t step, RunRecord& record) {
+  return score_model(session, session.student->decoder(), kStudentModel, step, record);
 }
 
 // What a stop ends with where there is no state yet, or none that is new: an Error of kStopped.

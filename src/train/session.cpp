@@ -10,6 +10,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distributed/agreement.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/models/folder_notes.h"
 #include "littlebit/nn/device.h"
@@ -19,8 +20,8 @@ namespace {
 
 void make_student(Session& session) {
   session.student = std::make_unique<Student>(open_decoder(*session.teacher), session.plans);
-  session.optimizer = std::make_unique<Optimizer>(*session.student, session.options.optim,
-                                                  session.options.quant.surrogate);
+  session.optimizer = std::make_unique<Optimizer>(
+      *session.student, session.options.optim, session.options.quant.surrogate, *session.processes);
 }
 
 // False, with a warning, where the file is damaged: the factors are then made anew.
@@ -178,8 +179,11 @@ void load_teacher(Session& session) {
   }
 }
 
-void start_student(Session& session, const std::filesystem::path& own_cache) {
-  make_student(session);
+namespace {
+
+// Start factors into the student of this process. The first keeps layers as it makes them in
+// `layers`, where the others, which come after it, find them.
+void make_start(Session& session, const std::filesystem::path& cache, LayerCache& layers) {
   const QuantOptions& quant = session.options.quant;
   LatentSink sink(*session.student, session.optimizer->states());
   if (quant.starts_from_file()) {
@@ -190,12 +194,9 @@ void start_student(Session& session, const std::filesystem::path& own_cache) {
     return;
   }
   const bool is_own = quant.cache_dir.empty();
-  const std::filesystem::path cache =
-      factor_cache_file(session, is_own ? own_cache : quant.cache_dir);
   if (!is_own && path_exists(cache) && load_cached_factors(session, sink, cache)) return;
-  LayerCache layers(std::filesystem::path(cache).replace_extension(".layers"), is_own);
   factorize(session, sink, layers);
-  if (!is_own) {
+  if (!is_own && session.processes->world() == 1) {
     try {
       write_factor_cache(cache, *session.optimizer);
       session.kept_factors = cache;
@@ -204,7 +205,31 @@ void start_student(Session& session, const std::filesystem::path& own_cache) {
       log_warning("the start factors are not kept: " + std::string(failed.what()));
     }
   }
-  layers.remove();
+}
+
+}  // namespace
+
+void start_student(Session& session, const std::filesystem::path& own_cache) {
+  Communicator& processes = *session.processes;
+  const QuantOptions& quant = session.options.quant;
+  const bool is_own = quant.cache_dir.empty();
+  make_student(session);
+  std::optional<LayerCache> layers;
+  const auto make = [&] {
+    const std::filesystem::path cache =
+        factor_cache_file(session, is_own ? own_cache : quant.cache_dir);
+    layers.emplace(std::filesystem::path(cache).replace_extension(".layers"), is_own,
+                   /*reads_only=*/!processes.is_first());
+    make_start(session, cache, *layers);
+  };
+  processes.enter("initial factors", kLongSeconds);
+  in_all(processes, [&] {
+    if (processes.is_first()) make();
+  });
+  in_all(processes, [&] {
+    if (!processes.is_first()) make();
+  });
+  layers->remove();
 }
 
 void resume_student(Session& session, const Checkpoint& checkpoint) {

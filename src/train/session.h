@@ -9,6 +9,7 @@
 
 #include "littlebit/checkpoint/checkpoint.h"
 #include "littlebit/data/corpus.h"
+#include "littlebit/distributed/communicator.h"
 #include "littlebit/eval/tasks.h"
 #include "littlebit/optim/optimizer.h"
 #include "littlebit/quant/initialize.h"
@@ -18,6 +19,7 @@ namespace littlebit {
 
 struct Session {
   RunOptions options;
+  Communicator* processes = &solo();  // of the run; this is one of them
   std::unique_ptr<HfFolder> teacher_folder;
   ModelSpec spec;
   at::Device device = at::Device(at::kCPU);
@@ -51,7 +53,8 @@ void load_teacher(Session& session);
 
 // Student and optimizer with start factors, shown layer by layer; or from a checkpoint. Layers are
 // kept as they are made, in quant.cache_dir or, where that is not set, in `own_cache` of the run:
-// the next start goes on from them.
+// the next start goes on from them. The first process makes them, the others take them from there.
+// Collective, as is resume_student.
 void start_student(Session& session, const std::filesystem::path& own_cache);
 void resume_student(Session& session, const Checkpoint& checkpoint);
 

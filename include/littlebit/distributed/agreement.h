@@ -7,6 +7,11 @@
 
 namespace littlebit {
 
+// How long a process may take for what is not a step: a model to read, a text to tokenise or to
+// score, a checkpoint to write.
+inline constexpr double kLongSeconds = 4 * 3600;
+inline constexpr double kStepSeconds = 600;  // and for one step
+
 // Runs `action`, which makes no collective calls, in every process. Where it throws in one it throws
 // in all: there what it threw, in the others an Error of the same kind that names the process. A
 // collective call itself.

@@ -19,6 +19,8 @@ void log_info(std::string_view message);
 void log_warning(std::string_view message);  // "warning: ..."
 // "error: ..." and, where given, "hint: ..." on the next line.
 void log_error(std::string_view message, std::string_view hint = "");
+// From now on warnings and errors only, and no progress: in all processes of a run but the first.
+void show_problems_only();
 // Appends. A log file that cannot be written later on is given up with a warning.
 void open_log_file(const std::filesystem::path& file);
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "littlebit/core/error.h"
+#include "littlebit/distributed/communicator.h"
 #include "littlebit/train/options.h"
 
 namespace littlebit {
@@ -49,6 +50,9 @@ void export_checkpoint(const RunOptions& options, const OptionTree& tree,
 // The run. Returns kDone, or kStopped where a signal stopped it with its state saved. Throws Error
 // otherwise; then checkpoints already written stay. `tree` holds the options with their origins,
 // for the run's config.yaml.
-ExitCode run_training(const RunOptions& options, const OptionTree& tree, const RunRequest& request);
+// `processes`: of the run, all of which call this with the same arguments and see the same files;
+// the first writes. Each computes with `threads` where train.threads is 0 (0: every core).
+ExitCode run_training(const RunOptions& options, const OptionTree& tree, const RunRequest& request,
+                      Communicator& processes = solo(), int64_t threads = 0);
 
 }  // namespace littlebit
