@@ -138,9 +138,6 @@ int littlebit_train(int argc, char** argv) {
                  "go on although this setting of optim or distill differs from the checkpoint's: "
                  "its key, or key=value")
       ->allow_extra_args(false);
-  int64_t processes = 1;  // read by the launcher, before this
-  app.add_option("--nproc", processes,
-                 "start that many processes of this program on this host, which train together");
   std::vector<CLI::Option*> instead;  // of training; one of them at a time
   const auto add_instead = [&](const char* name, bool& value, const char* help) {
     instead.push_back(app.add_flag(name, value, help));

@@ -296,12 +296,9 @@ at::Tensor GlooCommunicator::sum_in_order(const at::Tensor& mine,
   const auto mine_at = static_cast<size_t>(rank_);
   at::Tensor sum;
   for (size_t r = 0; r <= others.size(); ++r) {
-    const at::Tensor& summand = r == mine_at ? mine : others[r < mine_at ? r : r - 1];
-    if (!sum.defined()) {
-      sum = rounds ? summand.to(at::kFloat) : summand;
-    } else {
-      sum.add_(summand);
-    }
+    const at::Tensor& given = r == mine_at ? mine : others[r < mine_at ? r : r - 1];
+    const at::Tensor summand = rounds ? given.to(at::kFloat) : given;
+    sum = sum.defined() ? sum.add_(summand) : summand;
   }
   return sum;
 }

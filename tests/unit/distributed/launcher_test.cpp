@@ -3,6 +3,7 @@
 #include "littlebit/distributed/launcher.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -272,7 +273,55 @@ TEST_CASE("--nproc is taken from the arguments") {
   CHECK(WEXITSTATUS(status) == 0);
 }
 
-// Hidden: run by the case above.
+TEST_CASE("processes end when their launcher is killed") {
+  TempFolder temp;
+  prctl(PR_SET_CHILD_SUBREAPER, 1);  // they become ours
+  const pid_t pid = fork();
+  if (pid == 0) {
+    const int nowhere = open("/dev/null", O_WRONLY);
+    dup2(nowhere, STDOUT_FILENO);
+    setenv("FOLDER", temp.path().c_str(), 1);
+    std::vector<std::string> words = {"tests", "--nproc=2", "a process that was launched waits"};
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    _exit(launch_if_asked(static_cast<int>(argv.size()), argv.data()).value_or(99));
+  }
+  std::vector<pid_t> children;
+  const Stopwatch stopwatch;
+  while (children.size() < 2 && stopwatch.seconds() < 20) {
+    const std::filesystem::path file = temp / ("pid-" + std::to_string(children.size()));
+    if (std::filesystem::exists(file)) {
+      children.push_back(static_cast<pid_t>(std::stol(read_file(file))));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  kill(pid, SIGKILL);
+  waitpid(pid, nullptr, 0);
+  REQUIRE(children.size() == 2);
+  const Stopwatch since;
+  for (const pid_t child : children) {
+    pid_t gone = 0;
+    while ((gone = waitpid(child, nullptr, WNOHANG)) == 0 && since.seconds() < 10) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    CHECK(gone == child);
+    if (gone == 0) kill(child, SIGKILL);
+  }
+  prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
+// Hidden: run by the cases above, as the program that is launched.
+TEST_CASE("a process that was launched waits", "[.]") {
+  char name[] = "tests";
+  char* argv[] = {name};
+  REQUIRE(launch_if_asked(1, argv) == std::nullopt);
+  const char* folder = std::getenv("FOLDER");
+  REQUIRE(folder != nullptr);
+  const Environment environment = read_environment(environment_variables());
+  write_file(std::filesystem::path(folder) / ("pid-" + std::to_string(environment.rank)),
+             std::to_string(getpid()));
+  std::this_thread::sleep_for(std::chrono::seconds(60));
+}
 TEST_CASE("a process that was launched meets the others", "[.]") {
   const Environment environment = read_environment(environment_variables());
   REQUIRE(environment.found == "--nproc");
