@@ -138,6 +138,10 @@ int littlebit_train(int argc, char** argv) {
                  "go on although this setting of optim or distill differs from the checkpoint's: "
                  "its key, or key=value")
       ->allow_extra_args(false);
+  app.add_option("--nproc",
+                 "start N processes on this host, which train together; without it "
+                 "torchrun, srun or mpirun may have started several")
+      ->type_name("N");               // read by launch_if_asked()
   std::vector<CLI::Option*> instead;  // of training; one of them at a time
   const auto add_instead = [&](const char* name, bool& value, const char* help) {
     instead.push_back(app.add_flag(name, value, help));

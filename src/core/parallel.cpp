@@ -81,7 +81,9 @@ int hardware_threads() {
 void parallel_for(int64_t n, int threads, const std::function<void(int64_t)>& body) {
   std::atomic<int64_t> next{0};
   std::atomic<bool> failed{false};
+  // Of the lowest index: all below it were handed out before, so it does not depend on the threads.
   std::exception_ptr first_error;
+  int64_t first_index = n;
   std::mutex mutex;
   const auto work = [&] {
     while (!failed) {
@@ -91,7 +93,10 @@ void parallel_for(int64_t n, int threads, const std::function<void(int64_t)>& bo
         body(i);
       } catch (...) {
         const std::lock_guard lock(mutex);
-        if (!first_error) first_error = std::current_exception();
+        if (i < first_index) {
+          first_index = i;
+          first_error = std::current_exception();
+        }
         failed = true;
       }
     }

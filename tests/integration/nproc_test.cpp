@@ -5,7 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/io/json.h"
 #include "tiny_scene.h"
 
 using namespace littlebit;
@@ -132,20 +134,16 @@ TEST_CASE("runs of several processes: refused, stopped, one lost") {
     for (const std::string& word : words(name, {"train.steps=100000"})) {
       line += " " + test::shell_quoted(word);
     }
-    const std::string script = std::string(test::kBinaryDir) + "/bin/littlebit-train" + line +
-                               " & P=$!; until [ -s " + metrics + " ]; do sleep 0.1; done; " +
-                               kill + "; wait $P; exit $?";
-    const TempFolder temp;
-    write_file(temp / "script", script);
-    return test::run_program(
-        "../../bin/sh" + std::string(), {},
-        "sh " + test::shell_quoted((temp / "script").string()) + "; exit $?; ");
+    return test::run_line(std::string(test::kBinaryDir) + "/bin/littlebit-train" + line +
+                          " & P=$!; until [ -s " + metrics + " ]; do sleep 0.1; done; " + kill +
+                          "; wait $P; exit $?");
   };
   const test::Outcome stopped = with_signal("stop", "kill -TERM $P");
   INFO(stopped.err);
   CHECK(stopped.code == 143);
   CHECK(path_exists(scene / "stop" / "checkpoints"));
-  const test::Outcome lost = with_signal("lost", "kill -KILL $(pgrep -P $P | tail -n 1)");
+  const test::Outcome lost =
+      with_signal("lost", "kill -KILL $(awk '{print $NF}' /proc/$P/task/$P/children)");
   INFO(lost.err);
   CHECK(lost.code == 75);
 }

@@ -27,17 +27,23 @@ inline std::string shell_quoted(const std::string& word) {
   return quoted + "'";
 }
 
+// A line of the shell.
+inline Outcome run_line(const std::string& line) {
+  const TempFolder temp;
+  const std::string whole = "{ " + line + "\n} </dev/null >" +
+                            shell_quoted((temp / "out").string()) + " 2>" +
+                            shell_quoted((temp / "err").string());
+  const int status = std::system(whole.c_str());
+  if (!WIFEXITED(status)) throw std::runtime_error("killed: " + line);
+  return {WEXITSTATUS(status), read_file(temp / "out"), read_file(temp / "err")};
+}
+
 // `prefix` stands before the program in the shell's line: "ulimit -f 1;".
 inline Outcome run_program(const std::string& program, const std::vector<std::string>& arguments,
                            const std::string& prefix = "") {
-  const TempFolder temp;
   std::string line = prefix + " " + std::string(littlebit::test::kBinaryDir) + "/bin/" + program;
   for (const std::string& argument : arguments) line += " " + shell_quoted(argument);
-  line += " </dev/null >" + shell_quoted((temp / "out").string()) + " 2>" +
-          shell_quoted((temp / "err").string());
-  const int status = std::system(line.c_str());
-  if (!WIFEXITED(status)) throw std::runtime_error(program + " was killed: " + line);
-  return {WEXITSTATUS(status), read_file(temp / "out"), read_file(temp / "err")};
+  return run_line(line);
 }
 
 }  // namespace littlebit::test

@@ -6,8 +6,11 @@
 #include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "../../../src/core/cgroup.h"
@@ -133,6 +136,16 @@ TEST_CASE("parallel_for does each index once") {
   bool called = false;
   parallel_for(0, 4, [&](int64_t) { called = true; });
   CHECK_FALSE(called);
+}
+
+TEST_CASE("of several failures parallel_for tells that of the lowest index, whatever the threads") {
+  for (int turn = 0; turn < 50; ++turn) {
+    const auto body = [&](int64_t i) {
+      if (i == 2) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // later than 3 and 5
+      if (i == 2 || i == 3 || i == 5) throw std::runtime_error(std::to_string(i));
+    };
+    CHECK_THROWS_WITH(parallel_for(100, 4, body), "2");
+  }
 }
 
 TEST_CASE("parallel_for passes on an exception and skips the rest") {
