@@ -67,6 +67,17 @@ class ThreadProcesses {
       all_.barrier_.arrive_and_wait();
       return texts;
     }
+    void broadcast(const at::Tensor& values, int64_t root) override {
+      const c10::NoGradGuard no_grad;
+      all_.tensors_[rank_] = values.clone();
+      all_.barrier_.arrive_and_wait();
+      values.copy_(all_.tensors_[root]);
+      all_.barrier_.arrive_and_wait();
+    }
+    void barrier() override { all_.barrier_.arrive_and_wait(); }
+    void enter(const std::string&, double) override {}
+    void finish() override {}
+    void fail(const std::string&) noexcept override {}
     bool any(bool mine) override {
       for (const std::string& text : gather(mine ? "yes" : "")) {
         if (!text.empty()) return true;

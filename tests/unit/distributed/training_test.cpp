@@ -127,7 +127,7 @@ struct Training {
         if (communicator.is_first() || !part.is_everywhere) parts.push_back(part);
       });
     }
-    const Json mine = to_json(write_state(
+    const Json mine = stored_json(write_state(
         folder, state_file_name(communicator.rank(), communicator.world()), parts, "here"));
     Json all = Json::array();
     for (const std::string& text : communicator.gather(to_json_line(mine))) {
