@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <cstdlib>
 #include <span>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -52,8 +53,10 @@ bool is_known(at::ScalarType type) {
   }
 }
 
-// c10d prints the stack for every connection that breaks; what happened is in our errors.
-void keep_quiet() {
+// c10d prints the stack for every connection that breaks; what happened is in our errors. And Gloo
+// writes into connections that may have closed: that must not be a signal.
+void settle_process() {
+  std::signal(SIGPIPE, SIG_IGN);
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
 }
 
@@ -129,7 +132,7 @@ class GlooCommunicator : public Communicator {
 GlooCommunicator::GlooCommunicator(const Environment& environment,
                                    const ProcessGroupOptions& options)
     : rank_(environment.rank), world_(environment.world), timeout_(options.timeout_seconds) {
-  keep_quiet();
+  settle_process();
   const Stopwatch stopwatch;
   meeting_ = std::make_unique<Meeting>(environment, options.start_seconds);
   const double left = std::max(options.start_seconds - stopwatch.seconds(), 1.0);

@@ -106,10 +106,11 @@ void Meeting::come_together(double seconds) {
     const std::string key = key_of("here/", other);
     try {
       store_->wait({key}, milliseconds(seconds - stopwatch.seconds()));
-    } catch (const std::exception&) {
-      if (stopwatch.seconds() < seconds) throw;  // not the time-out
-      missing.push_back(std::to_string(other));
-      continue;
+    } catch (const std::exception&) {  // the time is over, or the store is lost: then check throws
+      if (!store_->check({key})) {
+        missing.push_back(std::to_string(other));
+        continue;
+      }
     }
     const std::string text = store_->get_to_str(key);
     const size_t space = text.find(' ');

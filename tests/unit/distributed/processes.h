@@ -20,6 +20,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
+#include "littlebit/core/process.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/distributed/process_group.h"
 #include "temp_folder.h"
@@ -72,7 +73,9 @@ class Processes {
 
   // Starts `world` processes that meet and run `body`. One whose body returns finishes its
   // communicator; one whose body throws fails it and ends with the error's code (1: no Error).
-  Processes(int64_t world, const ProcessGroupOptions& options, const Body& body) {
+  // `adjust` changes where they meet.
+  Processes(int64_t world, const ProcessGroupOptions& options, const Body& body,
+            const std::function<void(Environment&)>& adjust = {}) {
     int64_t port = 0;
     const int listening = listen_anywhere(port);
     for (int64_t rank = 0; rank < world; ++rank) {
@@ -84,6 +87,7 @@ class Processes {
                                  .master_port = port,
                                  .listening_socket = rank == 0 ? listening : -1,
                                  .found = "a test"};
+      if (adjust) adjust(environment);
       const pid_t pid = fork();
       if (pid < 0) throw std::runtime_error("no more processes");
       if (pid == 0) {
@@ -142,6 +146,7 @@ class Processes {
     };
     Process process{.environment = environment, .communicator = nullptr};
     try {
+      keep_freed_memory();
       at::set_num_threads(1);
       process.communicator = make_communicator(environment, at::kCPU, options);
       body(process);
