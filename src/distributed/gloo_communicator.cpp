@@ -2,31 +2,18 @@
 // as much for a reduce-scatter, copy the whole for it, and cannot tell who did not come.
 //
 // An operation is one round, or two: everybody sends to everybody what is theirs and takes what is
-// its own. Messages are posted before any is waited for, so that who is in a round has sent its
-// part: the one whose part is missing is the one who is late. Sums are taken in the order of ranks,
-// those of bf16 in fp32, rounded once.
+// its own. Sums are taken in the order of ranks, those of bf16 in fp32, rounded once.
 #include "distributed/gloo_communicator.h"
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
-#include <c10/util/Flags.h>
-#include <c10/util/Logging.h>
 
 #include <algorithm>
-#include <cmath>
-#include <csignal>
-#include <cstdlib>
 #include <span>
-#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
-#include "distributed/gloo_backend.h"
-#include "distributed/meeting.h"
+#include "distributed/peers.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/stopwatch.h"
-#include "littlebit/core/strings.h"
-
-C10_DECLARE_int(caffe2_log_level);
 
 namespace littlebit {
 namespace {
@@ -35,10 +22,6 @@ constexpr int64_t kSmallBytes = 32 << 10;       // whole to everybody, rather th
 constexpr int64_t kSmallBroadcast = 1 << 20;    // the same, where one process does all sending
 constexpr int64_t kStagingBytes = 8 << 20;      // for summands of others, all together
 constexpr int64_t kLeastPieceBytes = 64 << 10;  // of a message
-constexpr int64_t kTags = 1 << 30;              // they begin anew behind it
-constexpr const char* kAgainHint =
-    "start the processes again; a run goes on from its newest checkpoint with --resume auto";
-
 bool is_known(at::ScalarType type) {
   switch (type) {
     case at::kDouble:
@@ -53,13 +36,6 @@ bool is_known(at::ScalarType type) {
   }
 }
 
-// c10d prints the stack for every connection that breaks; what happened is in our errors. And Gloo
-// writes into connections that may have closed: that must not be a signal.
-void settle_process() {
-  std::signal(SIGPIPE, SIG_IGN);
-  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
-}
-
 // Elements [begin, end) of a flat tensor of n that are process r's, where a slice has `each`.
 struct Slices {
   int64_t n, each;
@@ -72,8 +48,8 @@ struct Slices {
 
 class GlooCommunicator : public Communicator {
  public:
-  GlooCommunicator(const Environment& environment, const ProcessGroupOptions& options);
-  ~GlooCommunicator() override;
+  GlooCommunicator(const Environment& environment, const ProcessGroupOptions& options)
+      : peers_(environment, options), rank_(environment.rank), world_(environment.world) {}
 
   int64_t rank() const override { return rank_; }
   int64_t world() const override { return world_; }
@@ -84,185 +60,34 @@ class GlooCommunicator : public Communicator {
   std::vector<std::string> gather(const std::string& text) override;
   bool any(bool mine) override;
   void barrier() override;
-  void enter(const std::string& phase, double timeout_seconds) override;
+  void enter(const std::string& phase, double timeout_seconds) override {
+    peers_.enter(phase, timeout_seconds);
+  }
   void finish() override;
-  void fail(const std::string& why) noexcept override;
+  void fail(const std::string& why) noexcept override { peers_.fail(why); }
 
  private:
-  struct Call {
-    const char* operation;
-    int64_t bytes;
-    Stopwatch stopwatch;
-    int tag = 0;
-  };
-  struct Message {
-    int64_t peer;
-    c10::intrusive_ptr<c10d::Work> work;
-  };
-  struct Round {
-    std::vector<Message> receives, sends;
-  };
-
   Call begin(const char* operation, const at::Tensor& values);
-  Call begin(const char* operation, int64_t bytes);
-  void send(const Call& call, Round& round, int64_t peer, const at::Tensor& flat);
-  void receive(const Call& call, Round& round, int64_t peer, const at::Tensor& flat);
-  void wait(const Call& call, Round& round);
-  void wait(const Call& call, Round& round, const Message& message);
-  [[noreturn]] void give_up(const Call& call, const Round& round, int64_t peer,
-                            const std::string& what);
-  std::vector<int64_t> missing_in(const Round& round, int64_t peer) const;
-
   Slices slices_of(const Call& call, const at::Tensor& all, int64_t first, int64_t last);
   void add_others(const Call& call, const at::Tensor& all, const Slices& slices);
   void take_others(const Call& call, const at::Tensor& all, const Slices& slices);
   void add_whole(const Call& call, const at::Tensor& flat);
   at::Tensor sum_in_order(const at::Tensor& mine, std::span<const at::Tensor> others) const;
-  std::vector<int64_t> others() const;
 
+  Peers peers_;
   int64_t rank_, world_;
-  double timeout_;
-  std::string phase_ = "the start";
-  int64_t num_calls_ = 0;
-  bool is_open_ = false;
-  std::unique_ptr<Meeting> meeting_;
-  c10::intrusive_ptr<c10d::Backend> backend_;
 };
-
-GlooCommunicator::GlooCommunicator(const Environment& environment,
-                                   const ProcessGroupOptions& options)
-    : rank_(environment.rank), world_(environment.world), timeout_(options.timeout_seconds) {
-  settle_process();
-  const Stopwatch stopwatch;
-  meeting_ = std::make_unique<Meeting>(environment, options.start_seconds);
-  const double left = std::max(options.start_seconds - stopwatch.seconds(), 1.0);
-  try {
-    backend_ =
-        connect_gloo(environment, c10::make_intrusive<c10d::PrefixStore>("gloo", meeting_->store()),
-                     std::chrono::milliseconds(static_cast<int64_t>(left * 1e3)));
-  } catch (const std::exception& error) {
-    const std::string what = error.what();
-    throw Error(ExitCode::kPeerLost,
-                meeting_->name_of(rank_) + " cannot be connected with the other processes: " +
-                    what.substr(0, what.find('\n')),
-                "GLOO_SOCKET_IFNAME names the network interface to use, where hosts have several");
-  }
-  is_open_ = true;
-}
-
-GlooCommunicator::~GlooCommunicator() { fail("it ended before the others"); }
-
-void GlooCommunicator::enter(const std::string& phase, double timeout_seconds) {
-  phase_ = phase;
-  timeout_ = timeout_seconds;
-}
 
 void GlooCommunicator::finish() {
   barrier();
-  is_open_ = false;
-  backend_.reset();
-  meeting_->leave();
+  peers_.close();
 }
 
-void GlooCommunicator::fail(const std::string& why) noexcept {
-  if (!is_open_) return;
-  is_open_ = false;
-  try {
-    meeting_->tell(why);  // before connections close: then the others look for it
-    backend_.reset();
-  } catch (const std::exception&) {
-  }
-}
-
-// ---- Messages
-
-GlooCommunicator::Call GlooCommunicator::begin(const char* operation, int64_t bytes) {
-  LB_ASSERT(is_open_, "the communicator ended or failed");
-  return {.operation = operation,
-          .bytes = bytes,
-          .stopwatch = {},
-          .tag = static_cast<int>(num_calls_++ % kTags)};
-}
-
-GlooCommunicator::Call GlooCommunicator::begin(const char* operation, const at::Tensor& values) {
+Call GlooCommunicator::begin(const char* operation, const at::Tensor& values) {
   LB_ASSERT(values.is_cpu(), "Gloo connects CPUs");
   LB_ASSERT(is_known(values.scalar_type()), "a type that processes exchange");
-  return begin(operation, static_cast<int64_t>(values.nbytes()));
+  return peers_.begin(operation, static_cast<int64_t>(values.nbytes()));
 }
-
-std::vector<int64_t> GlooCommunicator::others() const {
-  std::vector<int64_t> ranks;
-  // Everybody begins with the next one: else all would send to rank 0 first.
-  for (int64_t i = 1; i < world_; ++i) ranks.push_back((rank_ + i) % world_);
-  return ranks;
-}
-
-void GlooCommunicator::send(const Call& call, Round& round, int64_t peer, const at::Tensor& flat) {
-  if (flat.numel() == 0) return;
-  std::vector<at::Tensor> tensors = {flat};
-  try {
-    round.sends.push_back({peer, backend_->send(tensors, static_cast<int>(peer), call.tag)});
-  } catch (const std::exception& error) {
-    give_up(call, round, peer, error.what());
-  }
-}
-
-void GlooCommunicator::receive(const Call& call, Round& round, int64_t peer,
-                               const at::Tensor& flat) {
-  if (flat.numel() == 0) return;
-  std::vector<at::Tensor> tensors = {flat};
-  try {
-    round.receives.push_back({peer, backend_->recv(tensors, static_cast<int>(peer), call.tag)});
-  } catch (const std::exception& error) {
-    give_up(call, round, peer, error.what());
-  }
-}
-
-void GlooCommunicator::wait(const Call& call, Round& round, const Message& message) {
-  const double left = std::max(timeout_ - call.stopwatch.seconds(), 1e-3);
-  try {
-    message.work->wait(std::chrono::milliseconds(static_cast<int64_t>(std::ceil(left * 1e3))));
-  } catch (const std::exception& error) {
-    give_up(call, round, message.peer, error.what());
-  }
-}
-
-void GlooCommunicator::wait(const Call& call, Round& round) {
-  for (const Message& message : round.receives) wait(call, round, message);
-  for (const Message& message : round.sends) wait(call, round, message);
-  round = {};
-}
-
-// The peers of a round whose messages have not come: the time is over, so asking is quick.
-std::vector<int64_t> GlooCommunicator::missing_in(const Round& round, int64_t peer) const {
-  std::vector<int64_t> missing = {peer};
-  for (const Message& message : round.receives) {
-    try {
-      message.work->wait(std::chrono::milliseconds(1));
-    } catch (const std::exception&) {
-      missing.push_back(message.peer);
-    }
-  }
-  std::sort(missing.begin(), missing.end());
-  missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
-  return missing;
-}
-
-void GlooCommunicator::give_up(const Call& call, const Round& round, int64_t peer,
-                               const std::string& what) {
-  const double waited = call.stopwatch.seconds();
-  is_open_ = false;
-  const bool late = waited >= timeout_ || what.find("Timed out") != std::string::npos;
-  const std::string cause =
-      late ? meeting_->why_late(missing_in(round, peer)) : meeting_->why_closed(peer);
-  throw Error(ExitCode::kPeerLost,
-              cause + " (rank " + std::to_string(rank_) + " waited " + format_duration(waited) +
-                  " for it: " + phase_ + ", " + call.operation + " of " +
-                  format_bytes(static_cast<uint64_t>(call.bytes)) + ")",
-              kAgainHint);
-}
-
-// ---- Operations
 
 // How long the slices are follows from one's own, unless that is empty: then rank 0 says it. Who
 // has none is known to all who have one.
@@ -277,13 +102,13 @@ Slices GlooCommunicator::slices_of(const Call& call, const at::Tensor& all, int6
   Round round;
   if (rank_ == 0) {
     size.fill_(slices.each);
-    for (const int64_t peer : others()) {
-      if (slices.size(peer) == 0) send(call, round, peer, size);
+    for (const int64_t peer : peers_.others()) {
+      if (slices.size(peer) == 0) peers_.send(call, round, peer, size);
     }
   } else if (first == n) {
-    receive(call, round, 0, size);
+    peers_.receive(call, round, 0, size);
   }
-  wait(call, round);
+  peers_.wait(call, round);
   if (rank_ != 0 && first == n) slices.each = size.item<int64_t>();
   LB_ASSERT(slices.begin(rank_) == first && slices.size(rank_) == last - first,
             "slices of equal sizes but for the last ones, in the order of ranks");
@@ -329,17 +154,17 @@ void GlooCommunicator::add_others(const Call& call, const at::Tensor& all, const
   };
   const auto post = [&](int64_t index, Round& round) {
     const std::vector<at::Tensor> parts = staged(index);
-    for (const int64_t peer : others()) {
-      receive(call, round, peer, parts[static_cast<size_t>(peer < rank_ ? peer : peer - 1)]);
+    for (const int64_t peer : peers_.others()) {
+      peers_.receive(call, round, peer, parts[static_cast<size_t>(peer < rank_ ? peer : peer - 1)]);
     }
-    for (const int64_t peer : others()) send(call, round, peer, part_of(peer, index));
+    for (const int64_t peer : peers_.others()) peers_.send(call, round, peer, part_of(peer, index));
   };
   const int64_t num_pieces = (slices.each + piece - 1) / piece;
   Round now, next;
   post(0, now);
   for (int64_t index = 0; index < num_pieces; ++index) {
     if (index + 1 < num_pieces) post(index + 1, next);
-    wait(call, now);
+    peers_.wait(call, now);
     const at::Tensor part = part_of(rank_, index);
     if (part.numel() > 0) {
       const at::Tensor sum = sum_in_order(part, staged(index));
@@ -351,9 +176,10 @@ void GlooCommunicator::add_others(const Call& call, const at::Tensor& all, const
 
 void GlooCommunicator::take_others(const Call& call, const at::Tensor& all, const Slices& slices) {
   Round round;
-  for (const int64_t peer : others()) receive(call, round, peer, slices.of(all, peer));
-  for (const int64_t peer : others()) send(call, round, peer, slices.of(all, rank_));
-  wait(call, round);
+  for (const int64_t peer : peers_.others())
+    peers_.receive(call, round, peer, slices.of(all, peer));
+  for (const int64_t peer : peers_.others()) peers_.send(call, round, peer, slices.of(all, rank_));
+  peers_.wait(call, round);
 }
 
 void GlooCommunicator::add_whole(const Call& call, const at::Tensor& flat) {
@@ -361,11 +187,11 @@ void GlooCommunicator::add_whole(const Call& call, const at::Tensor& flat) {
   std::vector<at::Tensor> parts;
   for (int64_t i = 0; i + 1 < world_; ++i) parts.push_back(staging[i]);
   Round round;
-  for (const int64_t peer : others()) {
-    receive(call, round, peer, parts[static_cast<size_t>(peer < rank_ ? peer : peer - 1)]);
+  for (const int64_t peer : peers_.others()) {
+    peers_.receive(call, round, peer, parts[static_cast<size_t>(peer < rank_ ? peer : peer - 1)]);
   }
-  for (const int64_t peer : others()) send(call, round, peer, flat);
-  wait(call, round);
+  for (const int64_t peer : peers_.others()) peers_.send(call, round, peer, flat);
+  peers_.wait(call, round);
   const at::Tensor sum = sum_in_order(flat, parts);
   if (!sum.is_same(flat)) flat.copy_(sum);
 }
@@ -410,17 +236,17 @@ void GlooCommunicator::broadcast(const at::Tensor& values, int64_t root) {
   const Slices slices{.n = flat.numel(), .each = (flat.numel() + world_ - 1) / world_};
   const auto part_of = [&](int64_t peer) { return whole ? flat : slices.of(flat, peer); };
   Round round;
-  if (rank_ != root) receive(call, round, root, part_of(rank_));
-  for (const int64_t peer : others()) {
-    if (rank_ == root) send(call, round, peer, part_of(peer));
+  if (rank_ != root) peers_.receive(call, round, root, part_of(rank_));
+  for (const int64_t peer : peers_.others()) {
+    if (rank_ == root) peers_.send(call, round, peer, part_of(peer));
   }
-  wait(call, round);
+  peers_.wait(call, round);
   if (!whole) take_others(call, flat, slices);
   if (!values.is_contiguous()) values.copy_(flat.view(values.sizes()));
 }
 
 std::vector<std::string> GlooCommunicator::gather(const std::string& text) {
-  const Call call = begin("gather", static_cast<int64_t>(text.size()));
+  const Call call = peers_.begin("gather", static_cast<int64_t>(text.size()));
   at::Tensor sizes = at::zeros({world_}, at::kLong);
   sizes[rank_] = static_cast<int64_t>(text.size());
   take_others(call, sizes, {.n = world_, .each = 1});
@@ -432,24 +258,24 @@ std::vector<std::string> GlooCommunicator::gather(const std::string& text) {
   for (int64_t r = 0; r < world_; ++r) {
     std::string& each = texts[static_cast<size_t>(r)];
     each = r == rank_ ? text : std::string(static_cast<size_t>(sizes[r].item<int64_t>()), '\0');
-    if (r != rank_) receive(call, round, r, bytes_of(each));
+    if (r != rank_) peers_.receive(call, round, r, bytes_of(each));
   }
-  for (const int64_t peer : others()) {
-    send(call, round, peer, bytes_of(texts[static_cast<size_t>(rank_)]));
+  for (const int64_t peer : peers_.others()) {
+    peers_.send(call, round, peer, bytes_of(texts[static_cast<size_t>(rank_)]));
   }
-  wait(call, round);
+  peers_.wait(call, round);
   return texts;
 }
 
 bool GlooCommunicator::any(bool mine) {
-  const Call call = begin("any", sizeof(int64_t));
+  const Call call = peers_.begin("any", sizeof(int64_t));
   const at::Tensor count = at::full({1}, static_cast<int64_t>(mine), at::kLong);
   add_whole(call, count);
   return count.item<int64_t>() > 0;
 }
 
 void GlooCommunicator::barrier() {
-  const Call call = begin("barrier", sizeof(int64_t));
+  const Call call = peers_.begin("barrier", sizeof(int64_t));
   add_whole(call, at::zeros({1}, at::kLong));
 }
 

@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -15,11 +14,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <system_error>
 
 #include "distributed/line_relay.h"
@@ -30,7 +26,6 @@
 namespace littlebit {
 namespace {
 
-constexpr int64_t kMaxProcesses = 1024;
 // How long the others may find out by themselves that one has ended: they know better why.
 constexpr double kPatienceSeconds = 1;
 constexpr int kForwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
@@ -332,69 +327,11 @@ int Family::decide() const {
   return bad ? kPeerLost : 0;
 }
 
-// The words of N in "--nproc N" and "--nproc=N" (nullopt: there is none), which leave `arguments`.
-std::optional<std::string> take_nproc(std::vector<std::string>& arguments) {
-  constexpr std::string_view kOption = "--nproc";
-  for (size_t i = 1; i < arguments.size() && arguments[i] != "--"; ++i) {
-    const std::string word = arguments[i];
-    if (word.starts_with(std::string(kOption) + "=")) {
-      arguments.erase(arguments.begin() + static_cast<int64_t>(i));
-      return word.substr(kOption.size() + 1);
-    }
-    if (word != kOption) continue;
-    const bool has_value = i + 1 < arguments.size();
-    std::string value = has_value ? arguments[i + 1] : "";
-    arguments.erase(arguments.begin() + static_cast<int64_t>(i),
-                    arguments.begin() + static_cast<int64_t>(i + (has_value ? 2 : 1)));
-    return value;
-  }
-  return std::nullopt;
-}
-
-// The path, not the link to it: it gives the processes their name.
-std::string own_program() {
-  std::error_code error;
-  const std::filesystem::path path = std::filesystem::read_symlink("/proc/self/exe", error);
-  return !error && std::filesystem::exists(path, error) ? path.string() : "/proc/self/exe";
-}
-
-// A process that was started by launch() stops when its launcher is gone.
-void follow_launcher() {
-  const char* launcher = std::getenv("LITTLEBIT_LAUNCHER");
-  if (launcher == nullptr) return;
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (std::to_string(getppid()) != launcher) raise(SIGTERM);
-}
-
 }  // namespace
 
 int launch(const Launch& launch) {
   Family family(launch);
   return family.run();
-}
-
-std::optional<int> launch_if_asked(int argc, char** argv) {
-  Launch launch{.program = own_program(), .arguments = {argv, argv + argc}};
-  const std::optional<std::string> number = take_nproc(launch.arguments);
-  if (!number) {
-    follow_launcher();
-    return std::nullopt;
-  }
-  const auto [end, error] =
-      std::from_chars(number->data(), number->data() + number->size(), launch.processes);
-  if (number->empty() || error != std::errc() || end != number->data() + number->size() ||
-      launch.processes < 1 || launch.processes > kMaxProcesses) {
-    throw UsageError("--nproc was given \"" + *number + "\"",
-                     "a number of processes from 1 to " + std::to_string(kMaxProcesses));
-  }
-  const Environment environment = read_environment(environment_variables());
-  if (environment.world > 1) {
-    throw UsageError("--nproc " + *number + ", but this is process " +
-                         std::to_string(environment.rank) + " of " +
-                         std::to_string(environment.world) + " (" + environment.found + ")",
-                     "leave --nproc out, or start one process by " + environment.found);
-  }
-  return littlebit::launch(launch);
 }
 
 }  // namespace littlebit

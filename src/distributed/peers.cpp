@@ -1,0 +1,157 @@
+// Posting, waiting, and what it means when a message does not come.
+#include "distributed/peers.h"
+
+#include <c10/util/Flags.h>
+#include <c10/util/Logging.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+
+#include "distributed/gloo_backend.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
+
+C10_DECLARE_int(caffe2_log_level);
+
+namespace littlebit {
+namespace {
+
+constexpr int64_t kTags = 1 << 30;  // they begin anew behind it
+constexpr const char* kAgainHint =
+    "start the processes again; a run goes on from its newest checkpoint with --resume auto";
+
+// c10d prints the stack for every connection that breaks; what happened is in our errors. And Gloo
+// writes into connections that may have closed: that must not be a signal.
+void settle_process() {
+  std::signal(SIGPIPE, SIG_IGN);
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
+}
+
+}  // namespace
+
+Peers::Peers(const Environment& environment, const ProcessGroupOptions& options)
+    : rank_(environment.rank), world_(environment.world), timeout_(options.timeout_seconds) {
+  settle_process();
+  const Stopwatch stopwatch;
+  meeting_ = std::make_unique<Meeting>(environment, options.start_seconds);
+  const double left = std::max(options.start_seconds - stopwatch.seconds(), 1.0);
+  try {
+    backend_ =
+        connect_gloo(environment, c10::make_intrusive<c10d::PrefixStore>("gloo", meeting_->store()),
+                     std::chrono::milliseconds(static_cast<int64_t>(left * 1e3)));
+  } catch (const std::exception& error) {
+    const std::string what = error.what();
+    throw Error(ExitCode::kPeerLost,
+                meeting_->name_of(rank_) + " cannot be connected with the other processes: " +
+                    what.substr(0, what.find('\n')),
+                "GLOO_SOCKET_IFNAME names the network interface to use, where hosts have several");
+  }
+  is_open_ = true;
+}
+
+Peers::~Peers() { fail("it ended before the others"); }
+
+void Peers::enter(const std::string& phase, double timeout_seconds) {
+  phase_ = phase;
+  timeout_ = timeout_seconds;
+}
+
+void Peers::close() {
+  is_open_ = false;
+  backend_.reset();
+  meeting_->leave();
+}
+
+void Peers::fail(const std::string& why) noexcept {
+  if (!is_open_) return;
+  is_open_ = false;
+  try {
+    meeting_->tell(why);  // before connections close: then the others look for it
+    backend_.reset();
+  } catch (const std::exception&) {
+  }
+}
+
+Call Peers::begin(const char* operation, int64_t bytes) {
+  LB_ASSERT(is_open_, "the communicator ended or failed");
+  return {.operation = operation,
+          .bytes = bytes,
+          .stopwatch = {},
+          .tag = static_cast<int>(num_calls_++ % kTags)};
+}
+
+std::vector<int64_t> Peers::others() const {
+  std::vector<int64_t> ranks;
+  // Everybody begins with the next one: else all would send to rank 0 first.
+  for (int64_t i = 1; i < world_; ++i) ranks.push_back((rank_ + i) % world_);
+  return ranks;
+}
+
+void Peers::send(const Call& call, Round& round, int64_t peer, const at::Tensor& flat) {
+  if (flat.numel() == 0) return;
+  std::vector<at::Tensor> tensors = {flat};
+  try {
+    round.sends.push_back({peer, backend_->send(tensors, static_cast<int>(peer), call.tag)});
+  } catch (const std::exception& error) {
+    give_up(call, round, peer, error.what());
+  }
+}
+
+void Peers::receive(const Call& call, Round& round, int64_t peer, const at::Tensor& flat) {
+  if (flat.numel() == 0) return;
+  std::vector<at::Tensor> tensors = {flat};
+  try {
+    round.receives.push_back({peer, backend_->recv(tensors, static_cast<int>(peer), call.tag)});
+  } catch (const std::exception& error) {
+    give_up(call, round, peer, error.what());
+  }
+}
+
+void Peers::wait(const Call& call, Round& round, const Message& message) {
+  const double left = std::max(timeout_ - call.stopwatch.seconds(), 1e-3);
+  try {
+    message.work->wait(std::chrono::milliseconds(static_cast<int64_t>(std::ceil(left * 1e3))));
+  } catch (const std::exception& error) {
+    give_up(call, round, message.peer, error.what());
+  }
+}
+
+void Peers::wait(const Call& call, Round& round) {
+  for (const Message& message : round.receives) wait(call, round, message);
+  for (const Message& message : round.sends) wait(call, round, message);
+  round = {};
+}
+
+// The peers of a round whose messages have not come: the time is over, so asking is quick.
+std::vector<int64_t> Peers::missing_in(const Round& round, int64_t peer) const {
+  std::vector<int64_t> missing = {peer};
+  for (const Message& message : round.receives) {
+    try {
+      message.work->wait(std::chrono::milliseconds(1));
+    } catch (const std::exception&) {
+      missing.push_back(message.peer);
+    }
+  }
+  std::sort(missing.begin(), missing.end());
+  missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
+  return missing;
+}
+
+void Peers::give_up(const Call& call, const Round& round, int64_t peer, const std::string& what) {
+  const double waited = call.stopwatch.seconds();
+  is_open_ = false;
+  const bool late = waited >= timeout_ || what.find("Timed out") != std::string::npos;
+  const std::string cause =
+      late ? meeting_->why_late(missing_in(round, peer)) : meeting_->why_closed(peer);
+  throw Error(ExitCode::kPeerLost,
+              cause + " (rank " + std::to_string(rank_) + " waited " + format_duration(waited) +
+                  " for it: " + phase_ + ", " + call.operation + " of " +
+                  format_bytes(static_cast<uint64_t>(call.bytes)) + ")",
+              kAgainHint);
+}
+
+}  // namespace littlebit
