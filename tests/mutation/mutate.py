@@ -26,6 +26,7 @@ TESTS = {
     "nn": [("nn_tests", ""), ("models_tests", ""), ("distill_tests", ""), GOLDEN],
     "models": [("models_tests", ""), ("distill_tests", ""), GOLDEN],
     "quant": [("quant_tests", ""), ("optim_tests", ""), ("distill_tests", ""), ("export_tests", ""), GOLDEN],
+    "distributed": [("distributed_tests", "")],
     "optim": [("optim_tests", ""), ("distill_tests", ""), GOLDEN],
     "distill": [("distill_tests", ""), GOLDEN],
     "checkpoint": [("checkpoint_tests", ""), GOLDEN],
