@@ -12,9 +12,9 @@ namespace littlebit {
 inline constexpr double kLongSeconds = 4 * 3600;
 inline constexpr double kStepSeconds = 600;  // and for one step
 
-// Runs `action`, which makes no collective calls, in every process. Where it throws in one it throws
-// in all: there what it threw, in the others an Error of the same kind that names the process. A
-// collective call itself.
+// Runs `action`, which makes no collective calls, in every process. Where it throws in one it
+// throws in all: there what it threw, in the others an Error of the same kind that names the
+// process. A collective call itself.
 void in_all(Communicator& processes, const std::function<void()>& action);
 
 }  // namespace littlebit

@@ -53,8 +53,8 @@ TEST_CASE("a step's parts make up its time, and its products are those of the sc
       parts += row.at(part).get<double>();
     }
     // Medians of parts and of the whole, of different steps on a busy machine.
-    CHECK(parts < 3 * row.at("seconds").get<double>());
-    CHECK(parts > row.at("seconds").get<double>() / 3);
+    CHECK(parts < 10 * row.at("seconds").get<double>());
+    CHECK(parts > row.at("seconds").get<double>() / 10);
     CHECK(row.at("product_seconds").get<double>() > 0);
   }
   // 64 tokens: multiplications and additions by hand. Per block the weights are q, k, v, o, gate,

@@ -54,8 +54,8 @@ struct Teacher {
   std::unique_ptr<test::LoadedModel> model;
   std::vector<LayerPlan> plans;
 
-  Teacher() {
-    test::write_tiny_llama(temp / "teacher", {.biases = true});
+  explicit Teacher(double scale = 0.3) {
+    test::write_tiny_llama(temp / "teacher", {.biases = true, .scale = scale});
     model = std::make_unique<test::LoadedModel>(temp / "teacher");
     Decoder open = open_decoder(model->decoder);
     plans = plan_model(open, {.bits_per_weight = 2});
@@ -298,6 +298,18 @@ TEST_CASE("a start from a file: biases of the file, else of the teacher, norms, 
   CHECK(seen);
   norms["model.norm.weight"] = at::rand({31});
   CHECK_THROWS_WITH(load(norms, true, student), Contains("model.norm.weight has shape [31]"));
+}
+
+TEST_CASE("a matrix of small numbers has its error reported too") {
+  const Teacher teacher(1e-3);
+  write(teacher.temp / "f.safetensors", teacher.factors(true));
+  Student student = teacher.student();
+  StudentSink sink(student);
+  const FactorFile file(teacher.temp / "f.safetensors");
+  for (const LayerReport& report :
+       load_factors(sink, file, teacher.plans, &teacher.model->folder)) {
+    CHECK(report.relative_error > 1);  // random factors are far from it
+  }
 }
 
 TEST_CASE("factorising keeps each layer as it is made, and takes what is kept") {
