@@ -181,29 +181,36 @@ void load_teacher(Session& session) {
 
 namespace {
 
+void load_start_file(Session& session) {
+  const std::filesystem::path& file = session.options.quant.init_file;
+  LatentSink sink(*session.student, session.optimizer->states());
+  session.layers =
+      load_factors(sink, FactorFile(file), session.plans, session.teacher_folder.get());
+  log_info("start factors of " + std::to_string(session.layers.size()) + " layers from " +
+           file.string());
+}
+
 // Start factors into the student of this process. The first keeps layers as it makes them in
 // `layers`, where the others, which come after it, find them.
-void make_start(Session& session, const std::filesystem::path& cache, LayerCache& layers) {
+void make_start(Session& session, const std::filesystem::path& own_cache,
+                std::optional<LayerCache>& layers) {
   const QuantOptions& quant = session.options.quant;
-  LatentSink sink(*session.student, session.optimizer->states());
-  if (quant.starts_from_file()) {
-    session.layers = load_factors(sink, FactorFile(quant.init_file), session.plans,
-                                  session.teacher_folder.get());
-    log_info("start factors of " + std::to_string(session.layers.size()) + " layers from " +
-             quant.init_file.string());
-    return;
-  }
+  const Communicator& processes = *session.processes;
   const bool is_own = quant.cache_dir.empty();
+  const std::filesystem::path cache =
+      factor_cache_file(session, is_own ? own_cache : quant.cache_dir);
+  LatentSink sink(*session.student, session.optimizer->states());
   if (!is_own && path_exists(cache) && load_cached_factors(session, sink, cache)) return;
-  factorize(session, sink, layers);
-  if (!is_own && session.processes->world() == 1) {
-    try {
-      write_factor_cache(cache, *session.optimizer);
-      session.kept_factors = cache;
-      log_info("start factors kept in " + cache.string());
-    } catch (const OutputError& failed) {  // the run itself can go on
-      log_warning("the start factors are not kept: " + std::string(failed.what()));
-    }
+  layers.emplace(std::filesystem::path(cache).replace_extension(".layers"), is_own,
+                 /*reads_only=*/!processes.is_first());
+  factorize(session, sink, *layers);
+  if (is_own || processes.world() > 1) return;
+  try {
+    write_factor_cache(cache, *session.optimizer);
+    session.kept_factors = cache;
+    log_info("start factors kept in " + cache.string());
+  } catch (const OutputError& failed) {  // the run itself can go on
+    log_warning("the start factors are not kept: " + std::string(failed.what()));
   }
 }
 
@@ -211,25 +218,19 @@ void make_start(Session& session, const std::filesystem::path& cache, LayerCache
 
 void start_student(Session& session, const std::filesystem::path& own_cache) {
   Communicator& processes = *session.processes;
-  const QuantOptions& quant = session.options.quant;
-  const bool is_own = quant.cache_dir.empty();
   make_student(session);
-  std::optional<LayerCache> layers;
-  const auto make = [&] {
-    const std::filesystem::path cache =
-        factor_cache_file(session, is_own ? own_cache : quant.cache_dir);
-    layers.emplace(std::filesystem::path(cache).replace_extension(".layers"), is_own,
-                   /*reads_only=*/!processes.is_first());
-    make_start(session, cache, *layers);
-  };
   processes.enter("initial factors", kLongSeconds);
-  in_all(processes, [&] {
-    if (processes.is_first()) make();
-  });
-  in_all(processes, [&] {
-    if (!processes.is_first()) make();
-  });
-  layers->remove();
+  if (session.options.quant.starts_from_file()) {
+    in_all(processes, [&] { load_start_file(session); });
+    return;
+  }
+  std::optional<LayerCache> layers;
+  for (const bool is_first : {true, false}) {
+    in_all(processes, [&] {
+      if (processes.is_first() == is_first) make_start(session, own_cache, layers);
+    });
+  }
+  if (layers) layers->remove();
 }
 
 void resume_student(Session& session, const Checkpoint& checkpoint) {
