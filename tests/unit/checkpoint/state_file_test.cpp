@@ -28,7 +28,7 @@ struct Scene {
     test::write_tiny_llama(temp / "teacher", {.biases = true});
     training = std::make_unique<test::TinyTraining>(temp / "teacher");
     for (const GroupState& state : training->optimizer->states()) {
-      state.visit([](const StatePart& part) { part.values.normal_(); });
+      state.visit([](const StatePart& part) { part.values.copy_(at::randn(part.values.sizes())); });
     }
   }
 
