@@ -1,8 +1,8 @@
 // littlebit-train: parses the command line, runs, maps errors to exit codes.
 #include <iostream>
-#include <thread>
 
 #include "command_line.h"
+#include "littlebit/core/parallel.h"
 #include "littlebit/distributed/environment.h"
 #include "littlebit/distributed/launcher.h"
 #include "littlebit/distributed/process_group.h"
@@ -50,8 +50,7 @@ int run_among_processes(const RunOptions& options, const OptionTree& tree,
   log_info("process " + std::to_string(environment.rank) + " of " +
            std::to_string(environment.world) + " (" + environment.found + "), " +
            std::to_string(environment.local_world) + " on this host");
-  const int64_t threads =
-      share_of_cores(environment, static_cast<int64_t>(std::thread::hardware_concurrency()));
+  const int64_t threads = share_of_cores(environment, hardware_threads());
   use_threads(options.train.threads > 0 ? options.train.threads : threads);
   const at::Device device = open_device(options.train.device, "train.device");
   const std::unique_ptr<Communicator> processes = make_communicator(environment, device);

@@ -179,6 +179,17 @@ double relative_gap(const at::Tensor& got, const at::Tensor& want) {
   return norm > 0 ? gap / norm : gap;
 }
 
+void put_start(const Problem& problem, Optimizer& optimizer) {
+  Student& student = optimizer.student();
+  LatentSink sink(student, optimizer.states());
+  size_t next = 0;
+  for (size_t g = 0; g < student.groups().size(); ++g) {
+    for (size_t layer = 0; layer < student.groups()[g].layers().size(); ++layer, ++next) {
+      sink.put(g, layer, problem.factors[next], problem.biases[next]);
+    }
+  }
+}
+
 void check(const Case& c, at::ScalarType dtype, double tolerance) {
   const Problem problem(c, dtype);
   const bool narrow = dtype == at::kBFloat16;
@@ -187,13 +198,7 @@ void check(const Case& c, at::ScalarType dtype, double tolerance) {
   Student student(open_decoder(problem.model->decoder), problem.plans);
   const OptimOptions optim{.learning_rate = 1e-3, .weight_decay = 0.1, .max_grad_norm = 1};
   Optimizer optimizer(student, optim, c.surrogate);
-  LatentSink sink(student, optimizer.states());
-  size_t next = 0;
-  for (size_t g = 0; g < student.groups().size(); ++g) {
-    for (size_t layer = 0; layer < student.groups()[g].layers().size(); ++layer, ++next) {
-      sink.put(g, layer, problem.factors[next], problem.biases[next]);
-    }
-  }
+  put_start(problem, optimizer);
   std::vector<GroupGradients> gradients = gradients_of(student);
   DistillationStep step(problem.model->decoder, student, {.normalization = c.normalization},
                         c.recompute);
@@ -361,13 +366,7 @@ TEST_CASE("where the gradient norm or the loss is not finite nothing is updated"
   const Problem problem(c, at::kFloat);
   Student student(open_decoder(problem.model->decoder), problem.plans);
   Optimizer optimizer(student, {}, c.surrogate);
-  LatentSink sink(student, optimizer.states());
-  size_t next = 0;
-  for (size_t g = 0; g < student.groups().size(); ++g) {
-    for (size_t layer = 0; layer < student.groups()[g].layers().size(); ++layer, ++next) {
-      sink.put(g, layer, problem.factors[next], problem.biases[next]);
-    }
-  }
+  put_start(problem, optimizer);
   std::vector<GroupGradients> gradients = gradients_of(student);
   DistillationStep step(problem.model->decoder, student, {}, Recompute::kFull);
   const auto state = [&] {
