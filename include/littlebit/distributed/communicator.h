@@ -12,11 +12,28 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace littlebit {
+
+// A call that was started. Until wait() its tensors are neither read, written nor let go of.
+class Pending {
+ public:
+  explicit Pending(at::Tensor done) : result_(std::move(done)) {}
+  explicit Pending(std::function<at::Tensor()> wait) : wait_(std::move(wait)) {}
+
+  // Once: the result, for work that is enqueued from here on. Does not make the host wait for a
+  // device.
+  at::Tensor wait() { return wait_ ? std::exchange(wait_, {})() : std::exchange(result_, {}); }
+
+ private:
+  at::Tensor result_;
+  std::function<at::Tensor()> wait_;
+};
 
 class Communicator {
  public:
@@ -36,6 +53,19 @@ class Communicator {
 
   // The inverse way: [begin, end) of `all` is this process's slice, the rest becomes the others'.
   virtual void all_gather(const at::Tensor& all, int64_t begin, int64_t end) = 0;
+
+  // The same two, started: where they can they run beside what the caller does until it waits
+  // (`all` is what all_gather's wait() returns). Here they are done at once. Other calls may come
+  // in between; what was started is waited for in the order of its start, in all processes alike.
+  virtual Pending start_reduce_scatter_sum(const at::Tensor& all, int64_t begin, int64_t end) {
+    return Pending(reduce_scatter_sum(all, begin, end));
+  }
+  virtual Pending start_all_gather(const at::Tensor& all, int64_t begin, int64_t end) {
+    all_gather(all, begin, end);
+    return Pending(all);
+  }
+  // Whether the two run beside other work: whether it pays to start them early.
+  virtual bool is_asynchronous() const { return false; }
 
   // values = those of process `root`, in place.
   virtual void broadcast(const at::Tensor& values, int64_t root = 0) = 0;
