@@ -8,7 +8,7 @@
 #include <cstdio>
 
 #include "littlebit/kernels/cuda.h"
-#include "nccl_check.h"
+#include "nccl.h"
 #include "signs.h"
 
 namespace littlebit::cuda {

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kParts[] = {"checks", "demo", "step", "dense", "generate"};
+constexpr const char* kParts[] = {"checks", "demo", "processes", "step", "dense", "generate"};
 constexpr int kTimedOut = 124, kKilled = 137;  // what timeout(1) ends with
 
 // A JSON file, or null where it is missing or damaged.
@@ -47,6 +47,30 @@ std::string what_happened(const Json& part) {
   const int code = part.at("exit_code");
   if (code == kTimedOut || code == kKilled) return "ran out of its time";
   return code == 0 ? "" : "ended with exit code " + std::to_string(code);
+}
+
+// The loss of each step of a run of the demo; empty where it left none.
+std::vector<double> losses_of(const fs::path& run) {
+  std::ifstream metrics(run / "metrics.jsonl");
+  std::vector<double> losses;
+  for (std::string line; std::getline(metrics, line);) {
+    losses.push_back(parse_json(line, "metrics.jsonl").value("loss", 0.0));
+  }
+  return losses;
+}
+
+// The demo's first steps by two processes beside those by one. They differ by the order of sums,
+// and by fp32 and bf16 where the two are on the CPU and the one on a GPU.
+Json read_processes(const fs::path& folder) {
+  constexpr double kAllowed = 0.03;
+  const std::vector<double> one = losses_of(folder / "demo"),
+                            several = losses_of(folder / "processes");
+  if (several.empty() || one.size() < several.size()) return {};
+  double difference = 0;
+  for (size_t i = 0; i < several.size(); ++i) {
+    difference = std::max(difference, std::abs(several[i] - one[i]) / one[i]);
+  }
+  return {{"steps", several.size()}, {"difference", difference}, {"ok", difference <= kAllowed}};
 }
 
 // The demo's scores beside what they must be.
@@ -127,6 +151,15 @@ ExitCode report_device_check(const fs::path& folder) {
       check["demo"] = std::move(demo);
       continue;
     }
+    if (part == "processes") {
+      Json processes = read_processes(folder);
+      if (processes.is_null() && why.empty()) failures.push_back("processes left no result");
+      if (!processes.is_null() && !processes.at("ok").get<bool>()) {
+        failures.push_back("two processes come to other losses than one");
+      }
+      check["processes"] = std::move(processes);
+      continue;
+    }
     const Json result = read_or_null(folder / (part + ".json"));
     if (!result.is_object()) {
       if (why.empty()) failures.push_back(part + " left no result");
@@ -150,6 +183,10 @@ ExitCode report_device_check(const fs::path& folder) {
   text += "* processor: " + environment.value("processor", std::string("unknown")) +
           "\n* littlebit " + environment.value("littlebit", std::string("?")) + ", LibTorch " +
           environment.value("libtorch", std::string("?")) + "\n";
+  if (const Json& processes = check.at("processes"); processes.is_object()) {
+    text += "* two processes: losses of " + std::to_string(processes.at("steps").get<int>()) +
+            " steps within " + format_digits(processes.at("difference"), 2) + " of one's\n";
+  }
   for (const std::string& failure : failures) text += "* **FAILED**: " + failure + "\n";
   if (failures.empty()) text += "* all parts ran, all comparisons agree\n";
   write_file(folder / "check.json", to_json_pretty(check));

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <span>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
 #include "distributed/peers.h"
 #include "littlebit/core/error.h"
@@ -46,7 +47,7 @@ struct Slices {
   }
 };
 
-class GlooCommunicator : public Communicator {
+class GlooCommunicator : public HostCommunicator {
  public:
   GlooCommunicator(const Environment& environment, const ProcessGroupOptions& options)
       : peers_(environment, options), rank_(environment.rank), world_(environment.world) {}
@@ -65,6 +66,15 @@ class GlooCommunicator : public Communicator {
   }
   void finish() override;
   void fail(const std::string& why) noexcept override { peers_.fail(why); }
+  c10::intrusive_ptr<c10d::Store> store(const std::string& prefix) override {
+    return c10::make_intrusive<c10d::PrefixStore>(prefix, peers_.meeting().store());
+  }
+  std::string phase() const override { return peers_.phase(); }
+  double timeout() const override { return peers_.timeout(); }
+  std::string why_lost(bool late, const std::string& what) override {
+    Meeting& meeting = peers_.meeting();
+    return late ? meeting.why_late(meeting.others()) : meeting.why_failed(what);
+  }
 
  private:
   Call begin(const char* operation, const at::Tensor& values);
@@ -281,8 +291,8 @@ void GlooCommunicator::barrier() {
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_gloo_communicator(const Environment& environment,
-                                                     const ProcessGroupOptions& options) {
+std::unique_ptr<HostCommunicator> make_gloo_communicator(const Environment& environment,
+                                                         const ProcessGroupOptions& options) {
   return std::make_unique<GlooCommunicator>(environment, options);
 }
 

@@ -205,19 +205,52 @@ std::string Meeting::why_closed(int64_t peer) {
   return settle(name_of(peer) + " was lost: its connection closed");
 }
 
-std::string Meeting::why_late(const std::vector<int64_t>& missing) {
+// The cause where somebody wrote it by now; else whom of `ranks` to blame: who does not wait
+// itself.
+std::optional<std::string> Meeting::cause_or_blamed(const std::vector<int64_t>& ranks,
+                                                    std::vector<std::string>& blamed) {
   const Stopwatch stopwatch;
   say_waiting();
   while (is_reachable_ && stopwatch.seconds() < kLateSeconds) {
-    if (const std::optional<std::string> cause = find_cause()) return *cause;
+    if (std::optional<std::string> cause = find_cause()) return cause;
     std::this_thread::sleep_for(kPollTime);
   }
-  std::vector<std::string> blamed, all;
-  for (const int64_t rank : missing) {
-    all.push_back(name_of(rank));
+  for (const int64_t rank : ranks) {
     if (!is_waiting(rank)) blamed.push_back(name_of(rank));
   }
-  return settle(join(blamed.empty() ? all : blamed, ", ") + " did not come in time");
+  return std::nullopt;
+}
+
+std::string Meeting::names_of(const std::vector<int64_t>& ranks) const {
+  std::vector<std::string> names;
+  for (const int64_t rank : ranks) names.push_back(name_of(rank));
+  return join(names, ", ");
+}
+
+std::string Meeting::why_late(const std::vector<int64_t>& missing) {
+  std::vector<std::string> blamed;
+  if (const auto cause = cause_or_blamed(missing, blamed)) return *cause;
+  return settle((blamed.empty() ? names_of(missing) : join(blamed, ", ")) +
+                " did not come in time");
+}
+
+std::vector<int64_t> Meeting::others() const {
+  std::vector<int64_t> ranks;
+  for (int64_t rank = 0; rank < environment_.world; ++rank) {
+    if (rank != environment_.rank) ranks.push_back(rank);
+  }
+  return ranks;
+}
+
+std::string Meeting::why_failed(const std::string& what) {
+  std::vector<std::string> blamed;
+  if (const auto cause = cause_or_blamed(others(), blamed)) return *cause;
+  // Where some wait, they miss the same ones.
+  if (!blamed.empty() && blamed.size() < others().size()) {
+    return settle(join(blamed, ", ") + " was lost: " + first_line(what));
+  }
+  return settle("the connection of " + name_of(environment_.rank) + " with " + names_of(others()) +
+                " failed: " + first_line(what));
 }
 
 void Meeting::tell(const std::string& why) {

@@ -7,6 +7,7 @@
 // itself is not who is missing.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <string>
@@ -31,6 +32,9 @@ class Meeting {
   // sentence that is the same for all processes that get to ask. Takes some seconds at most.
   std::string why_closed(int64_t peer);
   std::string why_late(const std::vector<int64_t>& missing);
+  // The same of a connection with all others, which failed with `what`.
+  std::string why_failed(const std::string& what);
+  std::vector<int64_t> others() const;  // all ranks but this one
 
   // This process ends because of `why`.
   void tell(const std::string& why);
@@ -45,6 +49,9 @@ class Meeting {
   std::optional<std::string> ask(const Question& question);
   std::string settle(const std::string& cause);  // the first cause that was written
   std::optional<std::string> find_cause();
+  std::optional<std::string> cause_or_blamed(const std::vector<int64_t>& ranks,
+                                             std::vector<std::string>& blamed);
+  std::string names_of(const std::vector<int64_t>& ranks) const;
   bool keeps_store() const { return environment_.rank == 0 && !environment_.agent_store; }
   void say_waiting();
   bool is_waiting(int64_t rank);
@@ -54,7 +61,8 @@ class Meeting {
   Environment environment_;
   std::vector<std::string> hosts_;  // by rank
   c10::intrusive_ptr<c10d::Store> store_;
-  bool is_reachable_ = true, is_settled_ = false;
+  // Of any thread that asks, as a process ends.
+  std::atomic<bool> is_reachable_ = true, is_settled_ = false;
 };
 
 }  // namespace littlebit

@@ -21,8 +21,6 @@ namespace littlebit {
 namespace {
 
 constexpr int64_t kTags = 1 << 30;  // they begin anew behind it
-constexpr const char* kAgainHint =
-    "start the processes again; a run goes on from its newest checkpoint with --resume auto";
 
 // c10d prints the stack for every connection that breaks; what happened is in our errors. And Gloo
 // writes into connections that may have closed: that must not be a signal.

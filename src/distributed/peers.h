@@ -18,6 +18,9 @@
 
 namespace littlebit {
 
+inline constexpr const char* kAgainHint =
+    "start the processes again; a run goes on from its newest checkpoint with --resume auto";
+
 // One operation: its name and size for errors, its time, and the mark of its messages.
 struct Call {
   const char* operation;
@@ -47,6 +50,9 @@ class Peers {
   std::vector<int64_t> others() const;
 
   void enter(const std::string& phase, double timeout_seconds);
+  const std::string& phase() const { return phase_; }
+  double timeout() const { return timeout_; }
+  Meeting& meeting() { return *meeting_; }
   Call begin(const char* operation, int64_t bytes);
   // Flat tensors; nothing is sent of an empty one.
   void send(const Call& call, Round& round, int64_t peer, const at::Tensor& flat);

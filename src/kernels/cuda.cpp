@@ -86,7 +86,7 @@ CudaState look() {
 
 }  // namespace
 
-const CudaKernels* load_cuda_library(std::string& problem) {
+void* find_in_cuda_library(const char* name, std::string& problem) {
   const fs::path path = library_path();
   if (!path_exists(path)) {
     problem = "this program was built without CUDA: there is no " + path.string();
@@ -98,10 +98,17 @@ const CudaKernels* load_cuda_library(std::string& problem) {
     problem = "the CUDA library cannot be loaded: " + last_dl_error();
     return nullptr;
   }
-  const auto table =
-      reinterpret_cast<const CudaKernels* (*)()>(dlsym(library, "littlebit_cuda_kernels"));
-  if (table == nullptr || table()->version != kCudaKernelsVersion) {
-    problem = path.string() + " belongs to another version of this program";
+  void* function = dlsym(library, name);
+  if (function == nullptr) problem = path.string() + " belongs to another version of this program";
+  return function;
+}
+
+const CudaKernels* load_cuda_library(std::string& problem) {
+  const auto table = reinterpret_cast<const CudaKernels* (*)()>(
+      find_in_cuda_library("littlebit_cuda_kernels", problem));
+  if (table == nullptr) return nullptr;
+  if (table()->version != kCudaKernelsVersion) {
+    problem = library_path().string() + " belongs to another version of this program";
     return nullptr;
   }
   return table();

@@ -274,7 +274,7 @@ std::vector<SelfTestRow> self_test(at::Device device, at::ScalarType compute_dty
   check_optimizer(rows, model, plain, seed, 1e-4);
   if (device.is_cuda()) {
     rows.push_back(
-        {"sum over NCCL, one process", open_cuda().kernels->nccl_difference(device.index()), 0});
+        {"collectives of NCCL, one process", open_cuda().kernels->nccl_difference(device.index()), 0});
   }
   return rows;
 }

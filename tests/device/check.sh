@@ -27,7 +27,7 @@ if [ "$device" = cuda ]; then
 else
   stack=configs/bench/toy.yaml steps=8 generate="case.bits=[0.55]"
 fi
-rm -rf "$out/demo" "$out"/*.json "$out/parts.txt" "$out/check.md"
+rm -rf "$out/demo" "$out/processes" "$out"/*.json "$out/parts.txt" "$out/check.md"
 echo "device $device" >"$out/parts.txt"
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader >"$out/nvidia-smi.txt" 2>/dev/null ||
   rm -f "$out/nvidia-smi.txt"
@@ -52,6 +52,11 @@ bench() {  # bench NAME SECONDS WORDS...
 bench checks 45 machine self-test golden case.golden=tests/golden
 part demo 90 "$bin/littlebit-train" --config configs/train/demo.yaml "train.device=$device" "train.steps=$steps" \
   checkpoint.every=0 "output.dir=$out/demo"
+# Several processes: a GPU each where there are two, over NCCL; else on the CPU, over Gloo.
+gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
+if [ "$device" = cuda ] && [ "$gpus" -ge 2 ]; then among=cuda; else among=cpu; fi
+part processes 60 "$bin/littlebit-train" --nproc 2 --config configs/train/demo.yaml "train.device=$among" train.steps=4 \
+  checkpoint.every=2 "output.dir=$out/processes"
 bench step 110 step signs
 bench dense 20 dense
 # shellcheck disable=SC2086

@@ -26,8 +26,8 @@ struct CudaKernels {
   // GPU `device` in words: name, compute capability, memory, versions of CUDA, cuBLAS and NCCL.
   std::string (*describe)(int device);
   int (*compute_capability)(int device);  // 10 * major + minor
-  // Sums a tensor over a process group of this process alone, through NCCL; the largest difference
-  // from the tensor itself, which should be 0.
+  // Sums, gathers and sends tensors of every type in a process group of this process alone, through
+  // NCCL; the largest difference from the tensors themselves, which should be 0.
   double (*nccl_difference)(int device);
 };
 inline constexpr int64_t kCudaKernelsVersion = 1;
@@ -48,5 +48,9 @@ const CudaState& open_cuda();
 // The library alone, without looking for a GPU; null with a reason in `problem` where it cannot be
 // loaded. For open_cuda() and tests.
 const CudaKernels* load_cuda_library(std::string& problem);
+
+// A function of the library that is not in the table, for rooms that know more than this one; null
+// with a reason in `problem`.
+void* find_in_cuda_library(const char* name, std::string& problem);
 
 }  // namespace littlebit

@@ -124,18 +124,28 @@ TEST_CASE("the report of a device check names parts that hung, failed or left no
   }
   fs::create_directories(folder / "demo");
   write_file(folder / "demo" / "run.json", R"({"summary": {"final_perplexity": 70.5}})");
-  write_file(folder / "demo" / "metrics.jsonl", "{\"seconds\": 0.5}\n");
-  const std::string good = "checks 0 1\ndemo 0 1\nstep 0 1\ndense 0 1\ngenerate 0 1\n";
+  write_file(folder / "demo" / "metrics.jsonl", "{\"seconds\": 0.5, \"loss\": 8}\n");
+  fs::create_directories(folder / "processes");
+  const auto two_processes = [&](const char* loss) {
+    write_file(folder / "processes" / "metrics.jsonl", "{\"loss\": " + std::string(loss) + "}\n");
+  };
+  two_processes("8.1");
+  const std::string good =
+      "checks 0 1\ndemo 0 1\nprocesses 0 1\nstep 0 1\ndense 0 1\ngenerate 0 1\n";
   CHECK(report(good).empty());
   CHECK(read_file(folder / "check.md").find("Dense forward and backward") != std::string::npos);
 
-  CHECK(report("checks 124 45\ndemo 0 1\nstep 5 1\ndense 0 1\n") ==
+  two_processes("8.5");
+  CHECK(report(good) == std::vector<std::string>{"two processes come to other losses than one"});
+  two_processes("8");
+
+  CHECK(report("checks 124 45\ndemo 0 1\nprocesses 0 1\nstep 5 1\ndense 0 1\n") ==
         std::vector<std::string>{"checks ran out of its time", "step ended with exit code 5",
                                  "generate did not run"});
   write_file(folder / "dense.json", "{");
   CHECK(report(good) == std::vector<std::string>{"dense left no result"});
   fs::remove_all(folder / "demo");
-  CHECK(report(good).size() == 2);
+  CHECK(report(good).size() == 3);  // what the processes are compared with is gone, too
   CHECK(read_file(folder / "check.md").find("**FAILED**: demo left no result") !=
         std::string::npos);
 }

@@ -37,6 +37,7 @@ struct Ended {
 struct Process {
   Environment environment;
   std::unique_ptr<Communicator> communicator;
+  std::function<void(const std::string&)> keep;  // a text as the error that ended it
   int64_t rank() const { return environment.rank; }
 };
 
@@ -144,7 +145,7 @@ class Processes {
     const auto keep = [&](const std::string& text) {
       write_file(folder_ / ("text-" + std::to_string(environment.rank)), text);
     };
-    Process process{.environment = environment, .communicator = nullptr};
+    Process process{.environment = environment, .communicator = nullptr, .keep = keep};
     try {
       keep_freed_memory();
       at::set_num_threads(1);

@@ -1,0 +1,33 @@
+// The CUDA library's part of the connection, by its name.
+#include "distributed/nccl_backend.h"
+
+#include <string>
+
+#include "littlebit/core/error.h"
+#include "littlebit/kernels/cuda.h"
+
+namespace littlebit {
+
+c10::intrusive_ptr<c10d::Backend> connect_nccl(const Environment& environment, at::Device device,
+                                               const c10::intrusive_ptr<c10d::Store>& store) {
+  std::string problem;
+  const auto connect =
+      reinterpret_cast<ConnectNccl*>(find_in_cuda_library(kConnectNcclName, problem));
+  if (connect == nullptr) {
+    throw UsageError("processes on GPUs cannot be connected: " + problem,
+                     "start one process, or set the device to cpu");
+  }
+  try {
+    return connect(store, static_cast<int>(environment.rank), static_cast<int>(environment.world),
+                   device.index());
+  } catch (const std::exception& error) {
+    const std::string what = error.what();
+    throw Error(
+        ExitCode::kPeerLost,
+        "the GPU of rank " + std::to_string(environment.rank) +
+            " cannot be connected with the others by NCCL: " + what.substr(0, what.find('\n')),
+        "NCCL_DEBUG=INFO tells what NCCL does; every process needs a GPU of its own");
+  }
+}
+
+}  // namespace littlebit
