@@ -1,5 +1,5 @@
-// NCCL behind c10d's process group: that it is there, fits the headers and sums. The library exports
-// littlebit_connect_nccl, too, whose type is in src/distributed/nccl_backend.h.
+// NCCL behind c10d's process group: that it is there, fits the headers and sums. The library
+// exports littlebit_connect_nccl, too, whose type is in src/distributed/nccl_backend.h.
 #pragma once
 
 #include <string>

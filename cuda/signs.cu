@@ -9,7 +9,8 @@
 namespace littlebit::cuda {
 namespace {
 
-constexpr int64_t kThreads = 256, kMostBlocks = 16384;
+constexpr unsigned kThreads = 256;
+constexpr int64_t kMostBlocks = 16384;
 
 unsigned blocks_for(int64_t threads) {
   return static_cast<unsigned>(
@@ -24,17 +25,16 @@ cudaError_t expand(const SignExpansion<T>& job, cudaStream_t stream) {
   const auto bits = expand_job(job);
   constexpr int64_t kPiece = 16 / sizeof(T);
   const int64_t pieces = job.rows * ((job.cols + kPiece - 1) / kPiece);
-  expand_kernel<<<blocks_for(pieces), kThreads, 0, stream>>>(bits);
-  return cudaGetLastError();
+  return launch(expand_kernel<typename BitsOf<sizeof(T)>::Type>,
+                {.grid = blocks_for(pieces), .block = kThreads}, stream, bits);
 }
 
 template <class T>
 cudaError_t pack(const T* latents, int64_t n, uint32_t* words, int64_t* flips,
                  cudaStream_t stream) {
   if (n == 0) return cudaSuccess;
-  pack_kernel<T><<<blocks_for(n / 32), kThreads, 0, stream>>>(
-      latents, n / 32, words, reinterpret_cast<unsigned long long*>(flips));
-  return cudaGetLastError();
+  return launch(pack_kernel<T>, {.grid = blocks_for(n / 32), .block = kThreads}, stream, latents,
+                n / 32, words, reinterpret_cast<unsigned long long*>(flips));
 }
 
 template cudaError_t expand(const SignExpansion<float>&, cudaStream_t);

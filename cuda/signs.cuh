@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "launch.cuh"
 #include "littlebit/kernels/signs.h"
 
 namespace littlebit::cuda {

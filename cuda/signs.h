@@ -1,7 +1,11 @@
 // Launchers of the sign kernels: the CUDA twins of kernels/signs.h on a given stream.
 #pragma once
 
+#ifdef LITTLEBIT_SIMULATE_CUDA
+#include "cudasim/launch.h"
+#else
 #include <cuda_runtime_api.h>
+#endif
 
 #include "littlebit/kernels/signs.h"
 

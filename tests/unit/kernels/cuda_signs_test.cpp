@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <random>
 #include <vector>
 
-#include "cudasim/cudasim.h"
-// After it: what follows is device code.
-#include "../../../cuda/signs.cuh"
+#define LITTLEBIT_SIMULATE_CUDA
+#include "../../../cuda/signs.cu"
 #include "littlebit/kernels/cuda.h"
 #include "littlebit/kernels/signs.h"
 #include "support/paths.h"
@@ -39,8 +39,10 @@ std::vector<T> random_elements(size_t n, std::mt19937_64& random) {
 
 enum class Scale { kNone, kRow, kColumn };
 
+// `run`: the launcher, or the kernel on a grid that threads walk several times.
 template <class T>
-void check_expansion(const Case& c, Scale scale, const cudasim::Geometry& geometry) {
+void check_expansion(const Case& c, Scale scale,
+                     const std::function<void(const SignExpansion<T>&)>& run) {
   std::mt19937_64 random(17);
   // Exactly the words that hold the bits: reading one more is an error under a sanitizer.
   std::vector<uint32_t> words(static_cast<size_t>((c.first_bit + c.rows * c.cols + 31) / 32));
@@ -59,12 +61,14 @@ void check_expansion(const Case& c, Scale scale, const cudasim::Geometry& geomet
                        c.stride};
   expand_signs(job, 0, c.rows);
   job.out = got.data() + c.shift;
-  cudasim::launch(geometry, [&] { cuda::expand_kernel(cuda::expand_job(job)); });
+  run(job);
   CHECK(std::memcmp(want.data(), got.data(), size * sizeof(T)) == 0);
 }
 
 template <class T>
-void check_packing(int64_t words, const cudasim::Geometry& geometry) {
+void check_packing(
+    int64_t words,
+    const std::function<void(const T*, int64_t, uint32_t*, unsigned long long*)>& run) {
   std::mt19937_64 random(5);
   std::vector<T> latents = random_elements<T>(static_cast<size_t>(words) * 32, random);
   const T special[] = {T(0),
@@ -80,53 +84,69 @@ void check_packing(int64_t words, const cudasim::Geometry& geometry) {
   got = want;
   const int64_t flips = pack_signs(latents.data(), words * 32, want.data());
   unsigned long long counted = 1000;  // added to, not overwritten
-  cudasim::launch(geometry,
-                  [&] { cuda::pack_kernel(latents.data(), words, got.data(), &counted); });
+  run(latents.data(), words * 32, got.data(), &counted);
   CHECK(want == got);
   CHECK(counted == 1000 + static_cast<unsigned long long>(flips));
   CHECK(flips > words * 10);  // half of the bits, or so
 }
 
+template <class T>
+void check_expansion_both_ways(const Case& c, Scale scale) {
+  check_expansion<T>(c, scale,
+                     [](const auto& job) { CHECK(cuda::expand(job, nullptr) == cudaSuccess); });
+  check_expansion<T>(c, scale, [](const auto& job) {
+    cuda::launch(cuda::expand_kernel<typename cuda::BitsOf<sizeof(T)>::Type>,
+                 {.grid = 2, .block = 32}, nullptr, cuda::expand_job(job));
+  });
+}
+
+template <class T>
+void check_packing_both_ways(int64_t words) {
+  check_packing<T>(words, [](auto* latents, int64_t n, uint32_t* bits, unsigned long long* flips) {
+    CHECK(cuda::pack(latents, n, bits, reinterpret_cast<int64_t*>(flips), nullptr) == cudaSuccess);
+  });
+  check_packing<T>(words, [](auto* latents, int64_t n, uint32_t* bits, unsigned long long* flips) {
+    cuda::launch(cuda::pack_kernel<T>, {.grid = 2, .block = 64}, nullptr, latents, n / 32, bits,
+                 flips);
+  });
+}
+
 }  // namespace
 
 TEST_CASE("CUDA: signs are expanded to the CPU's bits", "[cuda]") {
-  const Case cases[] = {{0, 4, 64, 64, 0}, {128, 3, 40, 40, 0}, {5, 7, 33, 33, 0},
-                        {96, 5, 8, 24, 8}, {31, 2, 1, 1, 0},    {64, 9, 80, 160, 80},
-                        {0, 3, 70, 72, 3}, {0, 1, 5, 5, 0},     {7, 6, 16, 48, 16}};
+  const Case cases[] = {{0, 4, 64, 64, 0},  {128, 3, 40, 40, 0}, {5, 7, 33, 33, 0},
+                        {96, 5, 8, 24, 8},  {31, 2, 1, 1, 0},    {64, 9, 80, 160, 80},
+                        {0, 3, 70, 72, 3},  {0, 1, 5, 5, 0},     {7, 6, 16, 48, 16},
+                        {3, 9, 250, 250, 0}};
   for (const Case& c : cases) {
     for (const Scale scale : {Scale::kNone, Scale::kRow, Scale::kColumn}) {
-      for (const uint64_t seed : {0, 1, 2}) {
-        INFO(c.first_bit << " " << c.rows << "x" << c.cols << " seed " << seed);
-        check_expansion<float>(c, scale, {2, 32, seed});
-        check_expansion<double>(c, scale, {3, 64, seed});
-        check_expansion<uint16_t>(c, scale, {1, 32, seed});
+      for (const cudasim::Order order : cudasim::kOrders) {
+        INFO(c.first_bit << " " << c.rows << "x" << c.cols << " order " << static_cast<int>(order));
+        cudasim::t_order = order;
+        check_expansion_both_ways<float>(c, scale);
+        check_expansion_both_ways<double>(c, scale);
+        check_expansion_both_ways<uint16_t>(c, scale);
       }
     }
   }
 }
 
 TEST_CASE("CUDA: latents are packed to the CPU's bits, changes are counted", "[cuda]") {
-  for (const int64_t words : {1, 4, 31, 32, 33, 64, 100, 260}) {
-    for (const uint64_t seed : {0, 1, 2}) {
-      INFO(words << " words, seed " << seed);
-      check_packing<float>(words, {2, 64, seed});
-      check_packing<double>(words, {1, 32, seed});
+  for (const int64_t words : {1, 4, 31, 32, 33, 64, 100, 260, 700}) {
+    for (const cudasim::Order order : cudasim::kOrders) {
+      INFO(words << " words, order " << static_cast<int>(order));
+      cudasim::t_order = order;
+      check_packing_both_ways<float>(words);
+      check_packing_both_ways<double>(words);
     }
   }
 }
 
-TEST_CASE("CUDA: the simulator refuses what would hang a GPU", "[cuda]") {
-  CHECK_THROWS_WITH(cudasim::launch({1, 32},
-                                    [] {
-                                      if (threadIdx.x < 16) __ballot_sync(0xFFFFFFFFu, true);
-                                    }),
-                    "cudasim: threads wait for ones that do not come");
-  uint32_t votes = 0;
-  cudasim::launch({1, 64, 3}, [&] {
-    const uint32_t vote = __ballot_sync(0xFFFFFFFFu, threadIdx.x % 2 == 1);
-    if (threadIdx.x == 40) votes = vote;
-  });
-  CHECK(votes == 0xAAAAAAAAu);
+TEST_CASE("CUDA: nothing is launched for an empty job", "[cuda]") {
+  int64_t flips = 3;
+  CHECK(cuda::pack<float>(nullptr, 0, nullptr, &flips, nullptr) == cudaSuccess);
+  CHECK(cuda::expand<float>({.rows = 0, .cols = 5}, nullptr) == cudaSuccess);
+  CHECK(flips == 3);
 }
 
 TEST_CASE("CUDA: the library loads wherever it was built, with every symbol of its own", "[cuda]") {
