@@ -21,7 +21,8 @@ BlockTape BlockTape::record(StudentGroup& group, const at::Tensor& input, bool i
   return tape;
 }
 
-at::Tensor BlockTape::backward(const at::Tensor& output_gradient, GroupGradients& gradients) {
+at::Tensor BlockTape::backward(const at::Tensor& output_gradient, GradientSink& sink,
+                               size_t group) {
   BlockTape tape = std::move(*this);
   *this = {};
   const bool with_input = tape.input_.requires_grad();
@@ -34,7 +35,8 @@ at::Tensor BlockTape::backward(const at::Tensor& output_gradient, GroupGradients
     input_gradient = results.back();
     results.pop_back();
   }
-  gradients.add(results);
+  tape = {};
+  sink.add(group, results);
   return input_gradient;
 }
 

@@ -43,79 +43,104 @@ BlockTape DistillationStep::record_block(int64_t layer, const at::Tensor& input)
                            });
 }
 
-DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t global_sequences,
-                                              std::span<GroupGradients> gradients) {
-  c10::NoGradGuard no_grad;
-  const Decoder& student = student_.decoder();
-  const at::Tensor ids_bt = ids.to(student.device());
-  std::vector<StudentGroup>& groups = student_.groups();
-  const int64_t length = ids_bt.size(1), num_layers = student.spec().num_layers;
-  const size_t tail_group = static_cast<size_t>(num_layers) + 1;
-  if (teacher_context_.length != length) {
-    teacher_context_ = teacher_.context(length);
-    student_context_ = student.context(length);
-  }
-  const double sequences = static_cast<double>(global_sequences);
-  const double tokens = sequences * static_cast<double>(length);
-  const double kl_scale = options_.kl_weight /
-                          (options_.normalization == Normalization::kPerToken ? tokens : sequences);
-  // The mean squared error of one entry is its sum of squares / (B T width).
-  const auto hidden_term = [&](const at::Tensor& student_h, const at::Tensor& teacher_h,
-                               at::ScalarType dtype) {
-    const double numbers = tokens * static_cast<double>(student_h.size(-1));
-    return squared_error(student_h, teacher_h, options_.hidden_weight / numbers, dtype);
-  };
-  DistillationLoss loss;
-  loss.hidden = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(student.device()));
+// The mean squared error of one entry is its sum of squares / (B T width).
+HiddenTerm DistillationStep::hidden_term(const at::Tensor& student_h, const at::Tensor& teacher_h,
+                                         const Counts& counts, at::ScalarType dtype) const {
+  const double numbers = counts.tokens * static_cast<double>(student_h.size(-1));
+  return squared_error(student_h, teacher_h, options_.hidden_weight / numbers, dtype);
+}
 
-  // 1. Stem and blocks in lockstep. Kept per block: the student's input (or graph), and the hidden
-  // term of its output.
-  const auto stem_forward = [&](const at::Tensor&) { return student.stem_forward(ids_bt); };
+// 1. Stem and blocks in lockstep. Kept per block: the student's input (or graph), and the hidden
+// term of its output.
+DistillationStep::Ends DistillationStep::run_blocks(const at::Tensor& ids_bt, const Counts& counts,
+                                                    std::vector<KeptBlock>& kept,
+                                                    DistillationLoss& loss) {
+  const Decoder& student = student_.decoder();
+  std::vector<StudentGroup>& groups = student_.groups();
+  const auto num_layers = static_cast<int64_t>(kept.size());
+  Ends ends;
   begin(StepPart::kTeacher);
-  at::Tensor teacher_h = teacher_.stem_forward(ids_bt);
+  ends.teacher_h = teacher_.stem_forward(ids_bt);
   begin(StepPart::kStudent);
   groups[0].materialize(false);
-  at::Tensor student_h = student.stem_forward(ids_bt);
+  ends.student_h = student.stem_forward(ids_bt);
   groups[0].release();
-  std::vector<KeptBlock> kept(static_cast<size_t>(num_layers));
   for (int64_t layer = 0; layer < num_layers; ++layer) {
     KeptBlock& block = kept[layer];
     begin(StepPart::kTeacher);
-    teacher_h = teacher_.block_forward(layer, teacher_h, teacher_context_);
+    ends.teacher_h = teacher_.block_forward(layer, ends.teacher_h, teacher_context_);
     begin(StepPart::kStudent);
     if (recompute_ == Recompute::kNone) {
-      block.tape = record_block(layer, student_h);
-      student_h = block.tape.output();
+      block.tape = record_block(layer, ends.student_h);
+      ends.student_h = block.tape.output();
     } else {
       StudentGroup& group = groups[layer + 1];
-      block.input = student_h;
+      block.input = ends.student_h;
       group.materialize(false);
-      student_h = student.block_forward(layer, student_h, student_context_);
+      ends.student_h = student.block_forward(layer, ends.student_h, student_context_);
       group.release();
     }
     begin(StepPart::kLoss);
     if (layer + 1 < num_layers) {
-      block.hidden = hidden_term(student_h, teacher_h, student.compute_dtype());
+      block.hidden = hidden_term(ends.student_h, ends.teacher_h, counts, student.compute_dtype());
       loss.hidden.add_(block.hidden.loss);
     }
   }
+  return ends;
+}
 
-  // 2. Tail and loss. dz collects the gradient at what the head reads.
-  const at::Tensor teacher_z = teacher_.tail_forward(teacher_h);
-  BlockTape tail = BlockTape::record(groups[tail_group], student_h, /*input_needs_gradient=*/true,
-                                     [&](const at::Tensor& x) { return student.tail_forward(x); });
-  const at::Tensor student_z = tail.output();
-  HiddenTerm last = hidden_term(student_z, teacher_z, student_z.scalar_type());
+// 2. Tail and loss; returns the gradient at the last block's output. What the tail reads and gives
+// is let go of with it.
+at::Tensor DistillationStep::run_tail(Ends ends, const Counts& counts, DistillationLoss& loss,
+                                      GradientSink& sink) {
+  const Decoder& student = student_.decoder();
+  const size_t tail_group = student_.groups().size() - 1;
+  at::Tensor teacher_z = teacher_.tail_forward(std::exchange(ends.teacher_h, {}));
+  BlockTape tail = BlockTape::record(
+      student_.groups()[tail_group], std::exchange(ends.student_h, {}),
+      /*input_needs_gradient=*/true, [&](const at::Tensor& x) { return student.tail_forward(x); });
+  at::Tensor student_z = tail.output();
+  HiddenTerm last = hidden_term(student_z, teacher_z, counts, student_z.scalar_type());
   loss.hidden.add_(last.loss);
+  // The gradient at what the head reads.
   const at::Tensor dz = last.direction.mul_(last.factor);
-  loss.kl = kl_divergence(teacher_, student, as_rows(teacher_z), as_rows(student_z), kl_scale,
-                          as_rows(dz))
-                .mul_(kl_scale);
-
-  // 3. Back through tail, blocks and stem; each adds its own hidden term's gradient to what comes
-  // from above.
+  const double scale =
+      options_.kl_weight /
+      (options_.normalization == Normalization::kPerToken ? counts.tokens : counts.sequences);
+  loss.kl =
+      kl_divergence(teacher_, student, as_rows(teacher_z), as_rows(student_z), scale, as_rows(dz))
+          .mul_(scale);
+  teacher_z.reset();
+  student_z.reset();
   begin(StepPart::kBackward);
-  at::Tensor gradient = tail.backward(dz, gradients[tail_group]);
+  return tail.backward(dz, sink, tail_group);
+}
+
+DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t global_sequences,
+                                              std::span<GroupGradients> gradients) {
+  GradientSums sums(gradients);
+  return accumulate(ids, global_sequences, sums);
+}
+
+DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t global_sequences,
+                                              GradientSink& sink) {
+  c10::NoGradGuard no_grad;
+  const Decoder& student = student_.decoder();
+  const at::Tensor ids_bt = ids.to(student.device());
+  const int64_t length = ids_bt.size(1), num_layers = student.spec().num_layers;
+  if (teacher_context_.length != length) {
+    teacher_context_ = teacher_.context(length);
+    student_context_ = student.context(length);
+  }
+  const auto sequences = static_cast<double>(global_sequences);
+  const Counts counts{.sequences = sequences, .tokens = sequences * static_cast<double>(length)};
+  DistillationLoss loss;
+  loss.hidden = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(student.device()));
+  std::vector<KeptBlock> kept(static_cast<size_t>(num_layers));
+  at::Tensor gradient = run_tail(run_blocks(ids_bt, counts, kept, loss), counts, loss, sink);
+
+  // 3. Back through blocks and stem; each adds its own hidden term's gradient to what comes from
+  // above.
   for (int64_t layer = num_layers - 1; layer >= 0; --layer) {
     KeptBlock block = std::move(kept[layer]);
     if (block.hidden.is_defined()) {
@@ -123,11 +148,13 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
       block.hidden = {};
     }
     if (block.input.defined()) block.tape = record_block(layer, std::exchange(block.input, {}));
-    gradient = block.tape.backward(gradient, gradients[layer + 1]);
+    gradient = block.tape.backward(gradient, sink, layer + 1);
   }
-  if (!groups[0].layout().is_empty()) {
-    BlockTape::record(groups[0], gradient, /*input_needs_gradient=*/false, stem_forward)
-        .backward(gradient, gradients[0]);
+  StudentGroup& stem = student_.groups()[0];
+  if (!stem.layout().is_empty()) {
+    BlockTape::record(stem, gradient, /*input_needs_gradient=*/false, [&](const at::Tensor&) {
+      return student.stem_forward(ids_bt);
+    }).backward(gradient, sink, 0);
   }
   return loss;
 }

@@ -27,6 +27,9 @@ void GroupGradients::add(const std::vector<at::Tensor>& leaf_gradients) {
   if (!latents_.defined()) {
     latents_ = at::zeros({layout.num_latents}, group_->vectors().options());
     vectors_ = at::zeros({layout.num_vectors}, group_->vectors().options());
+  } else if (state_ == State::kEmpty) {
+    latents_.zero_();
+    vectors_.zero_();
   }
   state_ = State::kSums;
   const auto latent = [&](size_t segment) { return layout.latents[segment].view(latents_); };
@@ -85,13 +88,6 @@ const at::Tensor& GroupGradients::latents() const {
 const at::Tensor& GroupGradients::vectors() const {
   LB_ASSERT(state_ == State::kFinished, "gradients are read when they are finished");
   return vectors_;
-}
-
-void GroupGradients::clear() {
-  state_ = State::kEmpty;
-  if (!latents_.defined()) return;
-  latents_.zero_();
-  vectors_.zero_();
 }
 
 std::vector<GroupGradients> gradients_of(const Student& student) {

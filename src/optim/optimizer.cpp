@@ -66,12 +66,17 @@ Optimizer::Optimizer(Student& student, const OptimOptions& options, Surrogate su
 
 void Optimizer::reduce(size_t group, GroupGradients& gradients) {
   if (gradients.is_empty()) return;
-  c10::NoGradGuard no_grad;
-  GroupState& state = states_[group];
   gradients.finish();
   communicator_.all_reduce_sum(gradients.vectors());
-  const at::Tensor latents =
-      communicator_.reduce_scatter_sum(gradients.latents(), state.slice().begin, state.slice().end);
+  const Slice slice = states_[group].slice();
+  accept(group, communicator_.reduce_scatter_sum(gradients.latents(), slice.begin, slice.end),
+         gradients.vectors());
+  reduced_.back().gradients = &gradients;
+}
+
+void Optimizer::accept(size_t group, const at::Tensor& latents, const at::Tensor& vectors) {
+  c10::NoGradGuard no_grad;
+  GroupState& state = states_[group];
   const int64_t chunk = chunk_of(latents);
   for (int64_t begin = 0; begin < latents.numel(); begin += chunk) {
     const int64_t count = std::min(chunk, latents.numel() - begin);
@@ -80,8 +85,8 @@ void Optimizer::reduce(size_t group, GroupGradients& gradients) {
   }
   add_squared_norm(squared_norm_, latents);
   // Every process has all of the vectors: they count once.
-  if (communicator_.is_first()) add_squared_norm(squared_norm_, gradients.vectors());
-  reduced_.push_back({&state, &gradients, latents});
+  if (communicator_.is_first()) add_squared_norm(squared_norm_, vectors);
+  reduced_.push_back({.state = &state, .latents = latents, .vectors = vectors});
 }
 
 StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tensor& must_be_finite) {
@@ -112,7 +117,7 @@ StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tenso
     const GroupState& state = *reduced.state;
     const StudentGroup& group = state.group();
     const GroupLayout& layout = group.layout();
-    const at::Tensor& vectors = reduced.gradients->vectors();
+    const at::Tensor& vectors = reduced.vectors;
     if (coefficient.defined()) {
       reduced.latents.mul_(coefficient);
       vectors.mul_(coefficient);
@@ -129,7 +134,7 @@ StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tenso
     state.update_bits(statistics.sign_flips);
     communicator_.all_gather(group.bits(), state.slice().begin / 32, state.slice().end / 32);
     statistics.num_latents += layout.num_unpadded_latents();
-    reduced.gradients->clear();
+    if (reduced.gradients != nullptr) reduced.gradients->clear();
   }
   communicator_.all_reduce_sum(statistics.sign_flips);
   reduced_.clear();

@@ -43,6 +43,19 @@ void TrainOptions::declare(OptionGroup& group) {
       "activations, a fifth faster.");
   group.integer("threads", &threads, {.min = 0, .max = 4096},
                 "CPU threads; 0: every core this process may use.");
+  group.choice(
+      "teacher", &teacher, {"auto", "replicated", "sharded"},
+      "Of several processes: replicated: each holds the whole teacher. sharded: each holds "
+      "a part of every block, which is gathered when it runs. auto: sharded on GPUs that "
+      "it would not fit into, else replicated.");
+  group.choice("gradient_reduce", &reduce.when, {"auto", "step", "microbatch"},
+               "When gradients are summed over processes. step: after the last micro-batch, each "
+               "process keeps sums of all of them. microbatch: after each, then it keeps its "
+               "slice of them. auto: microbatch where there are several processes.");
+  group.choice("reduce_dtype", &reduce.dtype, {"fp32", "bf16"},
+               "What gradients of sign matrices travel in between processes. bf16: half the bytes, "
+               "rounded; they are still added up in fp32.",
+               {Decides::kRunChangeable});
 }
 
 void CheckpointOptions::declare(OptionGroup& group) {

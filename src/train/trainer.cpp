@@ -26,7 +26,7 @@ Trainer::Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus,
       optimizer_(optimizer),
       communicator_(optimizer.communicator()),
       distillation_(teacher, student, options.distill, options.train.recompute),
-      gradients_(gradients_of(student)),
+      reducer_(optimizer, options.train.reduce, micro_batches()),
       position_(start) {
   phase_.name = start.phase;
   phase_.steps = steps;
@@ -39,9 +39,7 @@ StepVerdict Trainer::train_step() {
 
   const std::optional<DistillationLoss> loss = accumulate();
   if (!loss) return StepVerdict::kStopped;
-  for (size_t group = 0; group < gradients_.size(); ++group) {
-    optimizer_.reduce(group, gradients_[group]);
-  }
+  reducer_.finish();
   communicator_.all_reduce_sum(loss->kl);
   communicator_.all_reduce_sum(loss->hidden);
   const StepStatistics statistics = optimizer_.step(position_.step + 1, rates, loss->total());
@@ -76,20 +74,30 @@ StepVerdict Trainer::train_step() {
   return StepVerdict::kDone;
 }
 
-std::optional<DistillationLoss> Trainer::accumulate() {
-  // The global batch is the same for any number of processes; each takes its stretch of it.
+int64_t Trainer::own_sequences() const {
   const int64_t batch = options_.train.sequences_per_step(), world = communicator_.world();
   LB_ASSERT(batch % world == 0, "every process has as many sequences of a batch");
-  const int64_t mine = batch / world;
+  return batch / world;
+}
+
+int64_t Trainer::micro_batches() const {
+  const int64_t most = options_.train.micro_batch_size;
+  return (own_sequences() + most - 1) / most;
+}
+
+std::optional<DistillationLoss> Trainer::accumulate() {
+  // The global batch is the same for any number of processes; each takes its stretch of it.
+  const int64_t batch = options_.train.sequences_per_step(), mine = own_sequences();
   const int64_t first = position_.step * batch + communicator_.rank() * mine;
   DistillationLoss loss;
   for (int64_t done = 0; done < mine; done += options_.train.micro_batch_size) {
     if (done > 0 && communicator_.any(stop_requested())) {
-      for (GroupGradients& group : gradients_) group.clear();
+      reducer_.drop();
       return std::nullopt;
     }
     const int64_t count = std::min(options_.train.micro_batch_size, mine - done);
-    loss += distillation_.accumulate(load_batch(first + done, count), batch, gradients_);
+    reducer_.begin_micro_batch();
+    loss += distillation_.accumulate(load_batch(first + done, count), batch, reducer_);
   }
   return loss;
 }

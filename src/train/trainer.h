@@ -10,6 +10,7 @@
 #include "littlebit/data/corpus.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/distributed/communicator.h"
+#include "littlebit/optim/gradient_reducer.h"
 #include "littlebit/optim/optimizer.h"
 #include "littlebit/train/options.h"
 #include "step_record.h"
@@ -40,6 +41,8 @@ class Trainer {
 
  private:
   std::optional<DistillationLoss> accumulate();  // nothing: told to stop
+  int64_t own_sequences() const;                 // of a batch
+  int64_t micro_batches() const;                 // of a step
   at::Tensor load_batch(int64_t first, int64_t count) const;
 
   RunOptions options_;
@@ -50,7 +53,7 @@ class Trainer {
   Optimizer& optimizer_;
   Communicator& communicator_;
   DistillationStep distillation_;
-  std::vector<GroupGradients> gradients_;
+  GradientReducer reducer_;
   TrainingPosition position_;
   StepRecord record_;
   std::string problem_;

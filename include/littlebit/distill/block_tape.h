@@ -24,9 +24,9 @@ class BlockTape {
 
   at::Tensor output() const { return output_.detach(); }
 
-  // Once: adds the group's gradients to `gradients`, frees the graph, returns dLoss/d(input);
-  // undefined where it was not asked for.
-  at::Tensor backward(const at::Tensor& output_gradient, GroupGradients& gradients);
+  // Once: gives the gradients of the group, number `group`, to `sink`, the graph being freed;
+  // returns dLoss/d(input), undefined where it was not asked for.
+  at::Tensor backward(const at::Tensor& output_gradient, GradientSink& sink, size_t group);
 
  private:
   at::Tensor input_, output_;

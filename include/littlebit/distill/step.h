@@ -50,8 +50,12 @@ class DistillationStep {
   DistillationStep(const Decoder& teacher, Student& student, const DistillOptions& options,
                    Recompute recompute);
 
-  // One micro-batch ids [B, T] (int64) of a global batch of `global_sequences`: adds to `gradients`
-  // (one per group) and returns this micro-batch's share of the loss. Does not wait for the device.
+  // One micro-batch ids [B, T] (int64) of a global batch of `global_sequences`: gives each group's
+  // gradients to `sink` when its backward is done, from the tail to the stem, and returns this
+  // micro-batch's share of the loss. Does not wait for the device.
+  DistillationLoss accumulate(const at::Tensor& ids, int64_t global_sequences, GradientSink& sink);
+
+  // As above, into one GroupGradients per group.
   DistillationLoss accumulate(const at::Tensor& ids, int64_t global_sequences,
                               std::span<GroupGradients> gradients);
 
@@ -69,7 +73,20 @@ class DistillationStep {
     BlockTape tape;
     HiddenTerm hidden;
   };
+  // The two states behind the last block.
+  struct Ends {
+    at::Tensor teacher_h, student_h;
+  };
+  // The counts that losses are divided by.
+  struct Counts {
+    double sequences, tokens;
+  };
   BlockTape record_block(int64_t layer, const at::Tensor& input);
+  HiddenTerm hidden_term(const at::Tensor& student_h, const at::Tensor& teacher_h,
+                         const Counts& counts, at::ScalarType dtype) const;
+  Ends run_blocks(const at::Tensor& ids_bt, const Counts& counts, std::vector<KeptBlock>& kept,
+                  DistillationLoss& loss);
+  at::Tensor run_tail(Ends ends, const Counts& counts, DistillationLoss& loss, GradientSink& sink);
 
   const Decoder& teacher_;
   Student& student_;

@@ -1,21 +1,35 @@
-// The gradients of one parameter group over one optimizer step, in the group's layout: added leaf
-// by leaf as backward passes deliver them, finished once, handed to the optimizer, cleared.
+// The gradients of one parameter group, in the group's layout: added leaf by leaf as backward
+// passes deliver them, finished once, handed on, cleared.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
 #include <vector>
 
 #include "littlebit/quant/student.h"
 
 namespace littlebit {
 
+// Takes what backward passes deliver.
+class GradientSink {
+ public:
+  virtual ~GradientSink() = default;
+
+  // A group's backward of a micro-batch is done: its gradients by group.leaves(), in their order;
+  // an undefined one is zero. They are the sink's from here on.
+  virtual void add(size_t group, const std::vector<at::Tensor>& leaf_gradients) = 0;
+};
+
 class GroupGradients {
  public:
   // Refers to the group, which must outlive it. Memory is taken by the first add().
   explicit GroupGradients(const StudentGroup& group) : group_(&group) {}
+  // In the memory given, [num_latents] and [num_vectors], whatever it holds.
+  GroupGradients(const StudentGroup& group, at::Tensor latents, at::Tensor vectors)
+      : group_(&group), latents_(std::move(latents)), vectors_(std::move(vectors)) {}
 
-  bool is_empty() const { return state_ == State::kEmpty; }  // nothing was added in this step
+  bool is_empty() const { return state_ == State::kEmpty; }  // nothing was added since clear()
 
   // Adds the gradients by group.leaves(), in their order; an undefined one is zero.
   void add(const std::vector<at::Tensor>& leaf_gradients);
@@ -30,7 +44,7 @@ class GroupGradients {
   const at::Tensor& latents() const;  // [num_latents]
   const at::Tensor& vectors() const;  // [num_vectors]
 
-  void clear();  // as before the first add(); the memory is kept
+  void clear() { state_ = State::kEmpty; }  // as before the first add(); the memory is kept
 
  private:
   enum class State { kEmpty, kSums, kFinished };
@@ -41,5 +55,17 @@ class GroupGradients {
 
 // One for each of the student's groups.
 std::vector<GroupGradients> gradients_of(const Student& student);
+
+// Adds up in one GroupGradients per group.
+class GradientSums : public GradientSink {
+ public:
+  explicit GradientSums(std::span<GroupGradients> sums) : sums_(sums) {}
+  void add(size_t group, const std::vector<at::Tensor>& leaf_gradients) override {
+    sums_[group].add(leaf_gradients);
+  }
+
+ private:
+  std::span<GroupGradients> sums_;
+};
 
 }  // namespace littlebit

@@ -41,13 +41,17 @@ class Optimizer {
   Optimizer(Student& student, const OptimOptions& options, Surrogate surrogate,
             Communicator& communicator = solo());
 
-  // For every group once per step, in any order that is the same in all processes; a group without
-  // gradients is left as it is by the step.
+  // For every group once per step, in any order; a group without gradients is left as it is by the
+  // step. Finished gradients, summed over processes: this process's slice of the latents, and the
+  // vectors, both of which become what the step needs of them. They stay until the step.
+  void accept(size_t group, const at::Tensor& latents, const at::Tensor& vectors);
+
+  // Finishes, sums over processes and accepts. Collective: in the same order in all processes.
   void reduce(size_t group, GroupGradients& gradients);
 
-  // Updates the reduced groups and clears their gradients. `step` counts from 1 (bias correction).
-  // Where the gradient norm, or `must_be_finite` (a scalar on the device), is not finite nothing is
-  // updated; whoever reads the statistics sees it.
+  // Updates the accepted groups and clears what reduce() took. `step` counts from 1 (bias
+  // correction). Where the gradient norm, or `must_be_finite` (a scalar on the device), is not
+  // finite nothing is updated; whoever reads the statistics sees it.
   StepStatistics step(int64_t step, const Rates& rates, const at::Tensor& must_be_finite = {});
 
   // As above with one rate, for every group.
@@ -65,8 +69,9 @@ class Optimizer {
  private:
   struct Reduced {
     GroupState* state;
-    GroupGradients* gradients;
     at::Tensor latents;  // this process's slice of the summed gradients
+    at::Tensor vectors;
+    GroupGradients* gradients = nullptr;  // to be cleared
   };
 
   Student& student_;

@@ -12,12 +12,14 @@
 #include "littlebit/distill/step.h"
 #include "littlebit/eval/options.h"
 #include "littlebit/kernels/cuda.h"
+#include "littlebit/optim/gradient_reducer.h"
 #include "littlebit/optim/options.h"
 #include "littlebit/quant/options.h"
 
 namespace littlebit {
 
 enum class ComputeDtype { kAuto, kFp32, kBf16 };
+enum class TeacherPlacement { kAuto, kReplicated, kSharded };
 
 // Section `train`.
 struct TrainOptions {
@@ -31,6 +33,8 @@ struct TrainOptions {
   int64_t seed = 42;
   Recompute recompute = Recompute::kFull;
   int64_t threads = 0;  // 0: all
+  TeacherPlacement teacher = TeacherPlacement::kAuto;
+  ReduceOptions reduce;
   void declare(OptionGroup& group);
 
   int64_t sequences_per_step() const {
