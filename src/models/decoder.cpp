@@ -72,6 +72,23 @@ void visit_used(Norm& norm, const Visit& visit) {
   if (norm.bias.used()) visit(norm.bias);
 }
 
+// A block's matrices, where they have to be brought, for as long as it lives.
+class Acquired {
+ public:
+  Acquired(BlockSource* source, int64_t layer) : source_(source), layer_(layer) {
+    if (source_ != nullptr) source_->acquire(layer_);
+  }
+  ~Acquired() {
+    if (source_ != nullptr) source_->release(layer_);
+  }
+  Acquired(const Acquired&) = delete;
+  Acquired& operator=(const Acquired&) = delete;
+
+ private:
+  BlockSource* source_;
+  int64_t layer_;
+};
+
 constexpr Norm Block::*kBlockNorms[] = {&Block::input_norm,   &Block::q_norm,
                                         &Block::k_norm,       &Block::post_attention_norm,
                                         &Block::pre_mlp_norm, &Block::post_mlp_norm};
@@ -156,6 +173,7 @@ at::Tensor Decoder::stem_forward(const at::Tensor& ids_bt, const at::Tensor& pos
 
 at::Tensor Decoder::block_forward(int64_t layer, const at::Tensor& x_bth,
                                   const SequenceContext& context, KeyValueCache* cache) const {
+  const Acquired acquired(block_source_.get(), layer);
   const Block& block = blocks[layer];
   at::Tensor h = spec_.norm_first ? run(block.input_norm, spec_, x_bth) : x_bth;
   at::Tensor branch =

@@ -66,12 +66,18 @@ TensorView take_rows(const TensorView& view, const TensorSource& source) {
   return part;
 }
 
-at::Tensor load_checked(const HfFolder& folder, const TensorSource& source,
-                        std::vector<int64_t> shape, at::ScalarType dtype, at::Device device) {
+TensorView find_checked(const HfFolder& folder, const TensorSource& source,
+                        std::vector<int64_t> shape) {
   const TensorView& view = require_tensor(folder, source.tensor);
   if (source.row_end >= 0) shape[0] = source.rows;
   check_shape(folder, view, shape);
-  return load_tensor(take_rows(view, source), dtype, device, folder.path().string());
+  return take_rows(view, source);
+}
+
+at::Tensor load_checked(const HfFolder& folder, const TensorSource& source,
+                        std::vector<int64_t> shape, at::ScalarType dtype, at::Device device) {
+  return load_tensor(find_checked(folder, source, std::move(shape)), dtype, device,
+                     folder.path().string());
 }
 
 // The type that `tensor` has in the file, where it is one to compute with.
@@ -140,19 +146,35 @@ at::Tensor load_slot_bias(const HfFolder& folder, const LinearSlot& slot, at::Sc
   return load_checked(folder, slot.bias, {slot.d_out}, dtype, device);
 }
 
+at::Tensor load_elements(const HfFolder& folder, const TensorSource& source,
+                         std::vector<int64_t> shape, int64_t begin, int64_t count,
+                         at::ScalarType dtype, at::Device device) {
+  TensorView part = find_checked(folder, source, std::move(shape));
+  LB_ASSERT(0 <= begin && begin + count <= part.numel(), "elements of the tensor");
+  const size_t size = dtype_size(part.dtype);
+  part.shape = {count};
+  part.data =
+      part.data.subspan(static_cast<size_t>(begin) * size, static_cast<size_t>(count) * size);
+  return load_tensor(part, dtype, device, folder.path().string());
+}
+
 Decoder load_open_decoder(const HfFolder& folder, const ModelSpec& spec,
                           at::ScalarType compute_dtype, at::Device device) {
   return load_without_linears(folder, spec, compute_dtype, device, HeadDtype::kStored);
 }
 
 Decoder load_decoder(const HfFolder& folder, const ModelSpec& spec, at::ScalarType compute_dtype,
-                     at::Device device) {
+                     at::Device device, BlockSlots block_slots) {
   Decoder decoder = load_without_linears(folder, spec, compute_dtype, device, HeadDtype::kCompute);
-  decoder.visit_linears([&](LinearSlot& slot) {
-    slot.linear =
-        std::make_unique<DenseLinear>(load_slot_weight(folder, slot, compute_dtype, device),
-                                      load_slot_bias(folder, slot, compute_dtype, device));
-  });
+  for (int64_t group = 0; group < decoder.num_groups(); ++group) {
+    const bool is_block = group > 0 && group + 1 < decoder.num_groups();
+    if (is_block && block_slots == BlockSlots::kOpen) continue;
+    decoder.visit_linears(group, [&](LinearSlot& slot) {
+      slot.linear =
+          std::make_unique<DenseLinear>(load_slot_weight(folder, slot, compute_dtype, device),
+                                        load_slot_bias(folder, slot, compute_dtype, device));
+    });
+  }
   return decoder;
 }
 

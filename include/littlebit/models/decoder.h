@@ -69,6 +69,12 @@ class Decoder {
   at::Tensor head_forward(
       const at::Tensor& z) const;  // [..., E] -> logits [..., V], soft-capped; residual dtype
 
+  // Blocks then hold their matrices while they run only, and run one at a time, without autograd.
+  void set_block_source(std::unique_ptr<BlockSource> source) { block_source_ = std::move(source); }
+  // Whether block_forward is a collective call: all processes make the same calls in the same order
+  // (of any shapes), or none.
+  bool is_collective() const { return block_source_ != nullptr && block_source_->is_collective(); }
+
   // Parameter groups: 0 = stem, 1..L = blocks, L+1 = tail.
   int64_t num_groups() const { return spec_.num_layers + 2; }
   void visit_linears(int64_t group, const std::function<void(LinearSlot&)>& visit);
@@ -86,13 +92,17 @@ class Decoder {
   ModelSpec spec_;
   at::ScalarType compute_dtype_;
   at::Device device_;
+  std::unique_ptr<BlockSource> block_source_;
 };
+
+// Whether the slots of blocks are filled.
+enum class BlockSlots { kFilled, kOpen };
 
 // A dense decoder of a folder whose tensors are open. Weights already in `compute_dtype` stay
 // mapped: the folder must outlive the decoder. InputError: a missing, wrongly shaped or non-finite
 // tensor, by name.
 Decoder load_decoder(const HfFolder& folder, const ModelSpec& spec, at::ScalarType compute_dtype,
-                     at::Device device);
+                     at::Device device, BlockSlots block_slots = BlockSlots::kFilled);
 
 // The same without its linear layers: frozen tensors and parameters loaded, slots open. For a
 // packed student, whose folder has no matrices.
@@ -116,5 +126,10 @@ at::Tensor load_slot_weight(const HfFolder& folder, const LinearSlot& slot, at::
                             at::Device device);
 at::Tensor load_slot_bias(const HfFolder& folder, const LinearSlot& slot, at::ScalarType dtype,
                           at::Device device);
+
+// Elements [begin, begin + count) of a matrix or bias of `shape`, flat; no more is read.
+at::Tensor load_elements(const HfFolder& folder, const TensorSource& source,
+                         std::vector<int64_t> shape, int64_t begin, int64_t count,
+                         at::ScalarType dtype, at::Device device);
 
 }  // namespace littlebit

@@ -62,6 +62,20 @@ struct Tail {
   LinearSlot project_out;
 };
 
+// Brings the matrices of a decoder's blocks that are not in their slots all the time.
+class BlockSource {
+ public:
+  virtual ~BlockSource() = default;
+
+  // From here to release() the layer's slots hold their matrices. One block at a time; the next one
+  // is usually the layer behind it.
+  virtual void acquire(int64_t layer) = 0;
+  virtual void release(int64_t layer) = 0;
+
+  // Whether all processes of a run have to acquire the same blocks in the same order.
+  virtual bool is_collective() const = 0;
+};
+
 // Tensor names, "" where the model has no such tensor. A tied head is named too: files may hold it
 // again.
 struct FrozenNames {

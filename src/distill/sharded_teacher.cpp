@@ -1,0 +1,177 @@
+// A block's matrices and biases stand one behind the other in a flat buffer, each at a multiple of
+// kAlignment; process r has the r-th of as many equal parts, which may begin and end inside a
+// matrix.
+#include "littlebit/distill/sharded_teacher.h"
+
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "littlebit/core/error.h"
+#include "littlebit/nn/linear.h"
+#include "littlebit/nn/products.h"
+
+namespace littlebit {
+namespace {
+
+constexpr int64_t kAlignment = 128;  // elements: products read matrices from where they like them
+
+// A linear layer whose matrix comes and goes.
+class VisitingLinear : public Linear {
+ public:
+  at::Tensor forward(const at::Tensor& x) const override {
+    LB_ASSERT(weight.defined(), "the block was acquired");
+    return affine(x, weight, bias);
+  }
+
+  at::Tensor weight, bias;
+};
+
+// A matrix or bias inside a block's flat buffer.
+struct Place {
+  VisitingLinear* linear;
+  bool is_bias;
+  TensorSource source;
+  std::vector<int64_t> shape;
+  int64_t begin, numel;
+};
+
+class ShardedBlocks : public BlockSource {
+ public:
+  // Fills the slots of the decoder's blocks.
+  ShardedBlocks(Decoder& decoder, const HfFolder& folder, Communicator& communicator);
+
+  void acquire(int64_t layer) override;
+  void release(int64_t layer) override;
+  bool is_collective() const override { return communicator_.world() > 1; }
+
+ private:
+  struct StoredBlock {
+    std::vector<Place> places;
+    int64_t numel = 0;           // of the flat buffer
+    int64_t begin = 0, end = 0;  // this process's part of it
+    at::Tensor part;
+  };
+  struct Gathering {
+    int64_t layer;
+    Pending pending;
+  };
+
+  void lay_out(Decoder& decoder, int64_t layer);
+  void load(StoredBlock& block, const HfFolder& folder, const at::TensorOptions& options) const;
+  Gathering start(int64_t layer);
+
+  Communicator& communicator_;
+  std::vector<StoredBlock> blocks_;
+  std::array<at::Tensor, 2> buffers_;  // by layer % 2, or the first alone
+  std::optional<Gathering> next_;
+};
+
+ShardedBlocks::ShardedBlocks(Decoder& decoder, const HfFolder& folder, Communicator& communicator)
+    : communicator_(communicator), blocks_(static_cast<size_t>(decoder.spec().num_layers)) {
+  const at::TensorOptions options =
+      at::TensorOptions().dtype(decoder.compute_dtype()).device(decoder.device());
+  int64_t most = 0;
+  for (size_t layer = 0; layer < blocks_.size(); ++layer) {
+    lay_out(decoder, static_cast<int64_t>(layer));
+    load(blocks_[layer], folder, options);
+    most = std::max(most, blocks_[layer].numel);
+  }
+  if (communicator.world() == 1) return;
+  buffers_[0] = at::zeros({most}, options);
+  if (communicator.is_asynchronous()) buffers_[1] = at::zeros({most}, options);
+}
+
+void ShardedBlocks::lay_out(Decoder& decoder, int64_t layer) {
+  StoredBlock& block = blocks_[layer];
+  const auto place = [&](VisitingLinear* linear, bool is_bias, const TensorSource& source,
+                         std::vector<int64_t> shape) {
+    int64_t numel = 1;
+    for (const int64_t size : shape) numel *= size;
+    block.places.push_back({.linear = linear,
+                            .is_bias = is_bias,
+                            .source = source,
+                            .shape = std::move(shape),
+                            .begin = block.numel,
+                            .numel = numel});
+    block.numel += (numel + kAlignment - 1) / kAlignment * kAlignment;
+  };
+  decoder.visit_linears(layer + 1, [&](LinearSlot& slot) {
+    auto linear = std::make_unique<VisitingLinear>();
+    place(linear.get(), false, slot.weight, {slot.d_out, slot.d_in});
+    if (slot.has_bias) place(linear.get(), true, slot.bias, {slot.d_out});
+    slot.linear = std::move(linear);
+  });
+  const int64_t world = communicator_.world(), units = block.numel / kAlignment;
+  const int64_t each = (units + world - 1) / world * kAlignment;
+  block.begin = std::min(communicator_.rank() * each, block.numel);
+  block.end = std::min(block.begin + each, block.numel);
+}
+
+// Reads this process's part, and looks at the shapes of all.
+void ShardedBlocks::load(StoredBlock& block, const HfFolder& folder,
+                         const at::TensorOptions& options) const {
+  block.part = at::zeros({block.end - block.begin}, options);
+  for (const Place& place : block.places) {
+    const int64_t first = std::clamp(block.begin - place.begin, int64_t{0}, place.numel);
+    const int64_t last = std::clamp(block.end - place.begin, int64_t{0}, place.numel);
+    const at::Tensor values =
+        load_elements(folder, place.source, place.shape, first, last - first,
+                      c10::typeMetaToScalarType(options.dtype()), options.device());
+    if (last == first) continue;
+    block.part.narrow(0, place.begin + first - block.begin, last - first).copy_(values);
+  }
+}
+
+// One process has the block already.
+ShardedBlocks::Gathering ShardedBlocks::start(int64_t layer) {
+  const StoredBlock& block = blocks_[layer];
+  if (communicator_.world() == 1) return {layer, Pending(block.part)};
+  const at::Tensor& buffer = buffers_[1].defined() ? buffers_[layer % 2] : buffers_[0];
+  const at::Tensor all = buffer.narrow(0, 0, block.numel);
+  all.narrow(0, block.begin, block.end - block.begin).copy_(block.part);
+  return {layer, communicator_.start_all_gather(all, block.begin, block.end)};
+}
+
+void ShardedBlocks::acquire(int64_t layer) {
+  const c10::AutoGradMode no_grad(false);
+  if (next_ && next_->layer != layer) {  // a pass was not gone on with
+    next_->pending.wait();
+    next_.reset();
+  }
+  Gathering gathering = next_ ? *std::exchange(next_, std::nullopt) : start(layer);
+  const at::Tensor all = gathering.pending.wait();
+  for (const Place& place : blocks_[layer].places) {
+    (place.is_bias ? place.linear->bias : place.linear->weight) =
+        all.narrow(0, place.begin, place.numel).view(place.shape);
+  }
+  const int64_t after = layer + 1;
+  if (communicator_.is_asynchronous() && after < static_cast<int64_t>(blocks_.size())) {
+    next_ = start(after);
+  }
+}
+
+void ShardedBlocks::release(int64_t layer) {
+  for (const Place& place : blocks_[layer].places) {
+    place.linear->weight.reset();
+    place.linear->bias.reset();
+  }
+}
+
+}  // namespace
+
+Decoder load_sharded_decoder(const HfFolder& folder, const ModelSpec& spec,
+                             at::ScalarType compute_dtype, at::Device device,
+                             Communicator& communicator) {
+  const c10::AutoGradMode no_grad(false);
+  Decoder decoder = load_decoder(folder, spec, compute_dtype, device, BlockSlots::kOpen);
+  decoder.set_block_source(std::make_unique<ShardedBlocks>(decoder, folder, communicator));
+  return decoder;
+}
+
+}  // namespace littlebit
