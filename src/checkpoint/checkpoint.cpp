@@ -1,5 +1,5 @@
-// Writing, finding, reading and removing training states. A folder gets its name once every byte is
-// written, and loading checks every tensor's shape, type and hash before it changes the first one.
+// Finding, reading and removing training states (save.cpp writes them). Loading checks every
+// tensor's shape, type and hash before it changes the first one.
 #include "littlebit/checkpoint/checkpoint.h"
 
 #include <c10/core/GradMode.h>
@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "checkpoint/names.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
@@ -23,14 +24,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kVersion = 2;
-constexpr const char* kFormat = "littlebit-checkpoint";
-constexpr const char* kManifest = "manifest.json";
-constexpr const char* kPrefix = "step-";
 constexpr const char* kBest = "best";
 constexpr uint64_t kMostBytesOfName = 64;
-
-std::string folder_name(int64_t step) { return kPrefix + std::to_string(step); }
 
 // A key of the manifest; InputError where it is missing or of another type.
 template <class T>
@@ -103,87 +98,18 @@ std::string beginning_of(const fs::path& file) {
   return bytes;
 }
 
-bool may_be_replaced(const fs::path& folder) {
-  std::error_code error;
-  return !path_exists(folder) || fs::is_empty(folder, error) || is_own_checkpoint(folder);
-}
-
 // "step-N\n" and no more.
 bool names_a_step(const std::string& best) {
   return best.ends_with('\n') && step_in(std::string_view(best).substr(0, best.size() - 1));
 }
 
-// What this process writes: its slices, and one process what all have.
-std::vector<StatePart> parts_to_write(const Optimizer& optimizer) {
-  std::vector<StatePart> parts;
-  for (const GroupState& state : optimizer.states()) {
-    state.visit([&](const StatePart& part) {
-      if (optimizer.communicator().is_first() || !part.is_everywhere) parts.push_back(part);
-    });
-  }
-  return parts;
-}
-
-// `lists`: of the tensors of each process's file.
-Json make_manifest(const TrainingPosition& position, const Trajectory& trajectory,
-                   const std::vector<TrajectoryChange>& changes,
-                   const std::vector<std::string>& lists) {
-  std::vector<std::vector<StoredTensor>> stored;
-  for (const std::string& list : lists) {
-    stored.push_back(stored_from_json(parse_json(list, "a process's list of tensors")));
-  }
-  Json manifest = {{"format", kFormat},
-                   {"version", kVersion},
-                   {"step", position.step},
-                   {"tokens", position.tokens},
-                   {"phase", {{"name", position.phase}, {"begin", position.phase_begin}}},
-                   {"trajectory", trajectory},
-                   {"tensors", stored_json(merge_stored(std::move(stored)))}};
-  Json changed = Json::array();
-  for (const TrajectoryChange& change : changes) {
-    changed.push_back(
-        {{"step", change.step}, {"key", change.key}, {"was", change.was}, {"is", change.is}});
-  }
-  if (!changed.empty()) manifest["changes"] = std::move(changed);
-  return manifest;
-}
-
 }  // namespace
 
-fs::path save_checkpoint(const fs::path& root, const Optimizer& optimizer,
-                         const TrainingPosition& position, const Trajectory& trajectory,
-                         const std::vector<TrajectoryChange>& changes) {
-  c10::NoGradGuard no_grad;
-  Communicator& processes = optimizer.communicator();
-  const fs::path folder = root / folder_name(position.step);
-  // The first process makes the folder, all write into it, the first publishes it.
-  std::optional<OutputFolder> output;
-  in_all(processes, [&] {
-    if (!processes.is_first()) return;
-    create_lasting_folders(root);
-    if (!may_be_replaced(folder)) {
-      throw OutputError("cannot write the checkpoint " + folder.string() +
-                            ": something of that name is not of this program",
-                        "move it away");
-    }
-    output.emplace(folder);
-  });
-  const fs::path staging =
-      processes.gather(output ? output->staging().string() : std::string()).front();
-  std::string stored;
-  in_all(processes, [&] {
-    stored = to_json_line(stored_json(
-        write_state(staging, state_file_name(processes.rank(), processes.world()),
-                    parts_to_write(optimizer), "after step " + std::to_string(position.step))));
-  });
-  const std::vector<std::string> lists = processes.gather(stored);
-  in_all(processes, [&] {
-    if (!processes.is_first()) return;
-    write_file(staging / kManifest,
-               to_json_line(make_manifest(position, trajectory, changes, lists)) + "\n");
-    output->commit();
-  });
-  return folder;
+std::string folder_name(int64_t step) { return kPrefix + std::to_string(step); }
+
+bool may_be_replaced(const fs::path& folder) {
+  std::error_code error;
+  return !path_exists(folder) || fs::is_empty(folder, error) || is_own_checkpoint(folder);
 }
 
 Checkpoint read_checkpoint(const fs::path& folder) {

@@ -10,6 +10,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/hash.h"
+#include "littlebit/core/kill_point.h"
 #include "littlebit/nn/tensor_io.h"
 
 namespace littlebit {
@@ -48,6 +49,16 @@ StoredTensor stored_tensor(const Json& entry) {
   return tensor;
 }
 
+// all_finite() by the calling thread alone: pieces of this size are not divided among threads.
+bool all_finite_in_pieces(const at::Tensor& contiguous) {
+  constexpr int64_t kPiece = 1 << 15;
+  const at::Tensor flat = contiguous.view({-1});
+  for (int64_t begin = 0; begin < flat.numel(); begin += kPiece) {
+    if (!all_finite(flat.narrow(0, begin, std::min(kPiece, flat.numel() - begin)))) return false;
+  }
+  return true;
+}
+
 // Whether the parts are all of the tensor, one behind the other.
 bool is_complete(const StoredTensor& tensor) {
   int64_t end = 0;
@@ -78,7 +89,8 @@ bool is_state_file_name(const std::string& name) {
 }
 
 std::vector<StoredTensor> write_state(const fs::path& folder, const std::string& name,
-                                      std::span<const StatePart> parts, const std::string& when) {
+                                      std::span<const StatePart> parts, const std::string& when,
+                                      const std::atomic<bool>* cancelled) {
   SafetensorsWriter writer(folder / name);
   for (const StatePart& part : parts) {
     writer.declare(part.name, dtype_of(part.values.scalar_type()),
@@ -86,8 +98,12 @@ std::vector<StoredTensor> write_state(const fs::path& folder, const std::string&
   }
   std::vector<StoredTensor> stored;
   for (const StatePart& part : parts) {
+    if (cancelled != nullptr && *cancelled) {
+      throw OutputError("cannot write " + (folder / name).string() + ": the run has ended");
+    }
+    kill_point("write");
     const at::Tensor values = part.values.cpu().contiguous();
-    if (!all_finite(values)) {
+    if (!all_finite_in_pieces(values)) {
       throw NumericsError(
           when + " " + part.name + " holds NaN or infinite values; nothing of this step was saved",
           "go on from the last checkpoint with a lower rate: --resume auto "

@@ -129,6 +129,17 @@ int try_exchange(const std::filesystem::path& a, const std::filesystem::path& b)
   });
 }
 
+bool free_bytes(const std::filesystem::path& path, uint64_t* bytes) {
+  if (injected_fault("space", path) != 0) {
+    *bytes = 0;
+    return true;
+  }
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(path, error);
+  *bytes = space.available;
+  return !error && space.capacity > 0;
+}
+
 void create_folders(const std::filesystem::path& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) return;

@@ -2,6 +2,7 @@
 // handled in one place. Every failure ends in the OutputError of output_error(). Inside core only.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -21,6 +22,10 @@ int try_write_all(int descriptor, std::span<const std::byte> bytes,
 int try_fsync(int descriptor, const std::filesystem::path& path);
 int try_rename(const std::filesystem::path& from, const std::filesystem::path& to);
 int try_exchange(const std::filesystem::path& a, const std::filesystem::path& b);  // both exist
+
+// What this user may still write where `path` is; the hook's "space" is a full disk. False where
+// that is not known.
+bool free_bytes(const std::filesystem::path& path, uint64_t* bytes);
 
 void create_folders(const std::filesystem::path& path);  // mkdir -p
 void fsync_path(const std::filesystem::path& path);      // a file, or a folder's list of names

@@ -5,9 +5,15 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <utility>
 
 namespace littlebit {
 namespace {
+
+// A terminal that is gone, a scheduler's or a person's word, a limit of processor time.
+constexpr std::pair<int, std::string_view> kStopSignals[] = {
+    {SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"},   {SIGHUP, "SIGHUP"},
+    {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}, {SIGXCPU, "SIGXCPU"}};
 
 std::atomic<int> g_stop_signal{0};
 std::atomic<bool> g_interrupted{false};
@@ -26,14 +32,25 @@ void install_stop_handlers() {
   action.sa_handler = on_stop_signal;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  sigaction(SIGTERM, &action, nullptr);
-  sigaction(SIGINT, &action, nullptr);
+  for (const auto& [number, name] : kStopSignals) {
+    struct sigaction before {};
+    sigaction(number, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) sigaction(number, &action, nullptr);
+  }
   action.sa_handler = SIG_IGN;  // a write past the file size limit then fails with EFBIG
   sigaction(SIGXFSZ, &action, nullptr);
   sigaction(SIGPIPE, &action, nullptr);  // one to a reader that went away, with EPIPE
 }
 
 bool stop_requested() { return g_stop_signal.load() != 0; }
+
+std::string_view stop_signal_name() {
+  const int stopped_by = g_stop_signal.load();
+  for (const auto& [number, name] : kStopSignals) {
+    if (number == stopped_by) return name;
+  }
+  return "";
+}
 
 void clear_stop_request() {
   g_interrupted = false;

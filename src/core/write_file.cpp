@@ -12,6 +12,7 @@
 #include "core/mapped_ranges.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
+#include "littlebit/core/kill_point.h"
 #include "littlebit/core/scratch_folder.h"
 
 namespace littlebit {
@@ -128,6 +129,7 @@ void OutputFolder::commit() {
     if (!fs::is_symlink(entry, ignored)) file_ops::fsync_path(entry);
   }
   file_ops::fsync_path(staging_);
+  kill_point("before_rename");
 
   const fs::path parent = file_ops::folder_of(path_), old = scratch_->path() / kOld;
   const bool replaces = fs::exists(path_, ignored);
@@ -139,6 +141,7 @@ void OutputFolder::commit() {
     if (error == EINVAL || error == ENOSYS || error == ENOTSUP) {  // a file system without
       error = file_ops::try_rename(path_, old);
       if (error != 0) output_error("move aside", path_, error);
+      kill_point("between_renames");
       error = file_ops::try_rename(staging_, path_);
       if (error != 0) {
         fs::rename(old, path_, ignored);
@@ -148,6 +151,7 @@ void OutputFolder::commit() {
     }
   }
   if (error != 0) output_error("publish", path_, error);
+  if (replaces) kill_point("between_renames");
   committed_ = replaces;  // the older one stays until the new one's name is on the disk
   file_ops::fsync_path(parent);
   committed_ = true;
@@ -169,7 +173,10 @@ void remove_folder(const fs::path& path) {
   if (!fs::exists(fs::symlink_status(path, error))) return;
   const std::unique_ptr<ScratchFolder> scratch = take_scratch(path);
   const int failed = file_ops::try_rename(path, scratch->path() / kNew);
-  if (failed == 0) file_ops::fsync_path(file_ops::folder_of(path));
+  if (failed == 0) {
+    kill_point("between_renames");
+    file_ops::fsync_path(file_ops::folder_of(path));
+  }
   const bool gone = scratch->remove();
   if (failed != 0) output_error("remove", path, failed);
   if (!gone) output_error("remove", scratch->path(), ENOTEMPTY);

@@ -28,7 +28,7 @@ namespace {
 
 // How long the others may find out by themselves that one has ended: they know better why.
 constexpr double kPatienceSeconds = 1;
-constexpr int kForwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+constexpr int kForwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGXCPU};
 constexpr int kCrashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
 constexpr int kPeerLost = static_cast<int>(ExitCode::kPeerLost);
 constexpr int kStopped = static_cast<int>(ExitCode::kStopped);
@@ -281,6 +281,7 @@ void Family::end_others() {
   if (!was_told_ && !was_signalled_ && seconds >= patience()) {
     was_told_ = true;
     send_all(SIGTERM);
+    send_all(SIGCONT);  // one that is stopped would not hear it
   }
   if (is_killing_ || seconds < launch_.grace_seconds) return;
   is_killing_ = true;

@@ -76,7 +76,8 @@ const char* general_hint(ExitCode code) {
 int report(const Error& error) {
   if (error.code() == ExitCode::kDone) {  // ReaderGone
   } else if (error.code() == ExitCode::kStopped) {
-    log_warning(error.what());
+    const std::string name(stop_signal_name());
+    log_warning(error.what() + (name.empty() ? name : " (" + name + ")"));
   } else {
     log_error(error.what(), error.hint().empty() ? general_hint(error.code()) : error.hint());
   }

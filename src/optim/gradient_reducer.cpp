@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/kill_point.h"
 
 namespace littlebit {
 namespace {
@@ -115,6 +116,7 @@ void GradientReducer::send(size_t index, const at::Tensor& latents, at::Tensor b
     if (buffer.defined()) buffers_.push_back(std::exchange(buffer, {}));
   }
   land();
+  kill_point("reduce");
   flight_ = {.group = index,
              .pending = communicator_.start_reduce_scatter_sum(travelling, slice.begin, slice.end),
              .buffer = std::move(buffer)};

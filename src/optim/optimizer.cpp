@@ -15,6 +15,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "littlebit/core/kill_point.h"
+
 namespace littlebit {
 namespace {
 
@@ -68,6 +70,7 @@ void Optimizer::reduce(size_t group, GroupGradients& gradients) {
   if (gradients.is_empty()) return;
   gradients.finish();
   communicator_.all_reduce_sum(gradients.vectors());
+  kill_point("reduce");
   const Slice slice = states_[group].slice();
   accept(group, communicator_.reduce_scatter_sum(gradients.latents(), slice.begin, slice.end),
          gradients.vectors());
@@ -122,6 +125,7 @@ StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tenso
       reduced.latents.mul_(coefficient);
       vectors.mul_(coefficient);
     }
+    kill_point("update");
     update(state.latents(), reduced.latents, state.exp_avg(), state.exp_avg_sq(), rates.latents,
            options_.weight_decay);
     const auto update_vectors = [&](int64_t first, int64_t count, double rate, double decay) {
@@ -132,6 +136,7 @@ StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tenso
     update_vectors(0, layout.num_scales, rates.scales, options_.weight_decay);
     update_vectors(layout.num_scales, layout.num_vectors - layout.num_scales, rates.norms, 0);
     state.update_bits(statistics.sign_flips);
+    kill_point("gather");
     communicator_.all_gather(group.bits(), state.slice().begin / 32, state.slice().end / 32);
     statistics.num_latents += layout.num_unpadded_latents();
     if (reduced.gradients != nullptr) reduced.gradients->clear();

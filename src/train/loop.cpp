@@ -2,19 +2,28 @@
 // between two updates, where the state is whole and is saved.
 #include "loop.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <exception>
+#include <optional>
 #include <string>
 
+#include "littlebit/checkpoint/save.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/logging/console.h"
 #include "resume.h"
+#include "run_folder.h"
 #include "scoring.h"
 #include "trainer.h"
 
 namespace littlebit {
 namespace {
+
+// Of train.time_limit, what is left for all that is not measured.
+constexpr double kMostMargin = 60, kMarginShare = 0.05;
+constexpr double kSlowBytesPerSecond = 100e6;
 
 std::string live_note(const StepRecord& step, double tokens_per_second) {
   char note[200];
@@ -27,7 +36,8 @@ std::string live_note(const StepRecord& step, double tokens_per_second) {
 
 class Loop {
  public:
-  Loop(Session& session, RunRecord& record, const TrainingPosition& start)
+  Loop(Session& session, RunRecord& record, const TrainingPosition& start,
+       const Stopwatch& since_start)
       : session_(session),
         options_(session.options),
         record_(record),
@@ -35,15 +45,17 @@ class Loop {
                  *session.optimizer, start),
         trajectory_(make_trajectory(session)),
         progress_("training", session.steps, "steps", 10, start.step),
-        start_(start) {}
+        start_(start),
+        since_program_(since_start) {}
 
   LoopResult run() {
     const bool stopped = !run_steps();
-    communicator_.enter("saving step " + std::to_string(position().step), kLongSeconds);
+    finish_save();
+    enter_saving(position());
     record_.save_last(position(), writer_);
     progress_.finish();
     return {.position = position(),
-            .stopped_by_signal = stopped,
+            .stopped_by = stopped ? what_stopped() : "",
             .finished = position().step >= session_.steps};
   }
 
@@ -55,13 +67,66 @@ class Loop {
   }
   bool is_multiple(int64_t every) const { return every > 0 && position().step % every == 0; }
 
+  void enter_step() {
+    communicator_.enter(
+        "step " + std::to_string(position().step + 1),
+        position().step == start_.step ? kLongSeconds : options_.train.peer_timeout);
+  }
+  void enter_saving(const TrainingPosition& position) {
+    communicator_.enter("saving step " + std::to_string(position.step), kLongSeconds);
+  }
+
+  // What the processes ask for before a step, agreed on in one call.
+  struct Asked {
+    bool stop = false, save = false, publish = false;
+  };
+  Asked ask() {
+    const bool is_first = communicator_.is_first();
+    const double minutes = options_.checkpoint.every_minutes;
+    is_out_of_time_ = is_first && time_is_up();
+    const bool stop = stop_requested() || is_out_of_time_;
+    const bool save = is_first && minutes > 0 && since_save_.seconds() >= 60 * minutes;
+    const bool is_unwritten = pending_ && !pending_->is_written();
+    const auto mark = [](bool asked) { return asked ? '1' : '0'; };
+    std::string any = {mark(stop), mark(save), mark(is_unwritten)};
+    for (const std::string& each : communicator_.gather(any)) {
+      for (size_t i = 0; i < any.size(); ++i) any[i] = std::max(any[i], each[i]);
+    }
+    return {.stop = any[0] == '1', .save = any[1] == '1', .publish = pending_ && any[2] == '0'};
+  }
+
+  // Whether the state would not be saved in time if one more step were taken: that step, the last
+  // save (one that is under way must be done before), and a margin for the report and for what is
+  // never twice the same.
+  bool time_is_up() const {
+    const std::optional<double> limit = options_.train.limit_seconds();
+    if (!limit) return false;
+    const double saving = (pending_ ? 2 : 1) * save_seconds_;
+    const double margin = std::min(kMostMargin, kMarginShare * *limit);
+    return since_program_.seconds() + step_seconds_ + 1.5 * saving + margin >= *limit;
+  }
+
+  // A signal's name, of any process, or what else the first one saw.
+  std::string what_stopped() {
+    std::string mine(stop_signal_name());
+    if (mine.empty() && is_out_of_time_) mine = "train.time_limit";
+    for (const std::string& name : communicator_.gather(mine)) {
+      if (!name.empty()) return name;
+    }
+    return "";
+  }
+
   // False where it was told to stop before the last step. Verdicts are taken here: before a step,
   // in it between two micro-batches, after a score; the state is whole at each of them.
   bool run_steps() {
     while (!is_last(position().step)) {
-      communicator_.enter("step " + std::to_string(position().step + 1),
-                          position().step == start_.step ? kLongSeconds : kStepSeconds);
-      if (communicator_.any(stop_requested())) return false;
+      enter_step();
+      const Asked asked = ask();
+      if (asked.stop) return false;
+      if (asked.publish) finish_save();
+      if (asked.save && position().step > start_.step) save_on_the_way(/*is_best=*/false);
+      if (asked.publish || asked.save) enter_step();
+      const Stopwatch since_begin;
       switch (trainer_.train_step()) {
         case StepVerdict::kStopped:
           return false;
@@ -70,6 +135,8 @@ class Loop {
         case StepVerdict::kDone:
           break;
       }
+      // One that was slow, as the first often is, is forgotten after some.
+      step_seconds_ = std::max(since_begin.seconds(), 0.75 * step_seconds_);
       if (!follow(trainer_.record())) return false;
     }
     return true;
@@ -86,6 +153,7 @@ class Loop {
     if (is_multiple(options_.checkpoint.every)) save_on_the_way(/*is_best=*/false);
     if (is_multiple(options_.eval_schedule.every) && !is_last(done.step)) {
       if (!score_student(session_, done.step, record_)) return false;
+      finish_save();  // one that may be of the best so far
       bool is_best = false;
       in_all(communicator_, [&] {
         is_best = record_.update_best(done.step);
@@ -96,19 +164,55 @@ class Loop {
     return true;
   }
 
-  // A state that went bad by itself ends the run; a disk that is full for a while does not.
+  // One save at a time is on its way.
   void save_on_the_way(bool is_best) {
-    communicator_.enter("saving step " + std::to_string(position().step), kLongSeconds);
+    finish_save();
+    since_save_ = Stopwatch();
+    if (!options_.checkpoint.async || record_.is_saved(position().step)) {
+      write_on_the_way(position(), is_best, writer_);
+      return;
+    }
+    enter_saving(position());
+    std::exception_ptr failure;
     try {
-      record_.save_on_the_way(position(), is_best, writer_);
+      pending_.emplace(RunFolder(options_.output.dir).checkpoints(), *session_.optimizer,
+                       position(), trajectory_, session_.changes, /*in_background=*/true);
+      pending_is_best_ = is_best;
+    } catch (const OutputError&) {  // in all of them
+      failure = std::current_exception();
+    }
+    if (!failure) return;
+    write_on_the_way(position(), is_best, [&](const auto&, const auto&) -> std::filesystem::path {
+      std::rethrow_exception(failure);
+    });
+  }
+
+  // Publishes the one that is on its way, or tells why it cannot be.
+  void finish_save() {
+    if (!pending_) return;
+    write_on_the_way(pending_->position(), pending_is_best_,
+                     [&](const auto&, const auto&) { return pending_->finish(); });
+    pending_.reset();
+  }
+
+  // A state that went bad by itself ends the run; a disk that is full for a while does not.
+  void write_on_the_way(const TrainingPosition& position, bool is_best,
+                        const CheckpointWriter& write) {
+    enter_saving(position);
+    const Stopwatch since_begin;
+    try {
+      record_.save_on_the_way(position, is_best, write);
     } catch (const NumericsError& bad) {
+      pending_.reset();
       end_before(bad.what());
     }
+    save_seconds_ = std::max(since_begin.seconds(), pending_ ? pending_->seconds() : 0);
   }
 
   // Numbers went bad after this position. Its state is saved, and what is older stays too, for this
   // one leads there again: the way out is an older checkpoint and a lower rate, where there is one.
   [[noreturn]] void end_before(const std::string& problem) {
+    finish_save();
     try {
       record_.save(position(), writer_);
     } catch (const NumericsError&) {  // it is bad itself
@@ -134,13 +238,23 @@ class Loop {
   };
   Progress progress_;
   const TrainingPosition start_;
+  const Stopwatch& since_program_;
   const Stopwatch since_start_;
+  Stopwatch since_save_;
+  double step_seconds_ = 0;
+  // Of the newest save; until there is one, of a slow disk.
+  double save_seconds_ =
+      static_cast<double>(checkpoint_bytes(*session_.optimizer)) / kSlowBytesPerSecond;
+  bool is_out_of_time_ = false;
+  std::optional<CheckpointSave> pending_;
+  bool pending_is_best_ = false;
 };
 
 }  // namespace
 
-LoopResult run_loop(Session& session, RunRecord& record, const TrainingPosition& start) {
-  return Loop(session, record, start).run();
+LoopResult run_loop(Session& session, RunRecord& record, const TrainingPosition& start,
+                    const Stopwatch& since_start) {
+  return Loop(session, record, start, since_start).run();
 }
 
 }  // namespace littlebit

@@ -3,6 +3,9 @@
 #include "littlebit/train/options.h"
 
 #include <algorithm>
+#include <charconv>
+
+#include "littlebit/core/strings.h"
 
 namespace littlebit {
 
@@ -10,6 +13,44 @@ namespace {
 
 constexpr int64_t kMostSteps = 1'000'000'000'000;
 constexpr int64_t kMostTokens = int64_t{1} << 62;  // of a run: counts of them stay in 64 bits
+
+// "90" -> 90 minutes, "90:30" with seconds, "1:30:00", "2-12", "2-12:00", "2-12:00:00" with days:
+// as Slurm's --time. Seconds; nothing where it is none of them, or 0.
+std::optional<double> parse_time(std::string_view text) {
+  double days = 0;
+  const size_t dash = text.find('-');
+  const bool has_days = dash != std::string_view::npos;
+  const auto number_of = [](std::string_view digits) -> std::optional<double> {
+    int64_t number = 0;
+    const auto [stop, code] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (digits.empty() || digits.size() > 7 || stop != digits.data() + digits.size() ||
+        code != std::errc() || number < 0) {
+      return std::nullopt;
+    }
+    return static_cast<double>(number);
+  };
+  if (has_days) {
+    const auto number = number_of(text.substr(0, dash));
+    if (!number) return std::nullopt;
+    days = *number;
+    text = text.substr(dash + 1);
+  }
+  std::vector<double> fields;
+  for (const std::string& field : split(text, ':')) {
+    const auto number = number_of(field);
+    if (!number) return std::nullopt;
+    fields.push_back(*number);
+  }
+  if (fields.size() > 3) return std::nullopt;
+  // Seconds that a unit of the first field has.
+  const double first = has_days || fields.size() == 3 ? 3600 : 60;
+  double seconds = days * 86400, unit = first;
+  for (const double field : fields) {
+    seconds += field * unit;
+    unit /= 60;
+  }
+  return seconds > 0 ? std::optional(seconds) : std::nullopt;
+}
 
 }  // namespace
 
@@ -56,11 +97,26 @@ void TrainOptions::declare(OptionGroup& group) {
                "What gradients of sign matrices travel in between processes. bf16: half the bytes, "
                "rounded; they are still added up in fp32.",
                {Decides::kRunChangeable});
+  group.text(
+      "time_limit", &time_limit,
+      "How long the program may run: minutes, or [DAYS-]HH:MM:SS as Slurm's --time. It stops "
+      "by itself in time to save, with exit code 143. \"\": as long as it takes.");
+  group.number("peer_timeout", &peer_timeout, {.min = 1, .max = 86400},
+               "Seconds that a process of several waits for the others in a step (not the first) "
+               "before it takes them for lost.");
 }
 
+std::optional<double> TrainOptions::limit_seconds() const { return parse_time(time_limit); }
+
 void CheckpointOptions::declare(OptionGroup& group) {
-  group.integer("every", &every, {.min = 0}, "Steps between checkpoints; 0: one at the end only.");
+  group.integer("every", &every, {.min = 0},
+                "Steps between checkpoints; 0: by the clock alone, and at the end.");
+  group.number("every_minutes", &every_minutes, {.min = 0, .max = 1e6},
+               "Minutes after which there is a checkpoint at the latest; 0: by steps alone.");
   group.integer("keep", &keep, {.min = 0}, "How many of the newest checkpoints stay; 0: all.");
+  group.flag("async", &async,
+             "Copy the state and write it in a thread while training goes on; the copy takes as "
+             "much memory as the process's part of a checkpoint. false: a step waits for it.");
 }
 
 void ExportOptions::declare(OptionGroup& group) {
@@ -132,6 +188,11 @@ void RunOptions::check(OptionTree& tree) const {
   }
   if (train.steps == 0 && train.epochs == 0) {
     tree.add_error_at("train.steps", "is 0 and so is train.epochs: say how long to train");
+  }
+  if (!train.time_limit.empty() && !train.limit_seconds()) {
+    tree.add_error_at("train.time_limit", "is \"" + train.time_limit +
+                                              "\", expected minutes (90) or a time of more than 0 "
+                                              "as Slurm writes it (1:30:00, 2-12:00:00)");
   }
   // At most 2^24 * 2^20: values outside of their ranges are not taken over.
   const int64_t tokens_per_step = train.sequences_per_step() * data.sequence_length;

@@ -92,6 +92,7 @@ void describe(const Session& session, RunRecord& record) {
                       {"blocks", session.corpus->num_blocks()},
                       {"sequence_length", session.corpus->sequence_length()}});
   record.set("steps", session.steps);
+  record.set("stopped_by", Json());
   record.set("changes", session.changes.empty() ? Json() : changes_json(session.changes));
 }
 
@@ -140,14 +141,15 @@ ExitCode run_training(const RunOptions& asked, const OptionTree& tree, const Run
   RunRecord record(folder, {.steps = session.steps,
                             .keep = options.checkpoint.keep,
                             .tensorboard = options.log.tensorboard,
-                            .writes = processes.is_first()});
+                            .writes = processes.is_first(),
+                            .processes = &processes});
   const TrainingPosition position = start.checkpoint
                                         ? resume_run(folder, tree, request, start, record)
                                         : begin_run(folder, tree, request, start, record);
   describe(session, record);
   in_all(processes, [&] { record.open(); });
 
-  const LoopResult result = run_loop(session, record, position);
+  const LoopResult result = run_loop(session, record, position, since_start);
   return result.finished ? finish_run(session, folder, record, result, since_start)
                          : stop_run(session, folder, record, result, since_start);
 }

@@ -94,14 +94,16 @@ void record_position(RunRecord& record, const TrainingPosition& position) {
 ExitCode stop_run(const Session& session, const RunFolder& folder, RunRecord& record,
                   const LoopResult& result, const Stopwatch& since_start) {
   record_position(record, result.position);
+  const std::string& by = result.stopped_by;
+  if (!by.empty()) record.set("stopped_by", by);
   in_all(*session.processes, [&] {
     close_record(record, since_start);
     print_written(session, folder);
   });
   const std::string state = "state of step " + std::to_string(result.position.step) + " saved in " +
                             folder.checkpoints().string() + "; go on with --resume auto";
-  if (result.stopped_by_signal) {
-    log_warning("told to stop: " + state);
+  if (!by.empty()) {
+    log_warning("told to stop by " + by + ": " + state);
     return ExitCode::kStopped;
   }
   log_info("train.stop_after: " + state);

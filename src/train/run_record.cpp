@@ -6,6 +6,7 @@
 #include "littlebit/config/option_tree.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
+#include "littlebit/distributed/agreement.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/quant/initialize.h"
 #include "littlebit/train/report.h"
@@ -139,7 +140,9 @@ void RunRecord::prune() const {
 
 void RunRecord::save(const TrainingPosition& position, const CheckpointWriter& write) {
   if (saved_step_ == position.step) return;
-  if (metrics_) metrics_->flush();
+  in_all(*settings_.processes, [&] {
+    if (metrics_) metrics_->flush();
+  });
   const fs::path saved = write(folder_.checkpoints(), position);
   saved_step_ = position.step;
   note_last_checkpoint(saved);

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "littlebit/checkpoint/checkpoint.h"
+#include "littlebit/distributed/communicator.h"
 #include "littlebit/logging/event_file.h"
 #include "littlebit/logging/metrics.h"
 #include "run_folder.h"
@@ -41,6 +42,7 @@ class RunRecord {
     int64_t keep = 0;         // checkpoints beside the best; 0: all
     bool tensorboard = true;  // whether there are to be events
     bool writes = true;       // false: everywhere but in the one process that writes
+    Communicator* processes = &solo();
   };
 
   // Reads run.json where there is one; InputError where no run wrote it.
@@ -74,10 +76,11 @@ class RunRecord {
   // Marks the checkpoint of `step` as the best, and removes those that are not to be kept.
   void keep_as_best(int64_t step);
 
-  // Writes a checkpoint, unless this run has one of the position already, which it does not by
-  // going on from that of another folder. Lines of metrics are on the disk before it is. Older
-  // checkpoints stay. NumericsError as save_checkpoint().
+  // Writes a checkpoint, unless this run has one of the position already (is_saved), which it does
+  // not by going on from that of another folder. Lines of metrics are on the disk before it is.
+  // Older checkpoints stay. NumericsError as save_checkpoint(). Collective, as all that save.
   void save(const TrainingPosition& position, const CheckpointWriter& write);
+  bool is_saved(int64_t step) const { return saved_step_ == step; }
   // The same at the run's end; then removes the checkpoints that are not to be kept.
   void save_last(const TrainingPosition& position, const CheckpointWriter& write);
   // The same on the way, where a disk that is full for a while does not end the run: false, after

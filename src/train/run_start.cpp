@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "check.h"
+#include "littlebit/core/disk_space.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/distributed/agreement.h"
@@ -45,6 +46,18 @@ void clean_folder(const RunFolder& folder, const Session& session, int64_t start
                           "written there",
                       "move it away, or give another output.dir");
   }
+}
+
+// Every run that takes a step writes a checkpoint: 12 bytes for each latent and scale, biases and
+// norms aside.
+void check_space(const RunFolder& folder, const Session& session, int64_t start) {
+  if (start >= session.steps) return;
+  uint64_t numbers = 0;
+  for (const LayerPlan& plan : session.plans) {
+    numbers += static_cast<uint64_t>(plan.latents() +
+                                     plan.paths * (plan.d_in + plan.d_out + 2 * plan.rank));
+  }
+  require_space(folder.checkpoints(), 12 * numbers, "the run's first checkpoint");
 }
 
 // All processes go on from one place: else they see different folders.
@@ -124,7 +137,9 @@ void prepare_run(const RunFolder& folder, RunStart& start) {
   }
   in_all(processes, [&] {
     if (processes.is_first()) {
-      clean_folder(folder, session, start.checkpoint ? start.checkpoint->position.step : 0);
+      const int64_t step = start.checkpoint ? start.checkpoint->position.step : 0;
+      check_space(folder, session, step);
+      clean_folder(folder, session, step);
     }
     load_teacher(session);
   });

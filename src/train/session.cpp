@@ -8,6 +8,7 @@
 #include "factor_cache.h"
 #include "layer_cache.h"
 #include "littlebit/core/error.h"
+#include "littlebit/core/kill_point.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/distributed/agreement.h"
@@ -49,6 +50,7 @@ void factorize(Session& session, StudentSink& sink, LayerCache& layers) {
   const auto show = [&](const LayerReport& layer) {
     progress.update(++ready,
                     layer.plan.name + ", relative error " + format_fixed(layer.relative_error, 3));
+    kill_point("factorisation");
   };
   try {
     session.layers =

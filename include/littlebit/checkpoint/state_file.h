@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -39,9 +40,11 @@ bool is_state_file_name(const std::string& name);
 
 // Writes <folder>/<name> and says what is in it. `when` ("after step 5") begins the message of the
 // NumericsError about a part that holds NaN or infinite values. OutputError where it cannot be
-// written.
+// written, or was cancelled meanwhile (nullptr: never). No more threads are used than the calling
+// one.
 std::vector<StoredTensor> write_state(const std::filesystem::path& folder, const std::string& name,
-                                      std::span<const StatePart> parts, const std::string& when);
+                                      std::span<const StatePart> parts, const std::string& when,
+                                      const std::atomic<bool>* cancelled = nullptr);
 
 // The list of all processes' files as one, in the manifest's form, and back. merge: every tensor
 // once, its parts by their place.

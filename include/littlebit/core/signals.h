@@ -1,7 +1,8 @@
-// SIGTERM and SIGINT: the handler sets a flag, nothing else; long work asks for it at points where
-// stopping is safe. SIGXFSZ and SIGPIPE are ignored: a file size limit ends in the file
-// layer's OutputError and not in a kill, and a run does not die with the program that shows its
-// messages.
+// Signals that tell a program to stop (SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU): the
+// handler sets a flag, nothing else; long work asks for it at points where stopping is safe. One
+// that whoever started the program had ignored stays ignored (nohup). SIGXFSZ and SIGPIPE are
+// ignored: a file size limit ends in the file layer's OutputError and not in a kill, and a run does
+// not die with the program that shows its messages.
 #pragma once
 
 #include <string_view>
@@ -11,7 +12,9 @@ namespace littlebit {
 void install_stop_handlers();  // once, from main. A second SIGINT ends the process at once (exit
                                // 130).
 bool stop_requested();         // async-signal-safe, any thread
-void clear_stop_request();     // tests
+// "SIGTERM": the first signal that told this process to stop; "" where none did.
+std::string_view stop_signal_name();
+void clear_stop_request();  // tests
 
 // SIGBUS: a mapped file became shorter while it was read, or its file system failed. The process
 // ends with exit code 3 and one message that names the file, and the note where there is one

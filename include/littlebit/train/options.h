@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,19 +33,24 @@ struct TrainOptions {
   DeviceKind device = DeviceKind::kAuto;
   int64_t seed = 42;
   Recompute recompute = Recompute::kFull;
-  int64_t threads = 0;  // 0: all
   TeacherPlacement teacher = TeacherPlacement::kAuto;
   ReduceOptions reduce;
+  int64_t threads = 0;     // 0: all
+  std::string time_limit;  // "": none
+  double peer_timeout = 600;
   void declare(OptionGroup& group);
 
+  std::optional<double> limit_seconds() const;  // nothing where there is none or it cannot be read
   int64_t sequences_per_step() const {
     return global_batch_size > 0 ? global_batch_size : micro_batch_size;
   }
 };
 
 struct CheckpointOptions {
-  int64_t every = 0;  // 0: only at the end
+  int64_t every = 0;          // 0: only at the end
+  double every_minutes = 30;  // 0: never
   int64_t keep = 2;
+  bool async = true;
   void declare(OptionGroup& group);
 };
 

@@ -1,0 +1,163 @@
+// Writing training states. A folder gets its name once every byte of every process is written.
+#include "littlebit/checkpoint/save.h"
+
+#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
+
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+
+#include "checkpoint/names.h"
+#include "littlebit/core/disk_space.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/stopwatch.h"
+#include "littlebit/distributed/agreement.h"
+#include "littlebit/io/json.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What this process writes: its slices, and one process what all have.
+std::vector<StatePart> parts_to_write(const Optimizer& optimizer) {
+  std::vector<StatePart> parts;
+  for (const GroupState& state : optimizer.states()) {
+    state.visit([&](const StatePart& part) {
+      if (optimizer.communicator().is_first() || !part.is_everywhere) parts.push_back(part);
+    });
+  }
+  return parts;
+}
+
+// Into pinned memory from a GPU. A tensor of the CPU is copied too: it changes with the next step.
+void copy_values(std::vector<StatePart>& parts) {
+  for (StatePart& part : parts) {
+    const at::Tensor copy = at::empty(
+        part.values.sizes(),
+        at::TensorOptions().dtype(part.values.scalar_type()).pinned_memory(part.values.is_cuda()));
+    copy.copy_(part.values);
+    part.values = copy;
+  }
+}
+
+// `lists`: of the tensors of each process's file.
+Json make_manifest(const TrainingPosition& position, const Trajectory& trajectory,
+                   const std::vector<TrajectoryChange>& changes,
+                   const std::vector<std::string>& lists) {
+  std::vector<std::vector<StoredTensor>> stored;
+  for (const std::string& list : lists) {
+    stored.push_back(stored_from_json(parse_json(list, "a process's list of tensors")));
+  }
+  Json manifest = {{"format", kFormat},
+                   {"version", kVersion},
+                   {"step", position.step},
+                   {"tokens", position.tokens},
+                   {"phase", {{"name", position.phase}, {"begin", position.phase_begin}}},
+                   {"trajectory", trajectory},
+                   {"tensors", stored_json(merge_stored(std::move(stored)))}};
+  Json changed = Json::array();
+  for (const TrajectoryChange& change : changes) {
+    changed.push_back(
+        {{"step", change.step}, {"key", change.key}, {"was", change.was}, {"is", change.is}});
+  }
+  if (!changed.empty()) manifest["changes"] = std::move(changed);
+  return manifest;
+}
+
+}  // namespace
+
+int64_t checkpoint_bytes(const Optimizer& optimizer) {
+  int64_t bytes = 0;
+  for (const GroupState& state : optimizer.states()) {
+    const GroupLayout& layout = state.group().layout();
+    bytes += 3 * (layout.num_unpadded_latents() + layout.num_vectors) *
+             static_cast<int64_t>(state.latents().element_size());
+  }
+  return bytes;
+}
+
+int64_t bytes_of_copy(const Optimizer& optimizer) {
+  int64_t bytes = 0;
+  for (const StatePart& part : parts_to_write(optimizer)) {
+    bytes += static_cast<int64_t>(part.values.nbytes());
+  }
+  return bytes;
+}
+
+CheckpointSave::CheckpointSave(const fs::path& root, const Optimizer& optimizer,
+                               const TrainingPosition& position, const Trajectory& trajectory,
+                               const std::vector<TrajectoryChange>& changes, bool in_background)
+    : processes_(optimizer.communicator()),
+      folder_(root / folder_name(position.step)),
+      position_(position),
+      trajectory_(trajectory),
+      changes_(changes) {
+  // The first process makes the folder, all write into it, the first publishes it.
+  in_all(processes_, [&] {
+    if (!processes_.is_first()) return;
+    create_lasting_folders(root);
+    if (!may_be_replaced(folder_)) {
+      throw OutputError("cannot write the checkpoint " + folder_.string() +
+                            ": something of that name is not of this program",
+                        "move it away");
+    }
+    require_space(root, static_cast<uint64_t>(checkpoint_bytes(optimizer)),
+                  "the checkpoint of step " + std::to_string(position.step));
+    output_ = std::make_unique<OutputFolder>(folder_);
+  });
+  staging_ = processes_.gather(output_ ? output_->staging().string() : std::string()).front();
+  in_all(processes_, [&] {
+    const c10::NoGradGuard no_grad;
+    parts_ = parts_to_write(optimizer);
+    if (!in_background) return;
+    copy_values(parts_);
+    try {
+      thread_ = std::jthread([this] { write(std::exchange(parts_, {})); });
+    } catch (const std::system_error&) {  // the system gives no more threads
+      write(std::exchange(parts_, {}));
+    }
+  });
+}
+
+CheckpointSave::~CheckpointSave() { cancelled_ = true; }
+
+void CheckpointSave::write(const std::vector<StatePart>& parts) {
+  const Stopwatch since_begin;
+  try {
+    const c10::NoGradGuard no_grad;
+    stored_ = to_json_line(stored_json(
+        write_state(staging_, state_file_name(processes_.rank(), processes_.world()), parts,
+                    "after step " + std::to_string(position_.step), &cancelled_)));
+  } catch (...) {
+    failure_ = std::current_exception();
+  }
+  seconds_ = since_begin.seconds();
+  written_ = true;
+}
+
+fs::path CheckpointSave::finish() {
+  in_all(processes_, [&] {
+    if (thread_.joinable()) thread_.join();
+    if (!written_) write(std::exchange(parts_, {}));
+    if (failure_) std::rethrow_exception(failure_);
+  });
+  const std::vector<std::string> lists = processes_.gather(stored_);
+  in_all(processes_, [&] {
+    if (!processes_.is_first()) return;
+    write_file(staging_ / kManifest,
+               to_json_line(make_manifest(position_, trajectory_, changes_, lists)) + "\n");
+    output_->commit();
+  });
+  return folder_;
+}
+
+fs::path save_checkpoint(const fs::path& root, const Optimizer& optimizer,
+                         const TrainingPosition& position, const Trajectory& trajectory,
+                         const std::vector<TrajectoryChange>& changes) {
+  return CheckpointSave(root, optimizer, position, trajectory, changes, /*in_background=*/false)
+      .finish();
+}
+
+}  // namespace littlebit
