@@ -1,7 +1,7 @@
 # What a user and CI call. Everything is built in build/ by the CMake preset `cpu`, which also makes the CUDA library
 # where nvcc is; with PRESET=cuda that must succeed. LITTLEBIT_CUDA=OFF goes without.
 PRESET ?= cpu
-.PHONY: demo test build programs configure setup format docs clean bundle bench bench-smollm2 compat
+.PHONY: demo test build programs configure setup format docs clean bundle bench bench-smollm2 compat soak
 
 build: configure
 	@cmake --build --preset $(PRESET)
@@ -39,6 +39,12 @@ bench: programs
 bench-smollm2: programs
 	@cmake --build --preset $(PRESET) --target golden_tests
 	tests/bench/compare/smollm2.sh out/smollm2
+
+# Runs killed 200 times, resumed until they are done (tests/integration/kills_test.cpp). Opt-in, some minutes.
+KILLS ?= 200
+soak: programs
+	@cmake --build --preset $(PRESET) --target integration_tests
+	LITTLEBIT_KILLS=$(KILLS) build/bin/integration_tests "runs that are killed*"
 
 # Before a release: whether runs of the commit BASE go on here, and ours there (docs/contributing.md).
 compat: programs

@@ -17,8 +17,9 @@ void require_space(const fs::path& path, uint64_t bytes, const std::string& what
   while (!fs::exists(at, error) && at != file_ops::folder_of(at)) at = file_ops::folder_of(at);
   uint64_t available = 0;
   if (!file_ops::free_bytes(at, &available) || available >= bytes) return;
-  throw OutputError(what + " needs " + format_bytes(bytes) + " in `" + path.string() + "`, where " +
-                        format_bytes(available) + " are free: no space left on device",
+  throw OutputError("cannot write " + what + ": No space left on device: it needs " +
+                        format_bytes(bytes) + " in `" + path.string() + "`, where " +
+                        format_bytes(available) + " are free",
                     "free space on that file system, or write to another one");
 }
 

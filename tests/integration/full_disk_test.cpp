@@ -1,7 +1,8 @@
 // A disk that is full, or may not be written, from some operation on, for every kind of operation
 // that changes the disk in a run: the run ends in exit code 5 with one message, leaves nothing
 // half-written and older results as they were, and the same command with --resume auto then comes
-// to the same bytes as a run that was never disturbed.
+// to the same bytes as a run that was never disturbed. Checkpoints are written while the run waits:
+// operations have one order then.
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <cstdlib>
@@ -32,7 +33,7 @@ ExitCode run_here(const Workshop& shop, const std::string& output, Resume resume
         "quant.cache_dir=" + path(output + "-factors"), std::string("train.steps=2"),
         std::string("train.micro_batch_size=2"), std::string("train.threads=1"),
         "train.stop_after=" + std::to_string(stop_after), std::string("checkpoint.every=1"),
-        std::string("checkpoint.keep=0"), std::string("export.formats=[packed,dense]"),
+        std::string("checkpoint.keep=0"), std::string("checkpoint.async=false"), std::string("export.formats=[packed,dense]"),
         "output.dir=" + path(output)}) {
     tree.set(word);
   }
