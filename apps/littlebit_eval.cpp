@@ -1,6 +1,7 @@
 // littlebit-eval: the command line in front of include/littlebit/eval/commands.h.
 #include "command_line.h"
 #include "key_arguments.h"
+#include "littlebit/distributed/launcher.h"
 #include "littlebit/eval/commands.h"
 #include "programs.h"
 
@@ -69,6 +70,7 @@ void declare_tokenize(CLI::App& command, TokenizeOptions& options) {
 }  // namespace
 
 int littlebit_eval(int argc, char** argv) {
+  if (const auto ended = launch_if_asked(argc, argv)) return *ended;
   CLI::App app(kDescription, "littlebit-eval");
   app.set_version_flag("--version", "littlebit-eval " LITTLEBIT_VERSION);
   KeyArguments score, generate;
@@ -76,6 +78,10 @@ int littlebit_eval(int argc, char** argv) {
   TokenizeOptions tokenize;
   declare_keys(app, kCommonShorthands, kScoreShorthands, score);
   app.footer(score_keys_help);
+  app.add_option("--nproc",
+                 "start N processes on this host, which share the scoring; without it torchrun, "
+                 "srun or mpirun may have started several")
+      ->type_name("N");  // read by launch_if_asked()
   CLI::App* forward_command = app.add_subcommand(
       "forward", "One forward pass over given ids: logits and hidden states as safetensors");
   declare_forward(*forward_command, forward);

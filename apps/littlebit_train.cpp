@@ -2,12 +2,8 @@
 #include <iostream>
 
 #include "command_line.h"
-#include "littlebit/core/parallel.h"
-#include "littlebit/distributed/environment.h"
 #include "littlebit/distributed/launcher.h"
-#include "littlebit/distributed/process_group.h"
-#include "littlebit/logging/console.h"
-#include "littlebit/nn/device.h"
+#include "littlebit/nn/among_processes.h"
 #include "littlebit/train/run.h"
 #include "littlebit/train/self_test.h"
 #include "programs.h"
@@ -39,29 +35,6 @@ RunRequest make_request(const Arguments& arguments, OptionTree& tree) {
   }
   check_changing(request);
   return request;
-}
-
-// One process of those that the environment tells of, or the only one.
-int run_among_processes(const RunOptions& options, const OptionTree& tree,
-                        const RunRequest& request) {
-  const Environment environment = read_environment(environment_variables());
-  if (environment.world == 1) return static_cast<int>(run_training(options, tree, request));
-  if (environment.rank > 0) show_problems_only();
-  log_info("process " + std::to_string(environment.rank) + " of " +
-           std::to_string(environment.world) + " (" + environment.found + "), " +
-           std::to_string(environment.local_world) + " on this host");
-  const int64_t threads = share_of_cores(environment, hardware_threads());
-  use_threads(options.train.threads > 0 ? options.train.threads : threads);
-  const at::Device device = open_device(options.train.device, "train.device");
-  const std::unique_ptr<Communicator> processes = make_communicator(environment, device);
-  try {
-    const ExitCode code = run_training(options, tree, request, *processes, threads);
-    processes->finish();
-    return static_cast<int>(code);
-  } catch (const std::exception& error) {
-    processes->fail(error.what());
-    throw;
-  }
 }
 
 int run(const Arguments& arguments) {
@@ -97,11 +70,17 @@ int run(const Arguments& arguments) {
     estimate_memory(options, tree);
     return 0;
   }
-  if (arguments.factorize_only) {
-    factorize_only(options, tree);
-    return 0;
-  }
-  return run_among_processes(options, tree, request);
+  return among_processes(
+      options.train.threads, options.train.device, "train.device", [&](const ProcessPlace& place) {
+        RunRequest here = request;
+        here.local_rank = place.local_rank;
+        here.threads = place.threads;
+        if (!arguments.factorize_only) {
+          return static_cast<int>(run_training(options, tree, here, place.processes));
+        }
+        factorize_only(options, tree, here, place.processes);
+        return 0;
+      });
 }
 
 int run_export(const Arguments& arguments) {

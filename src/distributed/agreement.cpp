@@ -1,17 +1,21 @@
-// An error travels as text: its exit code, its message, its hint.
+// An error travels as text: its exit code, its message, its hint; behind it the warnings that the
+// process has not told the others yet.
 #include "littlebit/distributed/agreement.h"
 
+#include <algorithm>
 #include <charconv>
 #include <exception>
 #include <string>
 #include <vector>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/logging/shared_problems.h"
 
 namespace littlebit {
 namespace {
 
-constexpr char kBorder = '\0';
+constexpr char kBorder = '\0', kWarning = '\1';
 
 std::string as_text(const std::exception_ptr& failure) {
   if (!failure) return "";
@@ -25,13 +29,17 @@ std::string as_text(const std::exception_ptr& failure) {
   }
 }
 
-[[noreturn]] void throw_from(const std::string& text, size_t rank) {
+std::string message_of(const std::string& text) {
   const size_t first = text.find(kBorder), second = text.find(kBorder, first + 1);
+  return text.substr(first + 1, second - first - 1);
+}
+
+[[noreturn]] void throw_from(const std::string& text, size_t rank) {
   int code = static_cast<int>(ExitCode::kBug);
-  std::from_chars(text.data(), text.data() + first, code);
-  const std::string message =
-      "process " + std::to_string(rank) + ": " + text.substr(first + 1, second - first - 1);
-  const std::string hint = text.substr(second + 1);
+  std::from_chars(text.data(), text.data() + text.find(kBorder), code);
+  const std::string message = "process " + std::to_string(rank) + ": " + message_of(text);
+  const std::string hint = text.substr(text.rfind(kBorder) + 1);
+  leave_to_first(message);
   switch (static_cast<ExitCode>(code)) {
     case ExitCode::kUsage:
       throw UsageError(message, hint);
@@ -55,10 +63,38 @@ void in_all(Communicator& processes, const std::function<void()>& action) {
   } catch (...) {
     failure = std::current_exception();
   }
-  const std::vector<std::string> failures = processes.gather(as_text(failure));
-  if (failure) std::rethrow_exception(failure);
-  for (size_t rank = 0; rank < failures.size(); ++rank) {
-    if (!failures[rank].empty()) throw_from(failures[rank], rank);
+  std::string mine = as_text(failure);
+  for (const std::string& warning : warnings_to_tell()) mine += kWarning + warning;
+  std::vector<std::string> failures = processes.gather(mine);
+  std::vector<std::vector<std::string>> warnings;
+  for (std::string& text : failures) {
+    warnings.push_back(split(text, kWarning));
+    text = std::move(warnings.back().front());
+    warnings.back().erase(warnings.back().begin());
+  }
+  show_told_warnings(warnings);
+  const auto told = std::find_if(failures.begin(), failures.end(),
+                                 [](const std::string& text) { return !text.empty(); });
+  if (told == failures.end()) return;
+  const auto rank = static_cast<size_t>(told - failures.begin());
+  if (!failure) throw_from(*told, rank);
+  if (failures[static_cast<size_t>(processes.rank())] == *told) leave_to_first(message_of(*told));
+  std::rethrow_exception(failure);
+}
+
+std::vector<int64_t> numbers_of(Communicator& processes, int64_t mine) {
+  std::vector<int64_t> numbers;
+  for (const std::string& text : processes.gather(std::to_string(mine))) {
+    numbers.push_back(std::stoll(text));
+  }
+  return numbers;
+}
+
+void first_then_others(Communicator& processes, const std::function<void()>& action) {
+  for (const bool is_first : {true, false}) {
+    in_all(processes, [&] {
+      if (processes.is_first() == is_first) action();
+    });
   }
 }
 

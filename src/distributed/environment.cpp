@@ -13,6 +13,8 @@
 namespace littlebit {
 namespace {
 
+constexpr const char *kSlurm = "Slurm", *kOpenMpi = "Open MPI", *kPmi = "PMI";
+
 constexpr int64_t kDefaultPort = 29500;  // torchrun's
 // Ports that follow from the number of a job: below those that systems hand out by themselves.
 constexpr int64_t kFirstPort = 15000, kNumPorts = 16000;
@@ -135,7 +137,7 @@ std::optional<Source> read_ranks(const Reader& read) {
 
 std::optional<Source> read_open_mpi(const Reader& read) {
   if (!read.has("OMPI_COMM_WORLD_RANK") || !read.has("OMPI_COMM_WORLD_SIZE")) return std::nullopt;
-  Source source = read_source(read, "Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
+  Source source = read_source(read, kOpenMpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
                               "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE");
   source.hint = "add to the line of mpirun: -x MASTER_ADDR=<host of rank 0> -x MASTER_PORT=29500";
   // What all processes of one mpirun have in common and no other's has.
@@ -149,7 +151,7 @@ std::optional<Source> read_open_mpi(const Reader& read) {
 
 std::optional<Source> read_pmi(const Reader& read) {
   if (!read.has("PMI_RANK") || !read.has("PMI_SIZE")) return std::nullopt;
-  Source source = read_source(read, "PMI", "PMI_RANK", "PMI_SIZE",
+  Source source = read_source(read, kPmi, "PMI_RANK", "PMI_SIZE",
                               read.first_of({"MPI_LOCALRANKID", "PMI_LOCAL_RANK"}),
                               read.first_of({"MPI_LOCALNRANKS", "PMI_LOCAL_SIZE"}));
   source.hint =
@@ -164,7 +166,7 @@ std::optional<Source> read_slurm(const Reader& read) {
                     tasks = read.first_of({"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_NPROCS"}),
                     job = read.first_of({"SLURM_JOB_ID", "SLURM_JOBID"});
   if (!read.has("SLURM_PROCID") || step.empty() || tasks.empty()) return std::nullopt;
-  Source source = read_source(read, "Slurm", "SLURM_PROCID", tasks, "SLURM_LOCALID", "");
+  Source source = read_source(read, kSlurm, "SLURM_PROCID", tasks, "SLURM_LOCALID", "");
   source.hint =
       "set MASTER_ADDR to the host of rank 0, as `scontrol show hostnames` names it first";
   if (source.local_rank < 0) {
@@ -293,8 +295,16 @@ Environment read_environment(const Variables& variables) {
   return environment;
 }
 
-int64_t share_of_cores(const Environment& environment, int64_t cores) {
-  return std::max<int64_t>(1, cores / environment.local_world);
+int64_t share_of_cores(const Environment& environment, int64_t cores, int64_t host_cores) {
+  const bool may_be_bound =
+      environment.found == kSlurm || environment.found == kOpenMpi || environment.found == kPmi;
+  // Bound to a part that several share, as a socket's, they have no more than a share of the host.
+  const int64_t share = may_be_bound && cores < host_cores
+                            ? std::min(cores, host_cores / environment.local_world)
+                            : cores / environment.local_world;
+  return std::max<int64_t>(1, share);
 }
+
+int64_t host_cores() { return std::max<int64_t>(1, sysconf(_SC_NPROCESSORS_ONLN)); }
 
 }  // namespace littlebit

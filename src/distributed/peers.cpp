@@ -5,6 +5,7 @@
 #include <c10/util/Logging.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -14,6 +15,7 @@
 #include "distributed/gloo_backend.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distributed/waiting.h"
 
 C10_DECLARE_int(caffe2_log_level);
 
@@ -21,6 +23,13 @@ namespace littlebit {
 namespace {
 
 constexpr int64_t kTags = 1 << 30;  // they begin anew behind it
+
+std::atomic<double> waited{0};
+
+struct Waiting {
+  Stopwatch stopwatch;
+  ~Waiting() { waited.fetch_add(stopwatch.seconds()); }
+};
 
 // c10d prints the stack for every connection that breaks; what happened is in our errors. And Gloo
 // writes into connections that may have closed: that must not be a signal.
@@ -30,6 +39,8 @@ void settle_process() {
 }
 
 }  // namespace
+
+double seconds_waited() { return waited.load(); }
 
 Peers::Peers(const Environment& environment, const ProcessGroupOptions& options)
     : rank_(environment.rank), world_(environment.world), timeout_(options.timeout_seconds) {
@@ -110,6 +121,7 @@ void Peers::receive(const Call& call, Round& round, int64_t peer, const at::Tens
 }
 
 void Peers::wait(const Call& call, Round& round, const Message& message) {
+  const Waiting waiting;
   const double left = std::max(timeout_ - call.stopwatch.seconds(), 1e-3);
   try {
     message.work->wait(std::chrono::milliseconds(static_cast<int64_t>(std::ceil(left * 1e3))));

@@ -15,7 +15,6 @@
 #include <numeric>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/signals.h"
 #include "littlebit/models/branches.h"
 
 namespace littlebit {
@@ -156,12 +155,43 @@ size_t batch_count(const std::vector<DocumentRun>& runs, std::span<const size_t>
   return count;
 }
 
+// Where the batches of `order` begin; the last entry is the end.
+std::vector<size_t> batch_begins(const std::vector<DocumentRun>& runs,
+                                 std::span<const size_t> order, int64_t batch_size) {
+  std::vector<size_t> begins = {0};
+  while (begins.back() < order.size()) {
+    begins.push_back(begins.back() + batch_count(runs, order.subspan(begins.back()), batch_size));
+  }
+  return begins;
+}
+
+// Takes the scores of documents that are not this process's from the others.
+void complete(std::vector<DocumentScores>& scores, std::span<const char> is_mine,
+              const BatchSharing& sharing, at::Device device) {
+  std::vector<double> values;
+  for (size_t d = 0; d < scores.size(); ++d) {
+    for (const ChoiceScore& score : scores[d]) {
+      values.push_back(is_mine[d] ? score.loglikelihood : 0);
+      values.push_back(is_mine[d] && score.is_greedy ? 1 : 0);
+    }
+  }
+  sharing.complete(values, device);
+  const double* next = values.data();
+  for (DocumentScores& document : scores) {
+    for (ChoiceScore& score : document) {
+      score.loglikelihood = *next++;
+      score.is_greedy = *next++ != 0;
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<DocumentScores> score_choices(const Decoder& decoder,
                                           std::span<const EncodedDocument> documents,
                                           int64_t batch_size,
-                                          const std::function<void(int64_t, int64_t)>& progress) {
+                                          const std::function<void(int64_t, int64_t)>& progress,
+                                          const BatchSharing& sharing) {
   const c10::AutoGradMode no_grad(false);
   std::vector<DocumentRun> runs;
   std::vector<DocumentScores> scores;
@@ -170,24 +200,32 @@ std::vector<DocumentScores> score_choices(const Decoder& decoder,
     scores.emplace_back(document.choices.size(), ChoiceScore{.is_greedy = true});
   }
   const std::vector<size_t> order = longest_first(runs);
-  for (size_t first = 0; first < order.size();) {
-    if (stop_requested()) throw Error(ExitCode::kStopped, "stopped before all was scored");
-    const size_t count = batch_count(runs, std::span(order).subspan(first), batch_size);
+  const std::vector<size_t> begins = batch_begins(runs, order, batch_size);
+  std::vector<char> is_mine(documents.size());
+  const auto score_batch = [&](int64_t number) {
+    const size_t begin = begins[static_cast<size_t>(number)];
     std::vector<const EncodedDocument*> batch;
     std::vector<const DocumentRun*> batch_runs;
     std::vector<DocumentScores*> batch_scores;
     std::vector<BranchedSequence> sequences;
-    for (const size_t i : std::span(order).subspan(first, count)) {
+    for (const size_t i :
+         std::span(order).subspan(begin, begins[static_cast<size_t>(number) + 1] - begin)) {
       batch.push_back(&documents[i]);
       batch_runs.push_back(&runs[i]);
       batch_scores.push_back(&scores[i]);
       sequences.insert(sequences.end(), runs[i].sequences.begin(), runs[i].sequences.end());
+      is_mine[i] = 1;
     }
     add_scores(decoder, branch_predictions(decoder, sequences),
                scored_tokens(batch, batch_runs, batch_scores));
-    first += count;
-    if (progress) progress(static_cast<int64_t>(first), static_cast<int64_t>(order.size()));
-  }
+  };
+  sharing.for_each(static_cast<int64_t>(begins.size()) - 1, "all was scored", score_batch,
+                   [&](int64_t batches) {
+                     if (!progress) return;
+                     progress(static_cast<int64_t>(begins[static_cast<size_t>(batches)]),
+                              static_cast<int64_t>(order.size()));
+                   });
+  complete(scores, is_mine, sharing, decoder.device());
   for (size_t d = 0; d < scores.size(); ++d) {
     for (const ChoiceScore& score : scores[d]) {
       if (std::isfinite(score.loglikelihood)) continue;

@@ -35,11 +35,13 @@ class ChoiceEvalTask : public EvalTask {
 
   int64_t cut() const { return cut_; }
 
-  TaskResult run(const Decoder& decoder, const SampleSink& samples) const override {
+  TaskResult run(const Decoder& decoder, const SampleSink& samples,
+                 const BatchSharing& sharing) const override {
     const Stopwatch stopwatch;
     Progress progress(name_, static_cast<int64_t>(documents_.size()), "documents");
     const std::vector<DocumentScores> scores = score_choices(
-        decoder, documents_, batch_size_, [&](int64_t done, int64_t) { progress.update(done); });
+        decoder, documents_, batch_size_, [&](int64_t done, int64_t) { progress.update(done); },
+        sharing);
     int64_t right = 0, right_normalised = 0;
     for (size_t d = 0; d < documents_.size(); ++d) {
       const int64_t gold = documents_[d].gold;

@@ -6,9 +6,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <vector>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
 #include "row_scores.h"
@@ -28,7 +29,8 @@ double batch_nll(const Decoder& decoder, const SequenceContext& context, const a
 
 TaskResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids,
                             const ChunkOptions& options,
-                            const std::function<void(int64_t, int64_t)>& progress) {
+                            const std::function<void(int64_t, int64_t)>& progress,
+                            const BatchSharing& sharing) {
   const c10::AutoGradMode no_grad(false);
   const Stopwatch stopwatch;
   const int64_t length = options.sequence_length;
@@ -44,17 +46,22 @@ TaskResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids
 
   const int64_t batch = sequences_per_forward(options.batch_size, length);
   const SequenceContext context = decoder.context(length);
-  double sum = 0;
-  for (int64_t first = 0; first < chunks; first += batch) {
-    if (stop_requested()) throw Error(ExitCode::kStopped, "stopped before the text was scored");
-    const int64_t count = std::min(batch, chunks - first);
+  std::vector<double> sums(static_cast<size_t>((chunks + batch - 1) / batch));  // by batch
+  const auto score = [&](int64_t i) {
+    const int64_t first = i * batch, count = std::min(batch, chunks - first);
     const auto part = ids.subspan(first * length, count * length);
     const at::Tensor batch_ids =
         at::from_blob(const_cast<int32_t*>(part.data()), {count, length}, at::kInt);
-    sum += batch_nll(decoder, context, batch_ids.to(decoder.device(), at::kLong));
-    if (progress) progress(first + count, chunks);
-  }
+    sums[static_cast<size_t>(i)] =
+        batch_nll(decoder, context, batch_ids.to(decoder.device(), at::kLong));
+  };
+  sharing.for_each(static_cast<int64_t>(sums.size()), "the text was scored", score,
+                   [&](int64_t batches) {
+                     if (progress) progress(std::min(batches * batch, chunks), chunks);
+                   });
+  sharing.complete(sums, decoder.device());
 
+  const double sum = std::accumulate(sums.begin(), sums.end(), 0.0);
   const double nll = sum / static_cast<double>(chunks * (length - 1));
   const double perplexity = std::exp(nll);
   if (!std::isfinite(perplexity)) {

@@ -37,12 +37,13 @@ class ChunkTask : public EvalTask {
   ChunkTask(const Protocol& protocol, TaskText text, const ChunkOptions& how)
       : protocol_(protocol), text_(std::move(text)), hash_(file_hash(text_.file)), how_(how) {}
 
-  TaskResult run(const Decoder& decoder, const SampleSink&) const override {
+  TaskResult run(const Decoder& decoder, const SampleSink&,
+                 const BatchSharing& sharing) const override {
     const int64_t chunks = static_cast<int64_t>(text_.ids.size()) / how_.sequence_length;
     Progress progress(protocol_.task, how_.limit > 0 ? std::min(how_.limit, chunks) : chunks,
                       "chunks");
-    TaskResult result = chunk_perplexity(decoder, text_.ids, how_,
-                                         [&](int64_t done, int64_t) { progress.update(done); });
+    TaskResult result = chunk_perplexity(
+        decoder, text_.ids, how_, [&](int64_t done, int64_t) { progress.update(done); }, sharing);
     result.task = protocol_.task;
     result.protocol = protocol_.protocol + ("@" + std::to_string(how_.sequence_length));
     result.data = text_.file.string();
@@ -79,12 +80,13 @@ class RollingTask : public EvalTask {
     hash_ = file_hash(file_);
   }
 
-  TaskResult run(const Decoder& decoder, const SampleSink&) const override {
+  TaskResult run(const Decoder& decoder, const SampleSink&,
+                 const BatchSharing& sharing) const override {
     const Stopwatch stopwatch;
     Progress progress(kRollingTask, 0, "windows");
-    const std::vector<double> loglikelihoods =
-        rolling_loglikelihoods(decoder, documents_, length_, batch_size_,
-                               [&](int64_t done, int64_t) { progress.update(done); });
+    const std::vector<double> loglikelihoods = rolling_loglikelihoods(
+        decoder, documents_, length_, batch_size_,
+        [&](int64_t done, int64_t) { progress.update(done); }, sharing);
     TaskResult result = rolling_result(documents_, loglikelihoods, length_);
     result.task = kRollingTask;
     result.data = file_.string();

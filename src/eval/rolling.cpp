@@ -11,7 +11,6 @@
 #include <numeric>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/signals.h"
 #include "row_scores.h"
 
 namespace littlebit {
@@ -36,10 +35,9 @@ std::vector<Place> all_windows(std::span<const RollingDocument> documents, int64
   return places;
 }
 
-// Adds the log-likelihoods of windows of one length to their documents'.
-void score_batch(const Decoder& decoder, const SequenceContext& context,
-                 std::span<const RollingDocument> documents, std::span<const Place> batch,
-                 std::vector<double>& loglikelihoods) {
+// The cross-entropies of windows of one length, by window.
+void score_batch(const Decoder& decoder, std::span<const RollingDocument> documents,
+                 std::span<const Place> batch, std::span<double> sums) {
   const auto count = static_cast<int64_t>(batch.size());
   const int64_t length = batch.front().window.length;
   std::vector<int64_t> inputs, targets;
@@ -49,7 +47,7 @@ void score_batch(const Decoder& decoder, const SequenceContext& context,
     targets.insert(targets.end(), first + length - window.predicted + 1, first + length + 1);
   }
   const at::Tensor ids = at::from_blob(inputs.data(), {count, length}, at::kLong);
-  const at::Tensor z = final_rows(decoder, context, ids.to(decoder.device()));
+  const at::Tensor z = final_rows(decoder, decoder.context(length), ids.to(decoder.device()));
   std::vector<at::Tensor> rows;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t predicted = batch[i].window.predicted;
@@ -60,10 +58,28 @@ void score_batch(const Decoder& decoder, const SequenceContext& context,
   const at::Tensor scores =
       row_scores(decoder, at::cat(rows), wanted.to(decoder.device())).to(at::kCPU);
   const double* next = scores.const_data_ptr<double>();
-  for (const auto& [document, window] : batch) {
-    loglikelihoods[document] -= std::accumulate(next, next + window.predicted, 0.0);
-    next += window.predicted;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const int64_t predicted = batch[i].window.predicted;
+    sums[i] = std::accumulate(next, next + predicted, 0.0);
+    next += predicted;
   }
+}
+
+// Where the batches of `places` begin: windows of one length, as many as go into one forward pass.
+// The last entry is the end.
+std::vector<size_t> batch_begins(std::span<const Place> places, int64_t batch_size) {
+  std::vector<size_t> begins = {0};
+  while (begins.back() < places.size()) {
+    const size_t first = begins.back();
+    const int64_t length = places[first].window.length;
+    const auto most = static_cast<size_t>(sequences_per_forward(batch_size, length));
+    size_t last = first;
+    while (last < places.size() && last - first < most && places[last].window.length == length) {
+      ++last;
+    }
+    begins.push_back(last);
+  }
+  return begins;
 }
 
 }  // namespace
@@ -82,28 +98,30 @@ std::vector<RollingWindow> rolling_windows(int64_t tokens, int64_t length) {
 std::vector<double> rolling_loglikelihoods(const Decoder& decoder,
                                            std::span<const RollingDocument> documents,
                                            int64_t length, int64_t batch_size,
-                                           const std::function<void(int64_t, int64_t)>& progress) {
+                                           const std::function<void(int64_t, int64_t)>& progress,
+                                           const BatchSharing& sharing) {
   const c10::AutoGradMode no_grad(false);
   for (const RollingDocument& document : documents) {
     check_text_ids(document.ids, decoder.spec().vocab_size);
   }
   const std::vector<Place> places = all_windows(documents, length);
+  const std::vector<size_t> begins = batch_begins(places, batch_size);
+  std::vector<double> sums(places.size());
+  const auto score = [&](int64_t batch) {
+    const size_t first = begins[static_cast<size_t>(batch)];
+    const size_t count = begins[static_cast<size_t>(batch) + 1] - first;
+    score_batch(decoder, documents, std::span(places).subspan(first, count),
+                std::span(sums).subspan(first, count));
+  };
+  sharing.for_each(static_cast<int64_t>(begins.size()) - 1, "the text was scored", score,
+                   [&](int64_t batches) {
+                     if (!progress) return;
+                     progress(static_cast<int64_t>(begins[static_cast<size_t>(batches)]),
+                              static_cast<int64_t>(places.size()));
+                   });
+  sharing.complete(sums, decoder.device());
   std::vector<double> loglikelihoods(documents.size());
-  SequenceContext context;
-  for (size_t first = 0; first < places.size();) {
-    if (stop_requested()) throw Error(ExitCode::kStopped, "stopped before the text was scored");
-    const int64_t inputs = places[first].window.length;
-    const auto most = static_cast<size_t>(sequences_per_forward(batch_size, inputs));
-    size_t last = first;
-    while (last < places.size() && last - first < most && places[last].window.length == inputs) {
-      ++last;
-    }
-    if (context.length != inputs) context = decoder.context(inputs);
-    score_batch(decoder, context, documents, std::span(places).subspan(first, last - first),
-                loglikelihoods);
-    first = last;
-    if (progress) progress(static_cast<int64_t>(first), static_cast<int64_t>(places.size()));
-  }
+  for (size_t i = 0; i < places.size(); ++i) loglikelihoods[places[i].document] -= sums[i];
   return loglikelihoods;
 }
 

@@ -9,6 +9,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distributed/agreement.h"
 #include "littlebit/eval/commands.h"
 #include "littlebit/eval/environment.h"
 #include "littlebit/eval/model.h"
@@ -16,6 +17,7 @@
 #include "littlebit/eval/tasks.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/nn/among_processes.h"
 #include "littlebit/nn/device.h"
 
 namespace littlebit {
@@ -85,46 +87,85 @@ std::string quoted_word(const std::string& key, const std::vector<std::string>& 
 
 std::string score_keys_help() { return keys_help<ScoreOptions>(); }
 
+namespace {
+
+// A model with its tasks, open in every process; the first has the files that are written.
+class Scoring {
+ public:
+  Scoring(const ScoreOptions& options, const std::vector<NamedPath>& outputs,
+          const ProcessPlace& place)
+      : options_(options), processes_(place.processes) {
+    in_all(processes_, [&] { open(outputs, place); });
+  }
+
+  int run() {
+    const BatchSharing sharing(processes_);
+    Results results(options_.model.path.string());
+    SampleSink sink;
+    if (samples_) sink = [&](const Json& line) { samples_->write(to_json_line(line) + "\n"); };
+    processes_.enter("scoring", kLongSeconds);
+    for (const auto& task : tasks_) results.add(task->run(model_->decoder(), sink, sharing));
+    in_all(processes_, [&] {
+      if (processes_.is_first()) write(results);
+    });
+    return static_cast<int>(ExitCode::kDone);
+  }
+
+ private:
+  void open(const std::vector<NamedPath>& outputs, const ProcessPlace& place) {
+    use_threads(place.threads);
+    const at::Device device = open_device(options_.run.device, "eval.device", place.local_rank);
+    if (processes_.is_first()) {
+      open_output(options_.run.output, &output_);
+      open_output(options_.run.samples, &samples_);
+    }
+    HfFolder folder(options_.model.path);
+    folder.open_tensors();
+    tokenizer_ = load_tokenizer(options_.model.path);
+    const ModelSpec spec = folder_spec(folder);
+    tasks_ = prepare_tasks({options_.eval, *tokenizer_, spec});
+    for (const auto& task : tasks_) {
+      for (const std::filesystem::path& file : task->files()) {
+        check_outputs(options_.model.path, {{"--tasks", file}}, outputs);
+      }
+    }
+    model_.emplace(options_.model.path, compute_type(options_.run.dtype), device);
+    log_info(options_.model.path.string() + ": " +
+             (model_->packed() ? "packed LittleBit" : "dense") + " " + spec.model_type + ", " +
+             tokenizer_->description());
+    if (output_) about_ = describe(options_, *model_, *tokenizer_);
+  }
+
+  void write(const Results& results) {
+    if (samples_) samples_->commit();
+    if (output_) {
+      about_.update(results.to_json());
+      output_->write(to_json_pretty(about_));
+      output_->commit();
+    }
+    std::fputs(results.table().c_str(), stdout);
+  }
+
+  const ScoreOptions& options_;
+  Communicator& processes_;
+  std::optional<OutputFile> output_, samples_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::vector<std::unique_ptr<EvalTask>> tasks_;
+  std::optional<EvalModel> model_;
+  Json about_;
+};
+
+}  // namespace
+
 int run_score(const std::filesystem::path& config, const std::vector<std::string>& words) {
   const auto options = read_options<ScoreOptions>(config, words);
   check(options);
   const std::vector<NamedPath> outputs = {{"--output", options.run.output},
                                           {"--samples", options.run.samples}};
   check_outputs(options.model.path, {{"--config", config}, {"--text", options.eval.text}}, outputs);
-  use_threads(options.run.threads);
-  const at::Device device = open_device(options.run.device, "eval.device");
-
-  std::optional<OutputFile> output, samples;
-  open_output(options.run.output, &output);
-  open_output(options.run.samples, &samples);
-  HfFolder folder(options.model.path);
-  folder.open_tensors();
-  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model.path);
-  const ModelSpec spec = folder_spec(folder);
-  const auto tasks = prepare_tasks({options.eval, *tokenizer, spec});
-  for (const auto& task : tasks) {
-    for (const std::filesystem::path& file : task->files()) {
-      check_outputs(options.model.path, {{"--tasks", file}}, outputs);
-    }
-  }
-  const EvalModel model(options.model.path, compute_type(options.run.dtype), device);
-  log_info(options.model.path.string() + ": " + (model.packed() ? "packed LittleBit" : "dense") +
-           " " + spec.model_type + ", " + tokenizer->description());
-
-  Results results(options.model.path.string());
-  Json about;
-  if (output) about = describe(options, model, *tokenizer);
-  SampleSink sink;
-  if (samples) sink = [&](const Json& line) { samples->write(to_json_line(line) + "\n"); };
-  for (const auto& task : tasks) results.add(task->run(model.decoder(), sink));
-  if (samples) samples->commit();
-  if (output) {
-    about.update(results.to_json());
-    output->write(to_json_pretty(about));
-    output->commit();
-  }
-  std::fputs(results.table().c_str(), stdout);
-  return static_cast<int>(ExitCode::kDone);
+  return among_processes(
+      options.run.threads, options.run.device, "eval.device",
+      [&](const ProcessPlace& place) { return Scoring(options, outputs, place).run(); });
 }
 
 }  // namespace littlebit

@@ -17,6 +17,7 @@
 #include "littlebit/core/process.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/shared_problems.h"
 
 namespace littlebit {
 namespace {
@@ -78,6 +79,7 @@ int report(const Error& error) {
   } else if (error.code() == ExitCode::kStopped) {
     const std::string name(stop_signal_name());
     log_warning(error.what() + (name.empty() ? name : " (" + name + ")"));
+    show_held_warnings();
   } else {
     log_error(error.what(), error.hint().empty() ? general_hint(error.code()) : error.hint());
   }
@@ -120,7 +122,9 @@ int run_main(const std::function<int()>& body) noexcept {
     keep_freed_memory();
     install_stop_handlers();
     install_bus_error_handler();
-    return finish_output(body());
+    const int code = body();
+    show_held_warnings();
+    return finish_output(code);
   } catch (const Error& error) {
     return report(error);
   } catch (const std::bad_alloc&) {

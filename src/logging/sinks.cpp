@@ -19,6 +19,8 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/shared_problems.h"
+#include "logging/held_problems.h"
 
 namespace littlebit {
 namespace {
@@ -194,8 +196,12 @@ std::string_view fitting(std::string_view text, size_t n) {
 }  // namespace sinks
 
 void log_info(std::string_view message) { sinks::message(sinks::Level::kInfo, message); }
-void log_warning(std::string_view message) { sinks::message(sinks::Level::kWarning, message); }
+void log_warning(std::string_view message) {
+  if (!held_problems().take_warning(message)) sinks::message(sinks::Level::kWarning, message);
+}
 void log_error(std::string_view message, std::string_view hint) {
+  show_held_warnings();
+  if (held_problems().is_left_to_first(message)) return;
   std::string text(message);
   if (!hint.empty()) text.append("\nhint: ").append(hint);
   sinks::message(sinks::Level::kError, text);

@@ -24,7 +24,15 @@ void settle_sums() {
 
 }  // namespace
 
-at::Device open_device(DeviceKind kind, const std::string& key) {
+int64_t gpu_of(int64_t local_rank, int64_t count) {
+  if (local_rank < count) return local_rank;
+  throw UsageError("this is process " + std::to_string(local_rank) + " of its host (LOCAL_RANK), " +
+                       "which sees " + std::to_string(count) + " GPU" + (count == 1 ? "" : "s"),
+                   "start as many processes on a host as it has GPUs, and let each see all of them "
+                   "(CUDA_VISIBLE_DEVICES; srun --gpus-per-node, not --gpus-per-task)");
+}
+
+at::Device open_device(DeviceKind kind, const std::string& key, int64_t local_rank) {
   const at::Device cpu(at::kCPU);
   if (kind == DeviceKind::kCpu) return cpu;
   const CudaState& cuda = open_cuda();
@@ -32,7 +40,8 @@ at::Device open_device(DeviceKind kind, const std::string& key) {
     // ATen looks for its CUDA part once, when something first asks for it.
     LB_ASSERT(at::detail::getCUDAHooks().hasCUDART(), "CUDA is loaded before ATen looks for it");
     settle_sums();
-    return at::Device(at::kCUDA, 0);
+    const int64_t gpu = gpu_of(local_rank, at::detail::getCUDAHooks().deviceCount());
+    return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu));
   }
   if (kind == DeviceKind::kCuda) {
     throw UsageError(key + " is cuda, but " + cuda.problem, cuda.hint);

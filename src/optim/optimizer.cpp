@@ -5,6 +5,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/linalg_vector_norm.h>
@@ -94,15 +95,19 @@ void Optimizer::accept(size_t group, const at::Tensor& latents, const at::Tensor
 
 StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tensor& must_be_finite) {
   c10::NoGradGuard no_grad;
-  communicator_.all_reduce_sum(squared_norm_);
-  StepStatistics statistics{.squared_norm = squared_norm_.clone(),
+  // One sum for all that decides about the update.
+  const bool with_more = must_be_finite.defined();
+  const at::Tensor more = with_more ? must_be_finite.view({-1}) : at::Tensor();
+  const at::Tensor sums =
+      with_more ? at::cat({squared_norm_.view({1}), more}) : squared_norm_.clone().view({1});
+  communicator_.all_reduce_sum(sums);
+  if (with_more) more.copy_(sums.narrow(0, 1, more.numel()));
+  StepStatistics statistics{.squared_norm = sums[0],
                             .sign_flips = at::zeros({}, squared_norm_.options().dtype(at::kLong))};
   squared_norm_.zero_();
   const at::Tensor norm = statistics.squared_norm.sqrt();
-  const at::Tensor not_finite = (must_be_finite.defined() ? norm + must_be_finite : norm)
-                                    .isfinite()
-                                    .logical_not()
-                                    .to(at::kFloat);
+  const at::Tensor not_finite =
+      (with_more ? norm + more.sum() : norm).isfinite().logical_not().to(at::kFloat);
   at::Tensor coefficient;
   if (options_.max_grad_norm > 0) {
     coefficient = at::full_like(norm, options_.max_grad_norm).div_(norm + 1e-6).clamp_max_(1);
@@ -141,7 +146,6 @@ StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tenso
     statistics.num_latents += layout.num_unpadded_latents();
     if (reduced.gradients != nullptr) reduced.gradients->clear();
   }
-  communicator_.all_reduce_sum(statistics.sign_flips);
   reduced_.clear();
   return statistics;
 }

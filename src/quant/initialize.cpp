@@ -1,10 +1,14 @@
-// Start factors for all layers: made from the teacher's weights, a layer a thread and the largest
-// first, or read from a file. Each thread holds one layer's weight at a time.
+// Start factors for all layers: made from the teacher's weights, a layer a thread and the costliest
+// first, or read from a file. Each thread holds one layer's weight at a time. Several processes
+// work in rounds of a layer for each of their threads, all of about the same cost, and hand out
+// what a round made: a process holds factors of one round, whatever the model.
 #include "littlebit/quant/initialize.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -15,6 +19,7 @@
 #include "littlebit/core/parallel.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distributed/agreement.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/quant/starts.h"
 
@@ -51,6 +56,71 @@ std::vector<LayerPlace> places(Decoder& decoder) {
   return all;
 }
 
+// By falling cost: rows x columns x rank, what the products of a layer's randomised SVD and of its
+// rotations grow with.
+std::vector<size_t> costliest_first(std::span<const LayerPlan> plans) {
+  std::vector<size_t> order(plans.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto work = [&](size_t i) {
+    return static_cast<double>(plans[i].d_in) * static_cast<double>(plans[i].d_out) *
+           static_cast<double>(plans[i].rank);
+  };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return work(a) > work(b); });
+  return order;
+}
+
+// The factors of `plan`, which process `owner` has (`own`), in all processes: one buffer. `device`:
+// what the processes are connected on.
+LayerFactors broadcast(Communicator& processes, int64_t owner, const LayerPlan& plan,
+                       const std::optional<LayerFactors>& own, at::Device device) {
+  const int64_t m = plan.d_out, n = plan.d_in, r = plan.rank;
+  const int64_t size = m * r + r * n + m + 2 * r + n;  // of a path
+  at::Tensor flat = at::empty({plan.paths * size}, at::kFloat);
+  at::Tensor numbers = at::zeros({2}, at::kDouble);
+  LayerFactors factors;
+  int64_t next = 0;
+  const auto part = [&](at::IntArrayRef shape) {
+    const int64_t count = c10::multiply_integers(shape);
+    next += count;
+    return flat.narrow(0, next - count, count).view(shape);
+  };
+  const auto set_views = [&] {
+    next = 0;
+    factors.paths.clear();
+    for (int p = 0; p < plan.paths; ++p) {
+      factors.paths.push_back({.U = part({m, r}),
+                               .V = part({r, n}),
+                               .u1 = part({m}),
+                               .u2 = part({r}),
+                               .v1 = part({r}),
+                               .v2 = part({n})});
+    }
+  };
+  set_views();
+  if (own) {
+    for (size_t p = 0; p < factors.paths.size(); ++p) {
+      const FactorPath &to = factors.paths[p], &from = own->paths[p];
+      for (const auto& [target, source] :
+           {std::pair{to.U, from.U}, std::pair{to.V, from.V}, std::pair{to.u1, from.u1},
+            std::pair{to.u2, from.u2}, std::pair{to.v1, from.v1}, std::pair{to.v2, from.v2}}) {
+        target.copy_(source);
+      }
+    }
+    numbers[0] = own->relative_error;
+    numbers[1] = own->seconds;
+  }
+  const at::Tensor there = flat.to(device), numbers_there = numbers.to(device);
+  processes.broadcast(there, owner);
+  processes.broadcast(numbers_there, owner);
+  flat = there.to(at::kCPU);
+  numbers = numbers_there.to(at::kCPU);
+  set_views();
+  factors.relative_error = numbers[0].item<double>();
+  factors.seconds = numbers[1].item<double>();
+  return factors;
+}
+
 }  // namespace
 
 void StudentSink::put(size_t group, size_t layer, const LayerFactors& factors,
@@ -62,53 +132,75 @@ std::vector<LayerReport> factorize_model(StudentSink& sink, const HfFolder& teac
                                          std::span<const LayerPlan> plans,
                                          const QuantOptions& options, uint64_t seed,
                                          const std::function<void(const LayerReport&)>& done,
-                                         const LayerKeeper& keeper) {
+                                         const LayerKeeper& keeper, Communicator& processes) {
   const std::vector<LayerPlace> layers = places(sink.student().decoder());
   LB_ASSERT(layers.size() == plans.size(), "a plan for every layer");
+  const at::Device device = sink.student().decoder().device();
+  const std::vector<size_t> order = costliest_first(plans);
   std::vector<LayerReport> reports(layers.size());
-
-  // The largest layers first, each on one thread, handed out one by one.
-  std::vector<size_t> order(layers.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  const auto work = [&](size_t i) {
-    return static_cast<double>(plans[i].d_in) * static_cast<double>(plans[i].d_out) *
-           static_cast<double>(plans[i].rank);
-  };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return work(a) > work(b); });
-
-  // Threads of our own, each with one of ATen's: MKL's LAPACK must not be entered from an OpenMP
-  // region (it waits there for threads that it does not get).
   const OneThreadEach guard;
+  const int64_t world = processes.world(), rank = processes.rank();
+  const std::vector<int64_t> have = numbers_of(processes, guard.threads());
+  const int64_t threads = *std::min_element(have.begin(), have.end());
+  const auto total = static_cast<int64_t>(order.size());
+  const int64_t round = world == 1 ? total : world * threads;
+
   std::mutex mutex;
-  size_t ready = 0;
-  parallel_for(static_cast<int64_t>(order.size()), guard.threads(), [&](int64_t taken) {
-    if (stop_requested()) return;
-    at::set_num_threads(1);
-    c10::NoGradGuard no_grad;
-    const size_t i = order[taken];
+  int64_t ready = 0;  // of all processes before the round, and of this one in it
+  const auto put = [&](size_t i, const LayerFactors& factors) {
     const LayerPlace& place = layers[i];
-    std::optional<LayerFactors> kept;
-    if (keeper.find) kept = keeper.find(plans[i]);
-    const LayerFactors factors =
-        kept ? std::move(*kept)
-             : factorize_layer(
-                   {.weight = load_slot_weight(teacher_folder, *place.slot, at::kFloat, at::kCPU),
-                    .plan = plans[i],
-                    .seed = seed},
-                   options);
-    if (!kept && keeper.keep) keeper.keep(plans[i], factors);
     const at::Tensor bias = load_slot_bias(teacher_folder, *place.slot, at::kFloat, at::kCPU);
     sink.put(place.group, place.layer, factors, bias);
     reports[i] = {plans[i], factors.relative_error, factors.seconds};
     const std::lock_guard lock(mutex);
     ++ready;
     if (done) done(reports[i]);
-  });
-  if (ready < layers.size()) {
-    throw Error(ExitCode::kStopped, "told to stop while factorising: " + std::to_string(ready) +
-                                        " of " + std::to_string(layers.size()) +
-                                        " layers are made");
+  };
+  const auto make = [&](size_t i) {
+    std::optional<LayerFactors> kept;
+    if (keeper.find) kept = keeper.find(plans[i]);
+    if (kept) return std::move(*kept);
+    LayerFactors factors = factorize_layer(
+        {.weight = load_slot_weight(teacher_folder, *layers[i].slot, at::kFloat, at::kCPU),
+         .plan = plans[i],
+         .seed = seed},
+        options);
+    if (keeper.keep) keeper.keep(plans[i], factors);
+    return factors;
+  };
+  for (int64_t first = 0; first < total; first += round) {
+    const int64_t last = std::min(first + round, total);
+    const int64_t mine = (last - first - rank + world - 1) / world;
+    const int64_t before = ready;
+    std::vector<std::optional<LayerFactors>> made(static_cast<size_t>(std::max<int64_t>(mine, 0)));
+    in_all(processes, [&] {
+      // Threads of our own, each with one of ATen's: MKL's LAPACK must not be entered from an
+      // OpenMP region (it waits there for threads that it does not get).
+      parallel_for(mine, static_cast<int>(threads), [&](int64_t k) {
+        if (stop_requested()) return;
+        at::set_num_threads(1);
+        c10::NoGradGuard no_grad;
+        const size_t i = order[static_cast<size_t>(first + rank + k * world)];
+        LayerFactors factors = make(i);
+        put(i, factors);
+        if (world > 1) made[static_cast<size_t>(k)] = std::move(factors);
+      });
+    });
+    if (processes.any(ready - before < mine)) {
+      const std::vector<int64_t> now = numbers_of(processes, ready - before);
+      const int64_t all = std::accumulate(now.begin(), now.end(), before);
+      throw Error(ExitCode::kStopped, "told to stop while factorising: " + std::to_string(all) +
+                                          " of " + std::to_string(total) + " layers are made");
+    }
+    if (world == 1) continue;
+    c10::NoGradGuard no_grad;
+    for (int64_t at = first; at < last; ++at) {
+      const size_t i = order[static_cast<size_t>(at)];
+      std::optional<LayerFactors> own;
+      if (at % world == rank) own = std::move(made[static_cast<size_t>((at - first) / world)]);
+      const LayerFactors factors = broadcast(processes, at % world, plans[i], own, device);
+      if (!own) put(i, factors);
+    }
   }
   return reports;
 }

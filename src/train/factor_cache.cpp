@@ -57,20 +57,32 @@ fs::path factor_cache_file(const Session& session, const fs::path& folder) {
   return folder / ("factors-" + key.hex() + ".safetensors");
 }
 
-void write_factor_cache(const fs::path& file, const Optimizer& optimizer) {
+void write_factor_cache(const fs::path& file, const Session& session, const LayerCache& layers) {
   create_folders(file.parent_path());
   if (!may_be_replaced(file)) {
     throw OutputError(file.string() + " is there and is not a file of start factors",
                       "move it away");
   }
+  std::vector<std::unique_ptr<SafetensorsFile>> files;
+  std::map<std::string, const TensorView*> parts;
+  for (const LayerPlan& plan : session.plans) {
+    const fs::path path = layers.file_of(plan);
+    if (!layers.keeps() || !path_exists(path)) {
+      throw OutputError("layer " + plan.name + " could not be kept in " + layers.folder().string());
+    }
+    files.push_back(std::make_unique<SafetensorsFile>(path));
+    for (const TensorView& view : files.back()->tensors()) parts.emplace(view.name, &view);
+  }
   std::vector<std::pair<std::string, at::Tensor>> tensors;
-  for (const GroupState& state : optimizer.states()) {
-    state.visit([&](const StatePart& part) {
-      // Biases and norms are the teacher's.
-      if (part.kind != StateKind::kLatents && part.kind != StateKind::kScales) return;
-      LB_ASSERT(part.is_whole(), "start factors are kept by a run of one process");
-      tensors.emplace_back(part.name, part.values.view(part.shape));
-    });
+  const auto add = [&](const Segment& segment) {
+    tensors.emplace_back(segment.name, map_tensor(*parts.at(segment.name)).view(segment.shape));
+  };
+  for (const StudentGroup& group : session.student->groups()) {
+    const GroupLayout& layout = group.layout();
+    for (const Segment& segment : layout.latents) add(segment);
+    for (const Segment& segment : layout.vectors) {  // biases and norms are the teacher's
+      if (layout.kind(segment) == VectorKind::kScale) add(segment);
+    }
   }
   write_factors(file, tensors);
 }

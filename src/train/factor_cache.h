@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "layer_cache.h"
 #include "session.h"
 
 namespace littlebit {
@@ -17,8 +18,10 @@ namespace littlebit {
 std::filesystem::path factor_cache_file(const Session& session,
                                         const std::filesystem::path& folder);
 
-// Latents and scales of every layer with a hash of them, published atomically.
-void write_factor_cache(const std::filesystem::path& file, const Optimizer& optimizer);
+// Latents and scales of every layer with a hash of them, published atomically: put together from
+// the files of `layers`, none of which is held in memory. OutputError where a layer was not kept.
+void write_factor_cache(const std::filesystem::path& file, const Session& session,
+                        const LayerCache& layers);
 
 // Tensors with a hash of them in the metadata, beside what `metadata` has; published atomically.
 void write_factors(const std::filesystem::path& file,

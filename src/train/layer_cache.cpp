@@ -29,9 +29,9 @@ double number_in(const SafetensorsFile& file, const char* key) {
 
 }  // namespace
 
-LayerCache::LayerCache(const fs::path& folder, bool is_private, bool reads_only)
-    : folder_(folder), is_private_(is_private), reads_only_(reads_only) {
-  if (reads_only_) return;
+LayerCache::LayerCache(const fs::path& folder, bool is_private, bool joins)
+    : folder_(folder), is_private_(is_private), joins_(joins) {
+  if (joins_) return;
   try {
     scratch_ = std::make_unique<ScratchFolder>(folder);
   } catch (const OutputError& failed) {
@@ -45,7 +45,7 @@ fs::path LayerCache::file_of(const LayerPlan& plan) const {
 
 std::optional<LayerFactors> LayerCache::find(const LayerPlan& plan) const {
   const fs::path path = file_of(plan);
-  if ((!scratch_ && !reads_only_) || !path_exists(path)) return std::nullopt;
+  if (!keeps() || !path_exists(path)) return std::nullopt;
   try {
     verify_factors(path);
     const FactorFile file(path);
@@ -68,7 +68,7 @@ std::optional<LayerFactors> LayerCache::find(const LayerPlan& plan) const {
 }
 
 void LayerCache::keep(const LayerPlan& plan, const LayerFactors& factors) {
-  if (!scratch_ || failed_) return;
+  if (!keeps() || failed_) return;
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (size_t p = 0; p < factors.paths.size(); ++p) {
     const FactorPath& path = factors.paths[p];

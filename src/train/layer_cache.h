@@ -18,22 +18,24 @@ class LayerCache {
   // Where the folder cannot be made, or another process has it, nothing is kept (a warning).
   // `is_private`: no other run keeps anything in the parent folder, so what other settings left
   // there, and an empty parent, go with it.
-  // `reads_only`: what another process keeps there is found, nothing is kept or removed.
-  LayerCache(const std::filesystem::path& folder, bool is_private, bool reads_only = false);
+  // `joins`: the first process of this run has the folder; layers are found and kept there, but it
+  // is not this process's to remove.
+  LayerCache(const std::filesystem::path& folder, bool is_private, bool joins = false);
 
   // Of several threads at once, each for a layer of its own. A damaged file is passed over.
   std::optional<LayerFactors> find(const LayerPlan& plan) const;
   void keep(const LayerPlan& plan, const LayerFactors& factors);
 
+  bool keeps() const { return scratch_ != nullptr || joins_; }
   int64_t num_found() const { return num_found_; }  // of an earlier start
   int64_t num_kept() const { return num_found_ + num_new_; }
   const std::filesystem::path& folder() const { return folder_; }
+  std::filesystem::path file_of(const LayerPlan& plan) const;
   void remove();
 
  private:
-  std::filesystem::path file_of(const LayerPlan& plan) const;
   std::filesystem::path folder_;
-  bool is_private_, reads_only_;
+  bool is_private_, joins_;
   std::unique_ptr<ScratchFolder> scratch_;  // null: nothing is kept
   std::atomic<bool> failed_{false};
   mutable std::atomic<int64_t> num_found_{0};

@@ -16,6 +16,7 @@
 #include "resume.h"
 #include "run_folder.h"
 #include "scoring.h"
+#include "straggler.h"
 #include "trainer.h"
 
 namespace littlebit {
@@ -76,23 +77,27 @@ class Loop {
     communicator_.enter("saving step " + std::to_string(position.step), kLongSeconds);
   }
 
-  // What the processes ask for before a step, agreed on in one call.
-  struct Asked {
-    bool stop = false, save = false, publish = false;
-  };
-  Asked ask() {
+  // What this process asks for before the next step. The first one's clock decides.
+  StepRequests requests() {
     const bool is_first = communicator_.is_first();
     const double minutes = options_.checkpoint.every_minutes;
     is_out_of_time_ = is_first && time_is_up();
-    const bool stop = stop_requested() || is_out_of_time_;
-    const bool save = is_first && minutes > 0 && since_save_.seconds() >= 60 * minutes;
-    const bool is_unwritten = pending_ && !pending_->is_written();
+    return {.stop = stop_requested() || is_out_of_time_,
+            .save = is_first && minutes > 0 && since_save_.seconds() >= 60 * minutes,
+            .unwritten = pending_ && !pending_->is_written()};
+  }
+
+  // What any process asks for. A step of several processes ends with the answer of all; behind what
+  // takes long, and in one process, they are asked anew.
+  StepRequests ask() {
+    if (is_answered_ && communicator_.world() > 1) return trainer_.requests();
+    const StepRequests mine = requests();
     const auto mark = [](bool asked) { return asked ? '1' : '0'; };
-    std::string any = {mark(stop), mark(save), mark(is_unwritten)};
+    std::string any = {mark(mine.stop), mark(mine.save), mark(mine.unwritten)};
     for (const std::string& each : communicator_.gather(any)) {
       for (size_t i = 0; i < any.size(); ++i) any[i] = std::max(any[i], each[i]);
     }
-    return {.stop = any[0] == '1', .save = any[1] == '1', .publish = pending_ && any[2] == '0'};
+    return {.stop = any[0] == '1', .save = any[1] == '1', .unwritten = any[2] == '1'};
   }
 
   // Whether the state would not be saved in time if one more step were taken: that step, the last
@@ -121,13 +126,16 @@ class Loop {
   bool run_steps() {
     while (!is_last(position().step)) {
       enter_step();
-      const Asked asked = ask();
+      const StepRequests asked = ask();
       if (asked.stop) return false;
-      if (asked.publish) finish_save();
-      if (asked.save && position().step > start_.step) save_on_the_way(/*is_best=*/false);
-      if (asked.publish || asked.save) enter_step();
+      const bool publishes = pending_ && !asked.unwritten;
+      if (publishes) finish_save();
+      const bool saves = asked.save && position().step > start_.step;
+      if (saves) save_on_the_way(/*is_best=*/false);
+      if (publishes || saves) enter_step();
+      straggler_.begin_step();
       const Stopwatch since_begin;
-      switch (trainer_.train_step()) {
+      switch (trainer_.train_step([this] { return requests(); })) {
         case StepVerdict::kStopped:
           return false;
         case StepVerdict::kNotFinite:
@@ -135,6 +143,8 @@ class Loop {
         case StepVerdict::kDone:
           break;
       }
+      straggler_.end_step();
+      is_answered_ = true;
       // One that was slow, as the first often is, is forgotten after some.
       step_seconds_ = std::max(since_begin.seconds(), 0.75 * step_seconds_);
       if (!follow(trainer_.record())) return false;
@@ -149,9 +159,11 @@ class Loop {
     progress_.update(done.step, live_note(done, tokens_here / since_start_.seconds()));
     if (is_multiple(options_.log.every) || is_last(done.step)) {
       in_all(communicator_, [&] { record_.append(done); });
+      straggler_.tell(is_last(done.step));
     }
     if (is_multiple(options_.checkpoint.every)) save_on_the_way(/*is_best=*/false);
     if (is_multiple(options_.eval_schedule.every) && !is_last(done.step)) {
+      is_answered_ = false;
       if (!score_student(session_, done.step, record_)) return false;
       finish_save();  // one that may be of the best so far
       bool is_best = false;
@@ -167,6 +179,7 @@ class Loop {
   // One save at a time is on its way.
   void save_on_the_way(bool is_best) {
     finish_save();
+    is_answered_ = false;
     since_save_ = Stopwatch();
     if (!options_.checkpoint.async || record_.is_saved(position().step)) {
       write_on_the_way(position(), is_best, writer_);
@@ -218,12 +231,14 @@ class Loop {
     } catch (const NumericsError&) {  // it is bad itself
     }
     const auto older = record_.checkpoint_before(position().step);
-    throw NumericsError(
+    const NumericsError bad(
         problem,
         older ? "go on from an earlier checkpoint with a lower rate: --resume " + older->string() +
                     " --resume-with optim.learning_rate=RATE; or look for damaged data"
               : "start a new output.dir with a lower optim.learning_rate, or look for damaged "
                 "data");
+    in_all(communicator_, [&] { throw bad; });
+    throw bad;  // not reached
   }
 
   Session& session_;
@@ -237,6 +252,8 @@ class Loop {
     return save_checkpoint(root, *session_.optimizer, position, trajectory_, session_.changes);
   };
   Progress progress_;
+  Straggler straggler_{communicator_};
+  bool is_answered_ = false;  // whether to stop: by the last step, and nothing came after it
   const TrainingPosition start_;
   const Stopwatch& since_program_;
   const Stopwatch since_start_;

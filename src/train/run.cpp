@@ -41,14 +41,15 @@ TrainingPosition begin_run(const RunFolder& folder, const OptionTree& tree,
     in_all(*session.processes, [&] { record.rewind(std::nullopt); });
   }
   if (!session.tasks.empty()) {
-    if (!score_model(session, *session.teacher, kTeacherModel, 0, record)) end_stopped_score();
+    if (!score_model(session, *session.teacher, kTeacherModel, 0, record))
+      end_stopped_score(*session.processes);
     record.summarize("teacher", kTeacherModel, 0);
   }
   start_student(session, folder.cache());
   in_all(*session.processes, [&] { record.write_factorization(session.layers); });
   print_plan(session);
   if (!session.tasks.empty()) {
-    if (!score_student(session, 0, record)) end_stopped_score();
+    if (!score_student(session, 0, record)) end_stopped_score(*session.processes);
     record.summarize("initial", kStudentModel, 0);
   }
   return {};
@@ -65,7 +66,7 @@ TrainingPosition resume_run(const RunFolder& folder, const OptionTree& tree,
   const int64_t every = session.options.eval_schedule.every;
   if (every > 0 && position.step % every == 0 && position.step > 0 &&
       position.step < session.steps && !record.is_scored(position.step)) {
-    if (!score_student(session, position.step, record)) end_stopped_score();
+    if (!score_student(session, position.step, record)) end_stopped_score(*session.processes);
     in_all(*session.processes, [&] { record.settle_best(); });
   }
   return position;
@@ -110,29 +111,34 @@ void check_batch(const RunOptions& options, int64_t world) {
 
 }  // namespace
 
-void factorize_only(const RunOptions& options, const OptionTree& tree) {
+void factorize_only(const RunOptions& options, const OptionTree& tree, const RunRequest& request,
+                    Communicator& processes) {
   if (options.quant.cache_dir.empty() || options.quant.starts_from_file()) {
     throw UsageError(
         "--factorize-only makes start factors for quant.cache_dir, which is not set (or quant.init "
         "is file)",
         "give quant.cache_dir=FOLDER and quant.init=" + join(start_names(), " or "));
   }
-  Session session = open_session(options, tree, std::nullopt, {});
-  load_teacher(session);
+  std::optional<Session> opened;
+  in_all(processes, [&] {
+    opened.emplace(open_session(options, tree, std::nullopt, request));
+    opened->processes = &processes;
+    load_teacher(*opened);
+  });
+  Session& session = *opened;
   start_student(session, "");
   print_plan(session);
   if (const std::filesystem::path file = factor_cache_file(session, options.quant.cache_dir);
-      !path_exists(file)) {
+      processes.is_first() && !path_exists(file)) {
     throw OutputError("the start factors could not be kept in " + file.string());
   }
 }
 
 ExitCode run_training(const RunOptions& asked, const OptionTree& tree, const RunRequest& request,
-                      Communicator& processes, int64_t threads) {
+                      Communicator& processes) {
   const Stopwatch since_start;
-  RunOptions options = asked;
-  if (options.train.threads == 0) options.train.threads = threads;
-  check_batch(options, processes.world());
+  const RunOptions& options = asked;
+  in_all(processes, [&] { check_batch(options, processes.world()); });
   const RunFolder folder(options.output.dir);
   RunStart start = take_folder(folder, options, tree, request, processes);
   prepare_run(folder, start);

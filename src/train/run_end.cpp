@@ -96,18 +96,18 @@ ExitCode stop_run(const Session& session, const RunFolder& folder, RunRecord& re
   record_position(record, result.position);
   const std::string& by = result.stopped_by;
   if (!by.empty()) record.set("stopped_by", by);
+  const std::string state = "state of step " + std::to_string(result.position.step) + " saved in " +
+                            folder.checkpoints().string() + "; go on with --resume auto";
   in_all(*session.processes, [&] {
     close_record(record, since_start);
     print_written(session, folder);
+    if (by.empty()) {
+      log_info("train.stop_after: " + state);
+    } else {
+      log_warning("told to stop by " + by + ": " + state);
+    }
   });
-  const std::string state = "state of step " + std::to_string(result.position.step) + " saved in " +
-                            folder.checkpoints().string() + "; go on with --resume auto";
-  if (!by.empty()) {
-    log_warning("told to stop by " + by + ": " + state);
-    return ExitCode::kStopped;
-  }
-  log_info("train.stop_after: " + state);
-  return ExitCode::kDone;
+  return by.empty() ? ExitCode::kDone : ExitCode::kStopped;
 }
 
 ExitCode finish_run(Session& session, const RunFolder& folder, RunRecord& record,
@@ -115,7 +115,7 @@ ExitCode finish_run(Session& session, const RunFolder& folder, RunRecord& record
   record_position(record, result.position);
   if (!session.tasks.empty()) {
     const int64_t step = result.position.step;
-    if (!score_student(session, step, record)) end_stopped_score();
+    if (!score_student(session, step, record)) end_stopped_score(*session.processes);
     record.summarize("final", kStudentModel, step);
     in_all(*session.processes, [&] {
       if (record.update_best(step)) record.keep_as_best(step);

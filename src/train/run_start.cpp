@@ -78,7 +78,7 @@ void check_same_start(const RunStart& start, Communicator& processes) {
 
 Session open_session(const RunOptions& options, const OptionTree& tree,
                      const std::optional<Checkpoint>& checkpoint, const RunRequest& request) {
-  Session session = open_model(options);
+  Session session = open_model(options, request);
   open_texts(session);
   if (checkpoint) {
     plans_from_checkpoint(session, tree, *checkpoint, request);
@@ -130,11 +130,7 @@ void prepare_run(const RunFolder& folder, RunStart& start) {
     session.teacher_folder->open_tensors();  // missing files are found before hours of tokenising
   });
   // The first tokenises what is not in the cache yet.
-  for (const bool is_first : {true, false}) {
-    in_all(processes, [&] {
-      if (processes.is_first() == is_first) build_corpus(session, folder.cache());
-    });
-  }
+  first_then_others(processes, [&] { build_corpus(session, folder.cache()); });
   in_all(processes, [&] {
     if (processes.is_first()) {
       const int64_t step = start.checkpoint ? start.checkpoint->position.step : 0;

@@ -1,5 +1,4 @@
-// A task that is told to stop ends where it is; what that means for the run is settled behind it,
-// where all processes are.
+// Every process scores its batches of each task. One that is told to stop ends the task in all.
 #include "scoring.h"
 
 #include <optional>
@@ -14,9 +13,10 @@ namespace littlebit {
 namespace {
 
 // Nothing where a stop was requested.
-std::optional<TaskResult> run_task(const EvalTask& task, const Decoder& decoder) {
+std::optional<TaskResult> run_task(const EvalTask& task, const Decoder& decoder,
+                                   const BatchSharing& sharing) {
   try {
-    return task.run(decoder, {});
+    return task.run(decoder, {}, sharing);
   } catch (const Error& error) {
     if (error.code() != ExitCode::kStopped) throw;
     return std::nullopt;
@@ -29,11 +29,11 @@ bool score_model(const Session& session, const Decoder& decoder, const std::stri
                  int64_t step, RunRecord& record) {
   Communicator& processes = *session.processes;
   processes.enter("a score after step " + std::to_string(step), kLongSeconds);
+  const BatchSharing sharing(processes);
   std::vector<Score> scores;
   for (const auto& task : session.tasks) {
-    std::optional<TaskResult> done;
-    in_all(processes, [&] { done = run_task(*task, decoder); });
-    if (processes.any(!done)) return false;
+    const std::optional<TaskResult> done = run_task(*task, decoder, sharing);
+    if (!done) return false;  // in all processes
     const TaskResult& result = *done;
     const auto& [unit, amount] = result.counts.front();
     scores.push_back(make_score(result, model, step));
@@ -45,6 +45,10 @@ bool score_model(const Session& session, const Decoder& decoder, const std::stri
   return true;
 }
 
-void end_stopped_score() { throw Error(ExitCode::kStopped, "stopped before all was scored"); }
+void end_stopped_score(Communicator& processes) {
+  const Error stopped(ExitCode::kStopped, "stopped before all was scored");
+  in_all(processes, [&] { throw stopped; });
+  throw stopped;  // not reached
+}
 
 }  // namespace littlebit

@@ -21,6 +21,6 @@ namespace littlebit {
 }
 
 // What a stop ends with where there is no state yet, or none that is new: an Error of kStopped.
-[[noreturn]] void end_stopped_score();
+[[noreturn]] void end_stopped_score(Communicator& processes);
 
 }  // namespace littlebit

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "factor_cache.h"
 #include "layer_cache.h"
@@ -25,23 +26,42 @@ void make_student(Session& session) {
       *session.student, session.options.optim, session.options.quant.surrogate, *session.processes);
 }
 
-// False, with a warning, where the file is damaged: the factors are then made anew.
-bool load_cached_factors(Session& session, StudentSink& sink, const std::filesystem::path& file) {
+void pass_over(const Error& damaged) {  // the factors are then made anew
+  log_warning("passing over the cached factors: " + std::string(damaged.what()));
+}
+
+bool is_whole(const std::filesystem::path& file) {
   try {
     verify_factors(file);
+    return true;
+  } catch (const Error& damaged) {
+    pass_over(damaged);
+    return false;
+  }
+}
+
+// False, with a warning, where the file cannot be read.
+bool load_cached_factors(Session& session, StudentSink& sink, const std::filesystem::path& file) {
+  try {
     const FactorFile factors(file);
     plan_from_file(session.student->decoder(), factors, session.plans);
     session.layers = load_factors(sink, factors, session.plans, session.teacher_folder.get());
     log_info("start factors from " + file.string());
     return true;
   } catch (const Error& damaged) {
-    log_warning("passing over the cached factors: " + std::string(damaged.what()));
+    pass_over(damaged);
     return false;
   }
 }
 
-// Makes the layers that `layers` does not have, and keeps them there.
+int64_t sum_of(Communicator& processes, int64_t mine) {
+  const std::vector<int64_t> all = numbers_of(processes, mine);
+  return std::accumulate(all.begin(), all.end(), int64_t{0});
+}
+
+// Makes the layers that `layers` does not have, and keeps them there; each process its own.
 void factorize(Session& session, StudentSink& sink, LayerCache& layers) {
+  Communicator& processes = *session.processes;
   Progress progress("factorising", static_cast<int64_t>(session.plans.size()), "layers");
   int64_t ready = 0;
   const LayerKeeper keeper{
@@ -55,29 +75,29 @@ void factorize(Session& session, StudentSink& sink, LayerCache& layers) {
   try {
     session.layers =
         factorize_model(sink, *session.teacher_folder, session.plans, session.options.quant,
-                        static_cast<uint64_t>(session.options.train.seed), show, keeper);
+                        static_cast<uint64_t>(session.options.train.seed), show, keeper, processes);
   } catch (const Error& error) {
     if (error.code() != ExitCode::kStopped) throw;
-    const std::string kept = std::to_string(layers.num_kept());
-    throw Error(ExitCode::kStopped,
-                error.what() + (layers.num_kept() == 0
-                                    ? std::string(", none is kept")
-                                    : "; " + kept + " are kept in " + layers.folder().string() +
-                                          ", and the next start goes on from them"));
+    const int64_t kept = sum_of(processes, layers.num_kept());  // all are here
+    const std::string where = "; " + std::to_string(kept) + " are kept in " +
+                              layers.folder().string() + ", and the next start goes on from them";
+    in_all(processes, [&] {
+      throw Error(ExitCode::kStopped, error.what() + (kept == 0 ? ", none is kept" : where));
+    });
   }
   progress.finish();
-  if (layers.num_found() > 0) {
-    log_info(std::to_string(layers.num_found()) + " of " + std::to_string(session.plans.size()) +
+  if (const int64_t found = sum_of(processes, layers.num_found()); found > 0) {
+    log_info(std::to_string(found) + " of " + std::to_string(session.plans.size()) +
              " layers were made by an earlier start");
   }
 }
 
 }  // namespace
 
-Session open_model(const RunOptions& options) {
+Session open_model(const RunOptions& options, const RunRequest& request) {
   Session session{.options = options, .steps = options.train.steps};
-  use_threads(options.train.threads);
-  session.device = open_device(options.train.device, "train.device");
+  use_threads(options.train.threads > 0 ? options.train.threads : request.threads);
+  session.device = open_device(options.train.device, "train.device", request.local_rank);
   const bool bf16 = options.train.dtype == ComputeDtype::kBf16 ||
                     (options.train.dtype == ComputeDtype::kAuto && session.device.is_cuda());
   session.dtype = bf16 ? at::kBFloat16 : at::kFloat;
@@ -192,25 +212,37 @@ void load_start_file(Session& session) {
            file.string());
 }
 
-// Start factors into the student of this process. The first keeps layers as it makes them in
-// `layers`, where the others, which come after it, find them.
-void make_start(Session& session, const std::filesystem::path& own_cache,
-                std::optional<LayerCache>& layers) {
-  const QuantOptions& quant = session.options.quant;
-  const Communicator& processes = *session.processes;
-  const bool is_own = quant.cache_dir.empty();
-  const std::filesystem::path cache =
-      factor_cache_file(session, is_own ? own_cache : quant.cache_dir);
-  LatentSink sink(*session.student, session.optimizer->states());
-  if (!is_own && path_exists(cache) && load_cached_factors(session, sink, cache)) return;
-  layers.emplace(std::filesystem::path(cache).replace_extension(".layers"), is_own,
-                 /*reads_only=*/!processes.is_first());
-  factorize(session, sink, *layers);
-  if (is_own || processes.world() > 1) return;
+// False in all processes where the file is not there, or one finds it damaged.
+bool start_from_cache(Session& session, StudentSink& sink, const std::filesystem::path& file) {
+  Communicator& processes = *session.processes;
+  bool is_there = false;
+  in_all(processes, [&] {
+    if (processes.is_first()) is_there = path_exists(file) && is_whole(file);
+  });
+  if (!processes.any(is_there)) return false;
+  bool is_loaded = false;
+  in_all(processes, [&] { is_loaded = load_cached_factors(session, sink, file); });
+  return !processes.any(!is_loaded);
+}
+
+// The folder that all processes keep their layers in; the first opens and removes it.
+std::unique_ptr<LayerCache> open_layers(const Session& session, const std::filesystem::path& folder,
+                                        bool is_own) {
+  Communicator& processes = *session.processes;
+  std::unique_ptr<LayerCache> layers;
+  in_all(processes, [&] {
+    if (processes.is_first()) layers = std::make_unique<LayerCache>(folder, is_own);
+  });
+  const bool keeps = processes.any(layers && layers->keeps());
+  if (!layers) layers = std::make_unique<LayerCache>(folder, is_own, /*joins=*/keeps);
+  return layers;
+}
+
+void keep_factors(Session& session, const std::filesystem::path& file, const LayerCache& layers) {
   try {
-    write_factor_cache(cache, *session.optimizer);
-    session.kept_factors = cache;
-    log_info("start factors kept in " + cache.string());
+    write_factor_cache(file, session, layers);
+    session.kept_factors = file;
+    log_info("start factors kept in " + file.string());
   } catch (const OutputError& failed) {  // the run itself can go on
     log_warning("the start factors are not kept: " + std::string(failed.what()));
   }
@@ -220,19 +252,27 @@ void make_start(Session& session, const std::filesystem::path& own_cache,
 
 void start_student(Session& session, const std::filesystem::path& own_cache) {
   Communicator& processes = *session.processes;
+  const QuantOptions& quant = session.options.quant;
   make_student(session);
   processes.enter("initial factors", kLongSeconds);
-  if (session.options.quant.starts_from_file()) {
+  if (quant.starts_from_file()) {
     in_all(processes, [&] { load_start_file(session); });
     return;
   }
-  std::optional<LayerCache> layers;
-  for (const bool is_first : {true, false}) {
-    in_all(processes, [&] {
-      if (processes.is_first() == is_first) make_start(session, own_cache, layers);
-    });
-  }
-  if (layers) layers->remove();
+  const bool is_own = quant.cache_dir.empty();
+  std::filesystem::path file;
+  in_all(processes,
+         [&] { file = factor_cache_file(session, is_own ? own_cache : quant.cache_dir); });
+  LatentSink sink(*session.student, session.optimizer->states());
+  if (!is_own && start_from_cache(session, sink, file)) return;
+  const std::unique_ptr<LayerCache> layers =
+      open_layers(session, std::filesystem::path(file).replace_extension(".layers"), is_own);
+  factorize(session, sink, *layers);
+  in_all(processes, [&] {
+    if (!processes.is_first()) return;
+    if (!is_own) keep_factors(session, file, *layers);
+    layers->remove();
+  });
 }
 
 void resume_student(Session& session, const Checkpoint& checkpoint) {

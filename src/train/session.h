@@ -14,6 +14,7 @@
 #include "littlebit/optim/optimizer.h"
 #include "littlebit/quant/initialize.h"
 #include "littlebit/train/options.h"
+#include "littlebit/train/run.h"
 
 namespace littlebit {
 
@@ -37,8 +38,8 @@ struct Session {
   std::filesystem::path kept_factors;     // the file that they were written to in quant.cache_dir
 };
 
-// Threads and the teacher's config.json; nothing else of the folder is read.
-Session open_model(const RunOptions& options);
+// Threads, the device and the teacher's config.json; nothing else of the folder is read.
+Session open_model(const RunOptions& options, const RunRequest& request = {});
 
 // Tokenizer and task texts, where the run needs any.
 void open_texts(Session& session);
@@ -53,8 +54,8 @@ void load_teacher(Session& session);
 
 // Student and optimizer with start factors, shown layer by layer; or from a checkpoint. Layers are
 // kept as they are made, in quant.cache_dir or, where that is not set, in `own_cache` of the run:
-// the next start goes on from them. The first process makes them, the others take them from there.
-// Collective, as is resume_student.
+// the next start, of any number of processes, goes on from them. Each process makes its part of
+// them. Collective, as is resume_student.
 void start_student(Session& session, const std::filesystem::path& own_cache);
 void resume_student(Session& session, const Checkpoint& checkpoint);
 

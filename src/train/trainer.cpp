@@ -3,7 +3,9 @@
 #include "trainer.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/stack.h>
 
 #include <algorithm>
@@ -32,7 +34,7 @@ Trainer::Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus,
   phase_.steps = steps;
 }
 
-StepVerdict Trainer::train_step() {
+StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
   const Stopwatch stopwatch;
   const int64_t tokens = options_.train.sequences_per_step() * corpus_.sequence_length();
   const Rates rates = rates_at(options_.optim, phase_, position_.step - position_.phase_begin);
@@ -40,16 +42,22 @@ StepVerdict Trainer::train_step() {
   const std::optional<DistillationLoss> loss = accumulate();
   if (!loss) return StepVerdict::kStopped;
   reducer_.finish();
-  communicator_.all_reduce_sum(loss->kl);
-  communicator_.all_reduce_sum(loss->hidden);
-  const StepStatistics statistics = optimizer_.step(position_.step + 1, rates, loss->total());
+  // Two sums over processes: what decides about the update before it, what came of it behind it,
+  // with what the processes ask for.
+  const at::Tensor losses = at::stack({loss->kl, loss->hidden});
+  const StepStatistics statistics = optimizer_.step(position_.step + 1, rates, losses);
+  const StepRequests asked = mine();
+  const auto number_of = [&](bool is_asked) { return at::full_like(loss->kl, is_asked ? 1 : 0); };
+  const at::Tensor after =
+      at::stack({statistics.sign_flips.to(at::kDouble), number_of(asked.stop),
+                 number_of(asked.save), number_of(asked.unwritten)});
+  communicator_.all_reduce_sum(after);
 
   // The one wait for the device.
-  const at::Tensor numbers = at::stack({loss->kl, loss->hidden, statistics.squared_norm,
-                                        statistics.sign_flips.to(at::kDouble)})
-                                 .cpu();
+  const at::Tensor numbers = at::cat({losses, statistics.squared_norm.view({1}), after}).cpu();
   const double* number = numbers.const_data_ptr<double>();
   const double kl = number[0], hidden = number[1], norm = std::sqrt(number[2]), flips = number[3];
+  requests_ = {.stop = number[4] > 0, .save = number[5] > 0, .unwritten = number[6] > 0};
   const std::string step = std::to_string(position_.step + 1);
   if (!std::isfinite(kl + hidden)) {
     problem_ = "the loss of step " + step + " is not finite; nothing was updated";

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,13 @@ enum class StepVerdict {
   kNotFinite  // the loss or the gradient norm: nothing was updated
 };
 
+// What a process asks of all before the next step: any is enough.
+struct StepRequests {
+  bool stop = false;
+  bool save = false;
+  bool unwritten = false;  // a save that it still writes is not to be published yet
+};
+
 class Trainer {
  public:
   // Keeps references to all but `options`; `steps` is the length of the schedule. Runs in the
@@ -32,8 +40,10 @@ class Trainer {
           Student& student, Optimizer& optimizer, const TrainingPosition& start);
 
   // One step: accumulate, reduce, step, record. It waits for the device once, when it reads what it
-  // records. Where the verdict is not kDone, position() is that of the step before.
-  StepVerdict train_step();
+  // records. Where the verdict is not kDone, position() is that of the step before. `mine` is asked
+  // at the end; what any process answered comes with the numbers.
+  StepVerdict train_step(const std::function<StepRequests()>& mine = [] { return StepRequests(); });
+  const StepRequests& requests() const { return requests_; }  // of any process
 
   const TrainingPosition& position() const { return position_; }
   const StepRecord& record() const { return record_; }  // of the last step that was done
@@ -57,6 +67,7 @@ class Trainer {
   TrainingPosition position_;
   StepRecord record_;
   std::string problem_;
+  StepRequests requests_;
 };
 
 }  // namespace littlebit

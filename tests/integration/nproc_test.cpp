@@ -8,6 +8,7 @@
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/io/json.h"
+#include "support/tiny_model.h"
 #include "tiny_scene.h"
 
 using namespace littlebit;
@@ -146,4 +147,196 @@ TEST_CASE("runs of several processes: refused, stopped, one lost") {
       with_signal("lost", "kill -KILL $(awk '{print $NF}' /proc/$P/task/$P/children)");
   INFO(lost.err);
   CHECK(lost.code == 75);
+}
+
+namespace {
+
+void check_done(const test::Outcome& outcome) {
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+}
+
+int times_in(const std::string& text, const std::string& words) {
+  int times = 0;
+  for (size_t at = 0; (at = text.find(words, at)) != std::string::npos; at += words.size()) ++times;
+  return times;
+}
+
+// The only file of start factors in a folder.
+std::string factors_in(const std::filesystem::path& folder) {
+  std::string bytes;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    CHECK(entry.path().extension() == ".safetensors");
+    CHECK(bytes.empty());
+    bytes = read_file(entry.path());
+  }
+  CHECK(!bytes.empty());
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("processes divide the start factors; a stop is gone on with by another number of them") {
+  const test::TinyScene scene;
+  // Layers that take long enough to be stopped between.
+  test::write_tiny_llama(scene / "teacher", {.hidden = 192, .intermediate = 384, .layers = 6});
+  const auto words = [&](const std::string& cache, int processes) {
+    std::vector<std::string> all = scene.words(
+        "unused",
+        {"--factorize-only", "train.threads=1", "quant.cache_dir=" + (scene / cache).string()});
+    if (processes > 1) all.insert(all.begin(), {"--nproc", std::to_string(processes)});
+    return all;
+  };
+  const auto factorize = [&](const std::string& cache, int processes) {
+    const test::Outcome outcome = test::run_program("littlebit-train", words(cache, processes));
+    check_done(outcome);
+    return outcome;
+  };
+  factorize("one", 1);
+  const std::string whole = factors_in(scene / "one");
+  const test::Outcome said = factorize("two", 2);
+  CHECK(times_in(said.err, "start factors kept in") == 1);
+  CHECK((factors_in(scene / "two") == whole));
+  CHECK_THAT(factorize("two", 3).err,
+             Contains("[0] start factors from") && !Contains("[1] start factors from"));
+
+  std::string line;
+  for (const std::string& word : words("stopped", 2)) line += " " + test::shell_quoted(word);
+  const test::Outcome stopped = test::run_line(
+      std::string(test::kBinaryDir) + "/bin/littlebit-train" + line + " & P=$!; until ls " +
+      test::shell_quoted((scene / "stopped").string()) +
+      "/*.layers/*.safetensors >/dev/null 2>&1; do sleep 0.01; done; kill -TERM $P; wait $P; "
+      "exit $?");
+  INFO(stopped.err);
+  CHECK(stopped.code == 143);
+  CHECK(times_in(stopped.err, "told to stop while factorising: ") == 1);
+  CHECK_THAT(stopped.err, Contains(" of 42 layers are made; ") && Contains("are kept in"));
+  std::filesystem::copy(scene / "stopped", scene / "stopped-3",
+                        std::filesystem::copy_options::recursive);
+  for (const auto& [cache, processes] : {std::pair{"stopped", 1}, std::pair{"stopped-3", 3}}) {
+    CHECK_THAT(factorize(cache, processes).err,
+               Contains(" of 42 layers were made by an earlier start"));
+    CHECK((factors_in(scene / cache) == whole));
+  }
+}
+
+TEST_CASE("processes divide the scoring: the numbers of one, dense and packed") {
+  const TempFolder temp;
+  const std::filesystem::path source = test::kSourceDir;
+  const std::string teacher = (source / "data" / "wiki-llama-5m").string();
+  const auto score = [&](const std::string& model, const std::string& name, int processes) {
+    std::vector<std::string> words = {"--model",      model,
+                                      "--tasks",      "wikitext2,rolling",
+                                      "--data-root",  (source / "data").string(),
+                                      "--text",       (source / "data" / "README.md").string(),
+                                      "--seqlen",     "64",
+                                      "--limit",      "7",
+                                      "--batch-size", "2",
+                                      "--threads",    "1",
+                                      "--output",     (temp / name).string()};
+    if (processes > 1) words.insert(words.begin(), {"--nproc", std::to_string(processes)});
+    const test::Outcome outcome = test::run_program("littlebit-eval", words);
+    check_done(outcome);
+    CHECK(times_in(outcome.out, "| wikitext2") == 1);  // one table
+    Json results = read_json_file(temp / name);
+    for (auto& [task, entry] : results.at("tasks").items()) entry.erase("seconds");
+    return results;
+  };
+  const Json one = score(teacher, "one", 1);
+  CHECK(one.at("tasks").size() == 2);
+  CHECK(score(teacher, "two", 2) == one);
+  CHECK(score(teacher, "three", 3) == one);
+}
+
+TEST_CASE("scores of a run of several processes are those of one; its log names the slowest") {
+  const test::TinyScene scene;
+  test::write_tiny_llama(scene / "teacher", {.vocabulary = 512, .layers = 1});
+  const std::filesystem::path tokenizer =
+      std::filesystem::path(test::kSourceDir) / "tests" / "golden" / "stories260k";
+  for (const char* name : {"tokenizer.model", "tokenizer_config.json"}) {
+    std::filesystem::copy_file(tokenizer / name, scene / "teacher" / name);
+  }
+  write_file(scene / "mine.txt", "The quick brown fox jumps over the lazy dog. The lazy dog.");
+  const auto train = [&](const std::string& output, int processes) {
+    std::vector<std::string> words =
+        scene.words(output, {"eval.text=" + (scene / "mine.txt").string(), "eval.sequence_length=8",
+                             "eval.batch_size=1", "train.threads=1", "train.steps=4",
+                             "optim.learning_rate=1e-6"});
+    if (processes > 1) words.insert(words.begin(), {"--nproc", std::to_string(processes)});
+    check_done(test::run_program("littlebit-train", words));
+    std::vector<double> scores;
+    for (const Json& entry : read_json_file(scene / output / "run.json").at("scores")) {
+      scores.push_back(entry.at("perplexity").get<double>());
+    }
+    return scores;
+  };
+  const std::vector<double> one = train("one", 1), two = train("two", 2);
+  REQUIRE(one.size() == 3);
+  REQUIRE(two.size() == 3);
+  CHECK(two[0] == one[0]);  // the teacher
+  CHECK(two[1] == one[1]);  // the same start factors
+  CHECK(two[2] == Approx(one[2]).epsilon(1e-5));
+  const std::string log = read_file(scene / "two" / "log.txt");
+  CHECK(times_in(log, " is the slowest: ") == 1);
+  CHECK(times_in(log, "; the others wait ") == 1);
+  CHECK_THAT(read_file(scene / "one" / "log.txt"), !Contains("is the slowest"));
+
+  // The model as it was packed, scored from its signs.
+  const auto packed = [&](const std::string& output, int processes) {
+    std::vector<std::string> words = {
+        "--model",      (scene / "two" / "export" / "packed").string(),
+        "--text",       (scene / "mine.txt").string(),
+        "--seqlen",     "8",
+        "--batch-size", "1",
+        "--threads",    "1",
+        "--output",     (scene / output).string()};
+    if (processes > 1) words.insert(words.begin(), {"--nproc", std::to_string(processes)});
+    check_done(test::run_program("littlebit-eval", words));
+    return read_json_file(scene / output).at("tasks").at("text").at("nll").get<double>();
+  };
+  const double alone = packed("1.json", 1);
+  CHECK(packed("2.json", 2) == alone);
+  CHECK(packed("3.json", 3) == alone);
+}
+
+TEST_CASE("a process that is told to stop ends the scoring of all, with 143") {
+  const TempFolder temp;
+  const std::filesystem::path source = test::kSourceDir;
+  const auto start = [&](int rank) {
+    std::string line = "RANK=" + std::to_string(rank) +
+                       " WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$PORT " +
+                       std::string(test::kBinaryDir) + "/bin/littlebit-eval";
+    for (const std::string& word :
+         {std::string("--model"), (source / "data" / "wiki-llama-5m").string(),
+          std::string("--tasks"), std::string("wikitext2"), std::string("--data-root"),
+          (source / "data").string(), std::string("--threads"), std::string("1"),
+          std::string("--output"), (temp / "results.json").string()}) {
+      line += " " + test::shell_quoted(word);
+    }
+    const std::string err = test::shell_quoted((temp / std::to_string(rank)).string());
+    return line + " 2>" + err + " & P" + std::to_string(rank) + "=$!; ";
+  };
+  const test::Outcome both = test::run_line(
+      "PORT=$((20000 + $$ % 20000)); " + start(0) + start(1) + "until grep -q 'dense llama' " +
+      test::shell_quoted((temp / "0").string()) +
+      "; do sleep 0.1; done; kill -TERM $P1; wait $P0; echo first $?; wait $P1; echo second $?");
+  CHECK(both.out == "first 143\nsecond 143\n");
+  CHECK_THAT(read_file(temp / "0"), Contains("process 1: stopped before the text was scored"));
+  CHECK_FALSE(path_exists(temp / "results.json"));
+}
+
+TEST_CASE("a mistake that all processes find is told once") {
+  const test::TinyScene scene;
+  std::vector<std::string> words = scene.words("odd", {"train.global_batch_size=5"});
+  words.insert(words.begin(), {"--nproc", "3"});
+  const test::Outcome odd = test::run_program("littlebit-train", words);
+  CHECK(odd.code == 2);
+  INFO(odd.err);
+  CHECK(times_in(odd.err, "cannot be divided among 3 processes") == 1);
+  // A warning too: data.sequence_length is beyond the teacher's positions.
+  const test::Outcome warned = test::run_program(
+      "littlebit-train", scene.words("long", {"--nproc", "2", "train.threads=1", "train.steps=1",
+                                              "data.sequence_length=144"}));
+  INFO(warned.err);
+  CHECK(times_in(warned.err, "is beyond the teacher's max_position_embeddings") == 1);
 }

@@ -1,7 +1,9 @@
 // No exception leaves a process out of a collective call: what fails in one fails in all.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "littlebit/distributed/communicator.h"
 
@@ -16,5 +18,11 @@ inline constexpr double kStepSeconds = 600;  // and for one step
 // throws in all: there what it threw, in the others an Error of the same kind that names the
 // process. A collective call itself.
 void in_all(Communicator& processes, const std::function<void()>& action);
+
+// The same for what the first process makes and the others find: it runs there first, then in them.
+void first_then_others(Communicator& processes, const std::function<void()>& action);
+
+// Every process's number, by rank. A collective call.
+std::vector<int64_t> numbers_of(Communicator& processes, int64_t mine);
 
 }  // namespace littlebit

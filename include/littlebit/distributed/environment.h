@@ -46,7 +46,11 @@ std::vector<std::string> parse_node_list(std::string_view list);
 // Tasks on each node of Slurm's "2(x3),1": 2 2 2 1. UsageError as above.
 std::vector<int64_t> parse_tasks_per_node(std::string_view list);
 
-// How many of `cores` a process computes with where all of a host share them; at least 1.
-int64_t share_of_cores(const Environment& environment, int64_t cores);
+// How many cores a process computes with, at least 1. `cores`: those it may use (its affinity). Of
+// torchrun, --nproc and RANK all processes of a host have the same ones and share them. Slurm, Open
+// MPI and PMI launchers may have bound each to some of the host's `host_cores`: those are not
+// divided again.
+int64_t share_of_cores(const Environment& environment, int64_t cores, int64_t host_cores);
+int64_t host_cores();
 
 }  // namespace littlebit

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "littlebit/eval/batch_sharing.h"
 #include "littlebit/eval/choice_task.h"
 #include "littlebit/models/decoder.h"
 #include "littlebit/tokenizer/tokenizer.h"
@@ -66,7 +67,8 @@ using DocumentScores = std::vector<ChoiceScore>;  // by choice
 std::vector<DocumentScores> score_choices(const Decoder& decoder,
                                           std::span<const EncodedDocument> documents,
                                           int64_t batch_size,
-                                          const std::function<void(int64_t, int64_t)>& progress);
+                                          const std::function<void(int64_t, int64_t)>& progress,
+                                          const BatchSharing& sharing = BatchSharing());
 
 // The choice with the highest score, the first of equals; `normalised`: of score / length.
 int64_t best_choice(const EncodedDocument& document, const DocumentScores& scores, bool normalised);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <span>
 
+#include "littlebit/eval/batch_sharing.h"
 #include "littlebit/eval/results.h"
 #include "littlebit/models/decoder.h"
 
@@ -26,6 +27,7 @@ struct ChunkOptions {
 // not know; NumericsError where the mean is not finite; Error kStopped where a stop was requested.
 TaskResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids,
                             const ChunkOptions& options,
-                            const std::function<void(int64_t, int64_t)>& progress);
+                            const std::function<void(int64_t, int64_t)>& progress,
+                            const BatchSharing& sharing = BatchSharing());
 
 }  // namespace littlebit

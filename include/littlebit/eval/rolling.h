@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "littlebit/eval/batch_sharing.h"
 #include "littlebit/eval/results.h"
 #include "littlebit/models/decoder.h"
 
@@ -35,7 +36,8 @@ std::vector<RollingWindow> rolling_windows(int64_t tokens, int64_t length);  // 
 std::vector<double> rolling_loglikelihoods(const Decoder& decoder,
                                            std::span<const RollingDocument> documents,
                                            int64_t length, int64_t batch_size,
-                                           const std::function<void(int64_t, int64_t)>& progress);
+                                           const std::function<void(int64_t, int64_t)>& progress,
+                                           const BatchSharing& sharing = BatchSharing());
 
 // word_perplexity, byte_perplexity, bits_per_byte over all documents; counts documents, tokens,
 // words and bytes.

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "littlebit/eval/batch_sharing.h"
 #include "littlebit/eval/options.h"
 #include "littlebit/eval/results.h"
 #include "littlebit/models/decoder.h"
@@ -24,9 +25,11 @@ class EvalTask {
   virtual ~EvalTask() = default;
 
   // Scores `decoder`, whose spec is the one the task was prepared for, with a progress line.
-  // `samples` may be empty. The result does not depend on the batch size beyond rounding. Errors:
+  // `samples` may be empty. The result does not depend on the batch size beyond rounding, nor on
+  // the number of processes; all of them have it. Collective among those of `sharing`. Errors:
   // NumericsError where scores are not finite, Error kStopped where a stop was requested.
-  virtual TaskResult run(const Decoder& decoder, const SampleSink& samples) const = 0;
+  virtual TaskResult run(const Decoder& decoder, const SampleSink& samples,
+                         const BatchSharing& sharing = BatchSharing()) const = 0;
 
   // What it was prepared from: its data, and its task file where that is one of the user's.
   virtual std::vector<std::filesystem::path> files() const = 0;

@@ -24,7 +24,7 @@ namespace littlebit {
 // On the device until somebody reads them.
 struct StepStatistics {
   at::Tensor squared_norm;  // of all gradients before clipping; a double scalar
-  at::Tensor sign_flips;    // an int64 scalar: latent signs this update changed
+  at::Tensor sign_flips;    // an int64 scalar: latent signs this update changed in this slice
   int64_t num_latents = 0;  // of the groups that were updated
 
   // `flips`: sign_flips, read.
@@ -50,8 +50,9 @@ class Optimizer {
   void reduce(size_t group, GroupGradients& gradients);
 
   // Updates the accepted groups and clears what reduce() took. `step` counts from 1 (bias
-  // correction). Where the gradient norm, or `must_be_finite` (a scalar on the device), is not
-  // finite nothing is updated; whoever reads the statistics sees it.
+  // correction). `must_be_finite` (fp64, on the device; a process's summands) becomes the sums over
+  // processes. Where one, or the gradient norm, is not finite nothing is updated; whoever reads the
+  // statistics sees it.
   StepStatistics step(int64_t step, const Rates& rates, const at::Tensor& must_be_finite = {});
 
   // As above with one rate, for every group.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "littlebit/distributed/communicator.h"
 #include "littlebit/quant/factor_file.h"
 #include "littlebit/quant/student.h"
 
@@ -47,11 +48,15 @@ class StudentSink {
 // missing, misshapen or not finite. A stop request ends it after the layers under way (an Error of
 // kStopped that counts those made); with `keeper` they are kept, and taken from it where they are
 // there already.
+// `processes` divide the layers: each is made (or found) in one of them, which calls `keeper`, and
+// handed out to all. The factors are the same for any number of processes. Collective; what fails,
+// or stops, in one does so in all.
 std::vector<LayerReport> factorize_model(StudentSink& sink, const HfFolder& teacher_folder,
                                          std::span<const LayerPlan> plans,
                                          const QuantOptions& options, uint64_t seed,
                                          const std::function<void(const LayerReport&)>& done,
-                                         const LayerKeeper& keeper = {});
+                                         const LayerKeeper& keeper = {},
+                                         Communicator& processes = solo());
 
 // Plans of every layer as `file` has them. InputError: a layer is missing (all are named).
 // UsageError: `expected` (plans by the configuration, empty: none asked for) has other ranks or

@@ -20,6 +20,8 @@ struct RunRequest {
   // Settings of the trajectory that may differ from the checkpoint's, by option key: the run goes
   // on under the new ones, which is recorded. Of optim and distill only (check_changing).
   std::vector<std::string> changing;
+  int64_t threads = 0;     // to compute with where train.threads is 0; 0: every core
+  int64_t local_rank = 0;  // of this process on its host: picks the GPU
 };
 
 // UsageError where one of request.changing may not be changed in a run, or nothing is resumed.
@@ -34,8 +36,9 @@ void check_run(const RunOptions& options, const OptionTree& tree, const RunReque
 void estimate_memory(const RunOptions& options, const OptionTree& tree);
 
 // Makes the start factors and keeps them in quant.cache_dir, which must be set; nothing else is
-// written.
-void factorize_only(const RunOptions& options, const OptionTree& tree);
+// written. `processes` as for run_training.
+void factorize_only(const RunOptions& options, const OptionTree& tree,
+                    const RunRequest& request = {}, Communicator& processes = solo());
 
 // The config.yaml of the run that a checkpoint (or run) folder belongs to; "" where there is none.
 std::filesystem::path config_of_run(const std::filesystem::path& source);
@@ -51,8 +54,8 @@ void export_checkpoint(const RunOptions& options, const OptionTree& tree,
 // otherwise; then checkpoints already written stay. `tree` holds the options with their origins,
 // for the run's config.yaml.
 // `processes`: of the run, all of which call this with the same arguments and see the same files;
-// the first writes. Each computes with `threads` where train.threads is 0 (0: every core).
+// the first writes.
 ExitCode run_training(const RunOptions& options, const OptionTree& tree, const RunRequest& request,
-                      Communicator& processes = solo(), int64_t threads = 0);
+                      Communicator& processes = solo());
 
 }  // namespace littlebit

@@ -314,8 +314,25 @@ TEST_CASE("tasks on each node") {
 }
 
 TEST_CASE("cores are shared by the processes of a host") {
-  CHECK(share_of_cores({}, 6) == 6);
-  CHECK(share_of_cores({.rank = 1, .world = 8, .local_rank = 1, .local_world = 4}, 6) == 1);
-  CHECK(share_of_cores({.rank = 1, .world = 8, .local_rank = 1, .local_world = 2}, 6) == 3);
-  CHECK(share_of_cores({.local_world = 4}, 2) == 1);
+  CHECK(share_of_cores({}, 6, 6) == 6);
+  CHECK(share_of_cores({.rank = 1, .world = 8, .local_rank = 1, .local_world = 4}, 6, 6) == 1);
+  CHECK(share_of_cores({.rank = 1, .world = 8, .local_rank = 1, .local_world = 2}, 6, 6) == 3);
+  CHECK(share_of_cores({.local_world = 4}, 2, 2) == 1);
+  CHECK(host_cores() >= 1);
+}
+
+TEST_CASE("cores that a launcher bound a process to are not divided again") {
+  for (const char* launcher : {"Slurm", "Open MPI", "PMI"}) {
+    const Environment environment{.world = 8, .local_world = 8, .found = launcher};
+    INFO(launcher);
+    CHECK(share_of_cores(environment, 4, 64) == 4);   // to its own
+    CHECK(share_of_cores(environment, 32, 64) == 8);  // to a socket, with three others
+    CHECK(share_of_cores(environment, 64, 64) == 8);  // not bound
+    CHECK(share_of_cores(environment, 1, 64) == 1);
+    CHECK(share_of_cores(environment, 2, 4) == 1);  // more processes than cores
+  }
+  // These bind nothing: a smaller affinity is that of all of them together.
+  for (const char* launcher : {"--nproc", "torchrun", "RANK and WORLD_SIZE"}) {
+    CHECK(share_of_cores({.world = 4, .local_world = 4, .found = launcher}, 8, 64) == 2);
+  }
 }

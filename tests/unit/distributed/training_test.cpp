@@ -77,13 +77,13 @@ struct Training {
         loss += step.accumulate(ids.narrow(0, i, 1), kSequences, gradients);
       }
       for (size_t g = 0; g < gradients.size(); ++g) optimizer->reduce(g, gradients[g]);
-      communicator.all_reduce_sum(loss.kl);
-      communicator.all_reduce_sum(loss.hidden);
+      const at::Tensor losses = at::stack({loss.kl, loss.hidden});
       const StepStatistics statistics =
-          optimizer->step(k, {.latents = 1e-3, .scales = 1e-3, .norms = 1e-3}, loss.total());
+          optimizer->step(k, {.latents = 1e-3, .scales = 1e-3, .norms = 1e-3}, losses);
+      communicator.all_reduce_sum(statistics.sign_flips);
       numbers.insert(numbers.end(),
-                     {loss.read_kl(), loss.read_hidden(), statistics.read_gradient_norm(),
-                      statistics.sign_flips.item<double>()});
+                     {losses[0].item<double>(), losses[1].item<double>(),
+                      statistics.read_gradient_norm(), statistics.sign_flips.item<double>()});
     }
     return numbers;
   }

@@ -31,6 +31,15 @@ TEST_CASE("a device is what was asked for, or the reason why not") {
   CHECK_THROWS_AS(open_device(DeviceKind::kCuda, "run.device"), UsageError);
 }
 
+TEST_CASE("each process of a host has the GPU of its number") {
+  CHECK(gpu_of(0, 1) == 0);
+  CHECK(gpu_of(3, 8) == 3);
+  CHECK_THROWS_AS(gpu_of(1, 1), UsageError);
+  CHECK_THROWS_WITH(gpu_of(4, 4),
+                    Contains("process 4 of its host (LOCAL_RANK)") && Contains("sees 4 GPUs"));
+  CHECK(open_device(DeviceKind::kCpu, "run.device", 5) == at::Device(at::kCPU));
+}
+
 TEST_CASE("ATen's threads: as many as asked for, 0 for every core") {
   const int before = at::get_num_threads();
   for (const int threads : {1, 2, 3}) {

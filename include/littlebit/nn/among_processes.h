@@ -1,0 +1,26 @@
+// What a program does around its work where several processes share it, and where it is alone.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "littlebit/distributed/communicator.h"
+#include "littlebit/kernels/cuda.h"
+
+namespace littlebit {
+
+struct ProcessPlace {
+  Communicator& processes;
+  int64_t threads = 0;     // to compute with; 0: every core
+  int64_t local_rank = 0;  // for open_device()
+};
+
+// Runs `work` in this process of those that the environment tells of (distributed/environment.h),
+// or in the only one, and returns its exit code. All but the first show problems only. `threads` as
+// asked, 0: this process's share of the host's cores. `device`, `key`: as for open_device(). What
+// `work` throws is told to the others.
+int among_processes(int64_t threads, DeviceKind device, const std::string& key,
+                    const std::function<int(const ProcessPlace&)>& work);
+
+}  // namespace littlebit

@@ -1,0 +1,45 @@
+// Rounds of a batch for each process. What became of a round is agreed behind it, so that a stop
+// waits for one batch and nobody waits for a process that failed.
+#include "littlebit/eval/batch_sharing.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/signals.h"
+#include "littlebit/distributed/agreement.h"
+
+namespace littlebit {
+
+void BatchSharing::for_each(int64_t count, const std::string& what,
+                            const std::function<void(int64_t)>& score,
+                            const std::function<void(int64_t batches)>& done) const {
+  const auto stop = [&] { throw Error(ExitCode::kStopped, "stopped before " + what); };
+  const int64_t at_once = is_shared() ? processes_.world() : 1;
+  for (int64_t first = 0; first < count; first += at_once) {
+    if (is_shared()) {
+      const int64_t mine = first + processes_.rank();
+      in_all(processes_, [&] {
+        if (stop_requested()) stop();
+        if (mine < count) score(mine);
+      });
+    } else {
+      if (processes_.any(stop_requested())) stop();
+      score(first);
+    }
+    if (done) done(std::min(first + at_once, count));
+  }
+}
+
+void BatchSharing::complete(std::span<double> values, at::Device device) const {
+  if (!is_shared() || values.empty()) return;
+  const at::Tensor sums = at::empty({static_cast<int64_t>(values.size())}, at::kDouble);
+  std::copy(values.begin(), values.end(), sums.data_ptr<double>());
+  const at::Tensor there = sums.to(device);  // itself where that is the CPU
+  processes_.all_reduce_sum(there);
+  const at::Tensor all = there.to(at::kCPU);
+  std::copy_n(all.const_data_ptr<double>(), values.size(), values.begin());
+}
+
+}  // namespace littlebit
