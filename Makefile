@@ -1,7 +1,7 @@
 # What a user and CI call. Everything is built in build/ by the CMake preset `cpu`, which also makes the CUDA library
 # where nvcc is; with PRESET=cuda that must succeed. LITTLEBIT_CUDA=OFF goes without.
 PRESET ?= cpu
-.PHONY: demo test build programs configure setup format docs clean bundle bench bench-smollm2 compat soak
+.PHONY: demo test build programs configure setup format docs clean bundle bench bench-smollm2 compat soak scale
 
 build: configure
 	@cmake --build --preset $(PRESET)
@@ -50,6 +50,10 @@ soak: programs
 compat: programs
 	@[ -n "$(BASE)" ] || { echo "usage: make compat BASE=<commit>"; exit 2; }
 	tests/compat/compat.sh "$(BASE)"
+
+# docs/scale.md: which models fit on which GPUs, by --estimate-memory.
+scale: programs
+	python3 tests/bench/scale/scale.py build/bin/littlebit-train
 
 format:
 	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format-14 -i

@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "command_line.h"
+#include "estimate_arguments.h"
 #include "littlebit/distributed/launcher.h"
 #include "littlebit/nn/among_processes.h"
 #include "littlebit/train/run.h"
@@ -16,6 +17,7 @@ struct Arguments {
   std::vector<std::string> words, resume_with;
   bool check = false, print_config = false, factorize_only = false, estimate_memory = false,
        self_test = false;
+  EstimateArguments estimate;
 };
 
 RunRequest parse_resume(const std::string& text) {
@@ -67,8 +69,7 @@ int run(const Arguments& arguments) {
     return 0;
   }
   if (arguments.estimate_memory) {
-    estimate_memory(options, tree);
-    return 0;
+    return arguments.estimate.run(options, tree);
   }
   return among_processes(
       options.train.threads, options.train.device, "train.device", [&](const ProcessPlace& place) {
@@ -128,6 +129,7 @@ int littlebit_train(int argc, char** argv) {
               "check settings, files and places, print the plan, write nothing");
   add_instead("--estimate-memory", arguments.estimate_memory,
               "print what a run would hold in memory, part by part; config.json is enough");
+  arguments.estimate.add_to(app, instead.back());
   add_instead("--factorize-only", arguments.factorize_only,
               "make the start factors and keep them in quant.cache_dir");
   add_instead("--self-test", arguments.self_test,

@@ -1,4 +1,4 @@
-// --check and --estimate-memory. A folder with tensor files is checked as a run would open it,
+// --check. A folder with tensor files is checked as a run would open it,
 // tensor by tensor. One without (a config.json is enough) gives the plan; weights, and tokenizer
 // and texts where they are missing, are then named as not checked instead of refused.
 #include "check.h"
@@ -217,13 +217,6 @@ void check_run(const RunOptions& options, const OptionTree& tree, const RunReque
   }
   if (!left.empty()) log_warning("not checked: " + join(left, "; "));
   log_info("nothing was written (--check)");
-}
-
-void estimate_memory(const RunOptions& options, const OptionTree& tree) {
-  Session session = open_model(options);
-  make_plans(session, tree);
-  print_model(session);
-  print_memory(session);
 }
 
 }  // namespace littlebit

@@ -28,12 +28,12 @@ struct Shape {
   double copy(double numbers) const { return is_wide() ? 0 : compute * numbers; }
 };
 
-Shape shape_of(const Decoder& decoder, const RunOptions& options, at::Device device) {
+Shape shape_of(const Decoder& decoder, const RunOptions& options, at::Device device,
+               int64_t world) {
   const ModelSpec& spec = decoder.spec();
   const auto number = [](int64_t n) { return static_cast<double>(n); };
   const double length = number(options.data.sequence_length);
-  const int64_t sequences =
-      std::min(options.train.micro_batch_size, options.train.sequences_per_step());
+  const int64_t sequences = sequences_at_once(options, world);
   return {.spec = spec,
           .compute = number(static_cast<int64_t>(c10::elementSize(decoder.compute_dtype()))),
           .tokens = number(sequences) * length,
@@ -195,55 +195,105 @@ TeacherSizes teacher_sizes(Decoder& decoder) {
   return sizes;
 }
 
-double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::ScalarType> stored) {
-  const TeacherSizes sizes = teacher_sizes(decoder);
+// Divided among `parts` processes: of its blocks a part, and two blocks that were gathered.
+double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::ScalarType> stored,
+                     int64_t parts) {
+  TeacherSizes sizes = teacher_sizes(decoder);
   const auto bytes = [](at::ScalarType type) {
     return static_cast<double>(c10::elementSize(type));
   };
   const at::ScalarType compute = decoder.compute_dtype();
   const bool mapped = device.is_cpu();
+  double divided = 0;
+  if (parts > 1) {
+    double all = 0, largest = 0;
+    for (const double block : teacher_blocks(decoder)) {
+      all += block;
+      largest = std::max(largest, block);
+    }
+    sizes.computed -= all;
+    divided = bytes(compute) * (all / static_cast<double>(parts) + 2 * largest);
+  }
   const double computed = mapped && stored == compute ? 0 : bytes(compute) * sizes.computed;
   const double as_stored = mapped ? 0 : bytes(stored.value_or(compute)) * sizes.as_stored;
   const double wide = mapped && stored == at::kFloat ? 0 : kWide * sizes.wide;
-  return computed + as_stored + wide;
+  return divided + computed + as_stored + wide;
 }
 
-// Measured (docs/benchmarks.md): what threads and the products' library take for themselves, and
-// pages that are kept for the next tensors (nn/tensor_memory.h).
-double beside_tensors(std::span<const MemoryPart> parts) {
+// Of this process: what it owns of the latents, and the buffers of their gradients.
+struct StateSizes {
+  double owned = 0, all = 0;  // latents
+  double vectors = 0;
+  double largest = 0;  // latents of a group
+};
+
+StateSizes state_sizes(std::span<const GroupLayout> layouts, const ShardingChoice& choice) {
+  StateSizes sizes;
+  for (const GroupLayout& layout : layouts) {
+    const auto latents = static_cast<double>(layout.num_latents);
+    sizes.owned += static_cast<double>(slice_of(layout, choice.rank, choice.world).size());
+    sizes.all += latents;
+    sizes.vectors += static_cast<double>(layout.num_vectors);
+    sizes.largest = std::max(sizes.largest, latents);
+  }
+  return sizes;
+}
+
+// Summed group by group: this process's slices of the sums, and two groups whole. Numbers that are
+// not summed in fp32 are sent as a copy.
+double gradient_bytes(const StateSizes& sizes, const ShardingChoice& choice, bool in_backward) {
+  const double sent = static_cast<double>(choice.reduce_bytes);
+  const double copy = choice.world > 1 && sent != kWide ? sent * sizes.largest : 0;
+  return in_backward ? kWide * (sizes.owned + 2 * sizes.largest) + 2 * copy
+                     : kWide * sizes.all + copy;
+}
+
+// Measured on CPUs (docs/benchmarks.md): what threads and the products' library take for
+// themselves, and pages that are kept for the next tensors (nn/tensor_memory.h). Assumed on GPUs:
+// CUDA's context, cuBLAS's and NCCL's buffers, and what lies between tensors.
+double beside_tensors(std::span<const MemoryPart> parts, at::Device device) {
   constexpr double kLibraries = 16 << 20, kKept = 1.0 / 11;
+  constexpr double kContext = 1536 << 20, kBetween = 1.0 / 50;
   double tensors = 0;
-  for (const MemoryPart& part : parts) tensors += part.bytes;
-  return kLibraries + kKept * tensors;
+  for (const MemoryPart& part : parts) tensors += part.on_host ? 0 : part.bytes;
+  return device.is_cpu() ? kLibraries + kKept * tensors : kContext + kBetween * tensors;
 }
 
 }  // namespace
 
 std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan> plans,
                                      const RunOptions& options, at::Device device,
-                                     std::optional<at::ScalarType> stored) {
-  double latents = 0, vectors = 0;
-  for (const LayerPlan& plan : plans) {
-    latents += static_cast<double>(plan.latents());
-    vectors += static_cast<double>(plan.paths * (plan.d_in + plan.d_out + 2 * plan.rank));
-  }
-  decoder.visit_linears([&](LinearSlot& slot) {
-    if (slot.has_bias) vectors += static_cast<double>(slot.d_out);
-  });
-  decoder.visit_parameters(
-      [&](Parameter& parameter) { vectors += static_cast<double>(parameter.size); });
-  const Shape shape = shape_of(decoder, options, device);
+                                     std::optional<at::ScalarType> stored,
+                                     const ShardingChoice& choice) {
+  const StateSizes state = state_sizes(group_layouts(decoder, plans), choice);
+  const Shape shape = shape_of(decoder, options, device, choice.world);
   const Moment moment = worst_moment(decoder, shape, plans, options.train.recompute);
+  const double teacher = teacher_bytes(decoder, device, stored, choice.teacher_parts());
   std::vector<MemoryPart> parts = {
-      {"latents, gradients, two moments", 16 * latents},
-      {"sign bits", latents / 8},
-      {"scales, biases, norms", 16 * vectors},
-      {"teacher, what is not mapped", teacher_bytes(decoder, device, stored)},
+      {"latents, two moments", 3 * kWide * state.owned},
+      {"gradients of latents", gradient_bytes(state, choice, reduces_in_backward(options, choice))},
+      {"sign bits", state.all / 8},
+      {"scales, biases, norms", 4 * kWide * state.vectors},
+      {choice.teacher_parts() > 1 ? "teacher, divided, two blocks gathered"
+                                  : "teacher, what is not mapped",
+       teacher},
       {"states of blocks and their differences", moment.states},
       {"expanded weights and their gradients", moment.weights},
       {moment.what, moment.work}};
-  if (device.is_cpu()) parts.push_back({kBesideTensors, beside_tensors(parts)});
+  if (choice.async_checkpoint) {
+    parts.push_back({"checkpoint being written",
+                     3 * kWide * (state.owned + (choice.rank == 0 ? state.vectors : 0)),
+                     /*on_host=*/!device.is_cpu()});
+  }
+  parts.push_back(
+      {device.is_cpu() ? kBesideTensors : kContextAndGaps, beside_tensors(parts, device)});
   return parts;
+}
+
+double device_bytes(std::span<const MemoryPart> parts) {
+  double sum = 0;
+  for (const MemoryPart& part : parts) sum += part.on_host ? 0 : part.bytes;
+  return sum;
 }
 
 }  // namespace littlebit

@@ -1,5 +1,5 @@
-// How much memory a run takes at the most, from sizes alone: tensors that stay, of a step those
-// alive at its worst moment, and on the CPU what comes to them. What is mapped from the model's
+// How much memory a process of a run takes at the most, from sizes alone: tensors that stay, of a
+// step those alive at its worst moment, and what comes to them. What is mapped from the model's
 // files is not counted (the system may drop its pages), nor is what a started program holds.
 #pragma once
 
@@ -11,22 +11,30 @@
 #include "littlebit/models/decoder.h"
 #include "littlebit/quant/bit_budget.h"
 #include "littlebit/train/options.h"
+#include "sharding.h"
 
 namespace littlebit {
 
 struct MemoryPart {
   std::string what;
-  double bytes = 0;  // products of settings that may be absurd: they must not wrap
+  double bytes = 0;      // products of settings that may be absurd: they must not wrap
+  bool on_host = false;  // pinned memory of a GPU's host, not the device's
 };
 
-// The name of the last part on the CPU: what is not tensors.
+// The names of the last part, on a CPU and on a GPU: what is not tensors.
 inline constexpr const char* kBesideTensors = "libraries, pages kept";
+inline constexpr const char* kContextAndGaps = "context, workspaces, gaps (assumed)";
 
-// One part for each row of docs/architecture.md, "Memory of a step"; their sum is the peak.
+// Of the process `choice.rank`: one part for each row of docs/architecture.md, "Memory of a step";
+// their sum is the peak.
 // `decoder` holds no weights; `device` is where the run computes; `stored`: the type of the
 // teacher's matrices in its files, undefined where that is not known.
 std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan> plans,
                                      const RunOptions& options, at::Device device,
-                                     std::optional<at::ScalarType> stored);
+                                     std::optional<at::ScalarType> stored,
+                                     const ShardingChoice& choice = {});
+
+// The sum of what is on the device.
+double device_bytes(std::span<const MemoryPart> parts);
 
 }  // namespace littlebit

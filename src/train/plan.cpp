@@ -1,19 +1,15 @@
-// Sizes of layers, packed files and memory, computed from the shapes of a decoder that holds no
+// Sizes of layers and packed files, computed from the shapes of a decoder that holds no
 // weights, and the tables that show them.
 #include "plan.h"
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <optional>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/distill/kl_divergence.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
-#include "littlebit/nn/tensor_io.h"
-#include "memory_plan.h"
 
 namespace littlebit {
 namespace {
@@ -88,10 +84,6 @@ Sizes sizes_of(Decoder& decoder) {
   return sizes;
 }
 
-Decoder shape_of(const Session& session) {
-  return {session.spec, session.dtype, at::Device(at::kCPU)};
-}
-
 // Of the packed export (specs section 7), without headers, shapes and buffers.
 ByteTable packed_bytes(Decoder& decoder, std::span<const LayerPlan> plans) {
   const Sizes sizes = sizes_of(decoder);
@@ -106,32 +98,6 @@ ByteTable packed_bytes(Decoder& decoder, std::span<const LayerPlan> plans) {
     bytes.signs += static_cast<uint64_t>(plan.stored_bits() / 8) - scales;
   }
   return bytes;
-}
-
-// Of the teacher's matrices: as the files say, beside config.json alone as that says.
-std::optional<at::ScalarType> stored_dtype(const Session& session, Decoder& shape) {
-  HfFolder& folder = *session.teacher_folder;
-  if (folder.has_tensor_files()) {
-    try {
-      folder.open_tensors();
-      std::optional<at::ScalarType> found;
-      shape.visit_linears([&](LinearSlot& slot) {
-        const TensorView* view = found ? nullptr : find_tensor(folder, slot.weight.tensor);
-        if (view != nullptr && is_floating(view->dtype)) found = scalar_type(view->dtype);
-      });
-      return found;
-    } catch (const Error&) {  // a run will say it
-      return std::nullopt;
-    }
-  }
-  for (const char* key : {"torch_dtype", "dtype"}) {
-    const Json& config = folder.config();
-    const auto word = config.find(key);
-    if (word == config.end() || !word->is_string()) continue;
-    if (*word == "float32") return at::kFloat;
-    if (*word == "bfloat16") return at::kBFloat16;
-  }
-  return std::nullopt;
 }
 
 }  // namespace
@@ -178,7 +144,7 @@ void print_plan(const Session& session) {
 }
 
 void print_sizes(const Session& session) {
-  Decoder shape = shape_of(session);
+  Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
   const Sizes sizes = sizes_of(shape);
   const ByteTable packed = packed_bytes(shape, session.plans);
   const uint64_t head = session.spec.tied_embeddings ? 0 : 2 * sizes.head;
@@ -193,22 +159,6 @@ void print_sizes(const Session& session) {
   row("head", head, packed.head);
   row("total", 2 * (sizes.linears + sizes.biases + sizes.norms + sizes.embeddings) + head,
       packed.total());
-  table.print();
-}
-
-void print_memory(const Session& session) {
-  Decoder shape = shape_of(session);
-  Table table({"memory while training", "about"});
-  const auto shown = [](double bytes) {
-    return bytes < 0x1p63 ? format_bytes(static_cast<uint64_t>(bytes)) : "more than 8 EiB";
-  };
-  double total = 0;
-  for (const MemoryPart& part : memory_parts(shape, session.plans, session.options, session.device,
-                                             stored_dtype(session, shape))) {
-    table.add({part.what, shown(part.bytes)});
-    total += part.bytes;
-  }
-  table.add({"total", shown(total)});
   table.print();
 }
 

@@ -1,4 +1,5 @@
-// What a run makes of a model, from sizes alone: layers, ranks, bits, bytes, memory. No weights
+// What a run makes of a model, from sizes alone: layers, ranks, bits, bytes, and the memory of a
+// process (estimate.cpp). No weights
 // are needed.
 #pragma once
 

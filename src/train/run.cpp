@@ -19,6 +19,7 @@
 #include "run_start.h"
 #include "scoring.h"
 #include "session.h"
+#include "sharding.h"
 
 namespace littlebit {
 namespace {
@@ -47,7 +48,7 @@ TrainingPosition begin_run(const RunFolder& folder, const OptionTree& tree,
   }
   start_student(session, folder.cache());
   in_all(*session.processes, [&] { record.write_factorization(session.layers); });
-  print_plan(session);
+  if (session.processes->is_first()) print_plan(session);
   if (!session.tasks.empty()) {
     if (!score_student(session, 0, record)) end_stopped_score(*session.processes);
     record.summarize("initial", kStudentModel, 0);
@@ -97,7 +98,8 @@ void describe(const Session& session, RunRecord& record) {
   record.set("changes", session.changes.empty() ? Json() : changes_json(session.changes));
 }
 
-// Every process has as many sequences of a batch.
+}  // namespace
+
 void check_batch(const RunOptions& options, int64_t world) {
   const int64_t batch = options.train.sequences_per_step();
   if (batch % world == 0) return;
@@ -108,8 +110,6 @@ void check_batch(const RunOptions& options, int64_t world) {
       "train.global_batch_size=" + (below > 0 ? std::to_string(below) + " or " : std::string()) +
           std::to_string(above));
 }
-
-}  // namespace
 
 void factorize_only(const RunOptions& options, const OptionTree& tree, const RunRequest& request,
                     Communicator& processes) {
@@ -128,10 +128,11 @@ void factorize_only(const RunOptions& options, const OptionTree& tree, const Run
   Session& session = *opened;
   start_student(session, "");
   print_plan(session);
-  if (const std::filesystem::path file = factor_cache_file(session, options.quant.cache_dir);
-      processes.is_first() && !path_exists(file)) {
+  in_all(processes, [&] {
+    const std::filesystem::path file = factor_cache_file(session, options.quant.cache_dir);
+    if (!processes.is_first() || path_exists(file)) return;
     throw OutputError("the start factors could not be kept in " + file.string());
-  }
+  });
 }
 
 ExitCode run_training(const RunOptions& asked, const OptionTree& tree, const RunRequest& request,

@@ -95,9 +95,13 @@ void factorize(Session& session, StudentSink& sink, LayerCache& layers) {
 }  // namespace
 
 Session open_model(const RunOptions& options, const RunRequest& request) {
-  Session session{.options = options, .steps = options.train.steps};
   use_threads(options.train.threads > 0 ? options.train.threads : request.threads);
-  session.device = open_device(options.train.device, "train.device", request.local_rank);
+  return open_model(options,
+                    open_device(options.train.device, "train.device", request.local_rank));
+}
+
+Session open_model(const RunOptions& options, at::Device device) {
+  Session session{.options = options, .device = device, .steps = options.train.steps};
   const bool bf16 = options.train.dtype == ComputeDtype::kBf16 ||
                     (options.train.dtype == ComputeDtype::kAuto && session.device.is_cuda());
   session.dtype = bf16 ? at::kBFloat16 : at::kFloat;

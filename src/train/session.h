@@ -40,6 +40,8 @@ struct Session {
 
 // Threads, the device and the teacher's config.json; nothing else of the folder is read.
 Session open_model(const RunOptions& options, const RunRequest& request = {});
+// As if on that device, which is not opened.
+Session open_model(const RunOptions& options, at::Device device);
 
 // Tokenizer and task texts, where the run needs any.
 void open_texts(Session& session);

@@ -9,12 +9,15 @@
 #include <chrono>
 #include <fstream>
 #include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <regex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "integration/outcome.h"
+#include "littlebit/io/json.h"
 #include "support/tiny_model.h"
 
 using namespace littlebit;
@@ -30,8 +33,18 @@ int64_t anonymous_bytes(pid_t process) {
   return 0;
 }
 
-// The most that littlebit-train held.
-int64_t peak_of(const std::vector<std::string>& words) {
+// Those that a process started.
+std::vector<pid_t> children_of(pid_t process) {
+  const std::string id = std::to_string(process);
+  std::ifstream list("/proc/" + id + "/task/" + id + "/children");
+  std::vector<pid_t> children;
+  for (pid_t child = 0; list >> child;) children.push_back(child);
+  return children;
+}
+
+// The most that littlebit-train held; where it is the launcher of several, each of them in the
+// order in which they were started.
+std::vector<int64_t> peaks_of(const std::vector<std::string>& words) {
   const std::string program = std::string(test::kBinaryDir) + "/bin/littlebit-train";
   std::vector<char*> arguments = {const_cast<char*>(program.c_str())};
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
@@ -46,15 +59,21 @@ int64_t peak_of(const std::vector<std::string>& words) {
   pid_t child = 0;
   REQUIRE(posix_spawn(&child, program.c_str(), &quiet, nullptr, arguments.data(), environ) == 0);
   posix_spawn_file_actions_destroy(&quiet);
-  int64_t peak = 0;
+  const bool launches = words[0] == "--nproc";
+  std::map<pid_t, int64_t> peaks;
   int status = 0;
   while (waitpid(child, &status, WNOHANG) == 0) {
-    peak = std::max(peak, anonymous_bytes(child));
+    for (const pid_t each : launches ? children_of(child) : std::vector<pid_t>{child}) {
+      peaks[each] = std::max(peaks[each], anonymous_bytes(each));
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
-  return peak;
+  std::vector<int64_t> in_order;
+  for (const auto& [process, peak] : peaks) in_order.push_back(peak);
+  return in_order;
 }
+int64_t peak_of(const std::vector<std::string>& words) { return peaks_of(words).at(0); }
 
 // The total of the table, in bytes.
 int64_t estimate_of(std::vector<std::string> words) {
@@ -108,4 +127,60 @@ TEST_CASE("--estimate-memory: within 15 % of what a run holds beside a started p
     CHECK(estimate > peak * 85 / 100);
     CHECK(estimate < peak * 115 / 100);
   }
+}
+
+TEST_CASE("--estimate-memory --processes: within 10 % of what each of 1, 2 and 4 processes holds") {
+  const TempFolder temp;
+  test::write_tiny_llama(temp / "teacher", {.vocabulary = 2048,
+                                            .hidden = 512,
+                                            .intermediate = 1376,
+                                            .layers = 4,
+                                            .heads = 8,
+                                            .kv_heads = 4,
+                                            .scale = 0.02});
+  if (anonymous_bytes(getpid()) == 0 || children_of(getppid()).empty()) {
+    std::cout << "skipped: this system does not tell anonymous memory, or whose child one is\n";
+    return;
+  }
+  const std::string ids = (temp / "ids.safetensors").string();
+  test::write_tiny_ids(ids, 24, 64);
+  // Latents that outweigh the rest; more than one micro-batch in each process.
+  const auto words = [&](const std::string& run) {
+    return std::vector<std::string>{"model.path=" + (temp / "teacher").string(),
+                                    "data.train=[{path: \"" + ids + "\", format: tokens}]",
+                                    "data.sequence_length=64",
+                                    "train.micro_batch_size=1",
+                                    "train.global_batch_size=8",
+                                    "train.threads=1",
+                                    "train.steps=3",
+                                    "quant.bits_per_weight=1",
+                                    "output.dir=" + (temp / run).string()};
+  };
+  std::vector<std::string> start = words("none");
+  start.insert(start.begin(), "--estimate-memory");
+  const int64_t started = peak_of(start);
+  std::vector<double> estimates;
+  for (const int64_t processes : {1, 2, 4}) {
+    const std::string number = std::to_string(processes);
+    std::vector<std::string> asked = words("none"), run = words("run" + number);
+    asked.insert(asked.begin(), {"--estimate-memory", "--json", "--processes", number});
+    run.insert(run.begin(), {"--nproc", number});
+    const test::Outcome outcome = test::run_program("littlebit-train", asked);
+    test::require_done(outcome);
+    const Json json = parse_json(outcome.out, "estimate");
+    const std::vector<int64_t> peaks = peaks_of(run);
+    REQUIRE(peaks.size() == static_cast<size_t>(processes));
+    for (size_t rank = 0; rank < peaks.size(); ++rank) {
+      const bool is_last = rank > 0 && rank + 1 == peaks.size();
+      const double estimate = json.at(is_last ? "total_of_last" : "total").get<double>();
+      const auto peak = static_cast<double>(peaks[rank] - started);
+      INFO("process " << rank << " of " << processes << ": estimate " << estimate / 1048576
+                      << " MiB, measured " << peak / 1048576 << " MiB");
+      CHECK(estimate > peak * 0.9);
+      CHECK(estimate < peak * 1.1);
+    }
+    estimates.push_back(json.at("total").get<double>());
+  }
+  CHECK(estimates[1] < 0.75 * estimates[0]);
+  CHECK(estimates[2] < 0.8 * estimates[1]);
 }

@@ -32,8 +32,20 @@ void check_changing(const RunRequest& request);
 // weights, and tokenizer and texts that are not there, are named as not checked: no error.
 void check_run(const RunOptions& options, const OptionTree& tree, const RunRequest& request);
 
-// Prints what a run would hold in memory, part by part. Needs config.json only.
-void estimate_memory(const RunOptions& options, const OptionTree& tree);
+// Which processes a run is estimated for, and with what. None of it needs to be here.
+struct EstimateRequest {
+  int64_t processes = 1;
+  int64_t per_host = 0;      // processes of a host; 0: all of them, but at most 8
+  double device_memory = 0;  // bytes; 0: fit is not asked
+  double bandwidth = 0;      // bytes a second that one process sends; 0: time is not asked
+};
+
+// Prints what a process of a run would hold in memory, part by part, and what it would send in a
+// step; or gives it as JSON. Needs config.json only. train.device=cuda: no GPU is opened.
+void estimate_memory(const RunOptions& options, const OptionTree& tree,
+                     const EstimateRequest& request = {});
+std::string estimate_memory_json(const RunOptions& options, const OptionTree& tree,
+                                 const EstimateRequest& request);
 
 // Makes the start factors and keeps them in quant.cache_dir, which must be set; nothing else is
 // written. `processes` as for run_training.

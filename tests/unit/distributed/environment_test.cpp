@@ -336,3 +336,64 @@ TEST_CASE("cores that a launcher bound a process to are not divided again") {
     CHECK(share_of_cores({.world = 4, .local_world = 4, .found = launcher}, 8, 64) == 2);
   }
 }
+
+namespace {
+
+// "NAME=value" by word, as `env` printed it in a task.
+Variables recorded(const std::string& words) {
+  Variables variables;
+  for (const std::string& word : split(words, ' ')) {
+    const size_t equals = word.find('=');
+    if (equals != std::string::npos) variables[word.substr(0, equals)] = word.substr(equals + 1);
+  }
+  return variables;
+}
+
+}  // namespace
+
+TEST_CASE("as Slurm 22.05.8 set it: two tasks of one node, three of two nodes") {
+  CHECK(read(recorded("SLURM_CPUS_ON_NODE=2 SLURM_GTIDS=0,1 SLURM_JOBID=1 SLURM_JOB_ID=1 "
+                      "SLURM_JOB_NODELIST=vm SLURM_JOB_NUM_NODES=1 SLURM_LOCALID=1 SLURM_NNODES=1 "
+                      "SLURM_NODEID=0 SLURM_NODELIST=vm SLURM_NPROCS=2 SLURM_NTASKS=2 "
+                      "SLURM_PROCID=1 SLURM_STEPID=0 SLURM_STEP_ID=0 SLURM_STEP_NODELIST=vm "
+                      "SLURM_STEP_NUM_NODES=1 SLURM_STEP_NUM_TASKS=2 SLURM_STEP_TASKS_PER_NODE=2 "
+                      "SLURM_TASKS_PER_NODE=2")) == "1/2 1/2 127.0.0.1:15016 Slurm");
+  const std::string two_nodes =
+      "SLURM_JOB_ID=1 SLURM_JOB_NODELIST=gpu[1-2] SLURM_NNODES=2 SLURM_NTASKS=3 SLURM_STEPID=0 "
+      "SLURM_STEP_ID=0 SLURM_STEP_NODELIST=gpu[1-2] SLURM_STEP_NUM_TASKS=3 "
+      "SLURM_STEP_TASKS_PER_NODE=2,1 SLURM_TASKS_PER_NODE=2,1 ";
+  CHECK(read(recorded(two_nodes + "SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NODEID=0")) ==
+        "0/3 0/2 gpu1:15016 Slurm");
+  CHECK(read(recorded(two_nodes + "SLURM_PROCID=1 SLURM_LOCALID=1 SLURM_NODEID=0")) ==
+        "1/3 1/2 gpu1:15016 Slurm");
+  CHECK(read(recorded(two_nodes + "SLURM_PROCID=2 SLURM_LOCALID=0 SLURM_NODEID=1")) ==
+        "2/3 0/1 gpu1:15016 Slurm");
+}
+
+TEST_CASE("as Open MPI 4.1.4 set it") {
+  const Variables variables = recorded(
+      "OMPI_APP_CTX_NUM_PROCS=2 OMPI_COMMAND=env OMPI_COMM_WORLD_LOCAL_RANK=1 "
+      "OMPI_COMM_WORLD_LOCAL_SIZE=2 OMPI_COMM_WORLD_NODE_RANK=1 OMPI_COMM_WORLD_RANK=1 "
+      "OMPI_COMM_WORLD_SIZE=2 OMPI_FIRST_RANKS=0 OMPI_MCA_ess_base_jobid=2023489537 "
+      "OMPI_MCA_ess_base_vpid=1 OMPI_MCA_orte_ess_num_procs=2 OMPI_MCA_orte_num_nodes=1 "
+      "OMPI_NUM_APP_CTX=1 OMPI_UNIVERSE_SIZE=2 PMIX_ID=2023489537.1 PMIX_NAMESPACE=2023489537 "
+      "PMIX_RANK=1 PMIX_VERSION=4.2.2rc2");
+  CHECK_THAT(read(variables),
+             Catch::Matchers::StartsWith("1/2 1/2 127.0.0.1:") && Contains(" Open MPI"));
+  // Over two hosts it says nothing of their addresses.
+  CHECK_THAT(refusal(with(variables, {{"OMPI_COMM_WORLD_LOCAL_RANK", "0"},
+                                      {"OMPI_COMM_WORLD_LOCAL_SIZE", "1"}})),
+             Contains("-x MASTER_ADDR"));
+}
+
+TEST_CASE("as torchrun 2.11.0 set it") {
+  const Variables variables = recorded(
+      "GROUP_RANK=0 GROUP_WORLD_SIZE=1 LOCAL_RANK=1 LOCAL_WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 "
+      "MASTER_PORT=29500 RANK=1 ROLE_NAME=default ROLE_RANK=1 ROLE_WORLD_SIZE=2 "
+      "TORCHELASTIC_MAX_RESTARTS=0 TORCHELASTIC_RESTART_COUNT=0 TORCHELASTIC_RUN_ID=none "
+      "TORCHELASTIC_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGQUIT "
+      "TORCHELASTIC_USE_AGENT_STORE=True TORCH_NCCL_ASYNC_ERROR_HANDLING=1 WORLD_SIZE=2");
+  CHECK(read(variables) == "1/2 1/2 127.0.0.1:29500 torchrun");
+  CHECK(read_environment(variables).agent_store);
+  CHECK(read_environment(variables).key_prefix == "/worker/attempt_0/");
+}

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/distill/step.h"
+#include "littlebit/distributed/planned_communicator.h"
 #include "littlebit/nn/linear.h"
 #include "littlebit/optim/optimizer.h"
 #include "support/counted_memory.h"
@@ -46,6 +47,7 @@ struct Run {
   Recompute recompute = Recompute::kFull;
   double bits = 0.55;
   bool two_paths = true;
+  int64_t rank = 0, world = 1;  // of a process that is alone in this test
 };
 
 // What the estimate says, divided by what is alive at the worst moment.
@@ -62,12 +64,14 @@ double estimate_by_peak(const Run& run) {
   options.quant.bits_per_weight = run.bits;
   options.quant.residual = run.two_paths;
   options.train.micro_batch_size = run.sequences;
+  options.train.global_batch_size = run.sequences * run.world;
   options.train.recompute = run.recompute;
   options.data.sequence_length = run.length;
   Decoder open = open_decoder(teacher);
   const std::vector<LayerPlan> plans = plan_model(open, options.quant);
   Student student(std::move(open), plans);
-  Optimizer optimizer(student, {}, Surrogate::kSmoothSign);
+  PlannedCommunicator processes(run.rank, run.world);
+  Optimizer optimizer(student, {}, Surrogate::kSmoothSign, processes);
   std::vector<GroupGradients> gradients = gradients_of(student);
   DistillationStep step(teacher, student, {}, run.recompute);
   const at::Tensor ids = at::randint(spec.vocab_size, {run.sequences, run.length}, at::kLong);
@@ -80,7 +84,9 @@ double estimate_by_peak(const Run& run) {
 
   Decoder shape(spec, run.dtype, at::kCPU);
   double estimate = 0;
-  for (const MemoryPart& part : memory_parts(shape, plans, options, at::kCPU, std::nullopt)) {
+  for (const MemoryPart& part :
+       memory_parts(shape, plans, options, at::kCPU, std::nullopt,
+                    {.rank = run.rank, .world = run.world, .local_world = run.world})) {
     if (part.what != kBesideTensors) estimate += part.bytes;
   }
   return estimate / static_cast<double>(peak);
@@ -88,7 +94,8 @@ double estimate_by_peak(const Run& run) {
 
 void check_close(const Run& run) {
   INFO(run.config.dump() << ", " << run.sequences << " x " << run.length << " in " << run.dtype
-                         << (run.recompute == Recompute::kNone ? ", everything kept" : ""));
+                         << (run.recompute == Recompute::kNone ? ", everything kept" : "")
+                         << ", process " << run.rank << " of " << run.world);
   const double ratio = estimate_by_peak(run);
   CHECK(ratio > 0.9);
   CHECK(ratio < 1.1);
@@ -161,6 +168,82 @@ TEST_CASE("memory estimate: norms of heads and of branches, plain MLPs, norms be
     check_close(
         {.config = opt_config({{"do_layer_norm_before", false}, {"word_embed_proj_dim", 64}}),
          .dtype = dtype});
+  }
+}
+
+TEST_CASE("memory estimate: processes with slices of latents and moments, first and last") {
+  // Bits at which latents are most of it.
+  const Json llama = config_of("llama");
+  for (const int64_t world : {2, 3, 8}) {
+    for (const int64_t rank : {int64_t{0}, world - 1}) {
+      check_close(
+          {.config = llama, .sequences = 1, .length = 16, .bits = 3, .rank = rank, .world = world});
+    }
+  }
+}
+
+namespace {
+
+// What one process holds of a part, in bytes; `part` begins its name.
+double part_of(const std::vector<MemoryPart>& parts, const std::string& part) {
+  for (const MemoryPart& each : parts) {
+    if (each.what.starts_with(part)) return each.bytes;
+  }
+  FAIL("no part " << part);
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("memory estimate: what is divided, what is whole, what is on a GPU's host") {
+  const ModelSpec spec = parse_model_spec(config_of("llama", {{"intermediate_size", 384}}));
+  Decoder shape(spec, at::kBFloat16, at::kCPU);
+  RunOptions options;
+  options.quant.bits_per_weight = 1;
+  options.train.global_batch_size = 16;
+  const std::vector<LayerPlan> plans = plan_model(shape, options.quant);
+  const at::Device gpu(at::kCUDA, 0);
+  const auto parts = [&](const ShardingChoice& choice, at::Device device) {
+    return memory_parts(shape, plans, options, device, at::kBFloat16, choice);
+  };
+  double latents = 0, block = 0;
+  for (const LayerPlan& plan : plans) latents += static_cast<double>(plan.latents());
+  block = latents / 3;
+  const ShardingChoice four{.world = 4, .local_world = 2};
+
+  // All matrices are multiples of 128, all groups of 4 x 128: nothing is padding.
+  CHECK(part_of(parts({}, gpu), "latents") == 12 * latents);
+  CHECK(part_of(parts(four, gpu), "latents") == 3 * latents);
+  CHECK(part_of(parts(four, gpu), "gradients of latents") == 4 * latents);
+  CHECK(part_of(parts(four, gpu), "sign bits") == latents / 8);
+  ShardingChoice streamed = four;
+  streamed.reduce_per_microbatch = true;
+  CHECK(part_of(parts(streamed, gpu), "gradients of latents") == latents + 8 * block);
+  // Sent in bf16, as a copy for each of the two groups on their way.
+  streamed.reduce_bytes = 2;
+  CHECK(part_of(parts(streamed, gpu), "gradients of latents") == latents + 12 * block);
+
+  // Linear layers of a block, of which there are three: q, o; k, v; gate, up, down.
+  const double linears = 2 * 128 * 128 + 2 * 64 * 128 + 3 * 384 * 128;
+  ShardingChoice sharded = four;
+  sharded.teacher_sharded = true;
+  const double whole = part_of(parts(four, gpu), "teacher"),
+               divided = part_of(parts(sharded, gpu), "teacher");
+  // Two processes of a host have half of it each, and two blocks; between hosts nothing is divided.
+  CHECK(whole - divided == 2 * (3 * linears - (1.5 * linears + 2 * linears)));
+  sharded.local_world = 1;
+  CHECK(part_of(parts(sharded, gpu), "teacher") == whole);
+
+  ShardingChoice saving = four;
+  saving.async_checkpoint = true;
+  const double vectors = part_of(parts(four, gpu), "scales") / 16;
+  for (const int64_t rank : {0, 1}) {
+    saving.rank = rank;
+    const std::vector<MemoryPart> on_gpu = parts(saving, gpu), on_cpu = parts(saving, at::kCPU);
+    const double copy = 3 * latents + (rank == 0 ? 12 * vectors : 0);
+    CHECK(part_of(on_gpu, "checkpoint") == copy);
+    CHECK(device_bytes(on_gpu) == device_bytes(parts(four, gpu)));
+    CHECK(device_bytes(on_cpu) > device_bytes(parts(four, at::kCPU)) + copy);
   }
 }
 

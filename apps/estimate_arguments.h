@@ -1,0 +1,45 @@
+// The command line of --estimate-memory.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <string>
+
+#include "littlebit/train/quantity.h"
+#include "littlebit/train/run.h"
+
+namespace littlebit {
+
+struct EstimateArguments {
+  EstimateRequest request;
+  std::string device_memory, bandwidth;
+  bool json = false;
+
+  // `estimate`: the flag without which none of them is read.
+  void add_to(CLI::App& app, CLI::Option* estimate) {
+    const auto add = [&](const char* name, auto& value, const char* type, const char* help) {
+      app.add_option(name, value, help)->type_name(type)->needs(estimate);
+    };
+    add("--processes", request.processes, "N", "estimate a process of N");
+    add("--per-host", request.per_host, "N",
+        "of them on each host; all, but at most 8, unless given");
+    add("--device-memory", device_memory, "SIZE", "tell whether it fits, and what would: 80GiB");
+    add("--bandwidth", bandwidth, "RATE",
+        "tell how long a step's sums take where a process sends so fast: 400Gb/s");
+    app.add_flag("--json", json, "print the estimate as JSON")->needs(estimate);
+  }
+
+  int run(const RunOptions& options, const OptionTree& tree) const {
+    EstimateRequest asked = request;
+    if (!device_memory.empty()) asked.device_memory = parse_bytes(device_memory, "--device-memory");
+    if (!bandwidth.empty()) asked.bandwidth = parse_bandwidth(bandwidth, "--bandwidth");
+    if (json) {
+      std::cout << estimate_memory_json(options, tree, asked);
+    } else {
+      estimate_memory(options, tree, asked);
+    }
+    return 0;
+  }
+};
+
+}  // namespace littlebit

@@ -1,0 +1,14 @@
+// Amounts as a command line gives them.
+#pragma once
+
+#include <string>
+
+namespace littlebit {
+
+// "80GiB", "24 GB", "512MiB": bytes. UsageError naming `option` for anything else.
+double parse_bytes(const std::string& text, const std::string& option);
+
+// "400Gb/s", "25GB/s": bytes a second; b is a bit, B a byte.
+double parse_bandwidth(const std::string& text, const std::string& option);
+
+}  // namespace littlebit

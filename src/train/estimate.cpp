@@ -1,0 +1,264 @@
+// --estimate-memory: what one process of a run holds and sends, as tables and as JSON, for any
+// number of processes, and which ways to divide the run would fit a device.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/io/json.h"
+#include "littlebit/logging/console.h"
+#include "littlebit/nn/tensor_io.h"
+#include "littlebit/train/run.h"
+#include "memory_plan.h"
+#include "plan.h"
+#include "session.h"
+#include "traffic_plan.h"
+
+namespace littlebit {
+namespace {
+
+constexpr int64_t kMostProcesses = 1 << 20;
+constexpr int64_t kHostDevices = 8;
+
+// Of the teacher's matrices: as the files say, beside config.json alone as that says.
+std::optional<at::ScalarType> stored_dtype(const Session& session, Decoder& shape) {
+  HfFolder& folder = *session.teacher_folder;
+  if (folder.has_tensor_files()) {
+    try {
+      folder.open_tensors();
+      std::optional<at::ScalarType> found;
+      shape.visit_linears([&](LinearSlot& slot) {
+        const TensorView* view = found ? nullptr : find_tensor(folder, slot.weight.tensor);
+        if (view != nullptr && is_floating(view->dtype)) found = scalar_type(view->dtype);
+      });
+      return found;
+    } catch (const Error&) {  // a run will say it
+      return std::nullopt;
+    }
+  }
+  for (const char* key : {"torch_dtype", "dtype"}) {
+    const Json& config = folder.config();
+    const auto word = config.find(key);
+    if (word == config.end() || !word->is_string()) continue;
+    if (*word == "float32") return at::kFloat;
+    if (*word == "bfloat16") return at::kBFloat16;
+  }
+  return std::nullopt;
+}
+
+std::string shown(double bytes) {
+  return bytes < 0x1p63 ? format_bytes(static_cast<uint64_t>(bytes)) : "more than 8 EiB";
+}
+
+double sum_sent(std::span<const TrafficPart> parts) {
+  double sum = 0;
+  for (const TrafficPart& part : parts) sum += part.sent;
+  return sum;
+}
+
+// A run's shapes and what can be asked of them.
+class Estimate {
+ public:
+  explicit Estimate(const Session& session)
+      : session_(session),
+        shape_(session.spec, session.dtype, at::Device(at::kCPU)),
+        stored_(stored_dtype(session, shape_)) {}
+
+  std::vector<MemoryPart> memory(ShardingChoice choice, int64_t rank) {
+    choice.rank = rank;
+    return memory_parts(shape_, session_.plans, session_.options, session_.device, stored_, choice);
+  }
+  double total(const ShardingChoice& choice, int64_t rank) {
+    return device_bytes(memory(choice, rank));
+  }
+  std::vector<TrafficPart> traffic(const ShardingChoice& choice) {
+    return traffic_parts(shape_, session_.plans, session_.options, choice);
+  }
+
+ private:
+  const Session& session_;
+  Decoder shape_;
+  std::optional<at::ScalarType> stored_;
+};
+
+// The other ways to divide the same run, those that send less first.
+std::vector<ShardingChoice> ways_of(const ShardingChoice& choice) {
+  std::vector<ShardingChoice> ways;
+  for (const bool sharded : {false, true}) {
+    for (const bool per_microbatch : {false, true}) {
+      if (choice.world == 1 && (sharded || per_microbatch)) continue;
+      ShardingChoice way = choice;
+      way.teacher_sharded = sharded;
+      way.reduce_per_microbatch = per_microbatch;
+      ways.push_back(way);
+    }
+  }
+  return ways;
+}
+
+const char* teacher_word(const ShardingChoice& way) {
+  return way.teacher_sharded ? "sharded" : "replicated";
+}
+const char* reduce_word(const ShardingChoice& way) {
+  return way.reduce_per_microbatch ? "microbatch" : "step";
+}
+
+// Of the first process, and of the last one where it holds less.
+void print_parts(Estimate& estimate, const ShardingChoice& choice) {
+  const std::vector<MemoryPart> first = estimate.memory(choice, 0),
+                                last = estimate.memory(choice, choice.world - 1);
+  const double total = device_bytes(first), least = device_bytes(last);
+  const bool both = shown(total) != shown(least);
+  std::vector<std::string> header = {"memory while training", "about"};
+  if (choice.world > 1) header[1] = "process 0 of " + std::to_string(choice.world);
+  if (both) header.push_back("process " + std::to_string(choice.world - 1));
+  Table table(header);
+  double host = 0;
+  for (size_t i = 0; i < first.size(); ++i) {
+    if (first[i].on_host) {
+      host += first[i].bytes;
+      continue;
+    }
+    std::vector<std::string> row = {first[i].what, shown(first[i].bytes)};
+    if (both) row.push_back(shown(last[i].bytes));
+    table.add(row);
+  }
+  table.add(both ? std::vector<std::string>{"total", shown(total), shown(least)}
+                 : std::vector<std::string>{"total", shown(total)});
+  table.print();
+  if (host > 0) log_info("and in the host's memory, for checkpoints being written: " + shown(host));
+}
+
+void print_traffic(Estimate& estimate, const ShardingChoice& choice, double bandwidth) {
+  const std::vector<TrafficPart> parts = estimate.traffic(choice);
+  if (parts.empty()) return;
+  std::vector<std::string> header = {"sent in a step by a process", "operation", "calls", "bytes"};
+  if (bandwidth > 0) header.push_back("takes");
+  Table table(header, {0, 1});
+  const auto add = [&](const std::string& what, const std::string& operation,
+                       const std::string& calls, double sent) {
+    std::vector<std::string> row = {what, operation, calls, shown(sent)};
+    if (bandwidth > 0) row.push_back(format_digits(1000 * sent / bandwidth, 3) + " ms");
+    table.add(row);
+  };
+  for (const TrafficPart& part : parts) {
+    add(part.what, part.operation, format_digits(part.calls, 12), part.sent);
+  }
+  add("total", "", "", sum_sent(parts));
+  table.print();
+}
+
+void print_fit(Estimate& estimate, const ShardingChoice& choice, double memory) {
+  const double total = estimate.total(choice, 0);
+  if (total <= memory) {
+    log_info("that fits into " + shown(memory) + ", with " + shown(memory - total) + " left");
+  } else {
+    log_info("that does not fit into " + shown(memory) + ": " + shown(total - memory) +
+             " are missing");
+  }
+  if (choice.world == 1) return;
+  Table table({"teacher", "gradients summed per", "memory", "sent in a step", ""}, {0, 1, 4});
+  for (const ShardingChoice& way : ways_of(choice)) {
+    const double bytes = estimate.total(way, 0);
+    table.add({teacher_word(way), reduce_word(way), shown(bytes),
+               shown(sum_sent(estimate.traffic(way))), bytes <= memory ? "fits" : ""});
+  }
+  table.print();
+}
+
+Json memory_json(std::span<const MemoryPart> parts) {
+  Json list = Json::array();
+  for (const MemoryPart& part : parts) {
+    list.push_back({{"what", part.what}, {"bytes", part.bytes}, {"on_host", part.on_host}});
+  }
+  return list;
+}
+
+Json traffic_json(std::span<const TrafficPart> parts) {
+  Json list = Json::array();
+  for (const TrafficPart& part : parts) {
+    list.push_back({{"what", part.what},
+                    {"operation", part.operation},
+                    {"calls", part.calls},
+                    {"payload", part.payload},
+                    {"sent", part.sent}});
+  }
+  return list;
+}
+
+Json way_json(Estimate& estimate, const ShardingChoice& way, const EstimateRequest& request) {
+  const std::vector<MemoryPart> parts = estimate.memory(way, 0);
+  const std::vector<TrafficPart> traffic = estimate.traffic(way);
+  const double total = device_bytes(parts), sent = sum_sent(traffic);
+  Json json = {{"teacher", teacher_word(way)},     {"gradient_reduce", reduce_word(way)},
+               {"memory", memory_json(parts)},     {"total", total},
+               {"traffic", traffic_json(traffic)}, {"sent", sent}};
+  if (request.device_memory > 0) json["fits"] = total <= request.device_memory;
+  if (request.bandwidth > 0) json["seconds"] = sent / request.bandwidth;
+  return json;
+}
+
+ShardingChoice choice_of(const RunOptions& options, const EstimateRequest& request) {
+  const int64_t processes = request.processes;
+  if (processes < 1 || processes > kMostProcesses) {
+    throw UsageError("--processes was given " + std::to_string(processes),
+                     "a number from 1 to " + std::to_string(kMostProcesses));
+  }
+  const int64_t per_host =
+      request.per_host > 0 ? request.per_host : std::min(processes, kHostDevices);
+  if (per_host > processes || processes % per_host != 0) {
+    throw UsageError(std::to_string(processes) + " processes are not divided by " +
+                         std::to_string(per_host) + " on each host",
+                     "give --per-host a number that divides --processes");
+  }
+  check_batch(options, processes);
+  return sharding_of(options, processes, per_host);
+}
+
+Session open_estimate(const RunOptions& options, const OptionTree& tree) {
+  Session session = options.train.device == DeviceKind::kCuda
+                        ? open_model(options, at::Device(at::kCUDA, 0))
+                        : open_model(options);
+  make_plans(session, tree);
+  return session;
+}
+
+}  // namespace
+
+void print_memory(const Session& session) {
+  Estimate estimate(session);
+  print_parts(estimate, sharding_of(session.options, 1, 1));
+}
+
+void estimate_memory(const RunOptions& options, const OptionTree& tree,
+                     const EstimateRequest& request) {
+  const ShardingChoice choice = choice_of(options, request);
+  const Session session = open_estimate(options, tree);
+  print_model(session);
+  Estimate estimate(session);
+  print_parts(estimate, choice);
+  print_traffic(estimate, choice, request.bandwidth);
+  if (request.device_memory > 0) print_fit(estimate, choice, request.device_memory);
+}
+
+std::string estimate_memory_json(const RunOptions& options, const OptionTree& tree,
+                                 const EstimateRequest& request) {
+  const ShardingChoice choice = choice_of(options, request);
+  const Session session = open_estimate(options, tree);
+  Estimate estimate(session);
+  Json json = way_json(estimate, choice, request);
+  json["processes"] = choice.world;
+  json["per_host"] = choice.local_world;
+  json["device"] = session.device.is_cuda() ? "cuda" : "cpu";
+  json["micro_batches"] = micro_batches(options, choice.world);
+  json["sequences_at_once"] = sequences_at_once(options, choice.world);
+  json["total_of_last"] = estimate.total(choice, choice.world - 1);
+  json["ways"] = Json::array();
+  for (const ShardingChoice& way : ways_of(choice)) {
+    json["ways"].push_back(way_json(estimate, way, request));
+  }
+  return to_json_pretty(json);
+}
+
+}  // namespace littlebit

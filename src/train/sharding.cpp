@@ -1,0 +1,56 @@
+// The layouts of a student that does not exist, and how often its processes meet.
+#include "sharding.h"
+
+#include <algorithm>
+
+namespace littlebit {
+
+ShardingChoice sharding_of(const RunOptions&, int64_t world, int64_t local_world) {
+  return {.world = world, .local_world = local_world};
+}
+
+int64_t sequences_at_once(const RunOptions& options, int64_t world) {
+  const int64_t mine = std::max<int64_t>(1, options.train.sequences_per_step() / world);
+  return std::min(options.train.micro_batch_size, mine);
+}
+
+int64_t micro_batches(const RunOptions& options, int64_t world) {
+  const int64_t mine = std::max<int64_t>(1, options.train.sequences_per_step() / world);
+  const int64_t each = options.train.micro_batch_size;
+  return (mine + each - 1) / each;
+}
+
+bool reduces_in_backward(const RunOptions&, const ShardingChoice& choice) {
+  return choice.world > 1 && choice.reduce_per_microbatch;
+}
+
+std::vector<GroupLayout> group_layouts(Decoder& decoder, std::span<const LayerPlan> plans) {
+  std::vector<GroupLayout> layouts;
+  size_t next = 0;
+  for (int64_t group = 0; group < decoder.spec().num_layers + 2; ++group) {
+    std::vector<bool> has_bias;
+    std::vector<NamedShape> parameters;
+    decoder.visit_linears(group, [&](LinearSlot& slot) { has_bias.push_back(slot.has_bias); });
+    decoder.visit_parameters(group, [&](Parameter& parameter) {
+      parameters.push_back({parameter.name, {parameter.size}});
+    });
+    layouts.push_back(lay_out_group(plans.subspan(next, has_bias.size()), has_bias, parameters));
+    next += has_bias.size();
+  }
+  return layouts;
+}
+
+std::vector<double> teacher_blocks(Decoder& decoder) {
+  std::vector<double> blocks;
+  for (int64_t layer = 0; layer < decoder.spec().num_layers; ++layer) {
+    double numbers = 0;
+    decoder.visit_linears(layer + 1, [&](LinearSlot& slot) {
+      numbers += static_cast<double>(slot.d_out) *
+                 (static_cast<double>(slot.d_in) + (slot.has_bias ? 1 : 0));
+    });
+    blocks.push_back(numbers);
+  }
+  return blocks;
+}
+
+}  // namespace littlebit
