@@ -16,6 +16,7 @@ endfunction()
 littlebit_library(xxhash xxhash.h xxhash)
 littlebit_library(sentencepiece sentencepiece_processor.h sentencepiece)
 littlebit_library(PCRE2::8 pcre2.h pcre2-8)
+littlebit_library(zstd zstd.h libzstd.a)  # static: its reading half is small
 
 # LibTorch, by our own imported target: the wheel's TorchConfig.cmake does not suit a C++ program (docs/dependencies.md).
 set(libtorch ${LIBTORCH})

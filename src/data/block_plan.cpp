@@ -23,6 +23,22 @@ void for_each_pass(double weight, int64_t count, const Visit& visit) {
   if (part > 0) visit(std::min(part, count));
 }
 
+// Calls visit(sources that are passed over together, the number of the first).
+template <class Visit>
+void for_each_entry(std::span<const PlannedSource> sources, const Visit& visit) {
+  for (size_t first = 0; first < sources.size();) {
+    size_t end = first + 1;
+    while (end < sources.size() && sources[end].continues) ++end;
+    visit(sources.subspan(first, end - first), first);
+    first = end;
+  }
+}
+
+int64_t num_documents(const PlannedSource& source) {
+  LB_ASSERT(!source.document_starts.empty(), "reference blocking of a source without documents");
+  return static_cast<int64_t>(source.document_starts.size()) - 1;
+}
+
 }  // namespace
 
 void BlockPlan::end_group() {
@@ -40,35 +56,49 @@ void BlockPlan::end_group() {
 
 BlockPlan BlockPlan::contiguous(std::span<const PlannedSource> sources, int64_t sequence_length) {
   BlockPlan plan(sequence_length);
-  for (size_t s = 0; s < sources.size(); ++s) {
-    for_each_pass(sources[s].weight, sources[s].num_tokens, [&](int64_t count) {
-      plan.stretches_.push_back({s, 0, count});
+  for_each_entry(sources, [&](std::span<const PlannedSource> entry, size_t first) {
+    int64_t tokens = 0;
+    for (const PlannedSource& source : entry) tokens += source.num_tokens;
+    for_each_pass(entry.front().weight, tokens, [&](int64_t count) {
+      for (size_t i = 0; i < entry.size() && count > 0; ++i) {
+        const int64_t taken = std::min(count, entry[i].num_tokens);
+        plan.stretches_.push_back({first + i, 0, taken});
+        count -= taken;
+      }
       plan.end_group();
     });
-  }
+  });
   return plan;
 }
 
 BlockPlan BlockPlan::reference(std::span<const PlannedSource> sources, int64_t sequence_length) {
   BlockPlan plan(sequence_length);
   int64_t room = kGroupDocuments;
-  for (size_t s = 0; s < sources.size(); ++s) {
+  const auto add = [&](size_t s, int64_t count) {
     const std::span<const uint64_t> starts = sources[s].document_starts;
-    LB_ASSERT(!starts.empty(), "reference blocking of a source without documents");
-    for_each_pass(sources[s].weight, static_cast<int64_t>(starts.size()) - 1, [&](int64_t count) {
-      for (int64_t document = 0; document < count;) {
-        const int64_t end = std::min(document + room, count);
-        const auto first = static_cast<int64_t>(starts[static_cast<size_t>(document)]);
-        const auto last = static_cast<int64_t>(starts[static_cast<size_t>(end)]);
-        plan.stretches_.push_back({s, first, last - first});
-        room -= end - document;
-        document = end;
-        if (room > 0) continue;
-        plan.end_group();
-        room = kGroupDocuments;
+    for (int64_t document = 0; document < count;) {
+      const int64_t end = std::min(document + room, count);
+      const auto first = static_cast<int64_t>(starts[static_cast<size_t>(document)]);
+      const auto last = static_cast<int64_t>(starts[static_cast<size_t>(end)]);
+      plan.stretches_.push_back({s, first, last - first});
+      room -= end - document;
+      document = end;
+      if (room > 0) continue;
+      plan.end_group();
+      room = kGroupDocuments;
+    }
+  };
+  for_each_entry(sources, [&](std::span<const PlannedSource> entry, size_t first) {
+    int64_t documents = 0;
+    for (const PlannedSource& source : entry) documents += num_documents(source);
+    for_each_pass(entry.front().weight, documents, [&](int64_t count) {
+      for (size_t i = 0; i < entry.size() && count > 0; ++i) {
+        const int64_t taken = std::min(count, num_documents(entry[i]));
+        add(first + i, taken);
+        count -= taken;
       }
     });
-  }
+  });
   plan.end_group();
   return plan;
 }

@@ -2,8 +2,8 @@
 // run.
 //
 // A group is a sequence of stretches, read as one stream and cut into blocks; what is left at its
-// end is dropped. contiguous: a group per pass over a source. reference: a group per 1000
-// documents, running across the sources.
+// end is dropped. contiguous: a group per pass over a source and those that continue it. reference:
+// a group per 1000 documents, running across the sources.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,8 @@ struct PlannedSource {
   std::span<const uint64_t>
       document_starts;  // one entry more than documents; not read by contiguous
   double weight;        // passes, the last one a first part
+  // The passes of the source before run over this one too: files of one entry of data.train.
+  bool continues = false;
 };
 
 class BlockPlan {

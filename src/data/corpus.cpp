@@ -17,6 +17,7 @@ namespace littlebit {
 
 struct Corpus::State {
   std::vector<TokenSource> sources;
+  std::vector<bool> continues;  // whether a source is a further file of the same entry
   int64_t sequence_length;
   Blocking blocking;
   BlockPlan plan;
@@ -41,14 +42,45 @@ void check_sources(const DataOptions& options, const Tokenizer* tokenizer, int64
   }
 }
 
-// Opens every source in order. Cheap checks of all of them come first: tokenising may take hours.
-std::vector<TokenSource> open_sources(const DataOptions& options, const Tokenizer* tokenizer,
+// The files of all sources in order, each as a source of its own.
+std::vector<SourceOptions> all_files(const DataOptions& options, std::vector<bool>* continues) {
+  std::vector<SourceOptions> files;
+  for (const SourceOptions& source : options.train) {
+    bool is_first = true;
+    for (const std::filesystem::path& file : source_files(source)) {
+      files.push_back(source);
+      files.back().path = file;
+      continues->push_back(!is_first);
+      is_first = false;
+    }
+  }
+  return files;
+}
+
+TokenizeOptions tokenize_options(const DataOptions& options, const Tokenizer* tokenizer) {
+  TokenizeOptions result{.separator = {}, .on_bad_record = options.on_bad_record};
+  const bool any_text = std::any_of(
+      options.train.begin(), options.train.end(),
+      [](const SourceOptions& source) { return source.format != SourceFormat::kTokens; });
+  if (!any_text) return result;
+  result.separator = separator_ids(options, *tokenizer);
+  if (!result.separator.empty()) {
+    log_info("behind each document: " + tokenizer->decode(result.separator) +
+             " (data.separator: " + options.separator + ")");
+  }
+  return result;
+}
+
+// Opens every file in order. Cheap checks of all of them come first: tokenising may take hours.
+std::vector<TokenSource> open_sources(const DataOptions& options,
+                                      const std::vector<SourceOptions>& files,
+                                      const Tokenizer* tokenizer,
                                       const std::filesystem::path& cache_dir, int threads) {
-  std::vector<std::optional<TokenSource>> opened(options.train.size());
+  std::vector<std::optional<TokenSource>> opened(files.size());
   for (size_t i = 0; i < opened.size(); ++i) {
-    const SourceOptions& source = options.train[i];
+    const SourceOptions& source = files[i];
     if (source.format != SourceFormat::kTokens) {
-      look_at_source(source, options.sequence_length);
+      look_at_source(source, options.sequence_length, options.on_bad_record);
       continue;
     }
     opened[i] = TokenSource::open(source, options.sequence_length);
@@ -59,29 +91,38 @@ std::vector<TokenSource> open_sources(const DataOptions& options, const Tokenize
                        "set data.blocking=contiguous, or give this source alone");
     }
   }
+  const TokenizeOptions tokenize = tokenize_options(options, tokenizer);
   std::vector<TokenSource> sources;
   for (size_t i = 0; i < opened.size(); ++i) {
-    const SourceOptions& source = options.train[i];
+    const SourceOptions& source = files[i];
     if (!opened[i]) {
-      opened[i].emplace(source, tokenize_source(source, *tokenizer, cache_dir, threads));
+      opened[i].emplace(source, tokenize_source(source, *tokenizer, cache_dir, threads, tokenize));
     }
     sources.push_back(std::move(*opened[i]));
   }
   return sources;
 }
 
-BlockPlan make_plan(const std::vector<TokenSource>& sources, const DataOptions& options) {
+BlockPlan make_plan(const std::vector<TokenSource>& sources, const std::vector<bool>& continues,
+                    const DataOptions& options) {
   std::vector<PlannedSource> planned;
-  for (const TokenSource& source : sources) {
-    planned.push_back({source.num_tokens(), source.document_starts(), source.weight()});
+  for (size_t i = 0; i < sources.size(); ++i) {
+    planned.push_back(
+        {sources[i].num_tokens(), sources[i].document_starts(), sources[i].weight(), continues[i]});
   }
   if (options.blocking == Blocking::kReference && !sources.front().has_rows()) {
     return BlockPlan::reference(planned, options.sequence_length);
   }
-  for (size_t i = 0; i < planned.size(); ++i) {
-    const std::span alone(&planned[i], 1);
+  for (size_t i = 0, end = 0; i < planned.size(); i = end) {
+    int64_t tokens = 0;
+    do {
+      tokens += planned[end++].num_tokens;
+    } while (end < planned.size() && continues[end]);
+    const std::span alone(&planned[i], end - i);
     if (BlockPlan::contiguous(alone, options.sequence_length).num_blocks() == 0) {
-      log_warning(sources[i].name() + ": " + format_count(sources[i].num_tokens()) +
+      const std::string others =
+          end - i > 1 ? " and " + std::to_string(end - i - 1) + " more files" : "";
+      log_warning(sources[i].name() + others + ": " + format_count(tokens) +
                   " tokens at this weight fill no block of " +
                   format_count(options.sequence_length) + "; the source is not used");
     }
@@ -98,10 +139,13 @@ Corpus::~Corpus() = default;
 Corpus Corpus::build(const DataOptions& options, const Tokenizer* tokenizer, int64_t vocab_size,
                      const std::filesystem::path& cache_dir, int threads) {
   check_sources(options, tokenizer, vocab_size);
-  std::vector<TokenSource> sources = open_sources(options, tokenizer, cache_dir, threads);
+  std::vector<bool> continues;
+  const std::vector<SourceOptions> files = all_files(options, &continues);
+  std::vector<TokenSource> sources = open_sources(options, files, tokenizer, cache_dir, threads);
   for (const TokenSource& source : sources) source.check_ids(vocab_size);
-  BlockPlan plan = make_plan(sources, options);
+  BlockPlan plan = make_plan(sources, continues, options);
   Corpus corpus(std::make_unique<State>(State{.sources = std::move(sources),
+                                              .continues = std::move(continues),
                                               .sequence_length = options.sequence_length,
                                               .blocking = options.blocking,
                                               .plan = std::move(plan)}));
@@ -139,8 +183,10 @@ std::string Corpus::content_hash() const {
   Hasher hasher;
   const bool is_reference = state_->blocking == Blocking::kReference;
   hasher.update(std::to_string(state_->sequence_length) + (is_reference ? " reference\n" : "\n"));
-  for (const TokenSource& source : state_->sources) {
-    hasher.update(source.content_hash() + " " + format_digits(source.weight(), 17) + "\n");
+  for (size_t i = 0; i < state_->sources.size(); ++i) {
+    const TokenSource& source = state_->sources[i];
+    hasher.update(source.content_hash() + " " + format_digits(source.weight(), 17) +
+                  (state_->continues[i] ? " goes on\n" : "\n"));
   }
   return hasher.hex();
 }

@@ -6,8 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "data/file_kind.h"
+#include "data/row_texts.h"
 #include "data/text_reader.h"
 #include "data/token_source.h"
+#include "data/unpacker.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/data/corpus.h"
@@ -53,6 +55,31 @@ void warn_of_jsonl(const SourceOptions& source, std::string_view head) {
               "format jsonl reads the text of a field (data.train.format)");
 }
 
+// The value of `field` in a record: of the key of that name, or else, by its dots, of keys of
+// objects in each other. nullptr where there is none.
+const Json* find_field(const Json& record, std::string_view field) {
+  if (const auto whole = record.find(field); whole != record.end()) return &*whole;
+  for (size_t dot = field.find('.'); dot != std::string_view::npos;
+       dot = field.find('.', dot + 1)) {
+    const auto object = record.find(field.substr(0, dot));
+    if (object == record.end() || !object->is_object()) continue;
+    if (const Json* found = find_field(*object, field.substr(dot + 1))) return found;
+  }
+  return nullptr;
+}
+
+// The fields that hold a text, those of objects by their dots.
+void list_text_fields(const Json& record, const std::string& prefix,
+                      std::vector<std::string>* out) {
+  constexpr size_t kMostListed = 10, kMostDots = 3;
+  for (const auto& [key, value] : record.items()) {
+    if (out->size() == kMostListed) return;
+    if (value.is_string()) out->push_back(prefix + key);
+    const auto dots = static_cast<size_t>(std::count(prefix.begin(), prefix.end(), '.'));
+    if (value.is_object() && dots < kMostDots) list_text_fields(value, prefix + key + ".", out);
+  }
+}
+
 // The document of one jsonl record.
 std::string record_text(const std::string& path, const SourceOptions& source, std::string_view line,
                         int64_t line_number) {
@@ -62,19 +89,53 @@ std::string record_text(const std::string& path, const SourceOptions& source, st
     throw InputError(where + ": expected an object per line",
                      "a file of plain lines has the format `lines`");
   }
-  if (!record.contains(source.field)) {
+  const Json* text = find_field(record, source.field);
+  if (text == nullptr) {
     std::vector<std::string> keys;
-    for (const auto& [key, value] : record.items()) {
-      if (value.is_string() && keys.size() < 10) keys.push_back(key);
-    }
+    list_text_fields(record, "", &keys);
     throw InputError(where + ": the record has no field \"" + source.field + "\"",
                      keys.empty()
                          ? "name the field that holds the text: data.train.field, eval.text_field"
                          : "set the field (data.train.field, eval.text_field); text fields here: " +
                                join(keys, ", "));
   }
-  return get_string(record, source.field, where);
+  return get_string(Json{{source.field, *text}}, source.field, where);
 }
+
+// Lets records that cannot be read end the reading, or leaves them out.
+class Records {
+ public:
+  explicit Records(SkippedRecords* skipped) : skipped_(skipped) {}
+
+  // Calls read(), which finds one record's document; false where it is left out.
+  template <class Read>
+  bool take(const Read& read) {
+    if (skipped_ == nullptr) {
+      read();
+      return true;
+    }
+    try {
+      read();
+      ++skipped_->read;
+      return true;
+    } catch (const InputError& error) {
+      constexpr size_t kShown = 3;
+      if (skipped_->first.size() < kShown) skipped_->first.emplace_back(error.what());
+      ++skipped_->count;
+      return false;
+    }
+  }
+  // InputError where all were left out.
+  void check_any(const std::filesystem::path& file) const {
+    if (skipped_ == nullptr || skipped_->count == 0 || skipped_->read > 0) return;
+    throw InputError(file.string() + ": none of its " + format_count(skipped_->count) +
+                         " records can be read; the first: " + skipped_->first.front(),
+                     "check the field (data.train.field) and the format");
+  }
+
+ private:
+  SkippedRecords* skipped_;
+};
 
 [[noreturn]] void refuse_blank(const std::filesystem::path& file) {
   throw InputError(file.string() + ": no text in it, nothing but white space",
@@ -87,16 +148,15 @@ constexpr size_t kLookedBytes = 256u << 10;
 
 SourceFormat settled_format(const SourceOptions& source) {
   if (source.format != SourceFormat::kAuto) return source.format;
-  std::filesystem::path name = source.path.filename();
-  if (name.extension() == ".gz") name.replace_extension();
+  const std::filesystem::path name = unpacked_name(source.path.filename());
   const bool jsonl =
       name.extension() == ".jsonl" || name.extension() == ".json" || name.extension() == ".ndjson";
+  if (source.path.extension() == ".parquet") return SourceFormat::kParquet;
   return jsonl ? SourceFormat::kJsonl : SourceFormat::kText;
 }
 
 void warn_unless_whole_wikitext(const std::filesystem::path& file, std::string_view text) {
-  std::string name = file.filename().string();
-  if (name.ends_with(".gz")) name.resize(name.size() - 3);
+  const std::string name = unpacked_name(file.filename()).string();
   const int64_t lines = std::count(text.begin(), text.end(), '\n') + (text.ends_with('\n') ? 0 : 1);
   for (const KnownText& known : kWikitexts) {
     if (name != known.name || lines == known.lines || lines == known.other_lines) continue;
@@ -108,10 +168,8 @@ void warn_unless_whole_wikitext(const std::filesystem::path& file, std::string_v
 
 void refuse_parquet(const std::filesystem::path& file, std::filesystem::path jsonl) {
   if (jsonl.empty()) (jsonl = file).replace_extension(".jsonl");
-  throw InputError(file.string() + ": a Parquet file; text, jsonl and jsonl.gz are read",
-                   "convert it: python3 -c \"import pandas; pandas.read_parquet('" + file.string() +
-                       "').to_json('" + jsonl.string() +
-                       "', orient='records', lines=True, force_ascii=False)\"");
+  throw InputError(file.string() + ": a Parquet file, which is not read here",
+                   parquet_conversion(file, jsonl));
 }
 
 std::string join_wikitext_rows(std::string_view text) {
@@ -128,9 +186,37 @@ std::string join_wikitext_rows(std::string_view text) {
   return joined;
 }
 
-void read_documents(const SourceOptions& source, const DocumentSink& sink) {
+namespace {
+
+// Documents of a Parquet file, with format wikitext its rows as lines of one.
+void read_rows(const SourceOptions& source, const DocumentSink& sink, SkippedRecords* skipped) {
+  RowTexts rows(source);
+  Records records(skipped);
+  bool any_text = false;
+  std::string lines;
+  const bool wikitext = source.format == SourceFormat::kWikitext;
+  while (rows.next()) {
+    std::string_view text;
+    if (!records.take([&] { text = rows.text(); })) continue;
+    any_text = any_text || !is_blank(text);
+    if (wikitext) {
+      lines += text.empty() ? " \n" : text;  // the Hub's rows lack the blank of an empty line
+    } else {
+      sink(text, rows.bytes_done());
+    }
+  }
+  records.check_any(source.path);
+  if (!any_text) refuse_blank(source.path);
+  if (wikitext) sink(join_wikitext_rows(lines), rows.bytes_done());
+}
+
+}  // namespace
+
+void read_documents(const SourceOptions& source, const DocumentSink& sink,
+                    SkippedRecords* skipped) {
   const SourceFormat format = settled_format(source);
   LB_ASSERT(format != SourceFormat::kTokens, "a token file has no text");
+  if (has_rows(source)) return read_rows(source, sink, skipped);
   TextReader reader(source.path);
   if (format == SourceFormat::kJsonl) {
     refuse_json_document(source.path, reader.ahead());
@@ -144,6 +230,7 @@ void read_documents(const SourceOptions& source, const DocumentSink& sink) {
   };
 
   std::string_view line;
+  Records records(skipped);
   switch (format) {
     case SourceFormat::kText:
     case SourceFormat::kWikitext: {
@@ -156,30 +243,39 @@ void read_documents(const SourceOptions& source, const DocumentSink& sink) {
     }
     case SourceFormat::kLines:
       while (reader.next_line(&line)) {
-        reader.check_utf8(line);
-        if (!is_blank(line)) give(line);
+        if (records.take([&] { reader.check_utf8(line); }) && !is_blank(line)) give(line);
       }
       break;
     case SourceFormat::kJsonl:
       while (reader.next_line(&line)) {
-        reader.check_utf8(line);
-        if (!is_blank(line)) {
-          give(record_text(source.path.string(), source, line, reader.line_number()));
-        }
+        if (is_blank(line)) continue;
+        std::string text;
+        const bool taken = records.take([&] {
+          reader.check_utf8(line);
+          text = record_text(source.path.string(), source, line, reader.line_number());
+        });
+        if (taken) give(text);
       }
       break;
     case SourceFormat::kAuto:
+    case SourceFormat::kParquet:
     case SourceFormat::kTokens:
       break;
   }
+  records.check_any(source.path);
   if (!any_text) refuse_blank(source.path);
 }
 
-void look_at_source(const SourceOptions& source, int64_t sequence_length) {
+void look_at_source(const SourceOptions& source, int64_t sequence_length, BadRecord on_bad_record) {
   const SourceFormat format = settled_format(source);
   if (format == SourceFormat::kTokens) {
     const MappedFile file(source.path);
     if (!TokenFile::has_magic(file.bytes())) TokenSource::open(source, sequence_length);
+    return;
+  }
+  if (has_rows(source)) {
+    RowTexts rows(source);
+    if (rows.next() && on_bad_record == BadRecord::kFail) rows.text();
     return;
   }
   TextReader reader(source.path);
@@ -196,8 +292,9 @@ void look_at_source(const SourceOptions& source, int64_t sequence_length) {
   }
   std::string_view line;
   while (reader.next_line(&line)) {
-    reader.check_utf8(line);
     if (is_blank(line)) continue;
+    if (on_bad_record == BadRecord::kSkip) return;
+    reader.check_utf8(line);
     if (format == SourceFormat::kJsonl) {
       record_text(source.path.string(), source, line, reader.line_number());
     }
@@ -223,6 +320,8 @@ const char* format_name(SourceFormat format) {
       return "wikitext";
     case SourceFormat::kJsonl:
       return "jsonl";
+    case SourceFormat::kParquet:
+      return "parquet";
     case SourceFormat::kTokens:
       return "tokens";
   }

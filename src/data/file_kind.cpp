@@ -22,7 +22,6 @@ struct Kind {
   const char* program;  // that unpacks it to standard output, or nullptr
 };
 constexpr Kind kKinds[] = {
-    {"\x28\xB5\x2F\xFD"sv, "zstd", "zstd -dc"},
     {"\xFD"
      "7zXZ\0"sv,
      "xz", "xz -dc"},
@@ -90,7 +89,7 @@ bool is_safetensors(std::string_view head) {
                                     const char* program) {
   refuse(file, std::string("compressed with ") + what + ", which is not read",
          program == nullptr
-             ? "unpack it first; plain text and gzip are read"
+             ? "unpack it first; plain text, gzip and zstd are read"
              : "unpack it first: " + std::string(program) + " '" + file.string() + "' > FILE");
 }
 
@@ -134,13 +133,16 @@ bool looks_like(const Wide& wide, std::string_view head) {
 
 bool is_gzip(std::string_view head) { return head.starts_with("\x1F\x8B"sv); }
 
+bool is_zstd(std::string_view head) {
+  return head.starts_with("\x28\xB5\x2F\xFD"sv) || is_skippable_zstd(head);
+}
+
 void refuse_no_text(const std::filesystem::path& file, std::string_view head) {
   if (head.starts_with("PAR1")) refuse_parquet(file);
   for (const Kind& kind : kKinds) {
     if (head.starts_with(kind.magic)) refuse_compressed(file, kind.what, kind.program);
   }
   if (is_bzip2(head)) refuse_compressed(file, "bzip2", "bzip2 -dc");
-  if (is_skippable_zstd(head)) refuse_compressed(file, "zstd", "zstd -dc");
   constexpr char kConvert[] = "convert it to text, or to jsonl with the text in a field";
   for (const Format& format : kFormats) {
     if (head.starts_with(format.magic))
@@ -173,7 +175,8 @@ void refuse_wide_text(const std::filesystem::path& file, std::string_view head) 
 void refuse_json_document(const std::filesystem::path& file, std::string_view head) {
   const std::string_view text = trim(head.substr(0, kLooked));
   const bool zipped = file.extension() == ".gz";
-  const std::string open = std::string(zipped ? "gzip.open" : "open") + "('" + file.string() + "')";
+  const std::string open = std::string(zipped ? "gzip.open" : "open") + "('" +
+                           (file.extension() == ".zst" ? file.stem() : file).string() + "')";
   if (text.starts_with('[')) {
     refuse(file, "a JSON array, expected jsonl: an object on each line",
            std::string("convert it: python3 -c \"import ") + (zipped ? "gzip, " : "") +

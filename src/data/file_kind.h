@@ -8,8 +8,9 @@
 
 namespace littlebit {
 
-// Whether `head` begins as gzip data does.
+// Whether `head` begins as gzip data does, or zstd data.
 bool is_gzip(std::string_view head);
+bool is_zstd(std::string_view head);
 
 // InputError where the file or what was compressed in it begins with `head` and is a compressed
 // file, an archive, a table, a model, an image or a pointer to one of them.

@@ -4,26 +4,20 @@
 
 #include <zlib.h>
 
-#include <cstddef>
-#include <cstdint>
-#include <span>
 #include <string>
+
+#include "data/unpacker.h"
 
 namespace littlebit {
 
-class Inflater {
+class Inflater : public Unpacker {
  public:
   // `name` stands for the file in messages; `data` must outlive the object. InputError where it is
   // no gzip data.
   Inflater(std::string name, std::span<const std::byte> data);
-  Inflater(const Inflater&) = delete;
-  Inflater& operator=(const Inflater&) = delete;
-  ~Inflater();
-
-  // Fills `out` as far as there is data; 0 at the end. InputError where the data is truncated or
-  // damaged.
-  size_t read(std::span<char> out);
-  uint64_t consumed() const { return consumed_; }  // of `data`
+  ~Inflater() override;
+  size_t read(std::span<char> out) override;
+  uint64_t consumed() const override { return consumed_; }
 
  private:
   bool next_member();  // false where only padding is left

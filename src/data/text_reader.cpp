@@ -6,7 +6,7 @@
 #include <array>
 
 #include "data/file_kind.h"
-#include "data/inflater.h"
+#include "data/unpacker.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/data/text.h"
@@ -30,8 +30,9 @@ std::string with_line_feeds(std::string_view text) {
 }
 
 std::string python_text(std::string_view bytes, const std::filesystem::path& name) {
-  if (is_gzip(bytes)) {
-    throw InputError(name.string() + ": compressed with gzip", "give the unpacked text");
+  if (is_gzip(bytes) || is_zstd(bytes)) {
+    throw InputError(name.string() + ": compressed with " + (is_gzip(bytes) ? "gzip" : "zstd"),
+                     "give the unpacked text");
   }
   refuse_no_text(name, bytes);
   refuse_wide_text(name, bytes);
@@ -54,13 +55,18 @@ TextReader::TextReader(const std::filesystem::path& path) : file_(path) {
         path.string() + ": compressed with gzip, but its name does not end in .gz",
         "rename it so that it does, or unpack it: gunzip -c '" + path.string() + "' > FILE");
   }
+  if (is_zstd(text_) && path.extension() != ".zst") {
+    throw InputError(
+        path.string() + ": compressed with zstd, but its name does not end in .zst",
+        "rename it so that it does, or unpack it: zstd -dc '" + path.string() + "' > FILE");
+  }
   refuse_no_text(path, text_);
-  if (path.extension() == ".gz") {
+  if (is_packed_name(path)) {
     text_ = {};
-    inflater_ = std::make_unique<Inflater>(path.string(), bytes);
+    unpacker_ = make_unpacker(path, bytes);
     read_more();
-    if (is_gzip(text_)) {
-      throw InputError(path.string() + ": compressed with gzip twice", "unpack it once");
+    if (is_gzip(text_) || is_zstd(text_)) {
+      throw InputError(path.string() + ": compressed twice", "unpack it once");
     }
     refuse_no_text(path, text_);
   }
@@ -70,16 +76,16 @@ TextReader::TextReader(const std::filesystem::path& path) : file_(path) {
 
 TextReader::~TextReader() = default;
 
-uint64_t TextReader::bytes_read() const { return inflater_ ? inflater_->consumed() : at_; }
+uint64_t TextReader::bytes_read() const { return unpacker_ ? unpacker_->consumed() : at_; }
 
 bool TextReader::read_more() {
-  if (!inflater_) return false;
+  if (!unpacker_) return false;
   buffer_.erase(0, at_);
   dropped_ += at_;
   at_ = 0;
   const size_t size = buffer_.size();
   buffer_.resize(size + std::max(kPieceBytes, size));  // by doubling where one line is long
-  const size_t got = inflater_->read(std::span(buffer_).subspan(size));
+  const size_t got = unpacker_->read(std::span(buffer_).subspan(size));
   buffer_.resize(size + got);
   text_ = buffer_;
   line_feed_ = std::string_view::npos;
@@ -144,7 +150,7 @@ void TextReader::check_utf8(std::string_view text) const {
   const size_t bad = invalid_utf8_at(text);
   if (bad == std::string_view::npos) return;
   throw InputError(path().string() + ": not UTF-8 at byte " + std::to_string(offset_ + bad) +
-                       (inflater_ ? " of the uncompressed text" : ""),
+                       (unpacker_ ? " of the uncompressed text" : ""),
                    "convert the file to UTF-8, for instance with iconv");
 }
 

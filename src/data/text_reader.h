@@ -1,7 +1,7 @@
-// A text file, plain or gzipped (name ending in .gz), read line by line or whole, as Python's
-// open() gives it: CR LF and a lone CR end a line as LF does, and become one. A byte order mark is
-// skipped. Plain files are views into a map as far as nothing in them changes; gzipped ones are
-// inflated piece by piece.
+// A text file, plain or compressed (name ending in .gz or .zst), read line by line or whole, as
+// Python's open() gives it: CR LF and a lone CR end a line as LF does, and become one. A byte order
+// mark is skipped. Plain files are views into a map as far as nothing in them changes; compressed
+// ones are unpacked piece by piece.
 #pragma once
 
 #include <cstdint>
@@ -14,17 +14,17 @@
 
 namespace littlebit {
 
-class Inflater;
+class Unpacker;
 
 class TextReader {
  public:
-  // InputError: missing, empty, not gzip though its name says so, or no UTF-8 text as far as its
-  // first bytes tell.
+  // InputError: missing, empty, not compressed though its name says so, or no UTF-8 text as far as
+  // its first bytes tell.
   explicit TextReader(const std::filesystem::path& path);
   ~TextReader();
 
   // The next line without its end; false at the end. The view holds until the next call.
-  // InputError: gzip data truncated or damaged, a line beyond kMaxDocumentBytes.
+  // InputError: compressed data truncated or damaged, a line beyond kMaxDocumentBytes.
   bool next_line(std::string_view* line);
   // All that is left, as one view that holds as long as this object; InputError as next_line, and
   // where it is not UTF-8.
@@ -45,12 +45,12 @@ class TextReader {
 
  private:
   bool
-  read_more();  // drops what was given and inflates the next piece; false at the end of the data
+  read_more();  // drops what was given and unpacks the next piece; false at the end of the data
   size_t line_end(size_t from);  // npos where the window shows none at or behind `from`
   void check_size(uint64_t bytes) const;
   MappedFile file_;
-  std::unique_ptr<Inflater> inflater_;         // null for a plain file
-  std::string buffer_;                         // gzip: what was inflated and not yet dropped
+  std::unique_ptr<Unpacker> unpacker_;         // null for a plain file
+  std::string buffer_;                         // compressed: what was unpacked and not yet dropped
   std::string translated_;                     // rest() where its line ends had to change
   std::string_view text_;                      // the plain file, or buffer_
   size_t at_ = 0;                              // next byte of text_ to give

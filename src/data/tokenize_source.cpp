@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "data/documents.h"
+#include "data/row_texts.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/parallel.h"
 #include "littlebit/core/place.h"
@@ -26,15 +27,24 @@ constexpr std::chrono::milliseconds kPause(200);  // between looks at what anoth
 constexpr char kCacheVersion[] =
     "littlebit token cache 2";  // changes when the same text gives other ids
 
-std::string cache_key(const SourceOptions& source, const Tokenizer& tokenizer) {
-  Hasher hasher;
-  const bool is_gzip = source.path.extension() == ".gz";
+std::string cache_key(const SourceOptions& source, const Tokenizer& tokenizer,
+                      const TokenizeOptions& options) {
   const SourceFormat format = settled_format(source);
-  const bool is_jsonl = format == SourceFormat::kJsonl;
-  for (const std::string& part :
-       {std::string(kCacheVersion), file_hash(source.path), tokenizer.content_hash(),
-        std::string(format_name(format)), std::string(is_gzip ? "gzip" : "plain"),
-        is_jsonl ? source.field : std::string()}) {
+  const bool has_field = format == SourceFormat::kJsonl || has_rows(source);
+  const std::string packed = source.path.extension() == ".gz"    ? "gzip"
+                             : source.path.extension() == ".zst" ? "zstd"
+                             : has_rows(source)                  ? "parquet"
+                                                                 : "plain";
+  std::vector<std::string> parts = {kCacheVersion,
+                                    file_hash(source.path),
+                                    tokenizer.content_hash(),
+                                    format_name(format),
+                                    packed,
+                                    has_field ? source.field : std::string()};
+  if (options.on_bad_record == BadRecord::kSkip) parts.emplace_back("skip");
+  for (const int32_t id : options.separator) parts.push_back("separator " + std::to_string(id));
+  Hasher hasher;
+  for (const std::string& part : parts) {
     hasher.update(part);
     hasher.update(std::string_view("\0", 1));
   }
@@ -67,14 +77,15 @@ void check_link(const fs::path& path) {
 // Collects documents and writes their ids batch by batch.
 class BatchTokenizer {
  public:
-  BatchTokenizer(const Tokenizer& tokenizer, int threads, TokenFileWriter* writer)
-      : tokenizer_(tokenizer), threads_(threads), writer_(writer) {}
+  BatchTokenizer(const Tokenizer& tokenizer, const std::vector<int32_t>& separator, int threads,
+                 TokenFileWriter* writer)
+      : tokenizer_(tokenizer), separator_(separator), threads_(threads), writer_(writer) {}
 
   // True where a batch was written.
   bool add(std::string_view document) {
     if (document.size() >= kBatchBytes) {  // a batch of its own, not worth a copy
       flush();
-      writer_->add_document(tokenizer_.encode(document, true));
+      writer_->add_document(encode(document));
       return true;
     }
     documents_.emplace_back(document);
@@ -86,16 +97,22 @@ class BatchTokenizer {
 
   void flush() {
     std::vector<std::vector<int32_t>> ids(documents_.size());
-    parallel_for(static_cast<int64_t>(ids.size()), threads_, [&](int64_t i) {
-      ids[size_t(i)] = tokenizer_.encode(documents_[size_t(i)], true);
-    });
+    parallel_for(static_cast<int64_t>(ids.size()), threads_,
+                 [&](int64_t i) { ids[size_t(i)] = encode(documents_[size_t(i)]); });
     for (const std::vector<int32_t>& document : ids) writer_->add_document(document);
     documents_.clear();
     bytes_ = 0;
   }
 
  private:
+  std::vector<int32_t> encode(std::string_view document) const {
+    std::vector<int32_t> ids = tokenizer_.encode(document, true);
+    ids.insert(ids.end(), separator_.begin(), separator_.end());
+    return ids;
+  }
+
   const Tokenizer& tokenizer_;
+  const std::vector<int32_t>& separator_;
   const int threads_;
   TokenFileWriter* writer_;
   std::vector<std::string> documents_;
@@ -107,38 +124,52 @@ class BatchTokenizer {
               "start the same command again; this file is then tokenised from its beginning");
 }
 
+void tell_skipped(const SourceOptions& source, const SkippedRecords& skipped) {
+  if (skipped.count == 0) return;
+  const auto more = skipped.count - static_cast<int64_t>(skipped.first.size());
+  log_warning(source.path.string() + ": left out " + format_count(skipped.count) + " of " +
+              format_count(skipped.count + skipped.read) +
+              " records (data.on_bad_record: skip):\n  " + join(skipped.first, "\n  ") +
+              (more > 0 ? "\n  and " + format_count(more) + " more" : ""));
+}
+
 // Makes the file at `path`. BusyError where another process is about it.
 void make_token_file(const SourceOptions& source, const Tokenizer& tokenizer, const fs::path& path,
-                     const std::string& key, int threads) {
+                     const std::string& key, int threads, const TokenizeOptions& options) {
   TokenFileWriter writer(path, key);
   std::error_code ignored;  // a file that cannot be asked cannot be read either
   const auto size = static_cast<int64_t>(fs::file_size(source.path, ignored));
   Progress progress("tokenising " + source.path.filename().string(), size, "B");
-  BatchTokenizer batches(tokenizer, threads, &writer);
-  read_documents(source, [&](std::string_view document, uint64_t bytes_done) {
-    if (!batches.add(document)) return;
-    progress.update(static_cast<int64_t>(bytes_done));
-    if (stop_requested()) stop(source);
-  });
+  BatchTokenizer batches(tokenizer, options.separator, threads, &writer);
+  SkippedRecords skipped;
+  read_documents(
+      source,
+      [&](std::string_view document, uint64_t bytes_done) {
+        if (!batches.add(document)) return;
+        progress.update(static_cast<int64_t>(bytes_done));
+        if (stop_requested()) stop(source);
+      },
+      options.on_bad_record == BadRecord::kSkip ? &skipped : nullptr);
   batches.flush();
   writer.commit();
   progress.update(size);
   progress.finish(format_count(writer.num_documents()) + " documents, " +
                   format_count(writer.num_tokens()) + " tokens");
+  tell_skipped(source, skipped);
 }
 
 }  // namespace
 
 TokenFile tokenize_source(const SourceOptions& source, const Tokenizer& tokenizer,
-                          const fs::path& cache_dir, int threads) {
-  const std::string key = cache_key(source, tokenizer);
+                          const fs::path& cache_dir, int threads, const TokenizeOptions& options) {
+  const std::string key = cache_key(source, tokenizer, options);
   const fs::path path = cache_dir / ("tokens-" + key + ".bin");
   for (bool waiting = false;;) {
     if (auto cached = open_cached(path, key)) return std::move(*cached);
     check_link(path);
     create_folders(cache_dir);
     try {
-      make_token_file(source, tokenizer, path, key, threads);
+      make_token_file(source, tokenizer, path, key, threads, options);
       return TokenFile(path);
     } catch (const BusyError&) {
       if (!waiting) log_info(source.path.string() + ": another process is tokenising it; waiting");

@@ -72,6 +72,18 @@ void check_tensors(const Session& session) {
                    "missing");
 }
 
+void look_at_files(const SourceOptions& source, const DataOptions& data) {
+  SourceOptions one = source;
+  for (const fs::path& file : source_files(source)) {
+    if (!path_exists(file)) {
+      throw InputError("training data " + file.string() + " does not exist",
+                       "check data.train; paths are taken from the current folder");
+    }
+    one.path = file;
+    look_at_source(one, data.sequence_length, data.on_bad_record);
+  }
+}
+
 // What a folder without tensor files still lets us check; returns what it does not.
 std::vector<std::string> check_without_weights(Session& session) {
   const RunOptions& options = session.options;
@@ -86,8 +98,8 @@ std::vector<std::string> check_without_weights(Session& session) {
     }
   }
   for (const SourceOptions& source : options.data.train) {
-    if (path_exists(source.path)) {
-      look_at_source(source, options.data.sequence_length);
+    if (source_exists(source)) {
+      look_at_files(source, options.data);
     } else {
       left.push_back("training data (no " + source.path.string() + ")");
     }
@@ -104,11 +116,7 @@ void check_with_weights(Session& session) {
   session.teacher_folder->open_tensors();
   check_tensors(session);
   for (const SourceOptions& source : session.options.data.train) {
-    if (!path_exists(source.path)) {
-      throw InputError("training data " + source.path.string() + " does not exist",
-                       "check data.train; paths are taken from the current folder");
-    }
-    look_at_source(source, session.options.data.sequence_length);
+    look_at_files(source, session.options.data);
   }
 }
 

@@ -22,14 +22,26 @@
 
 namespace littlebit {
 
+// The files of a source of data.train, sorted by name: its path itself, the files below a folder
+// that have names of its format, or those that a glob (* ? [...]) fits. Says how many, where they
+// are not one. InputError: an empty folder, a glob that fits nothing, an address, a name of the
+// Hub. A path that does not exist is given as it is.
+std::vector<std::filesystem::path> source_files(const SourceOptions& source);
+bool source_exists(const SourceOptions& source);  // its path, or a file that its glob fits
+
+// The ids behind each document of a text source (data.separator). UsageError: a text that becomes
+// no token.
+std::vector<int32_t> separator_ids(const DataOptions& options, const Tokenizer& tokenizer);
+
 // Calls sink(document) for each document of a text source, in order; the view holds during the
 // call. kText, kWikitext: the whole file; kLines: lines that are not blank, without their end;
-// kJsonl: the field of each record. A name ending in .gz is inflated, line ends become "\n" and a
-// byte order mark is skipped (text.h), NUL bytes are kept. Not for kTokens. InputError: missing,
-// truncated or damaged gzip, a file of another kind than its name or format says, not UTF-8 (file,
-// offset), a record that is no JSON object or lacks the field (file, line), a document beyond 2
-// GiB, nothing but white space in the whole file. Warns of jsonl that is read as text, and of a
-// known text that is not whole.
+// kJsonl: the field of each record. kParquet: a column's text of each row. A name ending in .gz or
+// .zst is unpacked, line ends become "\n" and a byte order mark is skipped (text.h), NUL bytes are
+// kept. Not for kTokens. InputError: missing,
+// truncated or damaged compression, a file of another kind than its name or format says, not UTF-8
+// (file, offset), a record that is no JSON object or lacks the field (file, line), Parquet where
+// its library is not there, a document beyond 2 GiB, nothing but white space in the whole file.
+// Warns of jsonl that is read as text, and of a known text that is not whole.
 void for_each_document(const SourceOptions& source,
                        const std::function<void(std::string_view)>& sink);
 
@@ -37,8 +49,9 @@ void for_each_document(const SourceOptions& source,
 SourceFormat settled_format(const SourceOptions& source);
 
 // What for_each_document or a token file would refuse in the first bytes of a source, without
-// reading the whole: InputError as there.
-void look_at_source(const SourceOptions& source, int64_t sequence_length);
+// reading the whole: InputError as there. `source` is one file.
+void look_at_source(const SourceOptions& source, int64_t sequence_length,
+                    BadRecord on_bad_record = BadRecord::kFail);
 
 // A warning where a file of WikiText of this name has more or fewer lines than the data set's.
 void warn_unless_whole_wikitext(const std::filesystem::path& file, std::string_view text);

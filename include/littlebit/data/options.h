@@ -11,13 +11,14 @@ namespace littlebit {
 
 class OptionGroup;
 
-enum class SourceFormat { kAuto, kText, kLines, kWikitext, kJsonl, kTokens };
+enum class SourceFormat { kAuto, kText, kLines, kWikitext, kJsonl, kParquet, kTokens };
 enum class Blocking { kContiguous, kReference };
+enum class BadRecord { kFail, kSkip };
 
 struct SourceOptions {
-  std::filesystem::path path;
+  std::filesystem::path path;  // a file; in data.train also a folder or a glob (source_files)
   SourceFormat format = SourceFormat::kAuto;
-  std::string field = "text";  // jsonl: the key that holds a document
+  std::string field = "text";  // jsonl, parquet: what holds a document; a.b: in an object
   double weight = 1;           // passes over the source per epoch; a fraction takes its first part
   void declare(OptionGroup& group);
 };
@@ -27,6 +28,8 @@ struct DataOptions {
   int64_t sequence_length = 2048;
   Blocking blocking = Blocking::kContiguous;
   bool shuffle = true;
+  std::string separator = "auto";  // auto, none, or a text (separator_ids)
+  BadRecord on_bad_record = BadRecord::kFail;
   std::filesystem::path cache_dir;  // token files; empty: <output.dir>/cache
   void declare(OptionGroup& group);
 };
