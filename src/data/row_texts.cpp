@@ -68,7 +68,7 @@ bool RowTexts::next() {
   ++number_;
   try {
     return rows_->next(&row_);
-  } catch (const std::runtime_error& error) {
+  } catch (const std::exception& error) {
     throw InputError(
         name_ + ": damaged Parquet file at row " + std::to_string(number_) + ": " + error.what(),
         "download it again");

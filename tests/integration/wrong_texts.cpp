@@ -64,7 +64,7 @@ WrongInputs wrong_texts() {
           text("UTF-16", "lines", std::string("\xFF\xFEO\0n\0c\0e\0\n\0", 12)),
           text("UTF-16 without a mark", "text",
                std::string("O\0n\0c\0e\0 \0u\0p\0o\0n\0 \0a\0 \0t\0i\0m\0e\0\n\0", 34)),
-          text("zstd", "text", std::string("\x28\xB5\x2F\xFD\0\0", 6)),
+          text("zstd, though its name does not say so", "text", std::string("\x28\xB5\x2F\xFD\0\0", 6)),
           text("a zip archive", "lines", "PK\x03\x04 and so on"),
           text("an Arrow file", "jsonl", std::string("ARROW1\0\0", 8)),
           text("a pointer of Git LFS", "text",

@@ -17,7 +17,7 @@ class ParquetTexts {
   virtual ~ParquetTexts() = default;
   virtual int64_t num_rows() const = 0;
   // The next row's text, nullopt where it is null; false at the end. The view holds until the next
-  // call. std::runtime_error where the file is damaged.
+  // call. std::exception where the file is damaged.
   virtual bool next(std::optional<std::string_view>* text) = 0;
 };
 
