@@ -56,6 +56,24 @@ inline void refuse_together(const std::vector<CLI::Option*>& options) {
   }
 }
 
+// A YAML file among the words is what --config gives. UsageError where there are two.
+inline void take_config_word(std::vector<std::string>& words, std::string& config) {
+  for (auto word = words.begin(); word != words.end();) {
+    const bool is_file = word->find('=') == std::string::npos &&
+                         (word->ends_with(".yaml") || word->ends_with(".yml"));
+    if (!is_file) {
+      ++word;
+      continue;
+    }
+    if (!config.empty()) {
+      throw UsageError("two configurations were given: " + config + " and " + *word,
+                       "give one file; single options go behind it as key.path=value");
+    }
+    config = expand_home(*word).string();
+    word = words.erase(word);
+  }
+}
+
 // Parses. The exit code where nothing more is to be done: --help, --version.
 inline std::optional<int> parse_command_line(CLI::App& app, int argc, char** argv) {
   require_utf8(argc, argv);

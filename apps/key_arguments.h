@@ -44,7 +44,9 @@ inline void declare_keys(CLI::App& app, std::span<const Shorthand> common,
   };
   for (const Shorthand& shorthand : common) declare(shorthand);
   for (const Shorthand& shorthand : own) declare(shorthand);
-  app.add_option("key=value", arguments.key_values, "Options by key, as listed below");
+  app.add_option("key=value", arguments.key_values,
+                 "Options by key, as listed below, and a FILE.yaml")
+      ->type_name("");
 }
 
 inline std::string key_word(const Shorthand& shorthand, const std::string& value) {
@@ -65,7 +67,9 @@ int run_keys(const Command& command, const KeyArguments& arguments) {
     if (shorthand == arguments.shorthands.end()) continue;
     words.push_back(key_word(shorthand->second, value));
   }
-  return command(arguments.config, words);
+  std::string config = arguments.config;
+  take_config_word(words, config);
+  return command(config, words);
 }
 
 }  // namespace littlebit

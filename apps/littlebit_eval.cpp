@@ -1,4 +1,6 @@
 // littlebit-eval: the command line in front of include/littlebit/eval/commands.h.
+#include <iostream>
+
 #include "command_line.h"
 #include "key_arguments.h"
 #include "littlebit/distributed/launcher.h"
@@ -11,6 +13,17 @@ namespace {
 constexpr char kDescription[] =
     "Scores a dense or packed model, or runs it. Options may stand in a YAML file (--config) and "
     "be given as key=value words; later words win.";
+
+constexpr char kUsage[] =
+    R"(littlebit-eval --model DIR --tasks A,B,... [--text FILE] [key=value ...] [options]
+
+Scores a dense or a packed model. For example:
+    littlebit-eval --model runs/smol/export/packed --tasks wikitext2 --output scores.json
+
+  generate --model DIR --prompt TEXT   continue a text
+  compare A.json B.json                set results side by side
+  --help                               every option
+)";
 
 constexpr Shorthand kCommonShorthands[] = {
     {"--model", "model.path", "DIR", Value::kText, "Folder of the model, dense or packed"},
@@ -44,10 +57,15 @@ constexpr Shorthand kGenerateShorthands[] = {
 };
 
 void declare_forward(CLI::App& command, ForwardOptions& options) {
-  a_path(command.add_option("--model", options.model, "Folder of the model"))->required();
-  a_path(command.add_option("--input", options.input, "safetensors file with input_ids [B, T]"))
+  a_path(command.add_option("--model", options.model, "Folder of the model"))
+      ->type_name("DIR")
       ->required();
-  a_path(command.add_option("--output", options.output, "safetensors file to write"))->required();
+  a_path(command.add_option("--input", options.input, "safetensors file with input_ids [B, T]"))
+      ->type_name("FILE")
+      ->required();
+  a_path(command.add_option("--output", options.output, "safetensors file to write"))
+      ->type_name("FILE")
+      ->required();
   command.add_flag("--hidden-states", options.hidden_states,
                    "Write every layer's hidden states too");
   command.add_option("--dtype", options.dtype, "Type of the matrix products")
@@ -62,15 +80,24 @@ void declare_forward(CLI::App& command, ForwardOptions& options) {
 
 void declare_tokenize(CLI::App& command, TokenizeOptions& options) {
   a_path(command.add_option("--model", options.model, "Folder with the tokenizer's files"))
+      ->type_name("DIR")
       ->required();
-  a_path(command.add_option("--input", options.input, "JSON file: a list of strings"))->required();
-  a_path(command.add_option("--output", options.output, "JSON file to write"))->required();
+  a_path(command.add_option("--input", options.input, "JSON file: a list of strings"))
+      ->type_name("FILE")
+      ->required();
+  a_path(command.add_option("--output", options.output, "JSON file to write"))
+      ->type_name("FILE")
+      ->required();
 }
 
 }  // namespace
 
 int littlebit_eval(int argc, char** argv) {
   if (const auto ended = launch_if_asked(argc, argv)) return *ended;
+  if (argc == 1) {
+    std::cerr << kUsage;
+    return static_cast<int>(ExitCode::kUsage);
+  }
   CLI::App app(kDescription, "littlebit-eval");
   app.set_version_flag("--version", "littlebit-eval " LITTLEBIT_VERSION);
   KeyArguments score, generate;

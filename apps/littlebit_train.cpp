@@ -12,6 +12,19 @@
 namespace littlebit {
 namespace {
 
+constexpr char kUsage[] =
+    R"(littlebit-train FILE.yaml [key.path=value ...] [options]
+
+Compresses a Hugging Face language model to 1 ... 0.1 bits per weight. For example:
+    littlebit-train model.path=models/SmolLM2-135M data.train=corpus/ quant.bits_per_weight=0.55 \
+      train.steps=2000 output.dir=runs/smol
+
+  --check                   check settings, files and places; write nothing
+  --resume auto             go on from the newest checkpoint of output.dir
+  --help                    every option
+  export RUN --output DIR   write the model of a checkpoint
+)";
+
 struct Arguments {
   std::string config, resume = "never", reference, checkpoint, output;
   std::vector<std::string> words, resume_with;
@@ -39,7 +52,8 @@ RunRequest make_request(const Arguments& arguments, OptionTree& tree) {
   return request;
 }
 
-int run(const Arguments& arguments) {
+int run(Arguments& arguments) {
+  take_config_word(arguments.words, arguments.config);
   RunOptions options;
   OptionTree tree;
   options.declare(tree);
@@ -100,22 +114,29 @@ int run_export(const Arguments& arguments) {
 }  // namespace
 
 int littlebit_train(int argc, char** argv) {
+  if (argc == 1) {
+    std::cerr << kUsage;
+    return static_cast<int>(ExitCode::kUsage);
+  }
   if (const auto ended = launch_if_asked(argc, argv)) return *ended;
   CLI::App app(
       "Compresses a Hugging Face language model to 1 ... 0.1 bits per weight by LittleBit.",
       "littlebit-train");
   app.set_version_flag("--version", "littlebit-train " LITTLEBIT_VERSION);
   Arguments arguments;
-  a_path(app.add_option("--config", arguments.config, "YAML file with options"))
-      ->check(CLI::ExistingFile);
-  app.add_option("options", arguments.words, "key.path=value, over the file's");
+  a_path(app.add_option("--config", arguments.config,
+                        "YAML file with options; the same as the file's name alone"))
+      ->type_name("FILE");
+  app.add_option("options", arguments.words, "FILE.yaml, and key.path=value over the file's")
+      ->type_name("");
   a_path(app.add_option(
              "--resume", arguments.resume,
              "auto (newest checkpoint of output.dir, else afresh), a checkpoint folder, or never"))
-      ->capture_default_str();
+      ->type_name("auto|DIR|never");
   app.add_option("--resume-with", arguments.resume_with,
                  "go on although this setting of optim or distill differs from the checkpoint's: "
                  "its key, or key=value")
+      ->type_name("KEY")
       ->allow_extra_args(false);
   app.add_option("--nproc",
                  "start N processes on this host, which train together; without it "
@@ -138,19 +159,23 @@ int littlebit_train(int argc, char** argv) {
               "print the resolved options with their origins");
   instead.push_back(app.add_option("--print-reference", arguments.reference,
                                    "print every option as yaml or markdown"));
-  instead.back()->check(CLI::IsMember({"yaml", "markdown"}));
+  instead.back()->check(CLI::IsMember({"yaml", "markdown"}))->type_name("yaml|markdown");
   CLI::App* exporting = app.add_subcommand("export", "export a checkpoint without training");
   a_path(exporting->add_option(
              "checkpoint", arguments.checkpoint,
              "a checkpoint, a run's folder (its newest checkpoint), or a packed model (becomes "
              "dense)"))
+      ->type_name("")
       ->required();
   a_path(exporting->add_option("--output", arguments.output,
                                "folder for the model (for packed/ and dense/"
                                " where export.formats names both)"))
+      ->type_name("DIR")
       ->required();
-  exporting->add_option("options", arguments.words,
-                        "key.path=value over the run's config.yaml: model.path, export.*");
+  exporting
+      ->add_option("options", arguments.words,
+                   "key.path=value over the run's config.yaml: model.path, export.*")
+      ->type_name("");
   app.footer([] {
     RunOptions options;
     OptionTree tree;

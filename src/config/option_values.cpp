@@ -29,6 +29,16 @@ std::string got(const YamlNode& node) {
 
 bool is_plain(const YamlNode& node) { return node.kind == YamlNode::Kind::kScalar && !node.quoted; }
 
+// "" or, for a number in quotes, how to give it.
+std::string quotes_hint(const YamlNode& node) {
+  if (node.kind != YamlNode::Kind::kScalar || !node.quoted) return "";
+  double number = 0;
+  const char* end = node.text.data() + node.text.size();
+  const bool whole = std::from_chars(node.text.data(), end, number).ptr == end;
+  const bool plain = whole || node.text == "true" || node.text == "false";
+  return plain && !node.text.empty() ? "; write it without quotes: " + node.text : "";
+}
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 std::string_view without_plus(std::string_view text) {
@@ -41,7 +51,7 @@ class FlagValue : public OptionValue {
   explicit FlagValue(bool* value) : value_(value) {}
   std::string assign(const YamlDocument&, const YamlNode& node) override {
     if (!is_plain(node) || (node.text != "true" && node.text != "false")) {
-      return "expected true or false, got " + got(node);
+      return "expected true or false, got " + got(node) + quotes_hint(node);
     }
     *value_ = node.text == "true";
     return "";
@@ -66,7 +76,7 @@ class IntegerValue : public OptionValue {
     const bool octal = digits.size() > sign + 1 && digits[sign] == '0';  // to other YAML readers
     if (!is_plain(node) || digits.empty() || octal || result.ptr != digits.data() + digits.size() ||
         result.ec == std::errc::invalid_argument) {
-      return "expected an integer, got " + got(node);
+      return "expected an integer, got " + got(node) + quotes_hint(node);
     }
     if (result.ec == std::errc::result_out_of_range) {
       return "expected a 64-bit integer, got " + got(node);
@@ -108,7 +118,7 @@ class NumberValue : public OptionValue {
     const size_t first = sign + (text.substr(sign).starts_with('.') ? 1 : 0);
     if (!is_plain(node) || first >= text.size() || !is_digit(text[first]) ||
         result.ptr != text.data() + text.size()) {
-      return "expected a finite number, got " + got(node);
+      return "expected a finite number, got " + got(node) + quotes_hint(node);
     }
     if (result.ec == std::errc::result_out_of_range) {
       return "expected a 64-bit floating-point number, got " + got(node);
@@ -182,6 +192,11 @@ class TextsValue : public OptionValue {
   std::string assign(const YamlDocument& document, const YamlNode& node) override {
     std::vector<std::string> parsed;
     if (node.kind == YamlNode::Kind::kScalar) {
+      // Of several a list is meant; a text with a comma in it stands in quotes.
+      if (!node.quoted && node.text.find(',') != std::string::npos) {
+        return "expected a list of texts, got " + got(node) + "; a list stands in brackets: [" +
+               node.text + "]";
+      }
       parsed.push_back(node.text);
     } else if (node.kind == YamlNode::Kind::kList) {
       for (const uint32_t index : node.children) {

@@ -57,8 +57,8 @@ std::vector<SourceOptions> all_files(const DataOptions& options, std::vector<boo
   return files;
 }
 
-TokenizeOptions tokenize_options(const DataOptions& options, const Tokenizer* tokenizer) {
-  TokenizeOptions result{.separator = {}, .on_bad_record = options.on_bad_record};
+TokenFileOptions tokenize_options(const DataOptions& options, const Tokenizer* tokenizer) {
+  TokenFileOptions result{.separator = {}, .on_bad_record = options.on_bad_record};
   const bool any_text = std::any_of(
       options.train.begin(), options.train.end(),
       [](const SourceOptions& source) { return source.format != SourceFormat::kTokens; });
@@ -91,7 +91,7 @@ std::vector<TokenSource> open_sources(const DataOptions& options,
                        "set data.blocking=contiguous, or give this source alone");
     }
   }
-  const TokenizeOptions tokenize = tokenize_options(options, tokenizer);
+  const TokenFileOptions tokenize = tokenize_options(options, tokenizer);
   std::vector<TokenSource> sources;
   for (size_t i = 0; i < opened.size(); ++i) {
     const SourceOptions& source = files[i];

@@ -28,7 +28,7 @@ constexpr char kCacheVersion[] =
     "littlebit token cache 2";  // changes when the same text gives other ids
 
 std::string cache_key(const SourceOptions& source, const Tokenizer& tokenizer,
-                      const TokenizeOptions& options) {
+                      const TokenFileOptions& options) {
   const SourceFormat format = settled_format(source);
   const bool has_field = format == SourceFormat::kJsonl || has_rows(source);
   const std::string packed = source.path.extension() == ".gz"    ? "gzip"
@@ -135,7 +135,7 @@ void tell_skipped(const SourceOptions& source, const SkippedRecords& skipped) {
 
 // Makes the file at `path`. BusyError where another process is about it.
 void make_token_file(const SourceOptions& source, const Tokenizer& tokenizer, const fs::path& path,
-                     const std::string& key, int threads, const TokenizeOptions& options) {
+                     const std::string& key, int threads, const TokenFileOptions& options) {
   TokenFileWriter writer(path, key);
   std::error_code ignored;  // a file that cannot be asked cannot be read either
   const auto size = static_cast<int64_t>(fs::file_size(source.path, ignored));
@@ -161,7 +161,7 @@ void make_token_file(const SourceOptions& source, const Tokenizer& tokenizer, co
 }  // namespace
 
 TokenFile tokenize_source(const SourceOptions& source, const Tokenizer& tokenizer,
-                          const fs::path& cache_dir, int threads, const TokenizeOptions& options) {
+                          const fs::path& cache_dir, int threads, const TokenFileOptions& options) {
   const std::string key = cache_key(source, tokenizer, options);
   const fs::path path = cache_dir / ("tokens-" + key + ".bin");
   for (bool waiting = false;;) {

@@ -18,7 +18,7 @@ constexpr int kLargestWindowLog = 31;  // what `zstd --long=31` writes; by defau
 }  // namespace
 
 ZstdUnpacker::ZstdUnpacker(std::string name, std::span<const std::byte> data)
-    : name_(std::move(name)), input_{data.data(), data.size(), 0}, stream_(nullptr) {
+    : name_(std::move(name)), input_{data.data(), data.size(), 0} {
   if (!is_zstd({reinterpret_cast<const char*>(data.data()), data.size()})) {
     throw InputError(name_ + ": not zstd data, though its name ends in .zst",
                      "rename the file if it is plain text");

@@ -22,7 +22,7 @@ class ZstdUnpacker : public Unpacker {
  private:
   std::string name_;
   ZSTD_inBuffer input_;
-  ZSTD_DStream* stream_;
+  ZSTD_DStream* stream_ = nullptr;
   bool in_frame_ = false;
 };
 

@@ -102,8 +102,11 @@ fs::path find_choice_data(const ChoiceTask& task, const fs::path& data_root) {
   if (wanted.is_absolute()) folders = {wanted.parent_path()};
   std::vector<std::string> places;
   for (const fs::path& folder : folders) {
-    const fs::path place = folder / (wanted.is_absolute() ? wanted.filename() : wanted);
+    fs::path place = folder / (wanted.is_absolute() ? wanted.filename() : wanted);
     places.push_back(place.string());
+    for (const char* packed : {".gz", ".zst"}) {
+      if (!path_exists(place) && path_exists(place.string() + packed)) place += packed;
+    }
     if (!path_exists(place)) continue;
     if (!is_parquet(place)) return place;
     refuse_parquet(place);

@@ -17,6 +17,7 @@ constexpr Architecture kArchitectures[] = {
     {"qwen3", parse_qwen3, name_llama_slots},
     {"phi3", parse_phi3, name_phi3_slots},
     {"phi4", parse_phi3, name_phi3_slots},  // some copies of Phi-4-mini call it so
+    {"gemma", parse_gemma, name_llama_slots},
     {"gemma2", parse_gemma2, name_llama_slots},
     {"gemma3", parse_gemma3, name_llama_slots},
     {"gemma3_text", parse_gemma3_text, name_llama_slots},

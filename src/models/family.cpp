@@ -2,9 +2,11 @@
 // number is held to bounds, so that a damaged one ends in a message and not in a huge allocation.
 #include "family.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numbers>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
@@ -59,16 +61,19 @@ std::vector<double> read_factors(ConfigReader& reader, const std::string& key, i
   return factors;
 }
 
+constexpr char kYarn[] = "yarn";
+
+// YaRN is told in longrope's form: a factor for each wave, the same at every length.
 RopeKind read_rope_kind(ConfigReader& scaling, bool phi, const std::string& fallback) {
   const std::string older = scaling.text("type", fallback),
                     newer = scaling.text("rope_type", older);
   if (scaling.present("type") && older != newer) scaling.fail("type", "the same as rope_type");
-  if (phi && (newer == "su" || newer == "yarn")) return RopeKind::kLongrope;
+  if (newer == kYarn || (phi && newer == "su")) return RopeKind::kLongrope;
   for (const RopeName& entry : kRopes) {
     if (newer == entry.name) return entry.kind;
   }
   scaling.fail(scaling.present("rope_type") ? "rope_type" : "type",
-               "a supported rope type: " + names_of(kRopes));
+               "a supported rope type: " + names_of(kRopes) + ", " + kYarn);
 }
 
 double positive(ConfigReader& reader, const std::string& key) {
@@ -91,6 +96,49 @@ void read_longrope(ConfigReader& scaling, bool older, const ModelSpec& spec, Rop
   const double scale =
       stretch <= 1 ? 1 : std::sqrt(1 + std::log(stretch) / std::log(static_cast<double>(original)));
   rope.attention_factor = scaling.number("attention_factor", scale, 1e-6, 1e6);
+}
+
+double yarn_scale(double stretch, double mscale) {
+  return stretch <= 1 ? 1 : 0.1 * mscale * std::log(stretch) + 1;
+}
+
+// Long waves are stretched by the factor, short ones kept, those between blended by how often they
+// turn within the length of training. `older`: under rope_scaling, where Hugging Face lets
+// max / original positions stand for the factor.
+void read_yarn(ConfigReader& scaling, bool older, const ModelSpec& spec, RopeSpec& rope) {
+  const auto all = static_cast<double>(spec.max_positions);
+  const bool has_original = scaling.present("original_max_position_embeddings") &&
+                            !scaling.is_null("original_max_position_embeddings");
+  rope.original_max_positions =
+      scaling.integer("original_max_position_embeddings", spec.max_positions, 2, kMaxPositions);
+  const auto trained = static_cast<double>(rope.original_max_positions);
+  double stretch = has_original ? all / trained : positive(scaling, "factor");
+  const double given = scaling.number("factor", stretch, 1e-6, 1e9);
+  if (!older) stretch = given;
+  const double mscale = scaling.number("mscale", 0, 0, 1e6),
+               mscale_all = scaling.number("mscale_all_dim", 0, 0, 1e6);
+  const bool by_two = mscale != 0 && mscale_all != 0;
+  rope.attention_factor =
+      scaling.number("attention_factor",
+                     by_two ? yarn_scale(stretch, mscale) / yarn_scale(stretch, mscale_all)
+                            : yarn_scale(stretch, 1),
+                     1e-6, 1e6);
+  const double fast = scaling.number("beta_fast", 32, 1e-6, 1e6),
+               slow = scaling.number("beta_slow", 1, 1e-6, 1e6);
+  const auto size = static_cast<double>(rope.rotary_dim);
+  // The wave, as a dimension of the head, that turns so often in the length of training.
+  const auto wave_of = [&](double turns) {
+    return size * std::log(trained / (turns * 2 * std::numbers::pi)) / (2 * std::log(rope.theta));
+  };
+  if (rope.theta <= 1) scaling.fail("rope_type", "another one for a rope_theta of 1");
+  const double first = std::max(std::floor(wave_of(fast)), 0.0);
+  double last = std::min(std::ceil(wave_of(slow)), size - 1);
+  if (first == last) last += 0.001;
+  for (int64_t wave = 0; wave < rope.rotary_dim / 2; ++wave) {
+    const double blend = std::clamp((static_cast<double>(wave) - first) / (last - first), 0.0, 1.0);
+    rope.long_factor.push_back(1 / (blend / stretch + (1 - blend)));
+  }
+  rope.short_factor = rope.long_factor;
 }
 
 // What depends on the kind of rope; `original` is config.json's original_max_position_embeddings.
@@ -160,10 +208,15 @@ RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const M
   if (!scaling) return rope;
 
   rope.kind = read_rope_kind(*scaling, phi, newer ? "default" : "");
-  if (rope.kind == RopeKind::kLongrope && original == 0) {
+  const bool yarn = !phi && scaling->text("rope_type", scaling->text("type", "")) == kYarn;
+  if (rope.kind == RopeKind::kLongrope && !yarn && original == 0) {
     reader.fail("original_max_position_embeddings", "an integer above 1");
   }
-  read_scaling(*scaling, older.has_value(), original, spec, rope);
+  if (yarn) {
+    read_yarn(*scaling, older.has_value(), spec, rope);
+  } else {
+    read_scaling(*scaling, older.has_value(), original, spec, rope);
+  }
   scaling->refuse_unread(newer ? "rope_parameters" : "rope_scaling");
   return rope;
 }

@@ -75,6 +75,7 @@ ModelSpec parse_mistral(const Json& config);
 ModelSpec parse_qwen2(const Json& config);
 ModelSpec parse_qwen3(const Json& config);
 ModelSpec parse_phi3(const Json& config);
+ModelSpec parse_gemma(const Json& config);
 ModelSpec parse_gemma2(const Json& config);
 ModelSpec parse_gemma3(const Json& config);
 ModelSpec parse_gemma3_text(const Json& config);

@@ -18,6 +18,7 @@ using Source = TokenizerClass::Source;
 
 constexpr TokenizerClass kClasses[] = {
     {"LlamaTokenizer", "<s>", "</s>", "<unk>", "", true, Source::kSentencePiece},
+    {"CodeLlamaTokenizer", "<s>", "</s>", "<unk>", "", true, Source::kSentencePiece},
     {"GemmaTokenizer", "<bos>", "<eos>", "<unk>", "<pad>", true, Source::kSentencePiece},
     {"GPT2Tokenizer", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", "", false,
      Source::kMerges},
@@ -105,6 +106,8 @@ std::vector<Special> special_tokens(const PipelineParts& parts, const TokenizerC
   }
   for (const auto& named : config.additional_special)
     put({named.token, named.has_settings, named.unordered});
+  if (std::string_view(kind.name) == "CodeLlamaTokenizer")
+    for (const std::string& token : config.infilling) put({.token = {.content = token}});
   return out;
 }
 

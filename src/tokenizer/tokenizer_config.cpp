@@ -55,6 +55,20 @@ void read_roles(const Json& json, const std::string& where, bool special, Tokeni
     add(token, "extra_special_tokens", /*unordered=*/it->is_object());
 }
 
+// The tokens around a gap in a text, which only CodeLlama's class has.
+void read_infilling(const Json& json, const std::string& where, TokenizerConfig& config) {
+  static constexpr std::pair<const char*, const char*> kTokens[] = {{"prefix_token", "\u2581<PRE>"},
+                                                                    {"middle_token", "\u2581<MID>"},
+                                                                    {"suffix_token", "\u2581<SUF>"},
+                                                                    {"eot_token", "\u2581<EOT>"}};
+  for (const auto& [key, otherwise] : kTokens) {
+    const auto it = json.find(key);
+    const std::string token =
+        it == json.end() ? otherwise : read_named(*it, where + "." + key, false).token.content;
+    if (!token.empty()) config.infilling.push_back(token);
+  }
+}
+
 void read_added_tokens_decoder(const Json& json, const std::string& where,
                                TokenizerConfig& config) {
   if (!json.is_object()) throw InputError(where + ": expected an object of id: token");
@@ -134,6 +148,7 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
     config.json_says_all = fields.text_or("backend", "") == "tokenizers";
     config.split_special_tokens = fields.flag_or("split_special_tokens", false);
     read_roles(json, file.string(), false, config);
+    read_infilling(json, file.string(), config);
     if (fields.has("added_tokens_decoder")) {
       config.has_added_tokens_decoder = true;
       read_added_tokens_decoder(fields.get("added_tokens_decoder"),

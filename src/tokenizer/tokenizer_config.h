@@ -41,6 +41,7 @@ struct TokenizerConfig {
   // By role ("bos_token", ...). A role written as null is there with an empty content.
   std::map<std::string, NamedToken, std::less<>> special;
   std::vector<NamedToken> additional_special;
+  std::vector<std::string> infilling;  // what CodeLlama's class adds to them
 
   std::vector<std::filesystem::path> files;  // those that were read
 

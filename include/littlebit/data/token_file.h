@@ -62,7 +62,7 @@ class TokenFileWriter {
 };
 
 // What a token file holds besides the ids of its text.
-struct TokenizeOptions {
+struct TokenFileOptions {
   std::vector<int32_t> separator;  // behind each document
   BadRecord on_bad_record = BadRecord::kFail;
 };
@@ -74,6 +74,6 @@ struct TokenizeOptions {
 // code 143 where a stop was requested meanwhile.
 TokenFile tokenize_source(const SourceOptions& source, const Tokenizer& tokenizer,
                           const std::filesystem::path& cache_dir, int threads,
-                          const TokenizeOptions& options = {});
+                          const TokenFileOptions& options = {});
 
 }  // namespace littlebit

@@ -176,7 +176,7 @@ TEST_CASE("rope scalings need their numbers, whole and in their ranges") {
   CHECK_THAT(of({{"factor", 2}}), Contains("rope_scaling.type"));
   CHECK_THAT(of({{"type", "linear"}, {"rope_type", "dynamic"}, {"factor", 2}}),
              Contains("the same as rope_type"));
-  CHECK_THAT(of({{"type", "yarn"}, {"factor", 2}}), Contains("a supported rope type"));
+  CHECK_THAT(of({{"type", "ntk"}, {"factor", 2}}), Contains("a supported rope type"));
 }
 
 TEST_CASE("of keys that no family reads every kind has values that mean nothing, and others") {
