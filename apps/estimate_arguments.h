@@ -21,8 +21,6 @@ struct EstimateArguments {
       app.add_option(name, value, help)->type_name(type)->needs(estimate);
     };
     add("--processes", request.processes, "N", "estimate a process of N");
-    add("--per-host", request.per_host, "N",
-        "of them on each host; all, but at most 8, unless given");
     add("--device-memory", device_memory, "SIZE", "tell whether it fits, and what would: 80GiB");
     add("--bandwidth", bandwidth, "RATE",
         "tell how long a step's sums take where a process sends so fast: 400Gb/s");

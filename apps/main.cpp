@@ -1,4 +1,8 @@
 // The main of one program: LITTLEBIT_PROGRAM names its function.
+#include <cstdio>
+#include <cstdlib>
+
+#include "littlebit/core/error.h"
 #include "littlebit/core/process.h"
 #include "littlebit/logging/run_main.h"
 #include "littlebit/nn/tensor_memory.h"
@@ -7,8 +11,14 @@
 LITTLEBIT_SETTLE_WAITING;
 
 int main(int argc, char** argv) {
-  return littlebit::run_main([&] {
+  const int code = littlebit::run_main([&] {
     littlebit::keep_tensor_memory();
     return littlebit::LITTLEBIT_PROGRAM(argc, argv);
   });
+  // A device may wait for the process that was lost, and destructors of globals for the device.
+  if (code == static_cast<int>(littlebit::ExitCode::kPeerLost)) {
+    std::fflush(nullptr);
+    std::_Exit(code);
+  }
+  return code;
 }

@@ -1,9 +1,12 @@
 // See among_processes.h.
 #include "littlebit/nn/among_processes.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 
+#include "littlebit/core/error.h"
 #include "littlebit/core/parallel.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/distributed/environment.h"
@@ -13,6 +16,16 @@
 #include "littlebit/nn/device.h"
 
 namespace littlebit {
+namespace {
+
+// Destructors would wait for what a device is at.
+[[noreturn]] void end_now(const Error& error) {
+  log_error(error.what(), error.hint());
+  std::fflush(nullptr);
+  std::_Exit(static_cast<int>(error.code()));
+}
+
+}  // namespace
 
 int among_processes(int64_t threads, DeviceKind device, const std::string& key,
                     const std::function<int(const ProcessPlace&)>& work) {
@@ -28,7 +41,8 @@ int among_processes(int64_t threads, DeviceKind device, const std::string& key,
   if (threads == 0) threads = share_of_cores(environment, hardware_threads(), host_cores());
   use_threads(threads);
   const at::Device where = open_device(device, key, environment.local_rank);
-  const std::unique_ptr<Communicator> processes = make_communicator(environment, where);
+  const std::unique_ptr<Communicator> processes =
+      make_communicator(environment, where, {.end_process = end_now});
   try {
     const int code =
         work({.processes = *processes, .threads = threads, .local_rank = environment.local_rank});

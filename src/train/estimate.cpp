@@ -19,7 +19,6 @@ namespace littlebit {
 namespace {
 
 constexpr int64_t kMostProcesses = 1 << 20;
-constexpr int64_t kHostDevices = 8;
 
 // Of the teacher's matrices: as the files say, beside config.json alone as that says.
 std::optional<at::ScalarType> stored_dtype(const Session& session, Decoder& shape) {
@@ -205,15 +204,8 @@ ShardingChoice choice_of(const RunOptions& options, const EstimateRequest& reque
     throw UsageError("--processes was given " + std::to_string(processes),
                      "a number from 1 to " + std::to_string(kMostProcesses));
   }
-  const int64_t per_host =
-      request.per_host > 0 ? request.per_host : std::min(processes, kHostDevices);
-  if (per_host > processes || processes % per_host != 0) {
-    throw UsageError(std::to_string(processes) + " processes are not divided by " +
-                         std::to_string(per_host) + " on each host",
-                     "give --per-host a number that divides --processes");
-  }
   check_batch(options, processes);
-  return sharding_of(options, processes, per_host);
+  return sharding_of(options, processes);
 }
 
 Session open_estimate(const RunOptions& options, const OptionTree& tree) {
@@ -228,7 +220,7 @@ Session open_estimate(const RunOptions& options, const OptionTree& tree) {
 
 void print_memory(const Session& session) {
   Estimate estimate(session);
-  print_parts(estimate, sharding_of(session.options, 1, 1));
+  print_parts(estimate, sharding_of(session.options, 1));
 }
 
 void estimate_memory(const RunOptions& options, const OptionTree& tree,
@@ -249,7 +241,6 @@ std::string estimate_memory_json(const RunOptions& options, const OptionTree& tr
   Estimate estimate(session);
   Json json = way_json(estimate, choice, request);
   json["processes"] = choice.world;
-  json["per_host"] = choice.local_world;
   json["device"] = session.device.is_cuda() ? "cuda" : "cpu";
   json["micro_batches"] = micro_batches(options, choice.world);
   json["sequences_at_once"] = sequences_at_once(options, choice.world);

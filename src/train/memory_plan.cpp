@@ -195,9 +195,12 @@ TeacherSizes teacher_sizes(Decoder& decoder) {
   return sizes;
 }
 
-// Divided among `parts` processes: of its blocks a part, and two blocks that were gathered.
+// Groups, or blocks of the teacher, that are whole at once where they are divided: on GPUs one
+// travels while the other is worked on.
+double whole_at_once(at::Device device) { return device.is_cpu() ? 1 : 2; }
+
 double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::ScalarType> stored,
-                     int64_t parts) {
+                     const ShardingChoice& choice) {
   TeacherSizes sizes = teacher_sizes(decoder);
   const auto bytes = [](at::ScalarType type) {
     return static_cast<double>(c10::elementSize(type));
@@ -205,14 +208,15 @@ double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::Scal
   const at::ScalarType compute = decoder.compute_dtype();
   const bool mapped = device.is_cpu();
   double divided = 0;
-  if (parts > 1) {
+  if (choice.teacher_sharded) {
     double all = 0, largest = 0;
     for (const double block : teacher_blocks(decoder)) {
       all += block;
       largest = std::max(largest, block);
     }
     sizes.computed -= all;
-    divided = bytes(compute) * (all / static_cast<double>(parts) + 2 * largest);
+    const double gathered = choice.world > 1 ? whole_at_once(device) * largest : 0;
+    divided = bytes(compute) * (all / static_cast<double>(choice.world) + gathered);
   }
   const double computed = mapped && stored == compute ? 0 : bytes(compute) * sizes.computed;
   const double as_stored = mapped ? 0 : bytes(stored.value_or(compute)) * sizes.as_stored;
@@ -239,13 +243,16 @@ StateSizes state_sizes(std::span<const GroupLayout> layouts, const ShardingChoic
   return sizes;
 }
 
-// Summed group by group: this process's slices of the sums, and two groups whole. Numbers that are
-// not summed in fp32 are sent as a copy.
-double gradient_bytes(const StateSizes& sizes, const ShardingChoice& choice, bool in_backward) {
-  const double sent = static_cast<double>(choice.reduce_bytes);
-  const double copy = choice.world > 1 && sent != kWide ? sent * sizes.largest : 0;
-  return in_backward ? kWide * (sizes.owned + 2 * sizes.largest) + 2 * copy
-                     : kWide * sizes.all + copy;
+// Summed group by group: this process's slices of the sums, and whole groups. What is sent in
+// another type than fp32 is a copy.
+double gradient_bytes(const StateSizes& sizes, const ShardingChoice& choice, at::Device device,
+                      bool in_backward) {
+  const auto sent = static_cast<double>(choice.reduce_bytes);
+  const double travelling = whole_at_once(device);
+  const bool copied = choice.world > 1 && sent != kWide;
+  const double copies = copied ? travelling * sent * sizes.largest : 0;
+  if (!in_backward) return kWide * sizes.all + copies;
+  return kWide * (sizes.owned + (copied ? 1 : travelling) * sizes.largest) + copies;
 }
 
 // Measured on CPUs (docs/benchmarks.md): what threads and the products' library take for
@@ -268,14 +275,15 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
   const StateSizes state = state_sizes(group_layouts(decoder, plans), choice);
   const Shape shape = shape_of(decoder, options, device, choice.world);
   const Moment moment = worst_moment(decoder, shape, plans, options.train.recompute);
-  const double teacher = teacher_bytes(decoder, device, stored, choice.teacher_parts());
+  const double teacher = teacher_bytes(decoder, device, stored, choice);
   std::vector<MemoryPart> parts = {
       {"latents, two moments", 3 * kWide * state.owned},
-      {"gradients of latents", gradient_bytes(state, choice, reduces_in_backward(options, choice))},
+      {"gradients of latents",
+       gradient_bytes(state, choice, device, reduces_in_backward(options, choice))},
       {"sign bits", state.all / 8},
       {"scales, biases, norms", 4 * kWide * state.vectors},
-      {choice.teacher_parts() > 1 ? "teacher, divided, two blocks gathered"
-                                  : "teacher, what is not mapped",
+      {choice.teacher_sharded ? "teacher, divided, and gathered blocks"
+                              : "teacher, what is not mapped",
        teacher},
       {"states of blocks and their differences", moment.states},
       {"expanded weights and their gradients", moment.weights},

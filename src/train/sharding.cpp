@@ -5,9 +5,7 @@
 
 namespace littlebit {
 
-ShardingChoice sharding_of(const RunOptions&, int64_t world, int64_t local_world) {
-  return {.world = world, .local_world = local_world};
-}
+ShardingChoice sharding_of(const RunOptions&, int64_t world) { return {.world = world}; }
 
 int64_t sequences_at_once(const RunOptions& options, int64_t world) {
   const int64_t mine = std::max<int64_t>(1, options.train.sequences_per_step() / world);
@@ -20,8 +18,9 @@ int64_t micro_batches(const RunOptions& options, int64_t world) {
   return (mine + each - 1) / each;
 }
 
-bool reduces_in_backward(const RunOptions&, const ShardingChoice& choice) {
-  return choice.world > 1 && choice.reduce_per_microbatch;
+bool reduces_in_backward(const RunOptions& options, const ShardingChoice& choice) {
+  return choice.reduce_per_microbatch ||
+         (choice.world > 1 && micro_batches(options, choice.world) == 1);
 }
 
 std::vector<GroupLayout> group_layouts(Decoder& decoder, std::span<const LayerPlan> plans) {

@@ -15,20 +15,14 @@ namespace littlebit {
 // Of one process. Process 0 has most: its slices are whole, and it saves what everybody has.
 struct ShardingChoice {
   int64_t rank = 0, world = 1;
-  int64_t local_world = 1;             // processes of one host
-  bool teacher_sharded = false;        // by block: inside a host where there are several
-  bool reduce_per_microbatch = false;  // gradients are summed after each block's backward pass
-  int64_t reduce_bytes = 4;            // of a number that is summed
+  bool teacher_sharded = false;        // its blocks, among all processes
+  bool reduce_per_microbatch = false;  // gradients are summed after each backward pass of a block
+  int64_t reduce_bytes = 4;            // of a number on its way to another process
   bool async_checkpoint = false;       // what is written is a copy, beside the next steps
-
-  // Processes that the teacher is divided among; 1: everybody has all of it.
-  int64_t teacher_parts() const {
-    return !teacher_sharded ? 1 : world > local_world ? local_world : world;
-  }
 };
 
-// As the options say, for `world` processes, `local_world` of them on a host.
-ShardingChoice sharding_of(const RunOptions& options, int64_t world, int64_t local_world);
+// As the options say, for `world` processes.
+ShardingChoice sharding_of(const RunOptions& options, int64_t world);
 
 // UsageError, naming the nearest that can be, where a batch cannot be divided among processes.
 void check_batch(const RunOptions& options, int64_t world);
@@ -37,8 +31,9 @@ void check_batch(const RunOptions& options, int64_t world);
 int64_t sequences_at_once(const RunOptions& options, int64_t world);
 int64_t micro_batches(const RunOptions& options, int64_t world);
 
-// Whether gradients are summed and divided while the backward pass goes on; otherwise every
-// process has all of them until the end of a step.
+// Whether gradients are summed and divided while the backward pass goes on, as they also are where
+// several processes have one micro-batch each; otherwise every process has all of them until the
+// end of a step.
 bool reduces_in_backward(const RunOptions& options, const ShardingChoice& choice);
 
 // The student's groups, as quant/student.h lays them out. `decoder` holds no weights.

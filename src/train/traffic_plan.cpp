@@ -5,9 +5,9 @@
 namespace littlebit {
 namespace {
 
-// Of one of `parts` processes: what a ring passes on `times`.
-double sent_of(double payload, int64_t parts, double times) {
-  return payload * static_cast<double>(parts - 1) / static_cast<double>(parts) * times;
+// Of one of `world` processes: what a ring passes on `times`.
+double sent_of(double payload, int64_t world, double times) {
+  return payload * static_cast<double>(world - 1) / static_cast<double>(world) * times;
 }
 
 }  // namespace
@@ -25,26 +25,26 @@ std::vector<TrafficPart> traffic_parts(Decoder& decoder, std::span<const LayerPl
     if (layout.is_empty()) continue;
     gradients.calls += sums;
     gradients.payload += sums * static_cast<double>(choice.reduce_bytes * layout.num_latents);
-    vectors.calls += 1;
     vectors.payload += 4 * static_cast<double>(layout.num_vectors);
     bits.calls += 1;
     bits.payload += static_cast<double>(layout.num_latents / 8);
   }
+  vectors.calls = 1;
   gradients.sent = sent_of(gradients.payload, choice.world, 1);
   vectors.sent = sent_of(vectors.payload, choice.world, 2);
   bits.sent = sent_of(bits.payload, choice.world, 1);
-  // KL, hidden loss, norm and flips; each 8 bytes.
-  numbers.calls = 4;
-  numbers.payload = 4 * 8;
+  // KL, hidden loss, norm, flips and the like, each 8 bytes.
+  numbers.calls = 1;
+  numbers.payload = 7 * 8;
   numbers.sent = sent_of(numbers.payload, choice.world, 2);
   std::vector<TrafficPart> parts = {gradients, vectors, bits, numbers};
-  if (choice.teacher_parts() > 1) {
+  if (choice.teacher_sharded) {
     const auto bytes = static_cast<double>(c10::elementSize(decoder.compute_dtype()));
     for (const double block : teacher_blocks(decoder)) {
       blocks.calls += passes;
       blocks.payload += passes * bytes * block;
     }
-    blocks.sent = sent_of(blocks.payload, choice.teacher_parts(), 1);
+    blocks.sent = sent_of(blocks.payload, choice.world, 1);
     parts.push_back(blocks);
   }
   return parts;

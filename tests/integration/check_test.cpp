@@ -146,3 +146,28 @@ TEST_CASE("--estimate-memory asks for no more than the model") {
                                                       "quant.bits_per_weight=4"}),
                 0, {"latents, two moments", "gradients of latents", "total"});
 }
+
+TEST_CASE("--estimate-memory of a process of several: config.json is enough, for a GPU too") {
+  const Scene scene;
+  scene.remove_weights();
+  const auto estimate = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {"--estimate-memory", "model.path=" + (scene / "teacher").string(),
+                                 "quant.bits_per_weight=4", "train.global_batch_size=16"});
+    return test::run_program("littlebit-train", words);
+  };
+  check_outcome(estimate({"--processes", "4", "train.device=cuda", "--device-memory", "24GiB",
+                          "--bandwidth", "400Gb/s"}),
+                0,
+                {"process 0 of 4", "gradients of latents", "reduce_scatter_sum", " ms",
+                 "that fits into 24.00 GiB", "microbatch"});
+  check_outcome(estimate({"--device-memory", "1kB"}), 0, {"does not fit into 1000 B"});
+  const Outcome json = estimate({"--processes", "2", "--json"});
+  check_outcome(json, 0, {});
+  CHECK_THAT(json.out, Contains("\"processes\": 2") && Contains("\"total_of_last\""));
+  test::check_refused(estimate({"--processes", "3"}), 2,
+                      {"cannot be divided among 3", "train.global_batch_size=15 or 18"});
+  test::check_refused(estimate({"--processes", "0"}), 2, {"--processes was given 0"});
+  test::check_refused(estimate({"--device-memory", "24"}), 2, {"--device-memory was given \"24\""});
+  test::check_refused(test::run_program("littlebit-train", {"--processes", "2"}), 2,
+                      {"--estimate-memory"});
+}

@@ -35,7 +35,6 @@ void check_run(const RunOptions& options, const OptionTree& tree, const RunReque
 // Which processes a run is estimated for, and with what. None of it needs to be here.
 struct EstimateRequest {
   int64_t processes = 1;
-  int64_t per_host = 0;      // processes of a host; 0: all of them, but at most 8
   double device_memory = 0;  // bytes; 0: fit is not asked
   double bandwidth = 0;      // bytes a second that one process sends; 0: time is not asked
 };

@@ -16,16 +16,15 @@ BITS = ["1.0", "0.55", "0.1"]
 WORLDS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 # Cards by what their makers call them, and the GiB that CUDA shows on one.
 CARDS = [("24 GB", 23.5), ("80 GB", 79.2), ("141 GB", 139.8)]
-SEQUENCE, BATCH, PER_HOST = 2048, 512, 8
+SEQUENCE, BATCH = 2048, 512
 BANDWIDTH = "400Gb/s"
 SHORT = {("replicated", "step"): "r/s", ("replicated", "microbatch"): "r/m", ("sharded", "step"): "s/s",
          ("sharded", "microbatch"): "s/m"}
 
 
-def estimate(program, model, bits, world, per_host=None):
-    words = [program, "--estimate-memory", "--json", "--processes", str(world), "--per-host",
-             str(per_host or min(world, PER_HOST)), "--bandwidth", BANDWIDTH, "model.path=configs/scale/" + model,
-             "quant.bits_per_weight=" + bits, "train.device=cuda", "train.micro_batch_size=1",
+def estimate(program, model, bits, world):
+    words = [program, "--estimate-memory", "--json", "--processes", str(world), "--bandwidth", BANDWIDTH,
+             "model.path=configs/scale/" + model, "quant.bits_per_weight=" + bits, "train.device=cuda", "train.micro_batch_size=1",
              "train.global_batch_size=%d" % BATCH, "data.sequence_length=%d" % SEQUENCE]
     return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
@@ -68,7 +67,7 @@ def best_cells(estimates):
 
 NAMES = {"latents, two moments": "latents, moments", "gradients of latents": "gradients", "sign bits": "bits",
          "scales, biases, norms": "vectors", "teacher, what is not mapped": "teacher",
-         "teacher, divided, two blocks gathered": "teacher", "states of blocks and their differences": "states",
+         "teacher, divided, and gathered blocks": "teacher", "states of blocks and their differences": "states",
          "expanded weights and their gradients": "weights", "activations and gradients of a block": "work",
          "logits of a chunk": "work", "context, workspaces, gaps (assumed)": "context and gaps"}
 COLUMNS = ["latents, moments", "gradients", "bits", "teacher", "states", "weights", "work", "vectors",
@@ -100,7 +99,8 @@ def main():
     out += open("tests/bench/scale/fewest.md").read()
 
     out += "\n## Least memory of a process, part by part\n\nGiB of process 0 in the way that takes least"
-    out += " (on one GPU there is only one); the time is what the bytes of a step take at %s, none of it hidden.\n" % BANDWIDTH
+    out += " (on one GPU there is only one); the time is what the bytes\n"
+    out += "of a step take at %s, none of it hidden.\n" % BANDWIDTH
     for model, title in MODELS:
         rows = []
         for bits in BITS:
@@ -121,15 +121,10 @@ def main():
                 way = least(answers[model, bits, WORLDS[-1]])
                 sums = terms(way)
                 largest = sorted(COLUMNS, key=lambda column: -sums[column])[:4]
-                # A teacher that is divided over all processes instead of those of a host.
-                everywhere = least(estimate(program, model, bits, WORLDS[-1], WORLDS[-1]))
-                rest = terms(everywhere)
-                gathered = everywhere["total"] - rest["bits"] - rest["states"]
+                rest = way["total"] - sums["bits"] - sums["states"]
                 rows.append([title, bits, name, gib(way["total"]),
-                             ", ".join("%s %s" % (column, gib(sums[column])) for column in largest),
-                             gib(everywhere["total"]), gib(gathered)])
-    out += table(["model", "bits", "card", "512 GPUs hold", "most of it", "teacher over all hosts",
-                  "and bits, states elsewhere"], rows)
+                             ", ".join("%s %s" % (column, gib(sums[column])) for column in largest), gib(rest)])
+    out += table(["model", "bits", "card", "512 GPUs hold", "most of it", "bits and states elsewhere"], rows)
     out += open("tests/bench/scale/lift.md").read()
     open("docs/scale.md", "w").write(out)
 

@@ -64,7 +64,7 @@ double estimate_by_peak(const Run& run) {
   options.quant.bits_per_weight = run.bits;
   options.quant.residual = run.two_paths;
   options.train.micro_batch_size = run.sequences;
-  options.train.global_batch_size = run.sequences * run.world;
+  options.train.global_batch_size = 2 * run.sequences * run.world;
   options.train.recompute = run.recompute;
   options.data.sequence_length = run.length;
   Decoder open = open_decoder(teacher);
@@ -84,9 +84,8 @@ double estimate_by_peak(const Run& run) {
 
   Decoder shape(spec, run.dtype, at::kCPU);
   double estimate = 0;
-  for (const MemoryPart& part :
-       memory_parts(shape, plans, options, at::kCPU, std::nullopt,
-                    {.rank = run.rank, .world = run.world, .local_world = run.world})) {
+  for (const MemoryPart& part : memory_parts(shape, plans, options, at::kCPU, std::nullopt,
+                                             {.rank = run.rank, .world = run.world})) {
     if (part.what != kBesideTensors) estimate += part.bytes;
   }
   return estimate / static_cast<double>(peak);
@@ -200,7 +199,7 @@ TEST_CASE("memory estimate: what is divided, what is whole, what is on a GPU's h
   Decoder shape(spec, at::kBFloat16, at::kCPU);
   RunOptions options;
   options.quant.bits_per_weight = 1;
-  options.train.global_batch_size = 16;
+  options.train.global_batch_size = 32;
   const std::vector<LayerPlan> plans = plan_model(shape, options.quant);
   const at::Device gpu(at::kCUDA, 0);
   const auto parts = [&](const ShardingChoice& choice, at::Device device) {
@@ -209,7 +208,7 @@ TEST_CASE("memory estimate: what is divided, what is whole, what is on a GPU's h
   double latents = 0, block = 0;
   for (const LayerPlan& plan : plans) latents += static_cast<double>(plan.latents());
   block = latents / 3;
-  const ShardingChoice four{.world = 4, .local_world = 2};
+  const ShardingChoice four{.world = 4};
 
   // All matrices are multiples of 128, all groups of 4 x 128: nothing is padding.
   CHECK(part_of(parts({}, gpu), "latents") == 12 * latents);
@@ -219,20 +218,24 @@ TEST_CASE("memory estimate: what is divided, what is whole, what is on a GPU's h
   ShardingChoice streamed = four;
   streamed.reduce_per_microbatch = true;
   CHECK(part_of(parts(streamed, gpu), "gradients of latents") == latents + 8 * block);
-  // Sent in bf16, as a copy for each of the two groups on their way.
+  CHECK(part_of(parts(streamed, at::kCPU), "gradients of latents") == latents + 4 * block);
+  // Sent in bf16, as a copy that is on its way while the next one is made.
   streamed.reduce_bytes = 2;
-  CHECK(part_of(parts(streamed, gpu), "gradients of latents") == latents + 12 * block);
+  CHECK(part_of(parts(streamed, gpu), "gradients of latents") == latents + 8 * block);
+  options.train.global_batch_size = 16;  // one micro-batch in each process
+  CHECK(part_of(parts(four, gpu), "gradients of latents") == latents + 8 * block);
+  options.train.global_batch_size = 32;
 
   // Linear layers of a block, of which there are three: q, o; k, v; gate, up, down.
   const double linears = 2 * 128 * 128 + 2 * 64 * 128 + 3 * 384 * 128;
   ShardingChoice sharded = four;
   sharded.teacher_sharded = true;
-  const double whole = part_of(parts(four, gpu), "teacher"),
-               divided = part_of(parts(sharded, gpu), "teacher");
-  // Two processes of a host have half of it each, and two blocks; between hosts nothing is divided.
-  CHECK(whole - divided == 2 * (3 * linears - (1.5 * linears + 2 * linears)));
-  sharded.local_world = 1;
-  CHECK(part_of(parts(sharded, gpu), "teacher") == whole);
+  const double whole = part_of(parts(four, gpu), "teacher"), head = whole - 2 * 3 * linears;
+  CHECK(part_of(parts(sharded, gpu), "teacher") == head + 2 * (0.75 + 2) * linears);
+  // On the CPU embedding, head and the blocks that are not divided are mapped.
+  const double norms = 4 * (2 * 3 + 1) * 128;
+  CHECK(part_of(parts(four, at::kCPU), "teacher") == norms);
+  CHECK(part_of(parts(sharded, at::kCPU), "teacher") == norms + 2 * (0.75 + 1) * linears);
 
   ShardingChoice saving = four;
   saving.async_checkpoint = true;
