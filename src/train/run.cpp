@@ -119,13 +119,8 @@ void factorize_only(const RunOptions& options, const OptionTree& tree, const Run
         "is file)",
         "give quant.cache_dir=FOLDER and quant.init=" + join(start_names(), " or "));
   }
-  std::optional<Session> opened;
-  in_all(processes, [&] {
-    opened.emplace(open_session(options, tree, std::nullopt, request));
-    opened->processes = &processes;
-    load_teacher(*opened);
-  });
-  Session& session = *opened;
+  Session session = open_session(options, tree, std::nullopt, request, processes);
+  in_all(processes, [&] { load_teacher(session, /*is_sharded=*/false); });
   start_student(session, "");
   print_plan(session);
   in_all(processes, [&] {

@@ -74,18 +74,37 @@ void check_same_start(const RunStart& start, Communicator& processes) {
   }
 }
 
+// The first process reads the teacher's files for their hash, the others hear of it. Collective.
+void share_teacher_hash(HfFolder& folder, Communicator& processes) {
+  std::string hash;
+  in_all(processes, [&] {
+    if (processes.is_first() && folder.has_tensor_files()) hash = folder.content_hash();
+  });
+  hash = processes.gather(hash)[0];
+  if (!hash.empty()) folder.set_content_hash(hash);
+}
+
 }  // namespace
 
 Session open_session(const RunOptions& options, const OptionTree& tree,
-                     const std::optional<Checkpoint>& checkpoint, const RunRequest& request) {
-  Session session = open_model(options, request);
-  open_texts(session);
-  if (checkpoint) {
-    plans_from_checkpoint(session, tree, *checkpoint, request);
-  } else {
-    make_plans(session, tree);
+                     const std::optional<Checkpoint>& checkpoint, const RunRequest& request,
+                     Communicator& processes) {
+  std::optional<Session> session;
+  in_all(processes, [&] {
+    session.emplace(open_model(options, request));
+    session->processes = &processes;
+    open_texts(*session);
+    if (!checkpoint) make_plans(*session, tree);
+  });
+  // What was saved is of one teacher. Of a new run the hash is asked for when all else is known to
+  // be right.
+  if (processes.any(checkpoint.has_value())) {
+    share_teacher_hash(*session->teacher_folder, processes);
   }
-  return session;
+  in_all(processes, [&] {
+    if (checkpoint) plans_from_checkpoint(*session, tree, *checkpoint, request);
+  });
+  return std::move(*session);
 }
 
 RunStart take_folder(const RunFolder& folder, const RunOptions& options, const OptionTree& tree,
@@ -104,11 +123,8 @@ RunStart take_folder(const RunFolder& folder, const RunOptions& options, const O
     check_output(folder, options, request);  // as it is now
   });
   while (true) {
-    in_all(processes, [&] {
-      start.checkpoint = find_checkpoint(folder, request);
-      start.session.emplace(open_session(options, tree, start.checkpoint, request));
-      start.session->processes = &processes;
-    });
+    in_all(processes, [&] { start.checkpoint = find_checkpoint(folder, request); });
+    start.session.emplace(open_session(options, tree, start.checkpoint, request, processes));
     check_same_start(start, processes);
     if (processes.any(start.lock != nullptr)) return start;
     in_first([&] {
@@ -131,13 +147,15 @@ void prepare_run(const RunFolder& folder, RunStart& start) {
   });
   // The first tokenises what is not in the cache yet.
   first_then_others(processes, [&] { build_corpus(session, folder.cache()); });
+  share_teacher_hash(*session.teacher_folder, processes);
+  const bool is_sharded = shards_teacher(session);
   in_all(processes, [&] {
     if (processes.is_first()) {
       const int64_t step = start.checkpoint ? start.checkpoint->position.step : 0;
       check_space(folder, session, step);
       clean_folder(folder, session, step);
     }
-    load_teacher(session);
+    load_teacher(session, is_sharded);
   });
   log_info("teacher: " + session.spec.model_type + ", " + std::to_string(session.spec.num_layers) +
            " blocks, " + format_bytes(session.teacher_folder->tensor_bytes()) +

@@ -13,9 +13,10 @@
 
 namespace littlebit {
 
-// Model, texts and plans; the plans are the checkpoint's where there is one.
+// Model, texts and plans; the plans are the checkpoint's where there is one. Collective.
 Session open_session(const RunOptions& options, const OptionTree& tree,
-                     const std::optional<Checkpoint>& checkpoint, const RunRequest& request);
+                     const std::optional<Checkpoint>& checkpoint, const RunRequest& request,
+                     Communicator& processes);
 
 // A run whose folder is its own: nobody else reads or writes there from here on.
 struct RunStart {

@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include <ATen/Parallel.h>
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
 #include <numeric>
@@ -12,6 +13,7 @@
 #include "littlebit/core/kill_point.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distill/sharded_teacher.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/models/folder_notes.h"
@@ -191,11 +193,30 @@ void build_corpus(Session& session, const std::filesystem::path& default_cache) 
   }
 }
 
-void load_teacher(Session& session) {
+bool shards_teacher(const Session& session) {
+  const TeacherPlacement asked = session.options.train.teacher;
+  if (asked != TeacherPlacement::kAuto) return asked == TeacherPlacement::kSharded;
+  // On a CPU the system holds mapped weights once for all processes.
+  if (session.processes->world() == 1 || !session.device.is_cuda()) return false;
+  double bytes = 0;
+  for (const LayerPlan& plan : session.plans) {
+    bytes += static_cast<double>(plan.d_in * plan.d_out) *
+             static_cast<double>(c10::elementSize(session.dtype));
+  }
+  constexpr double kMostOfFree = 1.0 / 3;
+  const size_t free =
+      at::getDeviceAllocator(session.device.type())->getMemoryInfo(session.device.index()).first;
+  return session.processes->any(bytes > kMostOfFree * static_cast<double>(free));
+}
+
+void load_teacher(Session& session, bool is_sharded) {
   session.teacher_folder->open_tensors();
   if (!session.spec.left_out.empty()) log_info(session.spec.left_out);
+  const HfFolder& folder = *session.teacher_folder;
   session.teacher = std::make_unique<Decoder>(
-      load_decoder(*session.teacher_folder, session.spec, session.dtype, session.device));
+      is_sharded ? load_sharded_decoder(folder, session.spec, session.dtype, session.device,
+                                        *session.processes)
+                 : load_decoder(folder, session.spec, session.dtype, session.device));
   const std::vector<std::string> unused = session.teacher_folder->unused();
   if (!unused.empty()) {
     log_warning("the teacher's folder has " + std::to_string(unused.size()) +

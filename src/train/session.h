@@ -52,7 +52,10 @@ bool needs_tokenizer(const RunOptions& options);
 void make_plans(Session& session, const OptionTree& tree);
 
 void build_corpus(Session& session, const std::filesystem::path& default_cache);
-void load_teacher(Session& session);
+// train.teacher, or what auto comes to: sharded where several processes are on GPUs and the
+// teacher's matrices take more than a third of what is free there. Collective.
+bool shards_teacher(const Session& session);
+void load_teacher(Session& session, bool is_sharded);
 
 // Student and optimizer with start factors, shown layer by layer; or from a checkpoint. Layers are
 // kept as they are made, in quant.cache_dir or, where that is not set, in `own_cache` of the run:

@@ -1,4 +1,5 @@
 // Several processes of a run as threads of a test: a Communicator each, sums in the order of ranks.
+// kLate: what is started happens when it is waited for, and its tensors must not have changed.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -7,6 +8,7 @@
 #include <barrier>
 #include <exception>
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,15 +17,18 @@
 
 namespace littlebit::test {
 
+enum class Started { kAtOnce, kLate };
+
 class ThreadProcesses {
  public:
-  explicit ThreadProcesses(int64_t world)
-      : world_(world), barrier_(world), tensors_(world), texts_(world) {}
+  explicit ThreadProcesses(int64_t world, Started started = Started::kAtOnce)
+      : world_(world), started_(started), barrier_(world), tensors_(world), texts_(world) {}
 
   // Runs `body` once for each rank, all at a time; throws what the first rank threw that did. No
   // rank may leave a collective call out.
-  static void run(int64_t world, const std::function<void(Communicator&)>& body) {
-    ThreadProcesses processes(world);
+  static void run(int64_t world, const std::function<void(Communicator&)>& body,
+                  Started started = Started::kAtOnce) {
+    ThreadProcesses processes(world, started);
     std::vector<std::exception_ptr> failures(world);
     std::vector<std::thread> threads;
     for (int64_t rank = 0; rank < world; ++rank) {
@@ -67,6 +72,16 @@ class ThreadProcesses {
       all_.barrier_.arrive_and_wait();
       return texts;
     }
+    bool is_asynchronous() const override { return all_.started_ == Started::kLate; }
+    Pending start_reduce_scatter_sum(const at::Tensor& all, int64_t begin, int64_t end) override {
+      return started(all, [=, this] { return reduce_scatter_sum(all, begin, end); });
+    }
+    Pending start_all_gather(const at::Tensor& all, int64_t begin, int64_t end) override {
+      return started(all, [=, this] {
+        all_gather(all, begin, end);
+        return all;
+      });
+    }
     void broadcast(const at::Tensor& values, int64_t root) override {
       const c10::NoGradGuard no_grad;
       all_.tensors_[rank_] = values.clone();
@@ -86,6 +101,14 @@ class ThreadProcesses {
     }
 
    private:
+    Pending started(const at::Tensor& given, const std::function<at::Tensor()>& call) {
+      const c10::NoGradGuard no_grad;
+      if (!is_asynchronous()) return Pending(call());
+      return Pending([given, call, before = given.clone()] {
+        if (!at::equal(given, before)) throw std::logic_error("a tensor under way was written to");
+        return call();
+      });
+    }
     at::Tensor sum(const at::Tensor& mine) {
       const c10::NoGradGuard no_grad;
       all_.tensors_[rank_] = mine.clone();
@@ -101,6 +124,7 @@ class ThreadProcesses {
   };
 
   int64_t world_;
+  Started started_;
   std::barrier<> barrier_;
   std::vector<at::Tensor> tensors_;
   std::vector<std::string> texts_;

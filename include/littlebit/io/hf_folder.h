@@ -45,6 +45,8 @@ class HfFolder {
   // Content hash of config.json and all tensor files in name order (32 hex digits). Reads
   // everything once.
   std::string content_hash() const;
+  // Whoever has read it already says it: content_hash() then reads nothing.
+  void set_content_hash(const std::string& hash) { hash_ = hash; }
   uint64_t tensor_bytes() const;  // sum over tensors
 
  private:

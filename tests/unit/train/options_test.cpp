@@ -26,6 +26,8 @@ const std::set<std::string> kDecideNothing = {"quant.cache_dir",
                                               "train.threads",
                                               "train.time_limit",
                                               "train.peer_timeout",
+                                              "train.teacher",
+                                              "train.gradient_reduce",
                                               "checkpoint.every",
                                               "checkpoint.every_minutes",
                                               "checkpoint.keep",
@@ -80,7 +82,7 @@ TEST_CASE("what may be changed where a run goes on is how it learns, and nothing
   CHECK(changeable == Keys{"distill.kl_weight", "distill.hidden_weight", "distill.normalization",
                            "optim.learning_rate", "optim.beta1", "optim.beta2", "optim.epsilon",
                            "optim.weight_decay", "optim.warmup_ratio", "optim.schedule",
-                           "optim.max_grad_norm"});
+                           "optim.max_grad_norm", "train.reduce_dtype"});
   CHECK(declared.deciding(Decides::kRun) ==
         Keys{"quant.bits_per_weight", "quant.kv_factor", "quant.min_rank", "quant.surrogate",
              "data.sequence_length", "data.shuffle", "train.seed"});
