@@ -140,10 +140,11 @@ Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerP
   const bool keep_all = recompute == Recompute::kNone;
   size_t next = 0;
   group_sizes(decoder, plans, 0, &next);
-  // Last hidden states and what the head reads of them, of both models; dz.
+  // While logits are compared: the student's last hidden state (the teacher's, where nothing
+  // follows it), what the head reads in both models, dz. All are gone before the blocks' backward.
   const bool same = !spec.final_norm && spec.embedding_size == spec.hidden_size;
   const double z = kWide * shape.tokens * shape.embedding;
-  const double ends = 2 * state + (same ? 1 : 3) * z;
+  const double ends = same ? 2 * state + z : state + 3 * z;
   double kept = 0, kept_weights = 0;  // of the blocks so far
   Moment worst;
   for (int64_t layer = 0; layer < spec.num_layers; ++layer) {
@@ -152,7 +153,7 @@ Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerP
     const double blocks = static_cast<double>(layer + 1);
     Moment backward{.what = "activations and gradients of a block"};
     // Inputs and differences, the gradient that comes in, the block's output.
-    backward.states = blocks * state + (blocks - 1) * c * shape.tokens * shape.hidden + ends +
+    backward.states = blocks * state + (blocks - 1) * c * shape.tokens * shape.hidden +
                       (keep_all ? 1 : 2) * state;
     backward.weights = kept_weights + c * (group.weights + group.last);
     backward.work =

@@ -104,6 +104,17 @@ TEST_CASE("several processes train what one trains, and go on with each other's 
   CHECK(path_exists(state / "state-00004-of-00004.safetensors"));
   CHECK_FALSE(path_exists(state / "state.safetensors"));
 
+  // The teacher in parts, gradients that leave after each of two micro-batches.
+  const std::vector<std::string> sharded = {"train.teacher=sharded", "train.micro_batch_size=1",
+                                            "train.gradient_reduce=microbatch"};
+  train("two-sharded", 2, sharded);
+  check_close(losses(scene / "two-sharded"), one, 0, 20);
+  train("two-sharded-again", 2, sharded);
+  CHECK(exported("two-sharded-again") == exported("two-sharded"));
+  train("two-bf16", 2, {"train.reduce_dtype=bf16"});
+  CHECK(losses(scene / "two-bf16") != losses(scene / "two"));
+  CHECK(losses(scene / "two-bf16").at(0) == losses(scene / "two").at(0));
+
   const auto hand_over = [&](int first, int second, const std::string& name) {
     train(name, first, {"train.stop_after=10"});
     train(name, second, {"--resume", "auto"});
