@@ -60,7 +60,7 @@ class Random {
     return at::randn(shape, generator_, at::TensorOptions().dtype(at::kDouble)).to(dtype);
   }
   at::Tensor ids(int64_t vocabulary) {
-    return at::randint(0, vocabulary, {kSequences, 10}, generator_,
+    return at::randint(0, vocabulary, {kSequences, 6}, generator_,
                        at::TensorOptions().dtype(at::kLong));
   }
 
