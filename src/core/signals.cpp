@@ -1,11 +1,14 @@
-// The handler touches one lock-free atomic and nothing else.
+// The handler touches lock-free atomics, and makes system calls where the process ends.
 #include "littlebit/core/signals.h"
 
 #include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cstring>
 #include <utility>
+
+#include "littlebit/core/error.h"
 
 namespace littlebit {
 namespace {
@@ -17,12 +20,23 @@ constexpr std::pair<int, std::string_view> kStopSignals[] = {
 
 std::atomic<int> g_stop_signal{0};
 std::atomic<bool> g_interrupted{false};
+std::atomic<const char*> g_last_words{nullptr};  // not null: a stop ends the process at once
 static_assert(std::atomic<int>::is_always_lock_free);
+
+void end_at_once() {
+  const char* words = g_last_words.load();
+  if (words == nullptr || g_stop_signal.load() == 0) return;
+  for (const char* part : {"warning: ", words, "\n"}) {
+    if (write(STDERR_FILENO, part, strlen(part)) < 0) break;
+  }
+  _exit(static_cast<int>(ExitCode::kStopped));
+}
 
 void on_stop_signal(int signal_number) {
   if (signal_number == SIGINT && g_interrupted.exchange(true)) _exit(130);
   int none = 0;
   g_stop_signal.compare_exchange_strong(none, signal_number);
+  end_at_once();
 }
 
 }  // namespace
@@ -51,6 +65,13 @@ std::string_view stop_signal_name() {
   }
   return "";
 }
+
+StopEndsAtOnce::StopEndsAtOnce(const char* message) {
+  g_last_words = message;
+  end_at_once();
+}
+
+StopEndsAtOnce::~StopEndsAtOnce() { g_last_words = nullptr; }
 
 void clear_stop_request() {
   g_interrupted = false;

@@ -14,6 +14,7 @@
 
 #include "distributed/gloo_backend.h"
 #include "littlebit/core/error.h"
+#include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/distributed/waiting.h"
 
@@ -45,6 +46,8 @@ double seconds_waited() { return waited.load(); }
 Peers::Peers(const Environment& environment, const ProcessGroupOptions& options)
     : rank_(environment.rank), world_(environment.world), timeout_(options.timeout_seconds) {
   settle_process();
+  // Who waits for one that has ended waits in calls of c10d.
+  const StopEndsAtOnce stop("told to stop before the processes were connected");
   const Stopwatch stopwatch;
   meeting_ = std::make_unique<Meeting>(environment, options.start_seconds);
   const double left = std::max(options.start_seconds - stopwatch.seconds(), 1.0);

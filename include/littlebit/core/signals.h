@@ -16,6 +16,17 @@ bool stop_requested();         // async-signal-safe, any thread
 std::string_view stop_signal_name();
 void clear_stop_request();  // tests
 
+// While one lives, a stop signal ends the process at once with exit code 143 and a line that says
+// `message`: for calls of others that cannot be interrupted, where there is nothing to save. One
+// that came before has the same effect. One object at a time.
+class StopEndsAtOnce {
+ public:
+  explicit StopEndsAtOnce(const char* message);  // lives as long
+  StopEndsAtOnce(const StopEndsAtOnce&) = delete;
+  StopEndsAtOnce& operator=(const StopEndsAtOnce&) = delete;
+  ~StopEndsAtOnce();
+};
+
 // SIGBUS: a mapped file became shorter while it was read, or its file system failed. The process
 // ends with exit code 3 and one message that names the file, and the note where there is one
 // ("--resume auto goes on from ..."). Other causes end the process as ever.

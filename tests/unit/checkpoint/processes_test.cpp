@@ -3,9 +3,12 @@
 #include <ATen/ATen.h>
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <mutex>
+#include <optional>
+#include <system_error>
 
-#include "littlebit/checkpoint/checkpoint.h"
+#include "littlebit/checkpoint/save.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/distill/step.h"
@@ -144,7 +147,7 @@ TEST_CASE("saved by some processes, gone on with by any number of them") {
     const fs::path folder = root / name / "step-2";
     CHECK(fs::exists(folder / state_file_name(writers - 1, writers)));
     CHECK(read_checkpoint(folder).position.tokens == 5);
-    for (const int64_t readers : {1, 2, 3}) {
+    for (const int64_t readers : {1, 2, 3, 4}) {
       CAPTURE(writers, readers);
       const Outcome restored = trained(readers, [&](Process& process) {
         load_checkpoint(read_checkpoint(folder), *process.optimizer);
@@ -159,6 +162,82 @@ TEST_CASE("saved by some processes, gone on with by any number of them") {
       // The same number of processes: as if nothing had been between.
       const Outcome through = trained(writers, [](Process& process) { process.train(1, 3); });
       CHECK(largest_gap(through.state, trained(readers, go_on).state) == 0);
+    }
+  }
+}
+
+TEST_CASE("saved in the background by several: the rest of the run is the same, to the bit") {
+  const TempFolder root;
+  for (const int64_t world : {1, 2, 4}) {
+    CAPTURE(world);
+    const fs::path folder = root / std::to_string(world);
+    const Outcome through = trained(world, [](Process& process) { process.train(1, 4); });
+    const Outcome saving = trained(world, [&](Process& process) {
+      process.train(1, 2);
+      CheckpointSave save(folder, *process.optimizer, {.step = 2}, {}, {}, true);
+      process.train(3, 4);
+      save.finish();
+    });
+    CHECK(largest_gap(through.state, saving.state) == 0);
+    const Outcome resumed = trained(world, [&](Process& process) {
+      load_checkpoint(read_checkpoint(folder / "step-2"), *process.optimizer);
+      process.train(3, 4);
+    });
+    CHECK(largest_gap(through.state, resumed.state) == 0);
+  }
+}
+
+TEST_CASE("a disk that fails in one process only: all are told, the older state stays") {
+  const TempFolder root;
+  std::mutex mutex;
+  std::vector<std::string> failed;
+  const auto save = [&](Process& process, int64_t step, bool in_background) {
+    try {
+      CheckpointSave(root.path(), *process.optimizer, {.step = step}, {}, {}, in_background)
+          .finish();
+      return true;
+    } catch (const OutputError& error) {
+      const std::lock_guard lock(mutex);
+      failed.emplace_back(error.what());
+      return false;
+    }
+  };
+  struct Hook {
+    explicit Hook(std::string operation, int error) {
+      set_fault_hook([operation, error](std::string_view asked, const fs::path& path) {
+        return asked == operation && path.filename().string().starts_with("state-00002") ? error
+                                                                                         : 0;
+      });
+    }
+    ~Hook() { set_fault_hook(nullptr); }
+  };
+  const Outcome saved = trained(3, [&](Process& process) {
+    process.train(1, 1);
+    CHECK(save(process, 1, false));
+  });
+  for (const bool in_background : {false, true}) {
+    for (const auto& [operation, error] : {std::pair{"write", ENOSPC}, {"open", EROFS}}) {
+      CAPTURE(in_background, operation);
+      failed.clear();
+      trained(3, [&](Process& process) {
+        load_checkpoint(read_checkpoint(root / "step-1"), *process.optimizer);
+        std::optional<Hook> hook;
+        if (process.optimizer->communicator().is_first()) hook.emplace(operation, error);
+        process.optimizer->communicator().barrier();
+        CHECK_FALSE(save(process, 2, in_background));
+        process.optimizer->communicator().barrier();
+      });
+      CHECK(failed.size() == 3);
+      for (const std::string& message : failed) {
+        CHECK_THAT(message, Contains("state-00002-of-00003") &&
+                                Contains(std::generic_category().message(error)));
+      }
+      CHECK_FALSE(fs::exists(root / "step-2"));
+      CHECK_FALSE(fs::exists(root / "step-2.partial"));
+      const Outcome restored = trained(3, [&](Process& process) {
+        load_checkpoint(read_checkpoint(root / "step-1"), *process.optimizer);
+      });
+      CHECK(largest_gap(saved.state, restored.state) == 0);
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
@@ -14,9 +15,11 @@
 #include <vector>
 
 #include "../../../src/core/cgroup.h"
+#include "littlebit/core/disk_space.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
+#include "littlebit/core/kill_point.h"
 #include "littlebit/core/parallel.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
@@ -220,6 +223,87 @@ TEST_CASE("a stop signal sets a flag; a second SIGINT ends the process") {
   });
   REQUIRE(WIFEXITED(twice));
   CHECK(WEXITSTATUS(twice) == 130);
+}
+
+TEST_CASE("where nothing can be saved or interrupted a stop ends the process at once") {
+  const auto code = [](bool before, bool within) {
+    const int status = status_of_child([=] {
+      if (before) raise(SIGTERM);
+      {
+        const StopEndsAtOnce stop("told to stop in a test");
+        if (within) raise(SIGUSR1);
+      }
+      raise(SIGTERM);
+      if (stop_requested()) _exit(7);
+    });
+    return WEXITSTATUS(status);
+  };
+  CHECK(code(false, true) == 143);
+  CHECK(code(true, false) == 143);
+  CHECK(code(false, false) == 7);
+}
+
+TEST_CASE("whatever tells a program to stop is named; what was ignored stays ignored") {
+  for (const auto& [number, name] : {std::pair{SIGTERM, "SIGTERM"},
+                                     {SIGINT, "SIGINT"},
+                                     {SIGHUP, "SIGHUP"},
+                                     {SIGUSR1, "SIGUSR1"},
+                                     {SIGUSR2, "SIGUSR2"},
+                                     {SIGXCPU, "SIGXCPU"}}) {
+    INFO(name);
+    const int told = status_of_child([number = number, name = name] {
+      if (!stop_signal_name().empty()) _exit(1);
+      raise(number);
+      raise(SIGTERM);  // the first counts
+      if (!stop_requested() || stop_signal_name() != name) _exit(2);
+    });
+    CHECK(told == 0);
+    signal(number, SIG_IGN);
+    const int ignored = status_of_child([number = number] {
+      raise(number);
+      if (stop_requested()) _exit(1);
+    });
+    signal(number, SIG_DFL);
+    CHECK(ignored == 0);
+  }
+}
+
+TEST_CASE("a kill point kills at the pass it was asked to, in the process it was asked to") {
+  const auto passes = [](const char* at, const char* rank) {
+    setenv("LITTLEBIT_KILL_AT", at, 1);
+    setenv("RANK", rank, 1);
+    const int status = status_of_child([] {
+      for (int pass = 1; pass <= 3; ++pass) {
+        try {
+          kill_point("gather");
+        } catch (const UsageError&) {
+          _exit(9);
+        }
+        kill_point("write");
+        if (pass == 2) kill_point("update");
+      }
+    });
+    unsetenv("LITTLEBIT_KILL_AT");
+    unsetenv("RANK");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  };
+  CHECK(passes("gather:3", "0") == 128 + SIGKILL);
+  CHECK(passes("gather:4", "0") == 0);
+  CHECK(passes("update:1", "5") == 128 + SIGKILL);
+  CHECK(passes("update:2", "5") == 0);
+  CHECK(passes("write:1:1", "1") == 128 + SIGKILL);
+  CHECK(passes("write:1:1", "0") == 0);
+  for (const char* wrong : {"gather", "gather:0", "gather:1:0:0", "nowhere:1", ""}) {
+    CHECK(passes(wrong, "0") == 9);
+  }
+}
+
+TEST_CASE("what does not fit is told with both numbers; a place need not be there") {
+  const TempFolder folder;
+  CHECK_NOTHROW(require_space(folder / "not" / "there", 1, "a thing"));
+  CHECK_THROWS_WITH(require_space(folder / "not" / "there", uint64_t{1} << 62, "a thing"),
+                    Contains("cannot write a thing: No space left on device: it needs ") &&
+                        Contains("not/there`, where ") && Contains(" are free"));
 }
 
 }  // namespace

@@ -76,6 +76,23 @@ TEST_CASE("every option of a run says what it decides, or is known to decide not
   }
 }
 
+TEST_CASE("a time limit is minutes, or as Slurm writes it") {
+  const auto seconds = [](const std::string& text) {
+    return TrainOptions{.time_limit = text}.limit_seconds();
+  };
+  CHECK(seconds("90") == 5400);
+  CHECK(seconds("1:30") == 90);
+  CHECK(seconds("0:05") == 5);
+  CHECK(seconds("1:30:00") == 5400);
+  CHECK(seconds("2-12") == 60 * 3600);
+  CHECK(seconds("1-0:30") == 86400 + 1800);
+  CHECK(seconds("1-01:01:01") == 86400 + 3661);
+  for (const char* wrong : {"", "0", "0:00", "1h", "-5", "1:2:3:4", "1:", "1.5", "1-", " 5", "-"}) {
+    INFO(wrong);
+    CHECK(seconds(wrong) == std::nullopt);
+  }
+}
+
 TEST_CASE("what may be changed where a run goes on is how it learns, and nothing else") {
   const Declared declared;
   const Keys changeable = declared.deciding(Decides::kRunChangeable);
