@@ -11,6 +11,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/home.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/eval/commands.h"
 
 namespace littlebit {
 
@@ -72,6 +73,17 @@ inline void take_config_word(std::vector<std::string>& words, std::string& confi
     config = expand_home(*word).string();
     word = words.erase(word);
   }
+}
+
+// A word that gives names with commas between them to an option that takes a list of names, read as
+// `--tasks a,b` is.
+inline std::string listed_word(const std::string& word) {
+  const size_t equals = word.find('=');
+  if (equals == std::string::npos || equals + 1 == word.size()) return word;
+  const std::string key = word.substr(0, equals), value = word.substr(equals + 1);
+  const bool is_plain = value.find_first_of("[]{}'\"") == std::string::npos;
+  if ((key != "eval.tasks" && key != "export.formats") || !is_plain) return word;
+  return quoted_word(key, split(value, ','));
 }
 
 // Parses. The exit code where nothing more is to be done: --help, --version.

@@ -63,7 +63,7 @@ int run_keys(const Command& command, const KeyArguments& arguments) {
   for (const CLI::Option* option : arguments.app->parse_order()) {
     const std::string& value = option->results().at(read[option]++);
     const auto shorthand = arguments.shorthands.find(option);
-    if (option->get_positional()) words.push_back(value);
+    if (option->get_positional()) words.push_back(listed_word(value));
     if (shorthand == arguments.shorthands.end()) continue;
     words.push_back(key_word(shorthand->second, value));
   }

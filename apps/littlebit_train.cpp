@@ -62,7 +62,7 @@ int run(Arguments& arguments) {
     return 0;
   }
   if (!arguments.config.empty()) tree.load_yaml(arguments.config);
-  for (const std::string& word : arguments.words) tree.set(word);
+  for (const std::string& word : arguments.words) tree.set(listed_word(word));
   const RunRequest request = make_request(arguments, tree);
   if (arguments.self_test) {
     tree.finish();
@@ -104,7 +104,7 @@ int run_export(const Arguments& arguments) {
   options.declare(tree);
   const std::filesystem::path config = config_of_run(arguments.checkpoint);
   if (!config.empty()) tree.load_yaml(config);
-  for (const std::string& word : arguments.words) tree.set(word);
+  for (const std::string& word : arguments.words) tree.set(listed_word(word));
   options.export_.check(tree);
   tree.finish();
   export_checkpoint(options, tree, arguments.checkpoint, arguments.output);

@@ -3,6 +3,8 @@
 // range, so that what was printed can be read.
 #include "config/option_values.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 
@@ -44,6 +46,17 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 std::string_view without_plus(std::string_view text) {
   if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
   return text;
+}
+
+// Names with commas between them, of which a list is meant.
+bool looks_like_list(const std::string& text) {
+  const std::vector<std::string> parts = split(text, ',');
+  return parts.size() > 1 && std::all_of(parts.begin(), parts.end(), [](std::string_view part) {
+           part = trim(part);
+           return !part.empty() && std::all_of(part.begin(), part.end(), [](char c) {
+             return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-';
+           });
+         });
 }
 
 class FlagValue : public OptionValue {
@@ -192,10 +205,9 @@ class TextsValue : public OptionValue {
   std::string assign(const YamlDocument& document, const YamlNode& node) override {
     std::vector<std::string> parsed;
     if (node.kind == YamlNode::Kind::kScalar) {
-      // Of several a list is meant; a text with a comma in it stands in quotes.
-      if (!node.quoted && node.text.find(',') != std::string::npos) {
+      if (!node.quoted && looks_like_list(node.text)) {
         return "expected a list of texts, got " + got(node) + "; a list stands in brackets: [" +
-               node.text + "]";
+               node.text + "], a text with a comma in quotes";
       }
       parsed.push_back(node.text);
     } else if (node.kind == YamlNode::Kind::kList) {

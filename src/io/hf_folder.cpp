@@ -129,14 +129,33 @@ std::array<std::string, 2> spellings(const std::string& name) {
   return {name, name.starts_with(kPrefix) ? name.substr(sizeof(kPrefix) - 1) : kPrefix + name};
 }
 
+// What somebody meant who gave this for a folder.
+std::string missing_folder_hint(const std::string& name) {
+  if (name.find("://") != std::string::npos) {
+    return "that is an address: download the model first, then give its folder";
+  }
+  if (name.find_first_of("*?[") != std::string::npos) {
+    return "globs are not looked up here: give one folder";
+  }
+  const auto slashes = std::count(name.begin(), name.end(), '/');
+  std::error_code unknown;
+  if (slashes == 1 && !name.starts_with('/') && !name.starts_with('.') &&
+      !fs::is_directory(fs::path(name).parent_path(), unknown)) {
+    return "a model of that name on the Hugging Face Hub must be downloaded first, for instance "
+           "`huggingface-cli download " +
+           name + " --local-dir models/" + fs::path(name).filename().string() +
+           "`; then give the folder";
+  }
+  return "give a folder on this machine; nothing is downloaded";
+}
+
 }  // namespace
 
 HfFolder::HfFolder(const fs::path& folder)
     : folder_(folder), used_lock_(std::make_unique<std::mutex>()) {
   const std::string name = folder.string();
   if (!path_exists(folder)) {
-    throw InputError(name + ": no such folder",
-                     "give a folder on this machine; nothing is downloaded");
+    throw InputError(name + ": no such folder", missing_folder_hint(name));
   }
   if (!is_folder(folder)) {
     throw InputError(name + ": not a folder",

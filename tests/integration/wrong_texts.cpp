@@ -64,7 +64,34 @@ WrongInputs wrong_texts() {
           text("UTF-16", "lines", std::string("\xFF\xFEO\0n\0c\0e\0\n\0", 12)),
           text("UTF-16 without a mark", "text",
                std::string("O\0n\0c\0e\0 \0u\0p\0o\0n\0 \0a\0 \0t\0i\0m\0e\0\n\0", 34)),
-          text("zstd, though its name does not say so", "text", std::string("\x28\xB5\x2F\xFD\0\0", 6)),
+          text("zstd, though its name does not say so", "text",
+               std::string("\x28\xB5\x2F\xFD\0\0", 6)),
+          {"zstd, cut", ExitCode::kInput,
+           [](const Workshop& s) {
+             s.write("text.zst", std::string("\x28\xB5\x2F\xFD\0\0", 6));
+             return s.train({"data.train=text.zst"});
+           }},
+          {"an empty folder", ExitCode::kInput,
+           [](const Workshop& s) {
+             s.shell("mkdir texts");
+             return s.train({"data.train=texts"});
+           }},
+          {"a glob that no file fits", ExitCode::kInput,
+           [](const Workshop& s) { return s.train({"data.train=*.jsonl"}); }},
+          {"an address", ExitCode::kInput,
+           [](const Workshop& s) { return s.train({"data.train=https://x.org/a.txt"}); }},
+          {"a Parquet file, cut", ExitCode::kInput,
+           [](const Workshop& s) {
+             s.write("a.parquet", "PAR1 and so on");
+             return s.train({"data.train=a.parquet"});
+           }},
+          {"records of which none can be read", ExitCode::kInput,
+           [](const Workshop& s) {
+             s.write("a.jsonl", "{\"body\": \"Once\"}\nupon a time\n");
+             return s.train({"data.train=a.jsonl", "data.on_bad_record=skip"});
+           }},
+          {"a separator that is no text", ExitCode::kUsage,
+           [](const Workshop& s) { return s.train({"data.separator="}); }},
           text("a zip archive", "lines", "PK\x03\x04 and so on"),
           text("an Arrow file", "jsonl", std::string("ARROW1\0\0", 8)),
           text("a pointer of Git LFS", "text",
