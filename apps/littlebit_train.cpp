@@ -126,6 +126,7 @@ int littlebit_train(int argc, char** argv) {
   Arguments arguments;
   a_path(app.add_option("--config", arguments.config,
                         "YAML file with options; the same as the file's name alone"))
+      ->check(CLI::ExistingFile.description(""))  // --help says FILE, no more
       ->type_name("FILE");
   app.add_option("options", arguments.words, "FILE.yaml, and key.path=value over the file's")
       ->type_name("");
@@ -159,7 +160,9 @@ int littlebit_train(int argc, char** argv) {
               "print the resolved options with their origins");
   instead.push_back(app.add_option("--print-reference", arguments.reference,
                                    "print every option as yaml or markdown"));
-  instead.back()->check(CLI::IsMember({"yaml", "markdown"}))->type_name("yaml|markdown");
+  instead.back()
+      ->check(CLI::IsMember({"yaml", "markdown"}).description(""))
+      ->type_name("yaml|markdown");
   CLI::App* exporting = app.add_subcommand("export", "export a checkpoint without training");
   a_path(exporting->add_option(
              "checkpoint", arguments.checkpoint,
