@@ -104,7 +104,11 @@ class Scoring {
     SampleSink sink;
     if (samples_) sink = [&](const Json& line) { samples_->write(to_json_line(line) + "\n"); };
     processes_.enter("scoring", kLongSeconds);
-    for (const auto& task : tasks_) results.add(task->run(model_->decoder(), sink, sharing));
+    try {
+      for (const auto& task : tasks_) results.add(task->run(model_->decoder(), sink, sharing));
+    } catch (const NumericsError&) {  // of the sums, which all processes have
+      in_all(processes_, [] { throw; });
+    }
     in_all(processes_, [&] {
       if (processes_.is_first()) write(results);
     });

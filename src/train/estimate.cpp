@@ -68,6 +68,15 @@ class Estimate {
     choice.rank = rank;
     return memory_parts(shape_, session_.plans, session_.options, session_.device, stored_, choice);
   }
+  // As a run on a device of that much memory would decide; 0: unknown, replicated unless asked for.
+  bool shards(int64_t world, double device_memory) {
+    double numbers = 0;
+    for (const double block : teacher_blocks(shape_)) numbers += block;
+    const double bytes = numbers * static_cast<double>(c10::elementSize(session_.dtype));
+    return shards_teacher(session_.options.train.teacher, session_.device, world,
+                          device_memory > 0 ? bytes : 0, device_memory) &&
+           world > 1;
+  }
   double total(const ShardingChoice& choice, int64_t rank) {
     return device_bytes(memory(choice, rank));
   }
@@ -220,15 +229,16 @@ Session open_estimate(const RunOptions& options, const OptionTree& tree) {
 
 void print_memory(const Session& session) {
   Estimate estimate(session);
-  print_parts(estimate, sharding_of(session.options, 1));
+  print_parts(estimate, sharding_of(session.options, session.processes->world()));
 }
 
 void estimate_memory(const RunOptions& options, const OptionTree& tree,
                      const EstimateRequest& request) {
-  const ShardingChoice choice = choice_of(options, request);
+  ShardingChoice choice = choice_of(options, request);
   const Session session = open_estimate(options, tree);
   print_model(session);
   Estimate estimate(session);
+  choice.teacher_sharded = estimate.shards(choice.world, request.device_memory);
   print_parts(estimate, choice);
   print_traffic(estimate, choice, request.bandwidth);
   if (request.device_memory > 0) print_fit(estimate, choice, request.device_memory);
@@ -236,9 +246,10 @@ void estimate_memory(const RunOptions& options, const OptionTree& tree,
 
 std::string estimate_memory_json(const RunOptions& options, const OptionTree& tree,
                                  const EstimateRequest& request) {
-  const ShardingChoice choice = choice_of(options, request);
+  ShardingChoice choice = choice_of(options, request);
   const Session session = open_estimate(options, tree);
   Estimate estimate(session);
+  choice.teacher_sharded = estimate.shards(choice.world, request.device_memory);
   Json json = way_json(estimate, choice, request);
   json["processes"] = choice.world;
   json["device"] = session.device.is_cuda() ? "cuda" : "cpu";

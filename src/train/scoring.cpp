@@ -14,9 +14,12 @@ namespace {
 
 // Nothing where a stop was requested.
 std::optional<TaskResult> run_task(const EvalTask& task, const Decoder& decoder,
-                                   const BatchSharing& sharing) {
+                                   const BatchSharing& sharing, Communicator& processes) {
   try {
     return task.run(decoder, {}, sharing);
+  } catch (const NumericsError&) {  // of the sums, which all processes have
+    in_all(processes, [] { throw; });
+    throw;
   } catch (const Error& error) {
     if (error.code() != ExitCode::kStopped) throw;
     return std::nullopt;
@@ -29,10 +32,10 @@ bool score_model(const Session& session, const Decoder& decoder, const std::stri
                  int64_t step, RunRecord& record) {
   Communicator& processes = *session.processes;
   processes.enter("a score after step " + std::to_string(step), kLongSeconds);
-  const BatchSharing sharing(processes);
+  const BatchSharing sharing(processes, /*divides=*/!decoder.is_collective());
   std::vector<Score> scores;
   for (const auto& task : session.tasks) {
-    const std::optional<TaskResult> done = run_task(*task, decoder, sharing);
+    const std::optional<TaskResult> done = run_task(*task, decoder, sharing, processes);
     if (!done) return false;  // in all processes
     const TaskResult& result = *done;
     const auto& [unit, amount] = result.counts.front();

@@ -273,8 +273,8 @@ std::vector<SelfTestRow> self_test(at::Device device, at::ScalarType compute_dty
   // cancels, as large as any.
   check_optimizer(rows, model, plain, seed, 1e-4);
   if (device.is_cuda()) {
-    rows.push_back(
-        {"collectives of NCCL, one process", open_cuda().kernels->nccl_difference(device.index()), 0});
+    rows.push_back({"collectives of NCCL, one process",
+                    open_cuda().kernels->nccl_difference(device.index()), 0});
   }
   return rows;
 }

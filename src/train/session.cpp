@@ -18,6 +18,7 @@
 #include "littlebit/logging/console.h"
 #include "littlebit/models/folder_notes.h"
 #include "littlebit/nn/device.h"
+#include "sharding.h"
 
 namespace littlebit {
 namespace {
@@ -98,8 +99,7 @@ void factorize(Session& session, StudentSink& sink, LayerCache& layers) {
 
 Session open_model(const RunOptions& options, const RunRequest& request) {
   use_threads(options.train.threads > 0 ? options.train.threads : request.threads);
-  return open_model(options,
-                    open_device(options.train.device, "train.device", request.local_rank));
+  return open_model(options, open_device(options.train.device, "train.device", request.local_rank));
 }
 
 Session open_model(const RunOptions& options, at::Device device) {
@@ -195,18 +195,18 @@ void build_corpus(Session& session, const std::filesystem::path& default_cache) 
 
 bool shards_teacher(const Session& session) {
   const TeacherPlacement asked = session.options.train.teacher;
-  if (asked != TeacherPlacement::kAuto) return asked == TeacherPlacement::kSharded;
-  // On a CPU the system holds mapped weights once for all processes.
-  if (session.processes->world() == 1 || !session.device.is_cuda()) return false;
-  double bytes = 0;
-  for (const LayerPlan& plan : session.plans) {
-    bytes += static_cast<double>(plan.d_in * plan.d_out) *
-             static_cast<double>(c10::elementSize(session.dtype));
+  const int64_t world = session.processes->world();
+  if (asked != TeacherPlacement::kAuto || world == 1 || !session.device.is_cuda()) {
+    return shards_teacher(asked, session.device, world, 0, 0);
   }
-  constexpr double kMostOfFree = 1.0 / 3;
+  Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
+  double numbers = 0;
+  for (const double block : teacher_blocks(shape)) numbers += block;
+  const double bytes = numbers * static_cast<double>(c10::elementSize(session.dtype));
   const size_t free =
       at::getDeviceAllocator(session.device.type())->getMemoryInfo(session.device.index()).first;
-  return session.processes->any(bytes > kMostOfFree * static_cast<double>(free));
+  return session.processes->any(
+      shards_teacher(asked, session.device, world, bytes, static_cast<double>(free)));
 }
 
 void load_teacher(Session& session, bool is_sharded) {

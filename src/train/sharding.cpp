@@ -5,7 +5,23 @@
 
 namespace littlebit {
 
-ShardingChoice sharding_of(const RunOptions&, int64_t world) { return {.world = world}; }
+bool shards_teacher(TeacherPlacement asked, at::Device device, int64_t world, double block_bytes,
+                    double free_bytes) {
+  if (asked != TeacherPlacement::kAuto) return asked == TeacherPlacement::kSharded;
+  // On a CPU the system holds mapped weights once for all processes.
+  constexpr double kMostOfFree = 1.0 / 3;
+  return world > 1 && device.is_cuda() && block_bytes > kMostOfFree * free_bytes;
+}
+
+ShardingChoice sharding_of(const RunOptions& options, int64_t world) {
+  const ReduceOptions& reduce = options.train.reduce;
+  return {.world = world,
+          .teacher_sharded = world > 1 && options.train.teacher == TeacherPlacement::kSharded,
+          .reduce_per_microbatch = reduce.when == GradientReduce::kMicrobatch ||
+                                   (reduce.when == GradientReduce::kAuto && world > 1),
+          .reduce_bytes = reduce.dtype == ReduceDtype::kBf16 && world > 1 ? 2 : 4,
+          .async_checkpoint = options.checkpoint.async};
+}
 
 int64_t sequences_at_once(const RunOptions& options, int64_t world) {
   const int64_t mine = std::max<int64_t>(1, options.train.sequences_per_step() / world);

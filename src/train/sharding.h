@@ -21,7 +21,12 @@ struct ShardingChoice {
   bool async_checkpoint = false;       // what is written is a copy, beside the next steps
 };
 
-// As the options say, for `world` processes.
+// Where the teacher is, by train.teacher: auto goes by the bytes of its blocks and those that are
+// free on a GPU.
+bool shards_teacher(TeacherPlacement asked, at::Device device, int64_t world, double block_bytes,
+                    double free_bytes);
+
+// As the options say, for `world` processes; train.teacher=auto as replicated.
 ShardingChoice sharding_of(const RunOptions& options, int64_t world);
 
 // UsageError, naming the nearest that can be, where a batch cannot be divided among processes.

@@ -48,9 +48,8 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
   const StepStatistics statistics = optimizer_.step(position_.step + 1, rates, losses);
   const StepRequests asked = mine();
   const auto number_of = [&](bool is_asked) { return at::full_like(loss->kl, is_asked ? 1 : 0); };
-  const at::Tensor after =
-      at::stack({statistics.sign_flips.to(at::kDouble), number_of(asked.stop),
-                 number_of(asked.save), number_of(asked.unwritten)});
+  const at::Tensor after = at::stack({statistics.sign_flips.to(at::kDouble), number_of(asked.stop),
+                                      number_of(asked.save), number_of(asked.unwritten)});
   communicator_.all_reduce_sum(after);
 
   // The one wait for the device.

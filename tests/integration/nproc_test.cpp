@@ -276,7 +276,8 @@ TEST_CASE("scores of a run of several processes are those of one; its log names 
     if (processes > 1) words.insert(words.begin(), {"--nproc", std::to_string(processes)});
     check_done(test::run_program("littlebit-train", words));
     std::vector<double> scores;
-    for (const Json& entry : read_json_file(scene / output / "run.json").at("scores")) {
+    const Json run = read_json_file(scene / output / "run.json");
+    for (const Json& entry : run.at("scores")) {
       scores.push_back(entry.at("perplexity").get<double>());
     }
     return scores;
@@ -350,4 +351,22 @@ TEST_CASE("a mistake that all processes find is told once") {
                                               "data.sequence_length=144"}));
   INFO(warned.err);
   CHECK(times_in(warned.err, "is beyond the teacher's max_position_embeddings") == 1);
+}
+
+TEST_CASE("a model whose numbers overflow fails all processes, with one message") {
+  const TempFolder temp;
+  test::write_tiny_llama(temp.path(), {.vocabulary = 512, .scale = 1e3});
+  const std::filesystem::path tokenizer =
+      std::filesystem::path(test::kSourceDir) / "tests" / "golden" / "stories260k";
+  for (const char* name : {"tokenizer.model", "tokenizer_config.json"}) {
+    std::filesystem::copy_file(tokenizer / name, temp / name);
+  }
+  write_file(temp / "mine.txt", "The quick brown fox jumps over the lazy dog. The lazy dog.");
+  const test::Outcome outcome = test::run_program(
+      "littlebit-eval", {"--nproc", "2", "--model", temp.path().string(), "--text",
+                         (temp / "mine.txt").string(), "--seqlen", "8", "--batch-size", "1"});
+  INFO(outcome.err << outcome.out);
+  CHECK(outcome.code == 4);
+  CHECK(times_in(outcome.err, "error: ") == 1);
+  CHECK(times_in(outcome.err, "the model's numbers overflow") == 1);
 }

@@ -1,6 +1,7 @@
 // Scores of several processes (threads of this one) against those of one: the same numbers, to the
 // last bit.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <catch2/catch.hpp>
 #include <mutex>

@@ -1,5 +1,6 @@
 // Factorising by several processes (threads of this one) against one.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
