@@ -108,7 +108,7 @@ inline std::map<std::string, std::vector<int64_t>> other_tensors(const Json& who
                                   : std::vector{"input_layernorm", "post_attention_layernorm"}) {
       norm(block + name, s.hidden);
     }
-    if (s.gemma) {
+    if (s.gemma && s.type != "gemma") {
       norm(block + "pre_feedforward_layernorm", s.hidden);
       norm(block + "post_feedforward_layernorm", s.hidden);
     }

@@ -244,8 +244,8 @@ TEST_CASE("every architecture is trained, resumed, packed and read back") {
     types.insert(scene.config().at("model_type"));
     check_case(scene);
   }
-  CHECK(types == std::set<std::string>{"gemma2", "gemma3_text", "llama", "mistral", "opt", "phi3",
-                                       "qwen2", "qwen3"});
+  CHECK(types == std::set<std::string>{"gemma", "gemma2", "gemma3_text", "llama", "mistral", "opt",
+                                       "phi3", "qwen2", "qwen3"});
 }
 
 TEST_CASE("a multimodal Gemma 3 becomes a packed text model of its own") {
