@@ -236,7 +236,7 @@ void check_case(Case& scene) {
 
 TEST_CASE("every architecture is trained, resumed, packed and read back") {
   const std::vector<fs::path> folders = fixtures();
-  CHECK(folders.size() == 43);
+  CHECK(folders.size() == 46);
   std::set<std::string> types;
   for (const fs::path& folder : folders) {
     INFO(folder.filename());
