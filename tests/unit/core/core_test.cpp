@@ -251,6 +251,7 @@ TEST_CASE("whatever tells a program to stop is named; what was ignored stays ign
                                      {SIGUSR2, "SIGUSR2"},
                                      {SIGXCPU, "SIGXCPU"}}) {
     INFO(name);
+    signal(number, SIG_DFL);
     const int told = status_of_child([number = number, name = name] {
       if (!stop_signal_name().empty()) _exit(1);
       raise(number);
