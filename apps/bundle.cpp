@@ -6,6 +6,7 @@
 #include "littlebit/core/process.h"
 #include "littlebit/logging/run_main.h"
 #include "littlebit/nn/tensor_memory.h"
+#include "littlebit/ops/register_ops.h"
 #include "programs.h"
 
 LITTLEBIT_SETTLE_WAITING;
@@ -27,6 +28,7 @@ int main(int argc, char** argv) {
   }
   return run_main([&] {
     keep_tensor_memory();
+    register_ops();
     return program(argc, argv);
   });
 }

@@ -6,6 +6,7 @@
 #include "littlebit/core/process.h"
 #include "littlebit/logging/run_main.h"
 #include "littlebit/nn/tensor_memory.h"
+#include "littlebit/ops/register_ops.h"
 #include "programs.h"
 
 LITTLEBIT_SETTLE_WAITING;
@@ -13,6 +14,7 @@ LITTLEBIT_SETTLE_WAITING;
 int main(int argc, char** argv) {
   const int code = littlebit::run_main([&] {
     littlebit::keep_tensor_memory();
+    littlebit::register_ops();
     return littlebit::LITTLEBIT_PROGRAM(argc, argv);
   });
   // A device may wait for the process that was lost, and destructors of globals for the device.

@@ -2,27 +2,16 @@
 // this library loads libtorch_cuda, which brings ATen's CUDA operations.
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAFunctions.h>
-#include <c10/cuda/CUDAStream.h>
 #include <cublas_v2.h>
 
 #include <cstdio>
 
 #include "littlebit/kernels/cuda.h"
 #include "nccl.h"
-#include "signs.h"
+#include "register.h"
 
 namespace littlebit::cuda {
 namespace {
-
-template <class T>
-void expand_here(const SignExpansion<T>& job) {
-  C10_CUDA_CHECK(expand(job, c10::cuda::getCurrentCUDAStream()));
-}
-
-template <class T>
-void pack_here(const T* latents, int64_t n, uint32_t* words, int64_t* flips) {
-  C10_CUDA_CHECK(pack(latents, n, words, flips, c10::cuda::getCurrentCUDAStream()));
-}
 
 cudaDeviceProp properties(int device) {
   cudaDeviceProp properties;
@@ -60,11 +49,7 @@ extern "C" __attribute__((visibility("default"))) const littlebit::CudaKernels*
 littlebit_cuda_kernels() {
   using namespace littlebit;
   static constexpr CudaKernels kTable = {.version = kCudaKernelsVersion,
-                                         .expand_float = cuda::expand_here<float>,
-                                         .expand_double = cuda::expand_here<double>,
-                                         .expand_bfloat16 = cuda::expand_here<uint16_t>,
-                                         .pack_float = cuda::pack_here<float>,
-                                         .pack_double = cuda::pack_here<double>,
+                                         .register_operations = cuda::register_operations,
                                          .describe = cuda::describe,
                                          .compute_capability = cuda::compute_capability,
                                          .nccl_difference = cuda::nccl_difference};

@@ -57,6 +57,7 @@ bool all_ok(const Json& result);
 
 Json measure_machine(const BenchSetup& setup);
 Json measure_signs(const BenchSetup& setup);
+Json measure_operations(const BenchSetup& setup);
 Json measure_layers(const BenchSetup& setup);
 Json measure_step(const BenchSetup& setup);
 Json measure_dense(const BenchSetup& setup);

@@ -1,4 +1,5 @@
-// Cases `machine` and `signs`: what the machine gives, and the kernels that memory alone bounds.
+// Cases `machine`, `signs` and `operations`: what the machine gives, the kernels that memory alone
+// bounds, and every operation of the table in ops/operation_case.h.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -9,12 +10,16 @@
 #include <nlohmann/json.hpp>
 
 #include "cases.h"
+#include "littlebit/ops/operation_case.h"
+#include "littlebit/ops/signs.h"
 #include "littlebit/quant/sign_matrix.h"
 
 namespace littlebit {
 namespace {
 
-const char* name_of(at::ScalarType dtype) { return dtype == at::kBFloat16 ? "bf16" : "fp32"; }
+const char* name_of(at::ScalarType dtype) {
+  return dtype == at::kBFloat16 ? "bf16" : dtype == at::kDouble ? "fp64" : "fp32";
+}
 
 at::TensorOptions on(const BenchSetup& setup, at::ScalarType dtype) {
   return at::TensorOptions().dtype(dtype).device(setup.device());
@@ -78,6 +83,22 @@ Json measure_signs(const BenchSetup& setup) {
       setup.timer.cold([&] { update_signs(latents, words); }),
       setup.timer.cold([&] { at::lt(latents, 0); }));
   return {{"rows", result}};
+}
+
+Json measure_operations(const BenchSetup& setup) {
+  Json rows = Json::array();
+  for (const OperationCase& each : operation_cases()) {
+    if (!each.timed) continue;
+    const double seconds = setup.timer.cold(prepare_operation(each, setup.device()));
+    Json row = {{"operation", each.operation},
+                {"shape", each.shape},
+                {"dtype", name_of(each.dtype)},
+                {"seconds", seconds}};
+    if (each.flops > 0) row["gflops"] = each.flops / seconds * 1e-9;
+    if (each.bytes > 0) row["gbytes"] = each.bytes / seconds * 1e-9;
+    rows.push_back(std::move(row));
+  }
+  return {{"rows", std::move(rows)}};
 }
 
 }  // namespace littlebit

@@ -10,7 +10,7 @@
 #include <algorithm>
 
 #include "littlebit/distill/kl_divergence.h"
-#include "littlebit/nn/products.h"
+#include "littlebit/ops/product.h"
 
 namespace littlebit {
 namespace {

@@ -55,7 +55,8 @@ foreach(library c10_cuda torch_cuda)
   add_library(${library} SHARED IMPORTED)
   set_target_properties(${library} PROPERTIES IMPORTED_LOCATION ${libtorch}/lib/lib${library}.so)
 endforeach()
-add_library(littlebit_cuda SHARED cuda/library.cpp cuda/nccl.cpp cuda/signs.cu)
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cuda/*.cpp ${CMAKE_SOURCE_DIR}/cuda/*.cu)
+add_library(littlebit_cuda SHARED ${sources})
 set_target_properties(littlebit_cuda PROPERTIES
   LINKER_LANGUAGE CXX CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)

@@ -10,7 +10,7 @@
 
 #include <algorithm>
 
-#include "littlebit/nn/products.h"
+#include "littlebit/ops/product.h"
 
 namespace littlebit {
 

@@ -80,6 +80,7 @@ CudaState look() {
                     std::to_string(capability % 10) + ", at least 8.0 is needed";
     return state;
   }
+  kernels->register_operations();
   state.kernels = kernels;
   return state;
 }

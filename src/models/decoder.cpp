@@ -13,7 +13,7 @@
 #include "attention.h"
 #include "littlebit/core/error.h"
 #include "littlebit/models/architectures.h"
-#include "littlebit/nn/products.h"
+#include "littlebit/ops/product.h"
 #include "rope.h"
 
 namespace littlebit {

@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 
 #include "littlebit/core/error.h"
+#include "littlebit/ops/signs.h"
 
 namespace littlebit {
 

@@ -10,7 +10,7 @@
 
 #include <cmath>
 
-#include "littlebit/nn/products.h"
+#include "littlebit/ops/product.h"
 
 namespace littlebit {
 namespace {

@@ -7,7 +7,7 @@
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
-#include "littlebit/nn/products.h"
+#include "littlebit/ops/product.h"
 
 namespace littlebit {
 

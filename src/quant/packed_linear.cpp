@@ -2,18 +2,17 @@
 // rows. Whatever the form, there is no dense copy of a whole factor.
 #include "littlebit/quant/packed_linear.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
-#include <c10/util/BFloat16.h>
 
 #include <algorithm>
 
 #include "littlebit/core/error.h"
 #include "littlebit/kernels/sign_product.h"
-#include "littlebit/nn/products.h"
+#include "littlebit/ops/interleaved_signs.h"
+#include "littlebit/ops/product.h"
 #include "littlebit/quant/sign_matrix.h"
 
 namespace littlebit {
@@ -23,30 +22,13 @@ const uint32_t* word_data(const at::Tensor& words) {
   return reinterpret_cast<const uint32_t*>(words.const_data_ptr<int32_t>());
 }
 
-// T: what ATen calls the element, K: what the kernel does.
-template <class T, class K>
-void expand_cpu(const InterleavedSigns& signs, const at::Tensor& out, int64_t row_begin,
-                const at::Tensor& row_scale, const at::Tensor& column_scale) {
-  const auto data = [](const at::Tensor& t) {
-    return t.defined() ? reinterpret_cast<const K*>(t.const_data_ptr<T>()) : nullptr;
-  };
-  K* const first = reinterpret_cast<K*>(out.data_ptr<T>());
-  constexpr int64_t kGrain = 1 << 16;  // elements worth a thread of their own
-  const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, signs.cols));
-  at::parallel_for(0, out.size(0), grain, [&](int64_t begin, int64_t end) {
-    const InterleavedExpansion<K> job{signs, data(row_scale), data(column_scale),
-                                      first + begin * out.stride(0), out.stride(0)};
-    expand_interleaved(job, row_begin + begin, row_begin + end);
-  });
-}
-
 }  // namespace
 
 PackedSigns::PackedSigns(const at::Tensor& padded_words, int64_t cols, at::Device device)
-    : rows_(padded_words.size(0)), cols_(cols) {
+    : rows_(padded_words.size(0)), cols_(cols), interleaved_(device.is_cpu()) {
   const InterleavedSigns shape{nullptr, rows_, cols_};
   LB_ASSERT(padded_words.size(1) == shape.words_per_row(), "words of a row");
-  if (!device.is_cpu()) {
+  if (!interleaved_) {
     words_ = at::zeros({(rows_ * cols_ + 31) / 32}, at::kInt);
     SignMatrix(words_, 0, rows_, cols_).set_from_padded_words(padded_words);
     words_ = words_.to(device);
@@ -59,73 +41,19 @@ PackedSigns::PackedSigns(const at::Tensor& padded_words, int64_t cols, at::Devic
 }
 
 at::Tensor PackedSigns::multiply(const at::Tensor& x, const at::Tensor& scale) const {
-  const InterleavedSigns signs{word_data(words_), rows_, cols_};
-  const at::Tensor from = x.contiguous();
-  const int64_t table_size = sign_table_size(cols_), count = from.size(0);
-  const int64_t padded = signs.blocks() * InterleavedSigns::kBlock;
-  const at::Tensor y = at::empty({count, padded}, from.options());
-  const auto build = [&](int64_t m, float* tables) {
-    build_sign_tables(from.const_data_ptr<float>() + m * cols_,
-                      scale.defined() ? scale.const_data_ptr<float>() : nullptr, cols_, tables);
-  };
-  const auto multiply_blocks = [&](int64_t m, const float* tables, int64_t begin, int64_t end) {
-    multiply_signs(signs, tables, begin, end, y.data_ptr<float>() + m * padded);
-  };
-  constexpr int64_t kGrain = 1 << 21;  // weights worth a thread of their own
-  constexpr int64_t kRows = 8;         // whose tables are kept at a time: they stay in the cache
-  constexpr int64_t kBlocks = 4;       // whose bits go through all of them
-  if (count <= kRows) {
-    const at::Tensor tables = at::empty({count, table_size}, from.options());
-    float* const first = tables.data_ptr<float>();
-    for (int64_t m = 0; m < count; ++m) build(m, first + m * table_size);
-    const int64_t of_block = InterleavedSigns::kBlock * cols_ * count;
-    at::parallel_for(0, signs.blocks(), std::max(kBlocks, kGrain / of_block),
-                     [&](int64_t begin, int64_t end) {
-                       for (int64_t m = 0; m < count; ++m) {
-                         multiply_blocks(m, first + m * table_size, begin, end);
-                       }
-                     });
-    return y.narrow(1, 0, rows_);
-  }
-  const int64_t grain = std::max<int64_t>(1, kGrain / (rows_ * cols_));
-  at::parallel_for(0, count, std::max(kRows, grain), [&](int64_t begin, int64_t end) {
-    std::vector<float> tables(kRows * table_size);
-    for (int64_t first = begin; first < end; first += kRows) {
-      const int64_t last = std::min(end, first + kRows);
-      for (int64_t m = first; m < last; ++m) build(m, tables.data() + (m - first) * table_size);
-      for (int64_t block = 0; block < signs.blocks(); block += kBlocks) {
-        const int64_t block_end = std::min(signs.blocks(), block + kBlocks);
-        for (int64_t m = first; m < last; ++m) {
-          multiply_blocks(m, tables.data() + (m - first) * table_size, block, block_end);
-        }
-      }
-    }
-  });
-  return y.narrow(1, 0, rows_);
+  return multiply_interleaved_signs(words_, rows_, x, scale);
 }
 
 void PackedSigns::expand_into(const at::Tensor& out, int64_t row_begin, const at::Tensor& row_scale,
                               const at::Tensor& column_scale) const {
   LB_ASSERT(out.size(1) == cols_ && row_begin + out.size(0) <= rows_, "rows of the expansion");
-  LB_ASSERT(!(row_scale.defined() && column_scale.defined()), "one scale at most");
-  if (!out.is_cpu()) {
-    const int64_t count = out.size(0);
-    SignMatrix(words_, row_begin * cols_, count, cols_)
-        .expand_into(out, row_scale.defined() ? row_scale.narrow(0, row_begin, count) : row_scale,
-                     column_scale);
-    return;
+  if (interleaved_) {
+    return expand_interleaved_signs(out, words_, rows_, row_begin, row_scale, column_scale);
   }
-  const InterleavedSigns signs{word_data(words_), rows_, cols_};
-  switch (out.scalar_type()) {
-    case at::kFloat:
-      return expand_cpu<float, float>(signs, out, row_begin, row_scale, column_scale);
-    case at::kDouble:
-      return expand_cpu<double, double>(signs, out, row_begin, row_scale, column_scale);
-    case at::kBFloat16:
-      return expand_cpu<at::BFloat16, uint16_t>(signs, out, row_begin, row_scale, column_scale);
-    default:
-      LB_ASSERT(false, "dtype of the expansion");
-  }
+  const int64_t count = out.size(0);
+  SignMatrix(words_, row_begin * cols_, count, cols_)
+      .expand_into(out, row_scale.defined() ? row_scale.narrow(0, row_begin, count) : row_scale,
+                   column_scale);
 }
 
 PackedLinear::PackedLinear(std::string name, std::vector<PackedPath> paths, at::Tensor bias,

@@ -22,7 +22,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/rng.h"
-#include "littlebit/nn/products.h"
+#include "littlebit/ops/product.h"
 #include "random_matrices.h"
 
 namespace littlebit {

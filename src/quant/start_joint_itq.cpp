@@ -5,7 +5,7 @@
 #include <ATen/ops/linalg_qr.h>
 #include <ATen/ops/linalg_svd.h>
 
-#include "littlebit/nn/products.h"
+#include "littlebit/ops/product.h"
 #include "random_matrices.h"
 #include "start_rows.h"
 #include "svd_paths.h"

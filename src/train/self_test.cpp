@@ -8,6 +8,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/rng.h"
@@ -18,6 +19,8 @@
 #include "littlebit/logging/console.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/nn/device.h"
+#include "littlebit/ops/operation_case.h"
+#include "littlebit/ops/signs.h"
 #include "littlebit/optim/optimizer.h"
 
 namespace littlebit {
@@ -132,53 +135,32 @@ double worst(const std::vector<at::Tensor>& got, const std::vector<at::Tensor>& 
 
 double relative(double got, double want) { return std::abs(got - want) / std::abs(want); }
 
-// One bit at a time.
-at::Tensor plain_signs(const at::Tensor& latents) {
-  const at::Tensor words = at::zeros({latents.numel() / 32}, at::TensorOptions().dtype(at::kInt));
-  const float* values = latents.const_data_ptr<float>();
-  auto* bits = reinterpret_cast<uint32_t*>(words.data_ptr<int32_t>());
-  for (int64_t i = 0; i < latents.numel(); ++i) {
-    if (values[i] < 0) bits[i / 32] |= uint32_t{1} << (i % 32);
-  }
-  return words;
-}
-
 double count_different(const at::Tensor& got, const at::Tensor& want) {
   return static_cast<double>(got.cpu().ne(want).sum().item<int64_t>());
 }
 
-void check_signs(Rows& rows, uint64_t seed, at::Device device) {
-  const int64_t height = 67, width = 203, first = 96;
-  const at::Tensor latents = made(seed, "latents", {640 * 32}, 1);
-  latents.narrow(0, 100, 5).zero_();
-  latents.narrow(0, 102, 1).neg_();  // -0
-  const auto ints = at::TensorOptions().dtype(at::kInt);
-  const at::Tensor want = plain_signs(latents), got = at::zeros({640}, ints.device(device));
-  const int64_t flips = latents.lt(0).sum().item<int64_t>();
-  const at::Tensor count = at::zeros({1}, ints.dtype(at::kLong).device(device));
-  update_signs(latents.to(device), got, count);  // all were positive before
-  const int64_t counted = count.item<int64_t>();
-  rows.push_back({"signs of latents, bits",
-                  count_different(got, want) + std::abs(static_cast<double>(counted - flips)), 0});
-
-  const SignMatrix signs(got, first, height, width);
-  double different = 0;
-  for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
-    const at::Tensor plain = expand_reference(want, first, height, width, dtype);
-    const at::Tensor rows_scale = made(seed, "rows", {height}, 1).to(dtype);
-    const at::Tensor columns_scale = made(seed, "columns", {width}, 1).to(dtype);
-    const at::Tensor out = at::empty({height, width + 21}, plain.options().device(device));
-    const at::Tensor part = out.narrow(1, 21, width);  // rows that begin anywhere
-    signs.expand_into(part, {}, {});
-    different += count_different(part, plain);
-    signs.expand_into(part, rows_scale.to(device), {});
-    different += count_different(part, plain * rows_scale.unsqueeze(1));
-    signs.expand_into(part, {}, columns_scale.to(device));
-    different += count_different(part, plain * columns_scale);
+// Each operation on its cases of this type (fp64 with fp32) against its twin on the CPU: the case
+// that is the nearest to what is allowed, or the farthest above it.
+void check_operations(Rows& rows, at::Device device, bool narrow) {
+  std::map<std::string, SelfTestRow> worst;
+  for (const OperationCase& each : operation_cases()) {
+    if (each.timed || (each.dtype == at::kBFloat16) != narrow) continue;
+    const SelfTestRow row{each.operation,
+                          relative_difference(run_operation(each, device), run_twin(each)),
+                          each.tolerance};
+    const auto [found, is_first] = worst.emplace(each.operation, row);
+    const auto excess = [](const SelfTestRow& of) { return of.difference - of.tolerance; };
+    if (!is_first && excess(row) > excess(found->second)) found->second = row;
   }
-  rows.push_back({"signs expanded, elements", different, 0});
+  for (auto& [name, row] : worst) rows.push_back(std::move(row));
+}
 
-  const at::Tensor padded = signs.padded_words();
+void check_packed_words(Rows& rows, uint64_t seed, at::Device device) {
+  const int64_t height = 67, width = 203, first = 96;
+  const auto ints = at::TensorOptions().dtype(at::kInt);
+  const at::Tensor words = at::zeros({640}, ints);
+  update_signs(made(seed, "latents", {640 * 32}, 1), words);
+  const at::Tensor padded = SignMatrix(words.to(device), first, height, width).padded_words();
   SignMatrix again(at::zeros({height * 7}, ints.device(device)), 0, height, 7 * 32);
   again.set_from_padded_words(padded);
   const at::Tensor back =
@@ -186,7 +168,7 @@ void check_signs(Rows& rows, uint64_t seed, at::Device device) {
   again.expand_into(back, {}, {});
   rows.push_back({"packed words, elements",
                   count_different(back.narrow(1, 0, width),
-                                  expand_reference(want, first, height, width, at::kFloat)),
+                                  expand_reference(words, first, height, width, at::kFloat)),
                   0});
 }
 
@@ -239,7 +221,8 @@ std::vector<SelfTestRow> self_test(at::Device device, at::ScalarType compute_dty
   const bool narrow = compute_dtype == at::kBFloat16;
   const double tolerance = narrow ? 2e-2 : 2e-5;
   Rows rows;
-  check_signs(rows, seed, device);
+  check_operations(rows, device, narrow);
+  check_packed_words(rows, seed, device);
 
   Model model(seed, device, compute_dtype), plain(seed, at::Device(at::kCPU), at::kDouble);
   const at::Tensor ids = made(seed, "ids", {kBatch, kLength}, 100, kVocabulary / 2)

@@ -5,8 +5,12 @@
 
 #include "fuzz/scratch.h"
 #include "fuzz/targets.h"
+#include "support/begin_tests.h"
 
 namespace littlebit::test {
+
+[[gnu::weak]] void begin_tests() {}
+
 namespace {
 
 const FuzzTarget& target() {
@@ -33,6 +37,7 @@ void write_seeds() {
 }  // namespace littlebit::test
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  littlebit::test::begin_tests();
   littlebit::test::write_seeds();
   return 0;
 }

@@ -14,7 +14,7 @@ TEST_CASE("littlebit-train --self-test: a table of checks, and nothing written")
   const auto got = run_program("littlebit-train", {"--self-test", "train.device=cpu"});
   CHECK(got.code == 0);
   CHECK(got.out.empty());
-  for (const char* row : {"signs expanded", "student, logits", "gradients of factors",
+  for (const char* row : {"littlebit::expand_signs", "student, logits", "gradients of factors",
                           "update of latents", "packed words"}) {
     CHECK_THAT(got.err, Contains(row));
   }

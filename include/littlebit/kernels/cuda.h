@@ -6,23 +6,17 @@
 #include <cstdint>
 #include <string>
 
-#include "littlebit/kernels/signs.h"
-
 namespace littlebit {
 
 // What train.device and eval.device ask for.
 enum class DeviceKind { kAuto, kCpu, kCuda };
 
-// The library's functions. Pointers are device memory; launches go to the current stream of the
-// current device and do not wait. They throw std::exception where CUDA reports an error.
+// The library's functions. They throw std::exception where CUDA reports an error.
 struct CudaKernels {
   int64_t version;  // kCudaKernelsVersion of its build
-  void (*expand_float)(const SignExpansion<float>& job);
-  void (*expand_double)(const SignExpansion<double>& job);
-  void (*expand_bfloat16)(const SignExpansion<uint16_t>& job);
-  // As pack_signs, n a multiple of 32; adds the number of changed bits to *flips.
-  void (*pack_float)(const float* latents, int64_t n, uint32_t* words, int64_t* flips);
-  void (*pack_double)(const double* latents, int64_t n, uint32_t* words, int64_t* flips);
+  // Gives LibTorch's dispatcher the forms of operations (ops/register_ops.h) for tensors on a GPU.
+  // open_cuda() calls it. Needs no GPU; a second call does nothing.
+  void (*register_operations)();
   // GPU `device` in words: name, compute capability, memory, versions of CUDA, cuBLAS and NCCL.
   std::string (*describe)(int device);
   int (*compute_capability)(int device);  // 10 * major + minor
@@ -30,7 +24,7 @@ struct CudaKernels {
   // NCCL; the largest difference from the tensors themselves, which should be 0.
   double (*nccl_difference)(int device);
 };
-inline constexpr int64_t kCudaKernelsVersion = 1;
+inline constexpr int64_t kCudaKernelsVersion = 2;
 inline constexpr int kLeastComputeCapability = 80;  // what the kernels are compiled for, and bf16
 
 // Whether CUDA can be used here. Where it cannot, `kernels` is null, `problem` says why in one

@@ -39,6 +39,7 @@ class PackedSigns {
  private:
   at::Tensor words_;
   int64_t rows_ = 0, cols_ = 0;
+  bool interleaved_ = true;
 };
 
 struct PackedPath {

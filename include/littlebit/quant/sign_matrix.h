@@ -20,7 +20,6 @@ class SignMatrix {
 
   // out [rows, cols] (a strided view with unit column stride is fine; fp32, fp64 or bf16) = the
   // signs times row_scale [rows] or column_scale [cols] (at most one defined, out's dtype).
-  // On ATen's threads, on a GPU by our kernel, elsewhere by plain ATen.
   void expand_into(const at::Tensor& out, const at::Tensor& row_scale,
                    const at::Tensor& column_scale) const;
 
@@ -32,14 +31,5 @@ class SignMatrix {
   at::Tensor words_;
   int64_t first_bit_ = 0, rows_ = 0, cols_ = 0;
 };
-
-// words (int32, flat) = the signs of latents (fp32 or fp64, flat, a multiple of 32 of them). Adds
-// how many changed to `flips` (int64, one element, on the same device, undefined: not counted);
-// nothing waits for the device.
-void update_signs(const at::Tensor& latents, const at::Tensor& words, const at::Tensor& flips = {});
-
-// The same expansion by plain ATen operations on any device: the tested twin.
-at::Tensor expand_reference(const at::Tensor& words, int64_t first_bit, int64_t rows, int64_t cols,
-                            at::ScalarType dtype);
 
 }  // namespace littlebit

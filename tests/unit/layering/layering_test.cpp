@@ -20,23 +20,11 @@ using Catch::Matchers::Contains;
 using Rooms = std::set<std::string>;
 
 // From left to right: a room includes only rooms of groups to its right, and itself.
-const std::vector<Rooms> kOrder = {{"apps"},
-                                   {"bench"},
-                                   {"train"},
-                                   {"eval"},
-                                   {"export", "checkpoint"},
-                                   {"distill"},
-                                   {"optim"},
-                                   {"quant"},
-                                   {"models"},
-                                   {"nn"},
-                                   {"data"},
-                                   {"distributed"},
-                                   {"kernels"},
-                                   {"tokenizer", "logging"},
-                                   {"io"},
-                                   {"config"},
-                                   {"core"}};
+const std::vector<Rooms> kOrder = {
+    {"apps"},    {"bench"},  {"train"},       {"eval"},    {"export", "checkpoint"},
+    {"distill"}, {"optim"},  {"quant"},       {"models"},  {"nn"},
+    {"ops"},     {"data"},   {"distributed"}, {"kernels"}, {"tokenizer", "logging"},
+    {"io"},      {"config"}, {"core"}};
 
 // Headers whose path begins so may be included by these rooms only.
 struct Border {

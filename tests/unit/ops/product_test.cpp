@@ -1,5 +1,5 @@
 // Products and their derivatives against ATen's in fp64.
-#include "littlebit/nn/products.h"
+#include "littlebit/ops/product.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>

@@ -1,0 +1,28 @@
+// How a file of this room calls its operation. An operation is a struct with
+//   kName, kArguments   its name in the dispatcher, and what follows it in the schema
+//   twin                plain ATen, for every device
+//   cpu, cuda           faster forms (optional; more for CUDA are in the folder cuda/)
+//   kTwinDifferentiates whether ATen may record the twin where gradients are asked for; where not,
+//                       the operation refuses inputs that require one
+//   autograd_cpu        records it by itself on the CPU (optional, where the twin differentiates)
+//   cases()             its part of the table (ops/operation_case.h)
+#pragma once
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+namespace littlebit {
+
+// Throws c10::Error before register_ops(). Looked up once.
+template <class Operation>
+const auto& dispatched() {
+  static const auto found = c10::Dispatcher::singleton()
+                                .findSchemaOrThrow(Operation::kName, "")
+                                .template typed<decltype(Operation::twin)>();
+  return found;
+}
+
+inline std::optional<at::Tensor> optional_tensor(const at::Tensor& tensor) {
+  return tensor.defined() ? std::optional(tensor) : std::nullopt;
+}
+
+}  // namespace littlebit

@@ -1,0 +1,201 @@
+// oneDNN's fp32 product and its derivatives, which are products of the same kind: dx = dy W and
+// dW = dy^T x. LibTorch has no C++ header for the product, hence it is called by name.
+#include "littlebit/ops/product.h"
+
+#include <ATen/Context.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/List.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+#include "ops/made_numbers.h"
+#include "ops/operation.h"
+
+namespace littlebit {
+namespace {
+
+using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&,
+                                   const std::optional<at::Tensor>&, std::string_view,
+                                   c10::List<std::optional<at::Scalar>>,
+                                   std::optional<std::string_view>);
+
+// Empty where this LibTorch was built without oneDNN.
+std::optional<c10::TypedOperatorHandle<LinearPointwise>> find_onednn_linear() {
+  if (!at::globalContext().hasMKLDNN()) return std::nullopt;
+  const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
+  if (!found) return std::nullopt;
+  return found->typed<LinearPointwise>();
+}
+
+const auto& onednn_linear() {
+  static const auto linear = find_onednn_linear();
+  return linear;
+}
+
+bool takes_onednn(const at::Tensor& a, const at::Tensor& b) {
+  return a.is_cpu() && a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat &&
+         a.numel() > 0 && b.numel() > 0 && onednn_linear();
+}
+
+// The product takes matrices by rows and by columns alike, others as a copy.
+at::Tensor rows_or_columns(const at::Tensor& t) {
+  return t.stride(0) == 1 || t.stride(1) == 1 ? t : t.contiguous();
+}
+
+at::Tensor rows_of(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
+
+bool requires_gradient(const at::Tensor& a, const at::Tensor& b) {
+  return c10::GradMode::is_enabled() && (a.requires_grad() || b.requires_grad());
+}
+
+class RecordedProduct : public torch::autograd::Function<RecordedProduct> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& a,
+                            const at::Tensor& b) {
+    context->save_for_backward({a, b});
+    const at::AutoDispatchBelowADInplaceOrView below;
+    return MatrixProduct::cpu(a, b);
+  }
+
+  // By the operation itself, so that this can be recorded, too.
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& dy) {
+    const auto saved = context->get_saved_variables();
+    torch::autograd::variable_list gradients(2);
+    if (context->needs_input_grad(0)) gradients[0] = product_nt(dy[0], saved[1].t());
+    if (context->needs_input_grad(1)) gradients[1] = product_nt(dy[0].t(), saved[0].t());
+    return gradients;
+  }
+};
+
+std::vector<int64_t> shape_of(const at::Tensor& x, const at::Tensor& weight) {
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.back() = weight.size(0);
+  return shape;
+}
+
+}  // namespace
+
+at::Tensor product_nt(const at::Tensor& a, const at::Tensor& b) {
+  return dispatched<MatrixProduct>().call(a, b);
+}
+
+at::Tensor affine(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return dispatched<Affine>().call(x, weight, optional_tensor(bias));
+}
+
+at::Tensor product_by_pieces(const at::Tensor& x, int64_t n,
+                             const std::function<at::Tensor(int64_t begin, int64_t count)>& piece) {
+  constexpr int64_t kPiece = 1 << 22;  // numbers
+  const int64_t rows = std::max<int64_t>(1, kPiece / x.size(1));
+  if (n <= rows) return product_nt(x, piece(0, n));
+  const at::Tensor y = at::empty({x.size(0), n}, x.options());
+  for (int64_t begin = 0; begin < n; begin += rows) {
+    const int64_t count = std::min(rows, n - begin);
+    y.narrow(1, begin, count).copy_(product_nt(x, piece(begin, count)));
+  }
+  return y;
+}
+
+at::Tensor MatrixProduct::twin(const at::Tensor& a, const at::Tensor& b) {
+  return at::matmul(a, b.t());
+}
+
+at::Tensor MatrixProduct::cpu(const at::Tensor& a, const at::Tensor& b) {
+  if (!takes_onednn(a, b)) return twin(a, b);
+  return onednn_linear()->call(rows_or_columns(a), rows_or_columns(b), std::nullopt, "none",
+                               c10::List<std::optional<at::Scalar>>(), "");
+}
+
+at::Tensor MatrixProduct::autograd_cpu(const at::Tensor& a, const at::Tensor& b) {
+  if (!takes_onednn(a, b)) return twin(a, b);
+  if (requires_gradient(a, b)) return RecordedProduct::apply(a, b);
+  const at::AutoDispatchBelowADInplaceOrView below;
+  return cpu(a, b);
+}
+
+std::vector<OperationCase> MatrixProduct::cases() {
+  std::vector<OperationCase> cases;
+  const auto add = [&](int64_t m, int64_t n, int64_t k, at::ScalarType dtype, bool by_columns,
+                       bool timed) {
+    const auto elements = static_cast<double>(m * k + n * k + m * n);
+    cases.push_back({.operation = kName,
+                     .shape = std::to_string(m) + " x " + std::to_string(n) + " x " +
+                              std::to_string(k) + (by_columns ? ", by columns" : ""),
+                     .dtype = dtype,
+                     .tolerance = dtype == at::kDouble  ? 1e-14
+                                  : dtype == at::kFloat ? 1e-6
+                                                        : 8e-3,
+                     .flops = 2.0 * static_cast<double>(m) * static_cast<double>(n * k),
+                     .bytes = elements * static_cast<double>(c10::elementSize(dtype)),
+                     .timed = timed,
+                     .arguments = [=](at::Device device) {
+                       const at::Tensor b = made_numbers("b", {n, k}).to(device, dtype);
+                       return torch::jit::Stack{made_numbers("a", {m, k}).to(device, dtype),
+                                                by_columns ? b.t().contiguous().t() : b};
+                     }});
+  };
+  for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    add(37, 65, 130, dtype, /*by_columns=*/false, /*timed=*/false);
+    add(37, 65, 130, dtype, /*by_columns=*/true, /*timed=*/false);
+    add(1, 3, 1, dtype, /*by_columns=*/false, /*timed=*/false);
+    if (dtype != at::kDouble) add(2048, 4096, 512, dtype, /*by_columns=*/false, /*timed=*/true);
+  }
+  return cases;
+}
+
+at::Tensor Affine::twin(const at::Tensor& x, const at::Tensor& weight,
+                        const std::optional<at::Tensor>& bias) {
+  return at::linear(x, weight, bias);
+}
+
+at::Tensor Affine::cpu(const at::Tensor& x, const at::Tensor& weight,
+                       const std::optional<at::Tensor>& bias) {
+  if (!takes_onednn(x, weight)) return twin(x, weight, bias);
+  const at::Tensor y = MatrixProduct::cpu(rows_of(x), weight).view(shape_of(x, weight));
+  return bias ? y.add_(*bias) : y;
+}
+
+at::Tensor Affine::autograd_cpu(const at::Tensor& x, const at::Tensor& weight,
+                                const std::optional<at::Tensor>& bias) {
+  if (!takes_onednn(x, weight)) return twin(x, weight, bias);
+  if (requires_gradient(x, weight) || (bias && requires_gradient(*bias, *bias))) {
+    const at::Tensor y = MatrixProduct::autograd_cpu(rows_of(x), weight).view(shape_of(x, weight));
+    return bias ? y + *bias : y;
+  }
+  const at::AutoDispatchBelowADInplaceOrView below;
+  return cpu(x, weight, bias);
+}
+
+std::vector<OperationCase> Affine::cases() {
+  std::vector<OperationCase> cases;
+  for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    for (const bool biased : {false, true}) {
+      cases.push_back({.operation = kName,
+                       .shape = std::string("3 x 5 rows, 33 x 48") + (biased ? ", bias" : ""),
+                       .dtype = dtype,
+                       .tolerance = dtype == at::kDouble  ? 1e-14
+                                    : dtype == at::kFloat ? 1e-6
+                                                          : 8e-3,
+                       .flops = 2.0 * 15 * 33 * 48,
+                       .arguments = [=](at::Device device) {
+                         return torch::jit::Stack{
+                             made_numbers("x", {3, 5, 48}).to(device, dtype),
+                             made_numbers("weight", {33, 48}).to(device, dtype),
+                             biased ? c10::IValue(made_numbers("bias", {33}).to(device, dtype))
+                                    : c10::IValue()};
+                       }});
+    }
+  }
+  return cases;
+}
+
+}  // namespace littlebit
