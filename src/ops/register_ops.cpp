@@ -8,23 +8,34 @@
 #include <torch/library.h>
 
 #include "littlebit/core/error.h"
+#include "ops/operation.h"
 #include "ops/operations.h"
 
 namespace littlebit {
 namespace {
 
-void refuse_gradients(const c10::OperatorHandle& operation, c10::DispatchKeySet keys,
-                      torch::jit::Stack* stack) {
-  if (c10::GradMode::is_enabled()) {
-    for (const c10::IValue& each :
-         torch::jit::last(*stack, operation.schema().arguments().size())) {
-      LB_ASSERT(!each.isTensor() || !each.toTensor().requires_grad(),
-                toString(operation.operator_name()) + " has no gradient");
-    }
-  }
-  const at::AutoDispatchBelowADInplaceOrView below;
-  operation.redispatchBoxed(keys & c10::after_ADInplaceOrView_keyset, stack);
+bool requires_gradient(const at::Tensor& tensor) { return tensor.requires_grad(); }
+bool requires_gradient(const std::optional<at::Tensor>& tensor) {
+  return tensor && tensor->requires_grad();
 }
+template <class Other>
+bool requires_gradient(const Other& /*no tensor*/) {
+  return false;
+}
+
+template <class Operation, class Signature = decltype(Operation::twin)>
+struct Refusing;
+
+template <class Operation, class Result, class... Arguments>
+struct Refusing<Operation, Result(Arguments...)> {
+  static Result call(c10::DispatchKeySet keys, Arguments... arguments) {
+    LB_ASSERT(!c10::GradMode::is_enabled() || !(requires_gradient(arguments) || ...),
+              std::string(Operation::kName) + " has no gradient");
+    const at::AutoDispatchBelowADInplaceOrView below;
+    return dispatched<Operation>().redispatch(keys & c10::after_ADInplaceOrView_keyset,
+                                              arguments...);
+  }
+};
 
 template <class Operation>
 void define(torch::Library& library) {
@@ -43,9 +54,7 @@ void define(torch::Library& library) {
   if constexpr (Operation::kTwinDifferentiates) {
     add(c10::DispatchKey::Autograd, &Operation::twin);
   } else {
-    library.impl(inner.c_str(),
-                 torch::dispatch(c10::DispatchKey::Autograd,
-                                 torch::CppFunction::makeFromBoxedFunction<&refuse_gradients>()));
+    add(c10::DispatchKey::Autograd, &Refusing<Operation>::call);
   }
 }
 

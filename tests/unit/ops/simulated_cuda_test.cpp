@@ -5,9 +5,8 @@
 #include <catch2/catch.hpp>
 #include <set>
 
-#define LITTLEBIT_SIMULATE_CUDA
-#include "../../../cuda/register.cpp"
-#include "../../../cuda/signs.cu"
+#include "../../../cuda/register.h"
+#include "cudasim/launch.h"
 #include "littlebit/kernels/cuda.h"
 #include "littlebit/ops/operation_case.h"
 
@@ -30,7 +29,8 @@ TEST_CASE("CUDA: every operation that has a kernel gives what its twin gives", "
                                 run_twin(each)) <= each.tolerance);
     }
   }
-  CHECK(run == std::set<std::string>{"littlebit::expand_signs", "littlebit::update_signs"});
+  CHECK(run.count("littlebit::expand_signs") == 1);
+  CHECK(run.count("littlebit::update_signs") == 1);
 }
 
 TEST_CASE("CUDA: the library gives the dispatcher its forms, GPU or not", "[cuda]") {
