@@ -140,7 +140,7 @@ double count_different(const at::Tensor& got, const at::Tensor& want) {
 }
 
 // Each operation on its cases of this type (fp64 with fp32) against its twin on the CPU: the case
-// that is the nearest to what is allowed, or the farthest above it.
+// with the largest share of what is allowed.
 void check_operations(Rows& rows, at::Device device, bool narrow) {
   std::map<std::string, SelfTestRow> worst;
   for (const OperationCase& each : operation_cases()) {
@@ -149,8 +149,10 @@ void check_operations(Rows& rows, at::Device device, bool narrow) {
                           relative_difference(run_operation(each, device), run_twin(each)),
                           each.tolerance};
     const auto [found, is_first] = worst.emplace(each.operation, row);
-    const auto excess = [](const SelfTestRow& of) { return of.difference - of.tolerance; };
-    if (!is_first && excess(row) > excess(found->second)) found->second = row;
+    const auto share = [](const SelfTestRow& of) {
+      return of.tolerance > 0 ? of.difference / of.tolerance : of.difference * 1e30;
+    };
+    if (!is_first && share(row) > share(found->second)) found->second = row;
   }
   for (auto& [name, row] : worst) rows.push_back(std::move(row));
 }

@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Quick ones first. A pair is a program and the names of the cases it is asked for.
 GOLDEN = ("golden_tests", "every architecture*")
 TESTS = {
+    "ops": [("ops_tests", ""), ("nn_tests", ""), ("quant_tests", ""), GOLDEN],
     "nn": [("nn_tests", ""), ("models_tests", ""), ("distill_tests", ""), GOLDEN],
     "models": [("models_tests", ""), ("distill_tests", ""), GOLDEN],
     "quant": [("quant_tests", ""), ("optim_tests", ""), ("distill_tests", ""), ("export_tests", ""), GOLDEN],
