@@ -14,7 +14,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/nn/linear.h"
-#include "littlebit/nn/products.h"
+#include "littlebit/ops/product.h"
 
 namespace littlebit {
 namespace {
