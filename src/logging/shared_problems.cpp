@@ -13,7 +13,8 @@ HeldProblems& held_problems() {
 
 bool HeldProblems::take_warning(std::string_view message) {
   const std::lock_guard lock(mutex);
-  if (message == left_to_first) return true;
+  // A stop has the name of the signal behind it.
+  if (!left_to_first.empty() && message.starts_with(left_to_first)) return true;
   if (!is_shared) return false;
   if (told.find(message) == told.end()) warnings.emplace_back(message);
   return !is_first;

@@ -33,8 +33,8 @@ ExitCode run_here(const Workshop& shop, const std::string& output, Resume resume
         "quant.cache_dir=" + path(output + "-factors"), std::string("train.steps=2"),
         std::string("train.micro_batch_size=2"), std::string("train.threads=1"),
         "train.stop_after=" + std::to_string(stop_after), std::string("checkpoint.every=1"),
-        std::string("checkpoint.keep=0"), std::string("checkpoint.async=false"), std::string("export.formats=[packed,dense]"),
-        "output.dir=" + path(output)}) {
+        std::string("checkpoint.keep=0"), std::string("checkpoint.async=false"),
+        std::string("export.formats=[packed,dense]"), "output.dir=" + path(output)}) {
     tree.set(word);
   }
   options.check(tree);

@@ -224,7 +224,10 @@ TEST_CASE("tokenize needs the tokenizer's files only") {
 }
 
 TEST_CASE("wrong words on the command line end in exit code 2") {
-  check_only_refused(eval({}), 2, {"no model was given", "--model DIR"});
+  const Outcome nothing = eval({});
+  CHECK(nothing.code == 2);
+  CHECK_THAT(nothing.err, Catch::StartsWith("littlebit-eval --model DIR --tasks"));
+  check_only_refused(eval({"--tasks", "wikitext2"}), 2, {"no model was given", "--model DIR"});
   check_only_refused(eval({"--model", kTeacher}), 2, {"nothing to score", "wikitext2"});
   check_only_refused(eval({"--model", kTeacher, "--tasks", "wikitxt2"}), 2,
                      {"wikitxt2", "did you mean 'wikitext2'?"});

@@ -116,6 +116,7 @@ TEST_CASE("--estimate-memory: within 15 % of what a run holds beside a started p
         std::string("train.recompute=") + batch.recompute,
         "train.threads=2",
         "train.steps=3",
+        "checkpoint.async=false",
         "quant.bits_per_weight=0.55",
         "output.dir=" + (temp / ("run" + std::to_string(runs))).string()};
     std::vector<std::string> start = words;
@@ -145,7 +146,7 @@ TEST_CASE("--estimate-memory --processes: within 10 % of what each of 1, 2 and 4
   const std::string ids = (temp / "ids.safetensors").string();
   test::write_tiny_ids(ids, 24, 64);
   // Latents that outweigh the rest; more than one micro-batch in each process.
-  const auto words = [&](const std::string& run) {
+  const auto words = [&](const std::string& run, bool copies) {
     return std::vector<std::string>{"model.path=" + (temp / "teacher").string(),
                                     "data.train=[{path: \"" + ids + "\", format: tokens}]",
                                     "data.sequence_length=64",
@@ -153,16 +154,23 @@ TEST_CASE("--estimate-memory --processes: within 10 % of what each of 1, 2 and 4
                                     "train.global_batch_size=8",
                                     "train.threads=1",
                                     "train.steps=3",
+                                    "checkpoint.async=" + std::string(copies ? "true" : "false"),
+                                    "checkpoint.every=" + std::string(copies ? "1" : "0"),
                                     "quant.bits_per_weight=1",
                                     "output.dir=" + (temp / run).string()};
   };
-  std::vector<std::string> start = words("none");
+  std::vector<std::string> start = words("none", false);
   start.insert(start.begin(), "--estimate-memory");
   const int64_t started = peak_of(start);
   std::vector<double> estimates;
-  for (const int64_t processes : {1, 2, 4}) {
+  struct Run {
+    int64_t processes;
+    bool copies;  // what a checkpoint writes, beside the next steps
+  };
+  for (const auto& [processes, copies] : {Run{1, false}, {2, false}, {4, false}, {2, true}}) {
     const std::string number = std::to_string(processes);
-    std::vector<std::string> asked = words("none"), run = words("run" + number);
+    std::vector<std::string> asked = words("none", copies),
+                             run = words("run" + number + (copies ? "-copies" : ""), copies);
     asked.insert(asked.begin(), {"--estimate-memory", "--json", "--processes", number});
     run.insert(run.begin(), {"--nproc", number});
     const test::Outcome outcome = test::run_program("littlebit-train", asked);
@@ -174,8 +182,8 @@ TEST_CASE("--estimate-memory --processes: within 10 % of what each of 1, 2 and 4
       const bool is_last = rank > 0 && rank + 1 == peaks.size();
       const double estimate = json.at(is_last ? "total_of_last" : "total").get<double>();
       const auto peak = static_cast<double>(peaks[rank] - started);
-      INFO("process " << rank << " of " << processes << ": estimate " << estimate / 1048576
-                      << " MiB, measured " << peak / 1048576 << " MiB");
+      INFO("process " << rank << " of " << processes << (copies ? ", copies" : "") << ": estimate "
+                      << estimate / 1048576 << " MiB, measured " << peak / 1048576 << " MiB");
       CHECK(estimate > peak * 0.9);
       CHECK(estimate < peak * 1.1);
     }

@@ -48,7 +48,7 @@ TEST_CASE("run_main: stopped is no error") {
           raise(SIGTERM);
           if (!stop_requested()) return 99;
           throw Error(ExitCode::kStopped, "stopped");
-        }) == "warning: stopped\nexit 143\n");
+        }) == "warning: stopped (SIGTERM)\nexit 143\n");
 }
 
 TEST_CASE("run_main: memory that ran out is exit code 5, whoever says it") {
