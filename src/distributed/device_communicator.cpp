@@ -42,29 +42,27 @@ at::Tensor padded(const at::Tensor& all, int64_t size) {
 }  // namespace
 
 DeviceCommunicator::DeviceCommunicator(std::unique_ptr<HostCommunicator> hosts,
-                                       c10::intrusive_ptr<c10d::Backend> backend, at::Device device,
+                                       const ConnectDevices& connect, at::Device device,
                                        std::function<void(const Error&)> end_process)
     : hosts_(std::move(hosts)),
-      backend_(std::move(backend)),
+      connect_(connect),
+      backend_(connect_(*hosts_)),
       device_(device),
       end_process_(std::move(end_process)),
-      phase_(hosts_->phase()),
-      timeout_(hosts_->timeout()),
       watcher_([this] { watch(); }) {}
 
 DeviceCommunicator::~DeviceCommunicator() { fail("it ended before the others"); }
 
-void DeviceCommunicator::enter(const std::string& phase, double timeout_seconds) {
-  hosts_->enter(phase, timeout_seconds);
-  phase_ = phase;
-  timeout_ = timeout_seconds;
+Communicator& DeviceCommunicator::connect_part(const std::vector<int64_t>& ranks) {
+  return *parts_.emplace_back(std::make_unique<DeviceCommunicator>(
+      hosts_->make_part(ranks), connect_, device_, end_process_));
 }
 
 DeviceCommunicator::Work DeviceCommunicator::start(const char* operation, const at::Tensor& values,
                                                    const std::function<Work()>& begin) {
   LB_ASSERT(values.device() == device_, "a tensor of this process's device");
-  const std::string what =
-      phase_ + ", " + operation + " of " + format_bytes(static_cast<uint64_t>(values.nbytes()));
+  const std::string what = hosts_->phase() + ", " + operation + " of " +
+                           format_bytes(static_cast<uint64_t>(values.nbytes()));
   Work work;
   try {
     work = begin();
@@ -76,7 +74,7 @@ DeviceCommunicator::Work DeviceCommunicator::start(const char* operation, const 
   }
   const std::lock_guard lock(mutex_);
   LB_ASSERT(is_open_, "the communicator ended or failed");
-  under_way_.push_back({.work = work, .what = what, .since = {}, .timeout = timeout_});
+  under_way_.push_back({.work = work, .what = what, .since = {}, .timeout = hosts_->timeout()});
   return work;
 }
 
@@ -84,9 +82,10 @@ void DeviceCommunicator::wait(const Work& work) {
   try {
     work->wait();
   } catch (const std::exception& error) {
-    throw Error(ExitCode::kPeerLost,
-                hosts_->why_lost(false, words_of(std::current_exception())) + " (" + phase_ + ")",
-                kAgainHint);
+    throw Error(
+        ExitCode::kPeerLost,
+        hosts_->why_lost(false, words_of(std::current_exception())) + " (" + hosts_->phase() + ")",
+        kAgainHint);
   }
 }
 
@@ -185,14 +184,15 @@ void DeviceCommunicator::watch() {
       std::string cause;
       if (failure || is_late) {
         cause = hosts_->why_lost(is_late, failure ? words_of(failure) : std::string()) + " (rank " +
-                std::to_string(rank()) + " waited " + format_duration(first.since.seconds()) +
-                " for it: " + first.what + ")";
+                std::to_string(hosts_->rank_in_all()) + " waited " +
+                format_duration(first.since.seconds()) + " for it: " + first.what + ")";
       }
       lock.lock();
       if (!is_open_) return;
       if (!cause.empty()) {
         is_open_ = false;
         lock.unlock();
+        hosts_->stay();
         end_process_(Error(ExitCode::kPeerLost, cause, kAgainHint));
         return;
       }
@@ -215,6 +215,7 @@ void DeviceCommunicator::close() {
 // c10d's order: nobody is at work, the group ends while the devices are there, then the place where
 // it met.
 void DeviceCommunicator::finish() {
+  for (const auto& part : parts_) part->finish();
   hosts_->barrier();
   close();
   backend_->shutdown();
@@ -227,6 +228,7 @@ void DeviceCommunicator::finish() {
 void DeviceCommunicator::fail(const std::string& why) noexcept {
   try {
     hosts_->fail(why);
+    for (const auto& part : parts_) part->fail(why);
     close();
     if (!backend_) return;
     std::promise<void> done;

@@ -24,12 +24,14 @@
 
 namespace littlebit {
 
-class DeviceCommunicator : public Communicator {
+// Connects the devices of the processes of `hosts`, by the same ranks.
+using ConnectDevices = std::function<c10::intrusive_ptr<c10d::Backend>(HostCommunicator& hosts)>;
+
+class DeviceCommunicator : public Connected {
  public:
-  // `backend` connects the processes of `hosts`, by the same ranks; tensors lie on `device`.
-  DeviceCommunicator(std::unique_ptr<HostCommunicator> hosts,
-                     c10::intrusive_ptr<c10d::Backend> backend, at::Device device,
-                     std::function<void(const Error&)> end_process);
+  // Tensors lie on `device`.
+  DeviceCommunicator(std::unique_ptr<HostCommunicator> hosts, const ConnectDevices& connect,
+                     at::Device device, std::function<void(const Error&)> end_process);
   ~DeviceCommunicator() override;
 
   int64_t rank() const override { return hosts_->rank(); }
@@ -44,9 +46,12 @@ class DeviceCommunicator : public Communicator {
   std::vector<std::string> gather(const std::string& text) override { return hosts_->gather(text); }
   bool any(bool mine) override { return hosts_->any(mine); }
   void barrier() override { hosts_->barrier(); }
-  void enter(const std::string& phase, double timeout_seconds) override;
+  void enter(const std::string& phase, double timeout_seconds) override {
+    hosts_->enter(phase, timeout_seconds);
+  }
   void finish() override;
   void fail(const std::string& why) noexcept override;
+  Communicator& connect_part(const std::vector<int64_t>& ranks) override;
 
  private:
   using Work = c10::intrusive_ptr<c10d::Work>;
@@ -68,12 +73,12 @@ class DeviceCommunicator : public Communicator {
   void close();    // the thread ends; nothing is watched any more
 
   std::unique_ptr<HostCommunicator> hosts_;
+  ConnectDevices connect_;
   c10::intrusive_ptr<c10d::Backend> backend_;
   at::Device device_;
   std::function<void(const Error&)> end_process_;
   std::map<int64_t, int64_t> slice_sizes_;  // by the number of all elements
-  std::string phase_;
-  double timeout_;
+  std::vector<std::unique_ptr<Communicator>> parts_;
 
   std::mutex mutex_;  // of what follows
   std::condition_variable changed_;

@@ -82,7 +82,8 @@ std::string own_address(const Environment& environment) {
 
 }  // namespace
 
-c10::intrusive_ptr<c10d::Backend> connect_gloo(const Environment& environment,
+c10::intrusive_ptr<c10d::Backend> connect_gloo(const Environment& environment, int64_t rank,
+                                               int64_t world,
                                                const c10::intrusive_ptr<c10d::Store>& store,
                                                std::chrono::milliseconds timeout) {
   using Group = c10d::ProcessGroupGloo;
@@ -93,8 +94,8 @@ c10::intrusive_ptr<c10d::Backend> connect_gloo(const Environment& environment,
                                  ? Group::createDeviceForInterface(environment.interface)
                              : !address.empty() ? Group::createDeviceForHostname(address)
                                                 : Group::createDefaultDevice());
-  return c10::make_intrusive<Group>(store, static_cast<int>(environment.rank),
-                                    static_cast<int>(environment.world), options);
+  return c10::make_intrusive<Group>(store, static_cast<int>(rank), static_cast<int>(world),
+                                    options);
 }
 
 }  // namespace littlebit

@@ -9,8 +9,10 @@
 
 namespace littlebit {
 
-// Connects every process with every other; throws std::exception where that fails in the time.
-c10::intrusive_ptr<c10d::Backend> connect_gloo(const Environment& environment,
+// Connects process `rank` of `world` with every other; throws std::exception where that fails in
+// the time. They are those of the environment, or some of them: it says where they find each other.
+c10::intrusive_ptr<c10d::Backend> connect_gloo(const Environment& environment, int64_t rank,
+                                               int64_t world,
                                                const c10::intrusive_ptr<c10d::Store>& store,
                                                std::chrono::milliseconds timeout);
 

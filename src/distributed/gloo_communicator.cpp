@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <span>
-#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
 #include "distributed/peers.h"
 #include "littlebit/core/error.h"
@@ -50,7 +49,9 @@ struct Slices {
 class GlooCommunicator : public HostCommunicator {
  public:
   GlooCommunicator(const Environment& environment, const ProcessGroupOptions& options)
-      : peers_(environment, options), rank_(environment.rank), world_(environment.world) {}
+      : peers_(environment, options), rank_(peers_.rank()), world_(peers_.world()) {}
+  GlooCommunicator(Peers& all, const std::vector<int64_t>& ranks)
+      : peers_(all, ranks), rank_(peers_.rank()), world_(peers_.world()) {}
 
   int64_t rank() const override { return rank_; }
   int64_t world() const override { return world_; }
@@ -65,15 +66,21 @@ class GlooCommunicator : public HostCommunicator {
     peers_.enter(phase, timeout_seconds);
   }
   void finish() override;
-  void fail(const std::string& why) noexcept override { peers_.fail(why); }
+  void fail(const std::string& why) noexcept override;
+  Communicator& connect_part(const std::vector<int64_t>& ranks) override;
+  std::unique_ptr<HostCommunicator> make_part(const std::vector<int64_t>& ranks) override {
+    return std::make_unique<GlooCommunicator>(peers_, ranks);
+  }
+  int64_t rank_in_all() const override { return peers_.rank_in_all(); }
   c10::intrusive_ptr<c10d::Store> store(const std::string& prefix) override {
-    return c10::make_intrusive<c10d::PrefixStore>(prefix, peers_.meeting().store());
+    return peers_.store(prefix);
   }
   std::string phase() const override { return peers_.phase(); }
   double timeout() const override { return peers_.timeout(); }
+  void stay() noexcept override { peers_.meeting().stay(); }
   std::string why_lost(bool late, const std::string& what) override {
-    Meeting& meeting = peers_.meeting();
-    return late ? meeting.why_late(meeting.others()) : meeting.why_failed(what);
+    const std::vector<int64_t> others = peers_.others_in_all();
+    return late ? peers_.meeting().why_late(others) : peers_.meeting().why_failed(others, what);
   }
 
  private:
@@ -86,11 +93,22 @@ class GlooCommunicator : public HostCommunicator {
 
   Peers peers_;
   int64_t rank_, world_;
+  std::vector<std::unique_ptr<Communicator>> parts_;  // of connect_part()
 };
 
+Communicator& GlooCommunicator::connect_part(const std::vector<int64_t>& ranks) {
+  return *parts_.emplace_back(make_part(ranks));
+}
+
 void GlooCommunicator::finish() {
+  for (const auto& part : parts_) part->finish();
   barrier();
   peers_.close();
+}
+
+void GlooCommunicator::fail(const std::string& why) noexcept {
+  peers_.fail(why);
+  for (const auto& part : parts_) part->fail(why);
 }
 
 Call GlooCommunicator::begin(const char* operation, const at::Tensor& values) {

@@ -4,12 +4,19 @@
 #include <memory>
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
+#include "distributed/connected.h"
 #include "littlebit/distributed/process_group.h"
 
 namespace littlebit {
 
-class HostCommunicator : public Communicator {
+class HostCommunicator : public Connected {
  public:
+  // As connect_part, for a caller who keeps it (no longer than this one), finishes and fails it.
+  virtual std::unique_ptr<HostCommunicator> make_part(const std::vector<int64_t>& ranks) = 0;
+
+  // Of this process where all of them met, if these are some of them; for errors.
+  virtual int64_t rank_in_all() const = 0;
+
   // Where the processes met; the caller's keys begin with `prefix`.
   virtual c10::intrusive_ptr<c10d::Store> store(const std::string& prefix) = 0;
 
@@ -21,6 +28,9 @@ class HostCommunicator : public Communicator {
   // one sentence that is the same for all processes that ask, or tell of a cause of their own
   // (fail()). Takes some seconds at most. From any thread.
   virtual std::string why_lost(bool late, const std::string& what) = 0;
+
+  // Before this process ends without a call of fail(): until the others have read why.
+  virtual void stay() noexcept = 0;
 };
 
 // Of more than one process.

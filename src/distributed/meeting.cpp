@@ -3,10 +3,7 @@
 // left behind where no answer comes.
 #include "distributed/meeting.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -34,11 +31,6 @@ constexpr double kLeaveSeconds = 5, kCauseStays = 1;
 
 Milliseconds milliseconds(double seconds) {
   return Milliseconds(std::max<int64_t>(1, static_cast<int64_t>(seconds * 1e3)));
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "an unknown host";
 }
 
 std::string key_of(const char* what, int64_t rank) { return what + std::to_string(rank); }
@@ -138,6 +130,7 @@ std::string Meeting::name_of(int64_t rank) const {
 }
 
 std::optional<std::string> Meeting::ask(const Question& question) {
+  const std::lock_guard lock(asking_);
   if (!is_reachable_) return std::nullopt;
   is_reachable_ = false;
   const auto answer = std::make_shared<std::promise<std::string>>();
@@ -234,22 +227,14 @@ std::string Meeting::why_late(const std::vector<int64_t>& missing) {
                 " did not come in time");
 }
 
-std::vector<int64_t> Meeting::others() const {
-  std::vector<int64_t> ranks;
-  for (int64_t rank = 0; rank < environment_.world; ++rank) {
-    if (rank != environment_.rank) ranks.push_back(rank);
-  }
-  return ranks;
-}
-
-std::string Meeting::why_failed(const std::string& what) {
+std::string Meeting::why_failed(const std::vector<int64_t>& others, const std::string& what) {
   std::vector<std::string> blamed;
-  if (const auto cause = cause_or_blamed(others(), blamed)) return *cause;
-  // Where some wait, they miss the same ones.
-  if (!blamed.empty() && blamed.size() < others().size()) {
+  if (const auto cause = cause_or_blamed(others, blamed)) return *cause;
+  // Where some wait, they miss the same ones; the only other one would wait, too.
+  if (!blamed.empty() && (blamed.size() < others.size() || others.size() == 1)) {
     return settle(join(blamed, ", ") + " was lost: " + first_line(what));
   }
-  return settle("the connection of " + name_of(environment_.rank) + " with " + names_of(others()) +
+  return settle("the connection of " + name_of(environment_.rank) + " with " + names_of(others) +
                 " failed: " + first_line(what));
 }
 
@@ -274,7 +259,7 @@ void Meeting::leave() {
   store_.reset();
 }
 
-Meeting::~Meeting() {
+void Meeting::stay() noexcept {
   if (!is_settled_ || !keeps_store()) return;
   try {
     wait_for_count("told", environment_.world - 1, kCauseStays);

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <torch/csrc/distributed/c10d/Store.hpp>
@@ -22,9 +23,9 @@ class Meeting {
  public:
   // Returns when every process has come. Error of exit code 75 or 2, see make_communicator.
   Meeting(const Environment& environment, double start_seconds);
-  // Where a cause was written, the keeper of the store stays for a moment, so that others read it.
-  ~Meeting();
+  ~Meeting() { stay(); }
 
+  const Environment& environment() const { return environment_; }
   const c10::intrusive_ptr<c10d::Store>& store() const { return store_; }
   std::string name_of(int64_t rank) const;  // "rank 2 on node17"
 
@@ -32,12 +33,14 @@ class Meeting {
   // sentence that is the same for all processes that get to ask. Takes some seconds at most.
   std::string why_closed(int64_t peer);
   std::string why_late(const std::vector<int64_t>& missing);
-  // The same of a connection with all others, which failed with `what`.
-  std::string why_failed(const std::string& what);
-  std::vector<int64_t> others() const;  // all ranks but this one
+  // The same of a connection with `others`, all of them, which failed with `what`.
+  std::string why_failed(const std::vector<int64_t>& others, const std::string& what);
 
   // This process ends because of `why`.
   void tell(const std::string& why);
+
+  // Where a cause was written, the keeper of the store stays for a moment, so that others read it.
+  void stay() noexcept;
 
   // Everybody is done with everything but the store: rank 0, who keeps it, leaves last.
   void leave();
@@ -61,7 +64,8 @@ class Meeting {
   Environment environment_;
   std::vector<std::string> hosts_;  // by rank
   c10::intrusive_ptr<c10d::Store> store_;
-  // Of any thread that asks, as a process ends.
+  // Of any thread that asks, as a process ends; one at a time.
+  std::mutex asking_;
   std::atomic<bool> is_reachable_ = true, is_settled_ = false;
 };
 

@@ -8,8 +8,9 @@
 
 namespace littlebit {
 
-c10::intrusive_ptr<c10d::Backend> connect_nccl(const Environment& environment, at::Device device,
-                                               const c10::intrusive_ptr<c10d::Store>& store) {
+c10::intrusive_ptr<c10d::Backend> connect_nccl(int64_t rank, int64_t world, at::Device device,
+                                               const c10::intrusive_ptr<c10d::Store>& store,
+                                               int64_t rank_in_all) {
   std::string problem;
   const auto connect =
       reinterpret_cast<ConnectNccl*>(find_in_cuda_library(kConnectNcclName, problem));
@@ -18,13 +19,12 @@ c10::intrusive_ptr<c10d::Backend> connect_nccl(const Environment& environment, a
                      "start one process, or set the device to cpu");
   }
   try {
-    return connect(store, static_cast<int>(environment.rank), static_cast<int>(environment.world),
-                   device.index());
+    return connect(store, static_cast<int>(rank), static_cast<int>(world), device.index());
   } catch (const std::exception& error) {
     const std::string what = error.what();
     throw Error(
         ExitCode::kPeerLost,
-        "the GPU of rank " + std::to_string(environment.rank) +
+        "the GPU of rank " + std::to_string(rank_in_all) +
             " cannot be connected with the others by NCCL: " + what.substr(0, what.find('\n')),
         "NCCL_DEBUG=INFO tells what NCCL does; every process needs a GPU of its own");
   }

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <numeric>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
 #include "distributed/gloo_backend.h"
@@ -23,7 +24,8 @@ C10_DECLARE_int(caffe2_log_level);
 namespace littlebit {
 namespace {
 
-constexpr int64_t kTags = 1 << 30;  // they begin anew behind it
+constexpr int64_t kTags = 1 << 30;   // they begin anew behind it
+constexpr double kPartSeconds = 60;  // to connect processes that are connected once more
 
 std::atomic<double> waited{0};
 
@@ -31,6 +33,10 @@ struct Waiting {
   Stopwatch stopwatch;
   ~Waiting() { waited.fetch_add(stopwatch.seconds()); }
 };
+
+std::chrono::milliseconds milliseconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(std::ceil(seconds * 1e3)));
+}
 
 // c10d prints the stack for every connection that breaks; what happened is in our errors. And Gloo
 // writes into connections that may have closed: that must not be a signal.
@@ -44,7 +50,12 @@ void settle_process() {
 double seconds_waited() { return waited.load(); }
 
 Peers::Peers(const Environment& environment, const ProcessGroupOptions& options)
-    : rank_(environment.rank), world_(environment.world), timeout_(options.timeout_seconds) {
+    : all_(*this),
+      rank_(environment.rank),
+      world_(environment.world),
+      in_all_(static_cast<size_t>(world_)),
+      timeout_(options.timeout_seconds) {
+  std::iota(in_all_.begin(), in_all_.end(), 0);
   settle_process();
   // Who waits for one that has ended waits in calls of c10d.
   const StopEndsAtOnce stop("told to stop before the processes were connected");
@@ -52,15 +63,38 @@ Peers::Peers(const Environment& environment, const ProcessGroupOptions& options)
   meeting_ = std::make_unique<Meeting>(environment, options.start_seconds);
   const double left = std::max(options.start_seconds - stopwatch.seconds(), 1.0);
   try {
-    backend_ =
-        connect_gloo(environment, c10::make_intrusive<c10d::PrefixStore>("gloo", meeting_->store()),
-                     std::chrono::milliseconds(static_cast<int64_t>(left * 1e3)));
+    backend_ = connect_gloo(environment, rank_, world_, store("gloo"), milliseconds(left));
   } catch (const std::exception& error) {
     const std::string what = error.what();
     throw Error(ExitCode::kPeerLost,
                 meeting_->name_of(rank_) + " cannot be connected with the other processes: " +
                     what.substr(0, what.find('\n')),
                 "GLOO_SOCKET_IFNAME names the network interface to use, where hosts have several");
+  }
+  is_open_ = true;
+}
+
+// All of them are there: one that does not come was lost.
+Peers::Peers(Peers& all, const std::vector<int64_t>& ranks)
+    : all_(all),
+      rank_(std::find(ranks.begin(), ranks.end(), all.rank_) - ranks.begin()),
+      world_(static_cast<int64_t>(ranks.size())),
+      in_all_(ranks),
+      prefix_("part/" + std::to_string(all.num_parts_++) + "/" + std::to_string(ranks.at(0)) +
+              "/") {
+  LB_ASSERT(&all.all_ == &all, "a part of all, not of a part");
+  LB_ASSERT(rank_ < world_, "a part that this process is in");
+  const Stopwatch stopwatch;
+  try {
+    backend_ = connect_gloo(meeting().environment(), rank_, world_, store("gloo"),
+                            milliseconds(std::min(timeout(), kPartSeconds)));
+  } catch (const std::exception& error) {
+    throw Error(ExitCode::kPeerLost,
+                meeting().why_failed(others_in_all(), error.what()) + " (rank " +
+                    std::to_string(rank_in_all()) + " waited " +
+                    format_duration(stopwatch.seconds()) + " for it: " + phase() + ", connecting " +
+                    std::to_string(world_) + " processes)",
+                kAgainHint);
   }
   is_open_ = true;
 }
@@ -72,17 +106,21 @@ void Peers::enter(const std::string& phase, double timeout_seconds) {
   timeout_ = timeout_seconds;
 }
 
+c10::intrusive_ptr<c10d::Store> Peers::store(const std::string& prefix) {
+  return c10::make_intrusive<c10d::PrefixStore>(prefix_ + prefix, meeting().store());
+}
+
 void Peers::close() {
   is_open_ = false;
   backend_.reset();
-  meeting_->leave();
+  if (meeting_) meeting_->leave();
 }
 
 void Peers::fail(const std::string& why) noexcept {
   if (!is_open_) return;
   is_open_ = false;
   try {
-    meeting_->tell(why);  // before connections close: then the others look for it
+    meeting().tell(why);  // before connections close: then the others look for it
     backend_.reset();
   } catch (const std::exception&) {
   }
@@ -100,6 +138,12 @@ std::vector<int64_t> Peers::others() const {
   std::vector<int64_t> ranks;
   // Everybody begins with the next one: else all would send to rank 0 first.
   for (int64_t i = 1; i < world_; ++i) ranks.push_back((rank_ + i) % world_);
+  return ranks;
+}
+
+std::vector<int64_t> Peers::others_in_all() const {
+  std::vector<int64_t> ranks = in_all_;
+  ranks.erase(ranks.begin() + rank_);
   return ranks;
 }
 
@@ -125,9 +169,9 @@ void Peers::receive(const Call& call, Round& round, int64_t peer, const at::Tens
 
 void Peers::wait(const Call& call, Round& round, const Message& message) {
   const Waiting waiting;
-  const double left = std::max(timeout_ - call.stopwatch.seconds(), 1e-3);
+  const double left = std::max(timeout() - call.stopwatch.seconds(), 1e-3);
   try {
-    message.work->wait(std::chrono::milliseconds(static_cast<int64_t>(std::ceil(left * 1e3))));
+    message.work->wait(milliseconds(left));
   } catch (const std::exception& error) {
     give_up(call, round, message.peer, error.what());
   }
@@ -139,14 +183,15 @@ void Peers::wait(const Call& call, Round& round) {
   round = {};
 }
 
-// The peers of a round whose messages have not come: the time is over, so asking is quick.
+// By ranks of all: the peers of a round whose messages have not come: the time is over, so asking
+// is quick.
 std::vector<int64_t> Peers::missing_in(const Round& round, int64_t peer) const {
-  std::vector<int64_t> missing = {peer};
+  std::vector<int64_t> missing = {in_all_[static_cast<size_t>(peer)]};
   for (const Message& message : round.receives) {
     try {
       message.work->wait(std::chrono::milliseconds(1));
     } catch (const std::exception&) {
-      missing.push_back(message.peer);
+      missing.push_back(in_all_[static_cast<size_t>(message.peer)]);
     }
   }
   std::sort(missing.begin(), missing.end());
@@ -157,12 +202,12 @@ std::vector<int64_t> Peers::missing_in(const Round& round, int64_t peer) const {
 void Peers::give_up(const Call& call, const Round& round, int64_t peer, const std::string& what) {
   const double waited = call.stopwatch.seconds();
   is_open_ = false;
-  const bool late = waited >= timeout_ || what.find("Timed out") != std::string::npos;
-  const std::string cause =
-      late ? meeting_->why_late(missing_in(round, peer)) : meeting_->why_closed(peer);
+  const bool late = waited >= timeout() || what.find("Timed out") != std::string::npos;
+  const std::string cause = late ? meeting().why_late(missing_in(round, peer))
+                                 : meeting().why_closed(in_all_[static_cast<size_t>(peer)]);
   throw Error(ExitCode::kPeerLost,
-              cause + " (rank " + std::to_string(rank_) + " waited " + format_duration(waited) +
-                  " for it: " + phase_ + ", " + call.operation + " of " +
+              cause + " (rank " + std::to_string(rank_in_all()) + " waited " +
+                  format_duration(waited) + " for it: " + phase() + ", " + call.operation + " of " +
                   format_bytes(static_cast<uint64_t>(call.bytes)) + ")",
               kAgainHint);
 }

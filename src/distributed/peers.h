@@ -42,17 +42,25 @@ struct Round {
 class Peers {
  public:
   Peers(const Environment& environment, const ProcessGroupOptions& options);
+  // Those of `ranks`, connected once more. `all` outlives them.
+  Peers(Peers& all, const std::vector<int64_t>& ranks);
+  Peers(const Peers&) = delete;
+  Peers& operator=(const Peers&) = delete;
   ~Peers();  // fails, unless it was closed
 
   int64_t rank() const { return rank_; }
   int64_t world() const { return world_; }
   // All but this one, the next one first: else everybody would send to rank 0 first.
   std::vector<int64_t> others() const;
+  // By ranks of all, which errors name.
+  int64_t rank_in_all() const { return in_all_[static_cast<size_t>(rank_)]; }
+  std::vector<int64_t> others_in_all() const;
 
   void enter(const std::string& phase, double timeout_seconds);
-  const std::string& phase() const { return phase_; }
-  double timeout() const { return timeout_; }
-  Meeting& meeting() { return *meeting_; }
+  const std::string& phase() const { return all_.phase_; }
+  double timeout() const { return all_.timeout_; }
+  Meeting& meeting() { return *all_.meeting_; }
+  c10::intrusive_ptr<c10d::Store> store(const std::string& prefix);
   Call begin(const char* operation, int64_t bytes);
   // Flat tensors; nothing is sent of an empty one.
   void send(const Call& call, Round& round, int64_t peer, const at::Tensor& flat);
@@ -68,8 +76,12 @@ class Peers {
                             const std::string& what);
   std::vector<int64_t> missing_in(const Round& round, int64_t peer) const;
 
+  Peers& all_;  // this, unless it is a part of them
   int64_t rank_, world_;
-  double timeout_;
+  std::vector<int64_t> in_all_;  // by rank
+  std::string prefix_;           // of keys
+  int64_t num_parts_ = 0;
+  double timeout_ = 0;
   std::string phase_ = "the start";
   int64_t num_calls_ = 0;
   bool is_open_ = false;

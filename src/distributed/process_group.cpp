@@ -1,13 +1,16 @@
 // Which group connects the processes of which device.
 #include "littlebit/distributed/process_group.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <utility>
 
 #include "distributed/device_communicator.h"
 #include "distributed/gloo_communicator.h"
 #include "distributed/nccl_backend.h"
+#include "littlebit/logging/console.h"
 
 namespace littlebit {
 namespace {
@@ -19,6 +22,24 @@ void end_now(const Error& error) {
   std::_Exit(static_cast<int>(error.code()));
 }
 
+// All that told `told[rank]`. Empty where that is everybody, or not so of every host.
+std::vector<int64_t> ranks_of_host(const std::vector<std::string>& told, int64_t rank) {
+  std::map<std::string, std::vector<int64_t>> hosts;
+  for (size_t r = 0; r < told.size(); ++r) hosts[told[r]].push_back(static_cast<int64_t>(r));
+  const auto is_whole = [](const auto& host) {
+    return std::to_string(host.second.size()) == host.first.substr(0, host.first.find(' '));
+  };
+  const auto is_alone = [](const auto& host) { return host.second.size() == 1; };
+  if (!std::all_of(hosts.begin(), hosts.end(), is_whole)) {
+    log_warning(
+        "which processes share a host is not known: there are " + std::to_string(told.size()) +
+        ", and not as many of each host name as LOCAL_WORLD_SIZE, or what the launcher sets, says");
+    return {};
+  }
+  if (hosts.size() == 1 || std::any_of(hosts.begin(), hosts.end(), is_alone)) return {};
+  return hosts.at(told[static_cast<size_t>(rank)]);
+}
+
 }  // namespace
 
 std::unique_ptr<Communicator> make_communicator(const Environment& environment, at::Device device,
@@ -26,10 +47,19 @@ std::unique_ptr<Communicator> make_communicator(const Environment& environment, 
   if (environment.world == 1) return make_solo();
   std::unique_ptr<HostCommunicator> hosts = make_gloo_communicator(environment, options);
   if (device.is_cpu()) return hosts;
-  c10::intrusive_ptr<c10d::Backend> backend =
-      connect_nccl(environment, device, hosts->store("nccl"));
-  return std::make_unique<DeviceCommunicator>(std::move(hosts), std::move(backend), device,
+  const auto connect = [device](HostCommunicator& each) {
+    return connect_nccl(each.rank(), each.world(), device, each.store("nccl"), each.rank_in_all());
+  };
+  return std::make_unique<DeviceCommunicator>(std::move(hosts), connect, device,
                                               options.end_process ? options.end_process : end_now);
+}
+
+Communicator* connect_host(Communicator& all, int64_t local_world, const std::string& host) {
+  // Each tells of how many it knows, and where it is: what follows is the same in all of them.
+  const std::vector<std::string> told = all.gather(std::to_string(local_world) + " " + host);
+  const std::vector<int64_t> ranks = ranks_of_host(told, all.rank());
+  auto* connected = dynamic_cast<Connected*>(&all);
+  return ranks.empty() || connected == nullptr ? nullptr : &connected->connect_part(ranks);
 }
 
 }  // namespace littlebit

@@ -30,6 +30,8 @@ struct Environment {
   bool is_one_host() const { return local_world == world; }
 };
 
+std::string host_name();  // of this host; "an unknown host" where the system has none
+
 using Variables = std::map<std::string, std::string>;
 
 Variables environment_variables();  // of this process

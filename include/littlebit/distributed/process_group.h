@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "littlebit/core/error.h"
 #include "littlebit/distributed/communicator.h"
@@ -28,5 +29,13 @@ struct ProcessGroupOptions {
 // a process does not come (naming it) or the place to meet cannot be reached.
 std::unique_ptr<Communicator> make_communicator(const Environment& environment, at::Device device,
                                                 const ProcessGroupOptions& options = {});
+
+// The processes of this one's host, connected once more, as a communicator that lives as long as
+// `all`: its phases, time-outs and end are that one's, and its errors name ranks of all. Null, in
+// all processes, where there is one host, or one process on some host; or, with a warning, where
+// the names of hosts do not agree with `local_world`, the number of this host's processes.
+// Collective.
+Communicator* connect_host(Communicator& all, int64_t local_world,
+                           const std::string& host = host_name());
 
 }  // namespace littlebit

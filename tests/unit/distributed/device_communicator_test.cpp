@@ -32,10 +32,12 @@ Processes::Body on_device(const Processes::Body& body) {
     std::unique_ptr<HostCommunicator> hosts(
         dynamic_cast<HostCommunicator*>(process.communicator.release()));
     require(hosts != nullptr, "a communicator of hosts");
-    auto backend =
-        connect_gloo(process.environment, hosts->store("devices"), std::chrono::seconds(20));
+    const auto connect = [&process](HostCommunicator& each) {
+      return connect_gloo(process.environment, each.rank(), each.world(), each.store("devices"),
+                          std::chrono::seconds(20));
+    };
     process.communicator = std::make_unique<DeviceCommunicator>(
-        std::move(hosts), std::move(backend), at::Device(at::kCPU), [&process](const Error& error) {
+        std::move(hosts), connect, at::Device(at::kCPU), [&process](const Error& error) {
           process.keep(std::string(error.what()) + " | " + error.hint());
           _exit(static_cast<int>(error.code()));
         });
@@ -180,8 +182,8 @@ TEST_CASE("devices: what fails in one process is said by the others") {
 
 TEST_CASE("devices: NCCL where there is no GPU says so") {
   const auto connect = [] {
-    connect_nccl({.rank = 1, .world = 2}, at::Device(at::kCUDA, 0),
-                 c10::make_intrusive<c10d::HashStore>());
+    connect_nccl(/*rank=*/0, /*world=*/2, at::Device(at::kCUDA, 0),
+                 c10::make_intrusive<c10d::HashStore>(), /*rank_in_all=*/1);
   };
   std::string problem;
   if (load_cuda_library(problem) == nullptr) {
@@ -191,4 +193,46 @@ TEST_CASE("devices: NCCL where there is no GPU says so") {
   if (open_cuda().driver_has_gpu) return;
   // The library's group is really there: it answers.
   CHECK_THROWS_WITH(connect(), Catch::Contains("the GPU of rank 1 cannot be connected"));
+}
+
+TEST_CASE("devices: those of a host are connected once more, and a killed one is named") {
+  const auto host_of = [](const Process& process) {
+    return process.rank() % 2 == 0 ? "a" : "b";  // ranks 0, 2 and 1, 3
+  };
+  CHECK(run_processes(4, on_device([&](Process& process) {
+                        Communicator& all = *process.communicator;
+                        Communicator* host = connect_host(all, 2, host_of(process));
+                        require(host != nullptr && host->world() == 2 && host->is_asynchronous(),
+                                "a host of 2");
+                        all.enter("step 1", 30);
+                        const at::Tensor whole = at::full({8}, process.rank(), at::kFloat),
+                                         sum = at::ones({300});
+                        const int64_t begin = 4 * host->rank();
+                        Pending gathered = host->start_all_gather(whole, begin, begin + 4);
+                        all.all_reduce_sum(sum);
+                        const at::Tensor got = gathered.wait();
+                        const int64_t lower = process.rank() % 2;
+                        require(got[0].item<float>() == lower && got[7].item<float>() == lower + 2,
+                                "gathered");
+                        require(sum[0].item<float>() == 4, "summed");
+                      }),
+                      kPatient) == "");
+  Processes processes(4, kPatient, on_device([&](Process& process) {
+                        Communicator& all = *process.communicator;
+                        Communicator* host = connect_host(all, 2, host_of(process));
+                        all.enter("step 4", 1.5);
+                        for (int64_t step = 0;; ++step) {
+                          const at::Tensor whole = at::ones({8});
+                          host->all_gather(whole, 4 * host->rank(), 4 * host->rank() + 4);
+                          all.any(false);
+                          if (step == 3 && process.rank() == 3) raise(SIGKILL);
+                        }
+                      }));
+  const std::vector<Ended>& ended = processes.wait(20);
+  for (size_t r = 0; r < 3; ++r) {
+    INFO("rank " << r << ": " << ended[r].text);
+    CHECK(ended[r].code == 75);
+    CHECK_THAT(ended[r].text, Catch::Contains("rank 3 on ") && Catch::Contains("was lost") &&
+                                  Catch::Contains("step 4"));
+  }
 }
