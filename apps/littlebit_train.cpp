@@ -89,6 +89,7 @@ int run(Arguments& arguments) {
       options.train.threads, options.train.device, "train.device", [&](const ProcessPlace& place) {
         RunRequest here = request;
         here.local_rank = place.local_rank;
+        here.local_world = place.local_world;
         here.threads = place.threads;
         if (!arguments.factorize_only) {
           return static_cast<int>(run_training(options, tree, here, place.processes));

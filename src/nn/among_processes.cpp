@@ -44,8 +44,10 @@ int among_processes(int64_t threads, DeviceKind device, const std::string& key,
   const std::unique_ptr<Communicator> processes =
       make_communicator(environment, where, {.end_process = end_now});
   try {
-    const int code =
-        work({.processes = *processes, .threads = threads, .local_rank = environment.local_rank});
+    const int code = work({.processes = *processes,
+                           .threads = threads,
+                           .local_rank = environment.local_rank,
+                           .local_world = environment.local_world});
     in_all(*processes, [] {});  // the last warnings
     processes->finish();
     return code;

@@ -85,10 +85,13 @@ void TrainOptions::declare(OptionGroup& group) {
   group.integer("threads", &threads, {.min = 0, .max = 4096},
                 "CPU threads; 0: every core this process may use.");
   group.choice(
-      "teacher", &teacher, {"auto", "replicated", "sharded"},
+      "teacher", &teacher, {"auto", "replicated", "sharded", "spread"},
       "Of several processes: replicated: each holds the whole teacher. sharded: each holds "
-      "a part of every block, which is gathered when it runs. auto: sharded on GPUs that "
-      "it would not fit into, else replicated.");
+      "a part of every block, which is gathered when it runs, among the processes of its host "
+      "where that has several. spread: the same among all processes, for a teacher that no host "
+      "can hold; blocks travel between hosts. auto: sharded on GPUs that it would not fit into, "
+      "else "
+      "replicated.");
   group.choice("gradient_reduce", &reduce.when, {"auto", "step", "microbatch"},
                "When gradients are summed over processes. step: after the last micro-batch, each "
                "process keeps sums of all of them. microbatch: after each, then it keeps its "

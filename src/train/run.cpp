@@ -120,7 +120,7 @@ void factorize_only(const RunOptions& options, const OptionTree& tree, const Run
         "give quant.cache_dir=FOLDER and quant.init=" + join(start_names(), " or "));
   }
   Session session = open_session(options, tree, std::nullopt, request, processes);
-  in_all(processes, [&] { load_teacher(session, /*is_sharded=*/false); });
+  in_all(processes, [&] { load_teacher(session); });
   start_student(session, "");
   print_plan(session);
   in_all(processes, [&] {

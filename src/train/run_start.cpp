@@ -93,6 +93,7 @@ Session open_session(const RunOptions& options, const OptionTree& tree,
   in_all(processes, [&] {
     session.emplace(open_model(options, request));
     session->processes = &processes;
+    session->local_world = request.local_world;
     open_texts(*session);
     if (!checkpoint) make_plans(*session, tree);
   });
@@ -148,14 +149,14 @@ void prepare_run(const RunFolder& folder, RunStart& start) {
   // The first tokenises what is not in the cache yet.
   first_then_others(processes, [&] { build_corpus(session, folder.cache()); });
   share_teacher_hash(*session.teacher_folder, processes);
-  const bool is_sharded = shards_teacher(session);
+  place_teacher(session);
   in_all(processes, [&] {
     if (processes.is_first()) {
       const int64_t step = start.checkpoint ? start.checkpoint->position.step : 0;
       check_space(folder, session, step);
       clean_folder(folder, session, step);
     }
-    load_teacher(session, is_sharded);
+    load_teacher(session);
   });
   log_info("teacher: " + session.spec.model_type + ", " + std::to_string(session.spec.num_layers) +
            " blocks, " + format_bytes(session.teacher_folder->tensor_bytes()) +

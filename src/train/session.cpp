@@ -15,6 +15,7 @@
 #include "littlebit/core/strings.h"
 #include "littlebit/distill/sharded_teacher.h"
 #include "littlebit/distributed/agreement.h"
+#include "littlebit/distributed/process_group.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/models/folder_notes.h"
 #include "littlebit/nn/device.h"
@@ -193,6 +194,8 @@ void build_corpus(Session& session, const std::filesystem::path& default_cache) 
   }
 }
 
+namespace {
+
 bool shards_teacher(const Session& session) {
   const TeacherPlacement asked = session.options.train.teacher;
   const int64_t world = session.processes->world();
@@ -209,14 +212,29 @@ bool shards_teacher(const Session& session) {
       shards_teacher(asked, session.device, world, bytes, static_cast<double>(free)));
 }
 
-void load_teacher(Session& session, bool is_sharded) {
+}  // namespace
+
+void place_teacher(Session& session) {
+  if (!shards_teacher(session)) return;
+  Communicator& all = *session.processes;
+  const bool is_spread = session.options.train.teacher == TeacherPlacement::kSpread;
+  Communicator* host = is_spread ? nullptr : connect_host(all, session.local_world);
+  session.teacher_processes = host != nullptr ? host : &all;
+  if (all.world() == 1) return;
+  log_info("the teacher's blocks are divided among " +
+           (host != nullptr ? "the " + std::to_string(host->world()) + " processes of each host"
+                            : "all " + std::to_string(all.world()) + " processes"));
+}
+
+void load_teacher(Session& session) {
   session.teacher_folder->open_tensors();
   if (!session.spec.left_out.empty()) log_info(session.spec.left_out);
   const HfFolder& folder = *session.teacher_folder;
   session.teacher = std::make_unique<Decoder>(
-      is_sharded ? load_sharded_decoder(folder, session.spec, session.dtype, session.device,
-                                        *session.processes)
-                 : load_decoder(folder, session.spec, session.dtype, session.device));
+      session.teacher_processes != nullptr
+          ? load_sharded_decoder(folder, session.spec, session.dtype, session.device,
+                                 *session.teacher_processes)
+          : load_decoder(folder, session.spec, session.dtype, session.device));
   const std::vector<std::string> unused = session.teacher_folder->unused();
   if (!unused.empty()) {
     log_warning("the teacher's folder has " + std::to_string(unused.size()) +

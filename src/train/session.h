@@ -21,6 +21,9 @@ namespace littlebit {
 struct Session {
   RunOptions options;
   Communicator* processes = &solo();  // of the run; this is one of them
+  int64_t local_world = 1;            // of them, those on this host
+  // That divide a sharded teacher: of this host, or all; null where it is not.
+  Communicator* teacher_processes = nullptr;
   std::unique_ptr<HfFolder> teacher_folder;
   ModelSpec spec;
   at::Device device = at::Device(at::kCPU);
@@ -52,10 +55,10 @@ bool needs_tokenizer(const RunOptions& options);
 void make_plans(Session& session, const OptionTree& tree);
 
 void build_corpus(Session& session, const std::filesystem::path& default_cache);
-// train.teacher, or what auto comes to: sharded where several processes are on GPUs and the
-// teacher's matrices take more than a third of what is free there. Collective.
-bool shards_teacher(const Session& session);
-void load_teacher(Session& session, bool is_sharded);
+// Sets teacher_processes by train.teacher, or what auto comes to: sharded where several processes
+// are on GPUs and the teacher's matrices take more than a third of what is free there. Collective.
+void place_teacher(Session& session);
+void load_teacher(Session& session);  // a whole one, unless it was placed
 
 // Student and optimizer with start factors, shown layer by layer; or from a checkpoint. Layers are
 // kept as they are made, in quant.cache_dir or, where that is not set, in `own_cache` of the run:

@@ -7,16 +7,24 @@ namespace littlebit {
 
 bool shards_teacher(TeacherPlacement asked, at::Device device, int64_t world, double block_bytes,
                     double free_bytes) {
-  if (asked != TeacherPlacement::kAuto) return asked == TeacherPlacement::kSharded;
+  if (asked != TeacherPlacement::kAuto) return asked != TeacherPlacement::kReplicated;
   // On a CPU the system holds mapped weights once for all processes.
   constexpr double kMostOfFree = 1.0 / 3;
   return world > 1 && device.is_cuda() && block_bytes > kMostOfFree * free_bytes;
 }
 
-ShardingChoice sharding_of(const RunOptions& options, int64_t world) {
+ShardingChoice sharding_of(const RunOptions& options, int64_t world, int64_t per_host) {
+  if (per_host == 0) {
+    constexpr int64_t kMostOnHost = 8;
+    per_host = std::min(world, kMostOnHost);
+    while (world % per_host != 0) --per_host;
+  }
   const ReduceOptions& reduce = options.train.reduce;
   return {.world = world,
-          .teacher_sharded = world > 1 && options.train.teacher == TeacherPlacement::kSharded,
+          .per_host = per_host,
+          .teacher_sharded = world > 1 && (options.train.teacher == TeacherPlacement::kSharded ||
+                                           options.train.teacher == TeacherPlacement::kSpread),
+          .teacher_spread = options.train.teacher == TeacherPlacement::kSpread,
           .reduce_per_microbatch = reduce.when == GradientReduce::kMicrobatch ||
                                    (reduce.when == GradientReduce::kAuto && world > 1),
           .reduce_bytes = reduce.dtype == ReduceDtype::kBf16 && world > 1 ? 2 : 4,

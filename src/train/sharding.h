@@ -15,10 +15,15 @@ namespace littlebit {
 // Of one process. Process 0 has most: its slices are whole, and it saves what everybody has.
 struct ShardingChoice {
   int64_t rank = 0, world = 1;
-  bool teacher_sharded = false;        // its blocks, among all processes
+  int64_t per_host = 1;                // of these processes
+  bool teacher_sharded = false;        // its blocks, among teacher_parts()
+  bool teacher_spread = false;         // if so: among all processes, whatever their hosts
   bool reduce_per_microbatch = false;  // gradients are summed after each backward pass of a block
   int64_t reduce_bytes = 4;            // of a number on its way to another process
   bool async_checkpoint = false;       // what is written is a copy, beside the next steps
+
+  // A host's processes where it has several, else all.
+  int64_t teacher_parts() const { return per_host > 1 && !teacher_spread ? per_host : world; }
 };
 
 // Where the teacher is, by train.teacher: auto goes by the bytes of its blocks and those that are
@@ -26,8 +31,9 @@ struct ShardingChoice {
 bool shards_teacher(TeacherPlacement asked, at::Device device, int64_t world, double block_bytes,
                     double free_bytes);
 
-// As the options say, for `world` processes; train.teacher=auto as replicated.
-ShardingChoice sharding_of(const RunOptions& options, int64_t world);
+// As the options say, for `world` processes, `per_host` of them on each host (0: as many, up to
+// 8, as divide them); train.teacher=auto as replicated.
+ShardingChoice sharding_of(const RunOptions& options, int64_t world, int64_t per_host = 0);
 
 // UsageError, naming the nearest that can be, where a batch cannot be divided among processes.
 void check_batch(const RunOptions& options, int64_t world);

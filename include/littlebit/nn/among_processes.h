@@ -12,8 +12,9 @@ namespace littlebit {
 
 struct ProcessPlace {
   Communicator& processes;
-  int64_t threads = 0;     // to compute with; 0: every core
-  int64_t local_rank = 0;  // for open_device()
+  int64_t threads = 0;      // to compute with; 0: every core
+  int64_t local_rank = 0;   // for open_device()
+  int64_t local_world = 1;  // of the processes, those on this host
 };
 
 // Runs `work` in this process of those that the environment tells of (distributed/environment.h),

@@ -20,7 +20,7 @@
 namespace littlebit {
 
 enum class ComputeDtype { kAuto, kFp32, kBf16 };
-enum class TeacherPlacement { kAuto, kReplicated, kSharded };
+enum class TeacherPlacement { kAuto, kReplicated, kSharded, kSpread };
 
 // Section `train`.
 struct TrainOptions {

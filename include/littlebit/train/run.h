@@ -20,8 +20,9 @@ struct RunRequest {
   // Settings of the trajectory that may differ from the checkpoint's, by option key: the run goes
   // on under the new ones, which is recorded. Of optim and distill only (check_changing).
   std::vector<std::string> changing;
-  int64_t threads = 0;     // to compute with where train.threads is 0; 0: every core
-  int64_t local_rank = 0;  // of this process on its host: picks the GPU
+  int64_t threads = 0;      // to compute with where train.threads is 0; 0: every core
+  int64_t local_rank = 0;   // of this process on its host: picks the GPU
+  int64_t local_world = 1;  // processes of the run on this host
 };
 
 // UsageError where one of request.changing may not be changed in a run, or nothing is resumed.
@@ -35,8 +36,9 @@ void check_run(const RunOptions& options, const OptionTree& tree, const RunReque
 // Which processes a run is estimated for, and with what. None of it needs to be here.
 struct EstimateRequest {
   int64_t processes = 1;
-  double device_memory = 0;  // bytes; 0: fit is not asked
-  double bandwidth = 0;      // bytes a second that one process sends; 0: time is not asked
+  int64_t processes_per_host = 0;  // 0: as many, up to 8, as divide them
+  double device_memory = 0;        // bytes; 0: fit is not asked
+  double bandwidth = 0;            // bytes a second that one process sends; 0: time is not asked
 };
 
 // Prints what a process of a run would hold in memory, part by part, and what it would send in a
