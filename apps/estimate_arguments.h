@@ -21,6 +21,8 @@ struct EstimateArguments {
       app.add_option(name, value, help)->type_name(type)->needs(estimate);
     };
     add("--processes", request.processes, "N", "estimate a process of N");
+    add("--processes-per-host", request.processes_per_host, "N",
+        "of them on each host, which share a sharded teacher; without it up to 8");
     add("--device-memory", device_memory, "SIZE", "tell whether it fits, and what would: 80GiB");
     add("--bandwidth", bandwidth, "RATE",
         "tell how long a step's sums take where a process sends so fast: 400Gb/s");

@@ -93,11 +93,14 @@ class Estimate {
 // The other ways to divide the same run, those that send less first.
 std::vector<ShardingChoice> ways_of(const ShardingChoice& choice) {
   std::vector<ShardingChoice> ways;
-  for (const bool sharded : {false, true}) {
+  for (const int parts : {1, 2, 3}) {  // whole, of a host, of all
     for (const bool per_microbatch : {false, true}) {
-      if (choice.world == 1 && (sharded || per_microbatch)) continue;
+      if (choice.world == 1 && (parts > 1 || per_microbatch)) continue;
       ShardingChoice way = choice;
-      way.teacher_sharded = sharded;
+      way.teacher_sharded = parts > 1;
+      way.teacher_spread = false;
+      if (parts == 3 && way.teacher_parts() == way.world) continue;
+      way.teacher_spread = parts == 3;
       way.reduce_per_microbatch = per_microbatch;
       ways.push_back(way);
     }
@@ -106,7 +109,8 @@ std::vector<ShardingChoice> ways_of(const ShardingChoice& choice) {
 }
 
 const char* teacher_word(const ShardingChoice& way) {
-  return way.teacher_sharded ? "sharded" : "replicated";
+  if (!way.teacher_sharded) return "replicated";
+  return way.teacher_spread ? "spread" : "sharded";
 }
 const char* reduce_word(const ShardingChoice& way) {
   return way.reduce_per_microbatch ? "microbatch" : "step";
@@ -213,8 +217,14 @@ ShardingChoice choice_of(const RunOptions& options, const EstimateRequest& reque
     throw UsageError("--processes was given " + std::to_string(processes),
                      "a number from 1 to " + std::to_string(kMostProcesses));
   }
+  const int64_t per_host = request.processes_per_host;
+  if (per_host < 0 || per_host > processes || (per_host > 0 && processes % per_host != 0)) {
+    throw UsageError("--processes-per-host was given " + std::to_string(per_host) + ", of " +
+                         std::to_string(processes) + " processes",
+                     "a number that divides --processes");
+  }
   check_batch(options, processes);
-  return sharding_of(options, processes);
+  return sharding_of(options, processes, per_host);
 }
 
 Session open_estimate(const RunOptions& options, const OptionTree& tree) {
@@ -252,6 +262,7 @@ std::string estimate_memory_json(const RunOptions& options, const OptionTree& tr
   choice.teacher_sharded = estimate.shards(choice.world, request.device_memory);
   Json json = way_json(estimate, choice, request);
   json["processes"] = choice.world;
+  json["processes_per_host"] = choice.per_host;
   json["device"] = session.device.is_cuda() ? "cuda" : "cpu";
   json["micro_batches"] = micro_batches(options, choice.world);
   json["sequences_at_once"] = sequences_at_once(options, choice.world);

@@ -216,8 +216,9 @@ double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::Scal
       largest = std::max(largest, block);
     }
     sizes.computed -= all;
-    const double gathered = choice.world > 1 ? whole_at_once(device) * largest : 0;
-    divided = bytes(compute) * (all / static_cast<double>(choice.world) + gathered);
+    const int64_t parts = choice.teacher_parts();
+    const double gathered = parts > 1 ? whole_at_once(device) * largest : 0;
+    divided = bytes(compute) * (all / static_cast<double>(parts) + gathered);
   }
   const double computed = mapped && stored == compute ? 0 : bytes(compute) * sizes.computed;
   const double as_stored = mapped ? 0 : bytes(stored.value_or(compute)) * sizes.as_stored;

@@ -44,7 +44,7 @@ std::vector<TrafficPart> traffic_parts(Decoder& decoder, std::span<const LayerPl
       blocks.calls += passes;
       blocks.payload += passes * bytes * block;
     }
-    blocks.sent = sent_of(blocks.payload, choice.world, 1);
+    blocks.sent = sent_of(blocks.payload, choice.teacher_parts(), 1);
     parts.push_back(blocks);
   }
   return parts;

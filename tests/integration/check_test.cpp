@@ -167,6 +167,10 @@ TEST_CASE("--estimate-memory of a process of several: config.json is enough, for
   test::check_refused(estimate({"--processes", "3"}), 2,
                       {"cannot be divided among 3", "train.global_batch_size=15 or 18"});
   test::check_refused(estimate({"--processes", "0"}), 2, {"--processes was given 0"});
+  CHECK_THAT(estimate({"--processes", "8", "--processes-per-host", "4", "--json"}).out,
+             Contains("\"processes_per_host\": 4") && Contains("\"teacher\": \"spread\""));
+  test::check_refused(estimate({"--processes", "8", "--processes-per-host", "3"}), 2,
+                      {"--processes-per-host was given 3, of 8 processes", "divides"});
   test::check_refused(estimate({"--device-memory", "24"}), 2, {"--device-memory was given \"24\""});
   test::check_refused(test::run_program("littlebit-train", {"--processes", "2"}), 2,
                       {"--estimate-memory"});

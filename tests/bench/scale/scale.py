@@ -19,13 +19,14 @@ CARDS = [("24 GB", 23.5), ("80 GB", 79.2), ("141 GB", 139.8)]
 SEQUENCE, BATCH = 2048, 512
 BANDWIDTH = "400Gb/s"
 SHORT = {("replicated", "step"): "r/s", ("replicated", "microbatch"): "r/m", ("sharded", "step"): "s/s",
-         ("sharded", "microbatch"): "s/m"}
+         ("sharded", "microbatch"): "s/m", ("spread", "step"): "a/s", ("spread", "microbatch"): "a/m"}
 
 
 def estimate(program, model, bits, world):
     words = [program, "--estimate-memory", "--json", "--processes", str(world), "--bandwidth", BANDWIDTH,
              "model.path=configs/scale/" + model, "quant.bits_per_weight=" + bits, "train.device=cuda", "train.micro_batch_size=1",
-             "train.global_batch_size=%d" % BATCH, "data.sequence_length=%d" % SEQUENCE]
+             "train.global_batch_size=%d" % BATCH, "data.sequence_length=%d" % SEQUENCE,
+             "checkpoint.async=false"]
     return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
 

@@ -232,6 +232,11 @@ TEST_CASE("memory estimate: what is divided, what is whole, what is on a GPU's h
   sharded.teacher_sharded = true;
   const double whole = part_of(parts(four, gpu), "teacher"), head = whole - 2 * 3 * linears;
   CHECK(part_of(parts(sharded, gpu), "teacher") == head + 2 * (0.75 + 2) * linears);
+  // A host's processes divide it where there are several.
+  sharded.per_host = 2;
+  CHECK(part_of(parts(sharded, gpu), "teacher") == head + 2 * (1.5 + 2) * linears);
+  CHECK(part_of(parts(sharded, gpu), "latents") == 3 * latents);
+  sharded.per_host = 1;
   // On the CPU embedding, head and the blocks that are not divided are mapped.
   const double norms = 4 * (2 * 3 + 1) * 128;
   CHECK(part_of(parts(four, at::kCPU), "teacher") == norms);
@@ -248,6 +253,21 @@ TEST_CASE("memory estimate: what is divided, what is whole, what is on a GPU's h
     CHECK(device_bytes(on_gpu) == device_bytes(parts(four, gpu)));
     CHECK(device_bytes(on_cpu) > device_bytes(parts(four, at::kCPU)) + copy);
   }
+}
+
+TEST_CASE("memory estimate: as many processes on a host as can be, up to 8") {
+  const std::pair<int64_t, int64_t> want[] = {{1, 1}, {4, 4}, {8, 8}, {12, 6}, {13, 1}, {512, 8}};
+  for (const auto& [world, per_host] : want) {
+    INFO(world);
+    CHECK(sharding_of({}, world).per_host == per_host);
+    CHECK(sharding_of({}, world).teacher_parts() == (per_host > 1 ? per_host : world));
+  }
+  CHECK(sharding_of({}, 16, 4).teacher_parts() == 4);
+  CHECK(sharding_of({}, 16, 1).teacher_parts() == 16);
+  RunOptions spread;
+  spread.train.teacher = TeacherPlacement::kSpread;
+  CHECK(sharding_of(spread, 16, 4).teacher_sharded);
+  CHECK(sharding_of(spread, 16, 4).teacher_parts() == 16);
 }
 
 }  // namespace littlebit

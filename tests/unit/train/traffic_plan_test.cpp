@@ -113,6 +113,14 @@ TEST_CASE("traffic estimate: sums after every micro-batch, in bf16; blocks of a 
   }
   CHECK(sums == Approx(static_cast<double>(sums_of.bytes_sent())).margin(10));
   CHECK(blocks == Approx(static_cast<double>(blocks_of.bytes_sent())).margin(10));
+
+  // Of 4 processes on each host a process gathers from 3 others.
+  ShardingChoice hosts = choice;
+  hosts.per_host = 4;
+  for (const TrafficPart& part : traffic_parts(shape, plans, options, hosts)) {
+    if (part.what == "teacher's blocks") CHECK(part.sent == Approx(blocks / 7 * 8 / 4 * 3));
+    if (part.what == "gradients of latents") CHECK(part.sent == sums);
+  }
 }
 
 TEST_CASE("traffic estimate: one process sends nothing") {
