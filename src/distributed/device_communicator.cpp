@@ -13,6 +13,7 @@
 #include "distributed/peers.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distributed/agreement.h"
 
 namespace littlebit {
 namespace {
@@ -66,11 +67,10 @@ DeviceCommunicator::Work DeviceCommunicator::start(const char* operation, const 
   Work work;
   try {
     work = begin();
-  } catch (const std::exception& error) {
-    throw Error(
-        ExitCode::kPeerLost,
-        hosts_->why_lost(false, words_of(std::make_exception_ptr(error))) + " (" + what + ")",
-        kAgainHint);
+  } catch (const std::exception&) {
+    throw Error(ExitCode::kPeerLost,
+                hosts_->why_lost(false, words_of(std::current_exception())) + " (" + what + ")",
+                kAgainHint);
   }
   const std::lock_guard lock(mutex_);
   LB_ASSERT(is_open_, "the communicator ended or failed");
@@ -81,7 +81,7 @@ DeviceCommunicator::Work DeviceCommunicator::start(const char* operation, const 
 void DeviceCommunicator::wait(const Work& work) {
   try {
     work->wait();
-  } catch (const std::exception& error) {
+  } catch (const std::exception&) {
     throw Error(
         ExitCode::kPeerLost,
         hosts_->why_lost(false, words_of(std::current_exception())) + " (" + hosts_->phase() + ")",
@@ -94,11 +94,8 @@ int64_t DeviceCommunicator::slice_size(int64_t n, int64_t begin, int64_t end) {
   LB_ASSERT(0 <= begin && begin <= end && end <= n, "a slice of the tensor");
   auto known = slice_sizes_.find(n);
   if (known == slice_sizes_.end()) {
-    int64_t largest = 0;
-    for (const std::string& size : hosts_->gather(std::to_string(end - begin))) {
-      largest = std::max<int64_t>(largest, std::stoll(size));
-    }
-    known = slice_sizes_.emplace(n, largest).first;
+    const std::vector<int64_t> sizes = numbers_of(*hosts_, end - begin);
+    known = slice_sizes_.emplace(n, *std::max_element(sizes.begin(), sizes.end())).first;
   }
   const int64_t each = known->second;
   LB_ASSERT(begin == std::min(rank() * each, n) && end == std::min((rank() + 1) * each, n),

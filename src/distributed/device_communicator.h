@@ -69,8 +69,7 @@ class DeviceCommunicator : public Connected {
   int64_t slice_size(int64_t n, int64_t begin, int64_t end);
 
   void watch();
-  bool is_lost();  // with a cause in `lost_`
-  void close();    // the thread ends; nothing is watched any more
+  void close();  // the thread ends; nothing is watched any more
 
   std::unique_ptr<HostCommunicator> hosts_;
   ConnectDevices connect_;
