@@ -70,9 +70,7 @@ class Estimate {
   }
   // As a run on a device of that much memory would decide; 0: unknown, replicated unless asked for.
   bool shards(int64_t world, double device_memory) {
-    double numbers = 0;
-    for (const double block : teacher_blocks(shape_)) numbers += block;
-    const double bytes = numbers * static_cast<double>(c10::elementSize(session_.dtype));
+    const double bytes = teacher_block_bytes(shape_);
     return shards_teacher(session_.options.train.teacher, session_.device, world,
                           device_memory > 0 ? bytes : 0, device_memory) &&
            world > 1;

@@ -203,9 +203,7 @@ bool shards_teacher(const Session& session) {
     return shards_teacher(asked, session.device, world, 0, 0);
   }
   Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
-  double numbers = 0;
-  for (const double block : teacher_blocks(shape)) numbers += block;
-  const double bytes = numbers * static_cast<double>(c10::elementSize(session.dtype));
+  const double bytes = teacher_block_bytes(shape);
   const size_t free =
       at::getDeviceAllocator(session.device.type())->getMemoryInfo(session.device.index()).first;
   return session.processes->any(

@@ -76,4 +76,10 @@ std::vector<double> teacher_blocks(Decoder& decoder) {
   return blocks;
 }
 
+double teacher_block_bytes(Decoder& decoder) {
+  double numbers = 0;
+  for (const double block : teacher_blocks(decoder)) numbers += block;
+  return numbers * static_cast<double>(c10::elementSize(decoder.compute_dtype()));
+}
+
 }  // namespace littlebit

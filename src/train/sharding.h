@@ -53,4 +53,7 @@ std::vector<GroupLayout> group_layouts(Decoder& decoder, std::span<const LayerPl
 // Numbers of the teacher in the linear layers of one block, their biases with them.
 std::vector<double> teacher_blocks(Decoder& decoder);
 
+// Of all blocks, in the compute dtype.
+double teacher_block_bytes(Decoder& decoder);
+
 }  // namespace littlebit

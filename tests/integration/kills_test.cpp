@@ -18,6 +18,7 @@
 #include <random>
 #include <thread>
 
+#include "integration/run_metrics.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/io/json.h"
 #include "tiny_scene.h"
@@ -195,23 +196,11 @@ class Soak {
     return code;
   }
 
-  // Lines without what tells the time.
-  std::vector<Json> metrics(const std::string& run) const {
-    std::ifstream stream(scene_ / run / "metrics.jsonl");
-    std::vector<Json> lines;
-    for (std::string line; std::getline(stream, line);) {
-      lines.push_back(parse_json(line, "metrics"));
-      lines.back().erase("seconds");
-      lines.back().erase("tokens_per_second");
-    }
-    return lines;
-  }
-
   void check_same(const std::string& name, int world) const {
     const std::string whole = "whole" + suffix(world), run = name + suffix(world);
     INFO(run);
-    REQUIRE(metrics(run).size() == 30);
-    REQUIRE(metrics(run) == metrics(whole));
+    REQUIRE(metrics_without_times(scene_ / run).size() == 30);
+    REQUIRE(metrics_without_times(scene_ / run) == metrics_without_times(scene_ / whole));
     const char* exported = "export/packed/model.safetensors";
     REQUIRE(read_file(scene_ / run / exported) == read_file(scene_ / whole / exported));
     for (const fs::directory_entry& entry : fs::directory_iterator(scene_ / run / "checkpoints")) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "integration/outcome.h"
+#include "integration/run_metrics.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/io/json.h"
 #include "tiny_scene.h"
@@ -16,21 +17,10 @@ namespace fs = std::filesystem;
 using Catch::Contains;
 using Words = std::vector<std::string>;
 
-std::vector<Json> metrics(const fs::path& run) {
-  std::ifstream stream(run / "metrics.jsonl");
-  std::vector<Json> lines;
-  for (std::string line; std::getline(stream, line);) {
-    lines.push_back(parse_json(line, "metrics"));
-    lines.back().erase("seconds");
-    lines.back().erase("tokens_per_second");
-  }
-  return lines;
-}
-
 void check_same(const fs::path& run, const fs::path& whole) {
   INFO(run);
-  CHECK(!metrics(run).empty());
-  CHECK(metrics(run) == metrics(whole));
+  CHECK(!metrics_without_times(run).empty());
+  CHECK(metrics_without_times(run) == metrics_without_times(whole));
   const char* exported = "export/packed/model.safetensors";
   CHECK(read_file(run / exported) == read_file(whole / exported));
 }
