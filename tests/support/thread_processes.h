@@ -25,7 +25,8 @@ class ThreadProcesses {
       : world_(world), started_(started), barrier_(world), tensors_(world), texts_(world) {}
 
   // Runs `body` once for each rank, all at a time; throws what the first rank threw that did. No
-  // rank may leave a collective call out.
+  // rank may leave a collective call out. Bodies hand over what is to be checked: Catch2's checks
+  // are of one thread.
   static void run(int64_t world, const std::function<void(Communicator&)>& body,
                   Started started = Started::kAtOnce) {
     ThreadProcesses processes(world, started);

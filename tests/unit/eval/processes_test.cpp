@@ -4,7 +4,9 @@
 #include <ATen/Parallel.h>
 
 #include <catch2/catch.hpp>
+#include <map>
 #include <mutex>
+#include <stdexcept>
 
 #include "littlebit/core/error.h"
 #include "littlebit/eval/batch_sharing.h"
@@ -67,11 +69,11 @@ TEST_CASE("a divided perplexity is the undivided one") {
   const std::vector<int32_t> ids = random_ids(11 * 10 + 3);
   for (const int64_t batch_size : {1, 2, 5, 100}) {  // down to one batch, which one process has
     check_divided([&](const BatchSharing& sharing) {
-      std::vector<int64_t> seen;
+      int64_t seen = 0;
       const TaskResult result = chunk_perplexity(
           tiny.decoder(), ids, {.sequence_length = 10, .batch_size = batch_size},
-          [&](int64_t done, int64_t) { seen.push_back(done); }, sharing);
-      CHECK(seen.back() == 11);
+          [&](int64_t done, int64_t) { seen = done; }, sharing);
+      if (seen != 11) throw std::logic_error("the progress ends before the text does");
       return Numbers{result.metric("nll"), result.metric("perplexity"),
                      static_cast<double>(result.count("chunks"))};
     });
@@ -115,7 +117,7 @@ TEST_CASE("divided documents are the undivided ones") {
 TEST_CASE("batches are divided, or scored by everybody in step") {
   std::mutex mutex;
   for (const bool divides : {true, false}) {
-    std::map<int64_t, std::vector<int64_t>> scored;
+    std::map<int64_t, std::vector<int64_t>> scored, told;
     test::ThreadProcesses::run(3, [&](Communicator& processes) {
       std::vector<int64_t> mine, rounds;
       BatchSharing(processes, divides)
@@ -128,9 +130,12 @@ TEST_CASE("batches are divided, or scored by everybody in step") {
               [&](int64_t batches) { rounds.push_back(batches); });
       const std::lock_guard lock(mutex);
       scored[processes.rank()] = mine;
-      CHECK(rounds ==
-            (divides ? std::vector<int64_t>{3, 6, 7} : std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7}));
+      told[processes.rank()] = rounds;
     });
+    for (int64_t rank = 0; rank < 3; ++rank) {
+      CHECK(told[rank] ==
+            (divides ? std::vector<int64_t>{3, 6, 7} : std::vector<int64_t>{1, 2, 3, 4, 5, 6, 7}));
+    }
     if (divides) {
       CHECK(scored[0] == std::vector<int64_t>{0, 3, 6});
       CHECK(scored[1] == std::vector<int64_t>{1, 4});
@@ -144,7 +149,8 @@ TEST_CASE("batches are divided, or scored by everybody in step") {
 TEST_CASE("a batch that fails, or stops, in one process ends the scoring in all") {
   for (const ExitCode code : {ExitCode::kInput, ExitCode::kStopped}) {
     std::mutex mutex;
-    int ended = 0, rounds = 0;
+    std::map<int64_t, std::pair<ExitCode, std::string>> ends;
+    int rounds = 0;
     test::ThreadProcesses::run(3, [&](Communicator& processes) {
       try {
         BatchSharing(processes).for_each(
@@ -155,13 +161,13 @@ TEST_CASE("a batch that fails, or stops, in one process ends the scoring in all"
             [&](int64_t) { rounds += processes.is_first() ? 1 : 0; });
       } catch (const Error& error) {
         const std::lock_guard lock(mutex);
-        CHECK(error.code() == code);
-        CHECK(std::string(error.what()) ==
-              (processes.rank() == 1 ? "batch 4" : "process 1: batch 4"));
-        ++ended;
+        ends[processes.rank()] = {error.code(), error.what()};
       }
     });
-    CHECK(ended == 3);
+    for (int64_t rank = 0; rank < 3; ++rank) {
+      CHECK((ends[rank].first == code));
+      CHECK(ends[rank].second == (rank == 1 ? "batch 4" : "process 1: batch 4"));
+    }
     CHECK(rounds == 1);
   }
 }
