@@ -370,3 +370,21 @@ TEST_CASE("a model whose numbers overflow fails all processes, with one message"
   CHECK(times_in(outcome.err, "error: ") == 1);
   CHECK(times_in(outcome.err, "the model's numbers overflow") == 1);
 }
+
+TEST_CASE("at a recipe's rate the last loss is within 1 % for any number of processes") {
+  const test::TinyScene scene;
+  const auto losses_of = [&](int processes) {
+    const std::string name = std::to_string(processes);
+    std::vector<std::string> words =
+        scene.words(name, {"train.steps=60", "train.global_batch_size=12", "train.threads=1"});
+    if (processes > 1) words.insert(words.begin(), {"--nproc", name});
+    check_done(test::run_program("littlebit-train", words));
+    return losses(scene / name);
+  };
+  const std::vector<double> one = losses_of(1);
+  CHECK(one.back() < 0.7 * one.front());
+  for (const int processes : {2, 3, 4}) {
+    INFO(processes << " processes");
+    CHECK(losses_of(processes).back() == Approx(one.back()).epsilon(0.01));
+  }
+}
