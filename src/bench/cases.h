@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "littlebit/bench/options.h"
+#include "littlebit/distill/step_products.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
-#include "products.h"
-#include "timing.h"
+#include "littlebit/nn/device_timer.h"
+#include "peak_memory.h"
 
 namespace littlebit {
 

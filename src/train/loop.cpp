@@ -3,6 +3,7 @@
 #include "loop.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <exception>
 #include <optional>
@@ -32,7 +33,9 @@ std::string live_note(const StepRecord& step, double tokens_per_second) {
                 "loss %.4g (KL %.4g + hidden %.4g), lr %.2e, grad norm %.3g, %.0f tokens/s",
                 step.loss(), step.loss_kl, step.loss_hidden, step.learning_rate, step.grad_norm,
                 tokens_per_second);
-  return note;
+  if (!step.product_share) return note;
+  return std::string(note) + ", products " +
+         std::to_string(std::lround(100 * *step.product_share)) + " % of the time";
 }
 
 class Loop {
@@ -43,7 +46,7 @@ class Loop {
         options_(session.options),
         record_(record),
         trainer_(options_, session.steps, *session.corpus, *session.teacher, *session.student,
-                 *session.optimizer, start),
+                 session.plans, *session.optimizer, start),
         trajectory_(make_trajectory(session)),
         progress_("training", session.steps, "steps", 10, start.step),
         start_(start),

@@ -13,6 +13,7 @@
 #include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distill/step.h"
 #include "run_folder.h"
 #include "step_record.h"
 
@@ -80,13 +81,20 @@ void read_metrics(const fs::path& path, ReportData* data) {
                               {&MetricColumns::learning_rate, metric_key::kLearningRate},
                               {&MetricColumns::grad_norm, metric_key::kGradNorm},
                               {&MetricColumns::sign_flip_fraction, metric_key::kSignFlipFraction},
-                              {&MetricColumns::tokens_per_second, metric_key::kTokensPerSecond}};
+                              {&MetricColumns::tokens_per_second, metric_key::kTokensPerSecond},
+                              {&MetricColumns::product_share, metric_key::kProductShare}};
+  for (const char* part : kStepParts) columns.part_seconds[part];
+  columns.part_seconds[metric_key::kWaiting];
   for_json_lines(path, data, [&](const Json& object, int64_t) {
     const double step = number_of(object, metric_key::kStep);
     if (!(std::abs(step) <= 1e15)) throw InputError(path.filename().string() + ": no `step`");
     columns.step.push_back(step);
     for (const auto& [column, key] : column_of_key) {
       (columns.*column).push_back(number_of(object, key));
+    }
+    const Json& parts = member_of(object, metric_key::kSecondsByPart);
+    for (auto& [part, seconds] : columns.part_seconds) {
+      seconds.push_back(number_of(parts, part.c_str()));
     }
   });
   // In the order of steps already, unless lines were moved by hand.
@@ -102,6 +110,7 @@ void read_metrics(const fs::path& path, ReportData* data) {
       *column = std::move(sorted);
     };
     for (const auto& [column, key] : column_of_key) reorder(&(columns.*column));
+    for (auto& [part, seconds] : columns.part_seconds) reorder(&seconds);
     reorder(&columns.step);
   }
   data->metrics = std::move(columns);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -17,7 +18,8 @@ namespace littlebit {
 struct MetricColumns {
   std::vector<double> step;
   std::vector<double> loss, loss_kl, loss_hidden, learning_rate, grad_norm, sign_flip_fraction,
-      tokens_per_second;
+      tokens_per_second, product_share;
+  std::map<std::string, std::vector<double>> part_seconds;  // by the part of a step
 };
 
 // Counts are double here and below: NaN where missing, and no file can overflow them.

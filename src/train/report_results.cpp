@@ -262,6 +262,15 @@ std::string training_section(const ReportData& data) {
   charts += draw_chart({.title = "Tokens per second",
                         .series = {curve("latest", metrics.tokens_per_second)},
                         .smoothed = true});
+  std::vector<ChartSeries> parts;
+  for (const auto& [part, seconds] : metrics.part_seconds) {
+    parts.push_back(curve(part.c_str(), seconds));
+  }
+  charts += draw_chart(
+      {.title = "Seconds of a step, by part", .series = std::move(parts), .smoothed = true});
+  charts += draw_chart({.title = "Matrix products alone, share of a step's time",
+                        .series = {curve("latest", metrics.product_share)},
+                        .smoothed = true});
   if (charts.empty()) return "";
   return section("Training", "<div class=\"charts\">\n" + charts + "</div>\n");
 }

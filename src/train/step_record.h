@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +23,9 @@ inline constexpr const char* kSignFlipFraction = "sign_flip_fraction";
 inline constexpr const char* kTokens = "tokens";
 inline constexpr const char* kTokensPerSecond = "tokens_per_second";
 inline constexpr const char* kSeconds = "seconds";
+inline constexpr const char* kSecondsByPart = "seconds_by_part";
+inline constexpr const char* kWaiting = "waiting";  // a part
+inline constexpr const char* kProductShare = "product_share";
 }  // namespace metric_key
 
 struct StepRecord {
@@ -33,6 +37,10 @@ struct StepRecord {
   int64_t tokens = 0;                   // so far, this step's among them
   double tokens_per_second = 0;         // of this step, as `seconds`
   double seconds = 0;
+  // Of `seconds`, by what they were spent on; "waiting" for other processes lies within the others.
+  std::vector<std::pair<std::string, double>> part_seconds;
+  // Time of the step's matrix products, each alone, over `seconds`; nothing where unknown.
+  std::optional<double> product_share;
 
   double loss() const { return loss_kl + loss_hidden; }
 };

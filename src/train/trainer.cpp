@@ -14,33 +14,41 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/distill/step_products.h"
+#include "littlebit/distributed/waiting.h"
 
 namespace littlebit {
 
 Trainer::Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus,
-                 const Decoder& teacher, Student& student, Optimizer& optimizer,
-                 const TrainingPosition& start)
+                 const Decoder& teacher, Student& student, std::span<const LayerPlan> plans,
+                 Optimizer& optimizer, const TrainingPosition& start)
     : options_(options),
       corpus_(corpus),
       sampler_(corpus.num_blocks(), static_cast<uint64_t>(options.train.seed),
                options.data.shuffle),
+      teacher_(teacher),
       student_(student),
+      plans_(plans),
       optimizer_(optimizer),
       communicator_(optimizer.communicator()),
       distillation_(teacher, student, options.distill, options.train.recompute),
       reducer_(optimizer, options.train.reduce, micro_batches()),
-      position_(start) {
+      position_(start),
+      clock_(student.decoder().device(), static_cast<int>(std::size(kStepParts))) {
+  distillation_.set_clock(&clock_);
   phase_.name = start.phase;
   phase_.steps = steps;
 }
 
 StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
   const Stopwatch stopwatch;
+  const double waited_before = seconds_waited();
   const int64_t tokens = options_.train.sequences_per_step() * corpus_.sequence_length();
   const Rates rates = rates_at(options_.optim, phase_, position_.step - position_.phase_begin);
 
   const std::optional<DistillationLoss> loss = accumulate();
   if (!loss) return StepVerdict::kStopped;
+  clock_.enter(static_cast<int>(StepPart::kOptimizer));
   reducer_.finish();
   // Two sums over processes: what decides about the update before it, what came of it behind it,
   // with what the processes ask for.
@@ -68,7 +76,9 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
   }
   ++position_.step;
   position_.tokens += tokens;
-  const double seconds = stopwatch.seconds();
+  const std::vector<double> parts = clock_.take();
+  const double seconds = stopwatch.seconds(), waited = seconds_waited() - waited_before;
+  if (!has_measured_) measure_products();
   record_ = {.step = position_.step,
              .loss_kl = kl,
              .loss_hidden = hidden,
@@ -77,7 +87,14 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
              .sign_flip_fraction = statistics.flip_fraction(flips),
              .tokens = position_.tokens,
              .tokens_per_second = static_cast<double>(tokens) / seconds,
-             .seconds = seconds};
+             .seconds = seconds,
+             .part_seconds = {},
+             .product_share = std::nullopt};
+  for (size_t i = 0; i < parts.size(); ++i) {
+    record_.part_seconds.emplace_back(kStepParts[i], parts[i]);
+  }
+  if (communicator_.world() > 1) record_.part_seconds.emplace_back(metric_key::kWaiting, waited);
+  if (product_seconds_) record_.product_share = *product_seconds_ / seconds;
   return StepVerdict::kDone;
 }
 
@@ -97,6 +114,7 @@ std::optional<DistillationLoss> Trainer::accumulate() {
   const int64_t batch = options_.train.sequences_per_step(), mine = own_sequences();
   const int64_t first = position_.step * batch + communicator_.rank() * mine;
   DistillationLoss loss;
+  clock_.take();  // what a step left that was not taken
   for (int64_t done = 0; done < mine; done += options_.train.micro_batch_size) {
     if (done > 0 && communicator_.any(stop_requested())) {
       reducer_.drop();
@@ -104,9 +122,30 @@ std::optional<DistillationLoss> Trainer::accumulate() {
     }
     const int64_t count = std::min(options_.train.micro_batch_size, mine - done);
     reducer_.begin_micro_batch();
+    clock_.enter(static_cast<int>(StepPart::kData));
     loss += distillation_.accumulate(load_batch(first + done, count), batch, reducer_);
   }
   return loss;
+}
+
+// The limit that a step is held against: its matrix products, each alone. All processes measure at
+// the same time, as they compute. Left out where it takes long, as with large models on a CPU.
+void Trainer::measure_products() {
+  has_measured_ = true;
+  constexpr int64_t kRepeats = 5;
+  constexpr double kMostSeconds = 1;
+  const Decoder& student = student_.decoder();
+  std::vector<ScheduledProduct> products;
+  const int64_t mine = own_sequences();
+  for (int64_t done = 0; done < mine; done += options_.train.micro_batch_size) {
+    const int64_t count = std::min(options_.train.micro_batch_size, mine - done);
+    const auto of_this = step_products(student.spec(), plans_, count, corpus_.sequence_length(),
+                                       options_.train.recompute == Recompute::kFull);
+    products.insert(products.end(), of_this.begin(), of_this.end());
+  }
+  const DeviceTimer timer(student.device(), kRepeats);
+  product_seconds_ = ProductTimes(timer, student.compute_dtype(), teacher_.frozen.head)
+                         .seconds_within(kMostSeconds, products);
 }
 
 // Sequences [first, first + count) of the endless stream as ids [count, T] on the device.

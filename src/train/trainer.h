@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "littlebit/data/corpus.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/distributed/communicator.h"
+#include "littlebit/nn/part_clock.h"
 #include "littlebit/optim/gradient_reducer.h"
 #include "littlebit/optim/optimizer.h"
 #include "littlebit/train/options.h"
@@ -37,7 +39,8 @@ class Trainer {
   // Keeps references to all but `options`; `steps` is the length of the schedule. Runs in the
   // processes of the optimizer's communicator: each takes its part of a batch.
   Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus, const Decoder& teacher,
-          Student& student, Optimizer& optimizer, const TrainingPosition& start);
+          Student& student, std::span<const LayerPlan> plans, Optimizer& optimizer,
+          const TrainingPosition& start);
 
   // One step: accumulate, reduce, step, record. It waits for the device once, when it reads what it
   // records. Where the verdict is not kDone, position() is that of the step before. `mine` is asked
@@ -54,12 +57,15 @@ class Trainer {
   int64_t own_sequences() const;                 // of a batch
   int64_t micro_batches() const;                 // of a step
   at::Tensor load_batch(int64_t first, int64_t count) const;
+  void measure_products();
 
   RunOptions options_;
   Phase phase_;
   const Corpus& corpus_;
   Sampler sampler_;
+  const Decoder& teacher_;
   Student& student_;
+  std::span<const LayerPlan> plans_;  // of the student
   Optimizer& optimizer_;
   Communicator& communicator_;
   DistillationStep distillation_;
@@ -68,6 +74,9 @@ class Trainer {
   StepRecord record_;
   std::string problem_;
   StepRequests requests_;
+  PartClock clock_;
+  bool has_measured_ = false;
+  std::optional<double> product_seconds_;  // of a step, alone
 };
 
 }  // namespace littlebit

@@ -19,6 +19,8 @@ inline std::vector<Json> metrics_without_times(const std::filesystem::path& run)
     lines.push_back(parse_json(line, "metrics"));
     lines.back().erase("seconds");
     lines.back().erase("tokens_per_second");
+    lines.back().erase("seconds_by_part");
+    lines.back().erase("product_share");
   }
   return lines;
 }

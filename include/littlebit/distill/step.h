@@ -28,9 +28,9 @@ enum class Recompute {
 };  // kNone keeps every block's graph between forward and backward
 
 // What a step's time is spent on, for a PartClock.
-enum class StepPart { kTeacher, kStudent, kLoss, kBackward, kOptimizer };
-inline constexpr const char* kStepParts[] = {"teacher", "student forward", "loss",
-                                             "recompute and backward", "optimizer"};
+enum class StepPart { kTeacher, kStudent, kLoss, kBackward, kOptimizer, kData };
+inline constexpr const char* kStepParts[] = {
+    "teacher", "student forward", "loss", "recompute and backward", "optimizer", "data"};
 
 // Weighted terms of the loss, scalars in double on the device until somebody reads them; undefined:
 // zero.
@@ -59,7 +59,8 @@ class DistillationStep {
   DistillationLoss accumulate(const at::Tensor& ids, int64_t global_sequences,
                               std::span<GroupGradients> gradients);
 
-  // From now on tells `clock` which part begins (all of StepPart but kOptimizer); nullptr: no more.
+  // From now on tells `clock` which part begins (all of StepPart but kOptimizer and kData);
+  // nullptr: no more.
   void set_clock(PartClock* clock) { clock_ = clock; }
 
  private:

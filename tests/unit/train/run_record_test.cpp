@@ -409,6 +409,14 @@ TEST_CASE(
   CHECK(tags.size() == 8);
   CHECK(tags.count("train/loss") == 1);
   CHECK(tags.count("train/step") + tags.count("train/seconds") == 0);
+
+  StepRecord parts = step_record(2);
+  parts.part_seconds = {{"teacher", 0.01}, {"waiting", 0.002}};
+  parts.product_share = 0.5;
+  const Json with_parts = metrics_line(parts);
+  CHECK(with_parts.at("seconds_by_part") == Json({{"teacher", 0.01}, {"waiting", 0.002}}));
+  CHECK(with_parts.at("product_share") == 0.5);
+  CHECK(scalars_of(parts).size() == 9);
 }
 
 }  // namespace littlebit

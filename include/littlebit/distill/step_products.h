@@ -6,14 +6,15 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "littlebit/models/model_spec.h"
+#include "littlebit/nn/device_timer.h"
 #include "littlebit/quant/bit_budget.h"
-#include "timing.h"
 
 namespace littlebit {
 
@@ -51,13 +52,18 @@ std::vector<ScheduledProduct> dense_products(const ModelSpec& spec,
 // Times of products alone, each measured once: cold operands, the program's own product.
 class ProductTimes {
  public:
-  ProductTimes(const DeviceTimer& timer, at::ScalarType dtype) : timer_(timer), dtype_(dtype) {}
+  // `head`: where given, second operands of its shape are it: a matrix that large is not made twice.
+  ProductTimes(const DeviceTimer& timer, at::ScalarType dtype, at::Tensor head = {})
+      : timer_(timer), dtype_(dtype), head_(std::move(head)) {}
   double seconds(const Product& product);
   double seconds(std::span<const ScheduledProduct> products);
+  // Nothing where measuring them takes longer than `budget` seconds: it stops then.
+  std::optional<double> seconds_within(double budget, std::span<const ScheduledProduct> products);
 
  private:
   const DeviceTimer& timer_;
   at::ScalarType dtype_;
+  at::Tensor head_;
   std::map<std::tuple<int64_t, int64_t, int64_t, int64_t, Layout>, double> known_;
 };
 

@@ -1,23 +1,14 @@
-// Wall-clock time on the CPU, the device's own events elsewhere.
-#include "timing.h"
+// See peak_memory.h.
+#include "peak_memory.h"
 
-#include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <malloc.h>
 
-#include <algorithm>
 #include <fstream>
 #include <string>
 
-#include "littlebit/core/stopwatch.h"
-#include "littlebit/nn/part_clock.h"
-
 namespace littlebit {
 namespace {
-
-// More than the last-level caches of most processors, and of every GPU so far.
-constexpr int64_t kCacheBytes = int64_t{256} << 20;
 
 // A line of /proc/self/status ("VmRSS", "VmHWM") in bytes; 0 where there is none.
 int64_t status_bytes(const std::string& key) {
@@ -34,34 +25,6 @@ const c10::CachingDeviceAllocator::Stat& allocated(
 }
 
 }  // namespace
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
-DeviceTimer::DeviceTimer(at::Device device, int64_t repeats)
-    : device_(device),
-      repeats_(repeats),
-      cache_filler_(at::zeros({kCacheBytes}, at::TensorOptions().dtype(at::kByte).device(device))) {
-}
-
-double DeviceTimer::measure(const std::function<void()>& work, bool cold) const {
-  PartClock clock(device_, 1);
-  const Stopwatch first;
-  work();
-  synchronize(device_);
-  const int64_t runs = first.seconds() > 1 ? 1 : repeats_;
-  std::vector<double> seconds;
-  for (int64_t i = 0; i < runs; ++i) {
-    if (cold) cache_filler_.fill_(i);
-    clock.enter(0);
-    work();
-    seconds.push_back(clock.take()[0]);
-  }
-  return median(std::move(seconds));
-}
 
 PeakMemory::PeakMemory(at::Device device) : device_(device) {
   release_memory(device_);

@@ -1,14 +1,15 @@
 // Lists of products by schedule, and their times.
-#include "products.h"
+#include "littlebit/distill/step_products.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/Context.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 
+#include "littlebit/core/stopwatch.h"
 #include "littlebit/distill/kl_divergence.h"
 #include "littlebit/ops/product.h"
 
@@ -58,13 +59,14 @@ class Schedule {
   int64_t rows_;
 };
 
-// [batch,] rows x columns, in memory the other way round where `transposed`.
+// [batch,] rows x columns, in memory the other way round where `transposed`. Random numbers of a
+// generator of their own: a run's stay what they are.
 at::Tensor made(int64_t batch, int64_t rows, int64_t columns, bool transposed,
                 const at::TensorOptions& options) {
   if (transposed) std::swap(rows, columns);
   at::Tensor values =
       batch == 1 ? at::empty({rows, columns}, options) : at::empty({batch, rows, columns}, options);
-  values.normal_();
+  values.normal_(0, 1, at::globalContext().defaultGenerator(options.device()).clone());
   return transposed ? values.transpose(-1, -2) : values;
 }
 
@@ -125,11 +127,27 @@ double ProductTimes::seconds(const Product& product) {
   const auto options = at::TensorOptions().dtype(dtype_).device(timer_.device());
   const auto [batch, m, n, k, layout] = product.key();
   const at::Tensor a = made(batch, m, k, layout == Layout::kTn, options);
-  const at::Tensor b = made(batch, k, n, layout == Layout::kNt, options);
+  const bool is_head = batch == 1 && head_.defined() && layout != Layout::kTn &&
+                       (layout == Layout::kNt ? head_.t() : head_).sizes() == at::IntArrayRef({k, n});
+  const at::Tensor b = !is_head                ? made(batch, k, n, layout == Layout::kNt, options)
+                       : layout == Layout::kNt ? head_.t()
+                                               : head_;
   // What the program calls, or ATen's where that is faster on this machine.
-  double best = timer_.cold([&] { at::matmul(a, b); });
-  if (batch == 1) best = std::min(best, timer_.cold([&] { product_nt(a, b.t()); }));
+  const std::vector<at::Tensor> operands = {a, b};
+  double best = timer_.cold(operands, [&] { at::matmul(a, b); });
+  if (batch == 1) best = std::min(best, timer_.cold(operands, [&] { product_nt(a, b.t()); }));
   return known_[product.key()] = best;
+}
+
+std::optional<double> ProductTimes::seconds_within(double budget,
+                                                   std::span<const ScheduledProduct> products) {
+  const Stopwatch stopwatch;
+  double sum = 0;
+  for (const ScheduledProduct& each : products) {
+    sum += each.times * seconds(each.product);
+    if (stopwatch.seconds() > budget) return std::nullopt;
+  }
+  return sum;
 }
 
 double ProductTimes::seconds(std::span<const ScheduledProduct> products) {
