@@ -93,7 +93,7 @@ Json measure_generation(const BenchSetup& setup) {
   };
   add(setup.dtype == at::kFloat ? "dense, fp32" : "dense, bf16", dense_rate, dense_bytes);
   const int64_t shared_bytes =
-      static_cast<int64_t>(dense.frozen.embedding.nbytes() + dense.frozen.head.nbytes());
+      static_cast<int64_t>(dense.frozen.embedding.nbytes() + dense_weight(dense.head).nbytes());
   for (const std::string& bits : options.cases.bits) {
     const PeakMemory beside(setup.device());
     const Decoder packed = random_packed(dense, positive_number("case.bits", bits));

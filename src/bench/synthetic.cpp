@@ -66,7 +66,7 @@ Decoder random_decoder(const ModelSpec& spec, at::ScalarType dtype, at::Device d
     return values;
   };
   decoder.frozen.embedding = random({spec.vocab_size, spec.embedding_size}, 1, dtype, device);
-  decoder.frozen.head = matrix(spec.vocab_size, spec.embedding_size);
+  decoder.head.linear = std::make_shared<DenseLinear>(matrix(spec.vocab_size, spec.embedding_size));
   decoder.visit_parameters([&](Parameter& parameter) {
     parameter.value = at::full({parameter.size}, 1,
                                at::TensorOptions().dtype(decoder.residual_dtype()).device(device));

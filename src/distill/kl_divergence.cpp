@@ -10,8 +10,6 @@
 
 #include <algorithm>
 
-#include "littlebit/ops/product.h"
-
 namespace littlebit {
 
 int64_t head_rows(int64_t vocabulary) {
@@ -23,7 +21,6 @@ at::Tensor kl_divergence(const Decoder& teacher, const Decoder& student,
                          const at::Tensor& dz) {
   c10::NoGradGuard no_grad;
   const double softcap = student.spec().logit_softcap;
-  const at::Tensor& head = student.frozen.head;
   const int64_t chunk = head_rows(student.spec().vocab_size);
   at::Tensor sum = at::zeros({}, z_student.options().dtype(at::kDouble));
   for (int64_t begin = 0; begin < z_student.size(0); begin += chunk) {
@@ -38,7 +35,7 @@ at::Tensor kl_divergence(const Decoder& teacher, const Decoder& student,
     at::Tensor d_logits = log_q.exp().sub_(p);  // d KL / d logits = q - p
     if (softcap > 0) d_logits.mul_(logits.div_(softcap).square_().neg_().add_(1));
     d_logits.mul_(scale);
-    dz.narrow(0, begin, rows).add_(product_nt(d_logits.to(head.scalar_type()), head.t()));
+    dz.narrow(0, begin, rows).add_(student.head.linear->input_gradient(d_logits));
   }
   return sum;
 }

@@ -83,7 +83,7 @@ std::vector<DenseTensor> by_decoder(const Student& student, at::ScalarType dtype
   add(decoder.frozen_names.embedding, &ByteTable::embeddings, decoder.frozen.embedding);
   add(decoder.frozen_names.positions, &ByteTable::embeddings, decoder.frozen.positions);
   if (!decoder.spec().tied_embeddings) {
-    add(decoder.frozen_names.head, &ByteTable::head, decoder.frozen.head);
+    add(decoder.head.weight.tensor, &ByteTable::head, dense_weight(decoder.head));
   }
   const std::map<std::string, at::Tensor> parameters = norm_parameters(student);
   std::map<std::string, size_t> fused;  // tensors that several layers have rows of

@@ -95,7 +95,7 @@ List packed_tensors(const Student& student, std::span<const LayerPlan> plans, do
   }
   LB_ASSERT(next == plans.size(), "a layer for every plan");
   // The authors' files hold a tied head too.
-  add_frozen(list, decoder.frozen_names.head, &ByteTable::head, decoder.frozen.head);
+  add_frozen(list, decoder.head.weight.tensor, &ByteTable::head, dense_weight(decoder.head));
   // Wide elements first: every tensor of the file is aligned then, which some readers rely on.
   std::stable_sort(list.begin(), list.end(), [](const PackedTensor& a, const PackedTensor& b) {
     return c10::elementSize(a.dtype) > c10::elementSize(b.dtype);

@@ -69,7 +69,7 @@ std::vector<TeacherTensor> teacher_tensors(const HfFolder& teacher, const ModelS
     TeacherTensor* tensor = table.claim(parameter.source.tensor, &ByteTable::norms);
     if (tensor != nullptr) tensor->parameter = parameter.name;
   });
-  table.claim(decoder.frozen_names.head, &ByteTable::head);
+  table.claim(decoder.head.weight.tensor, &ByteTable::head);
   table.claim(decoder.frozen_names.positions, &ByteTable::embeddings);
   table.claim(decoder.frozen_names.embedding, &ByteTable::embeddings);
   return table.take();

@@ -13,7 +13,6 @@
 #include "attention.h"
 #include "littlebit/core/error.h"
 #include "littlebit/models/architectures.h"
-#include "littlebit/ops/product.h"
 #include "rope.h"
 
 namespace littlebit {
@@ -112,6 +111,12 @@ at::Tensor mlp(const Block& block, const ModelSpec& spec, const at::Tensor& h) {
 
 }  // namespace
 
+const at::Tensor& dense_weight(const LinearSlot& slot) {
+  const auto* dense = dynamic_cast<const DenseLinear*>(slot.linear.get());
+  LB_ASSERT(dense != nullptr, slot.name + " is dense");
+  return dense->weight();
+}
+
 Decoder::Decoder(ModelSpec spec, at::ScalarType compute_dtype, at::Device device)
     : spec_(std::move(spec)), compute_dtype_(compute_dtype), device_(device) {
   blocks.reserve(spec_.num_layers);
@@ -120,6 +125,7 @@ Decoder::Decoder(ModelSpec spec, at::ScalarType compute_dtype, at::Device device
     stem.project_in = open_slot(spec_.embedding_size, spec_.hidden_size, false);
     tail.project_out = open_slot(spec_.hidden_size, spec_.embedding_size, false);
   }
+  head = open_slot(spec_.embedding_size, spec_.vocab_size, /*has_bias=*/false);
   find_architecture(spec_.model_type).name_slots(*this);
 }
 
@@ -198,11 +204,8 @@ at::Tensor Decoder::tail_forward(const at::Tensor& x_bth) const {
 }
 
 at::Tensor Decoder::head_forward(const at::Tensor& z) const {
-  const at::Tensor logits = compute_dtype_ == at::kBFloat16
-                                ? linear_widened(z.to(compute_dtype_), frozen.head)
-                            : frozen.head.scalar_type() != compute_dtype_
-                                ? linear_as_stored(z, frozen.head)
-                                : affine(z.to(compute_dtype_), frozen.head).to(residual_dtype());
+  LB_ASSERT(head.linear != nullptr, "the head is there");
+  const at::Tensor logits = head.linear->forward_unrounded(z.to(compute_dtype_));
   if (spec_.logit_softcap == 0) return logits;
   return at::tanh(logits / spec_.logit_softcap) * spec_.logit_softcap;
 }
@@ -233,6 +236,7 @@ void Decoder::visit_parameters(const std::function<void(Parameter&)>& visit) {
 Decoder open_decoder(const Decoder& teacher) {
   Decoder student(teacher.spec(), teacher.compute_dtype(), teacher.device());
   student.frozen = teacher.frozen;
+  student.head.linear = teacher.head.linear;
   for (size_t layer = 0; layer < teacher.blocks.size(); ++layer) {
     for (const auto norm : kBlockNorms) {
       student.blocks[layer].*norm = copy_of(teacher.blocks[layer].*norm);

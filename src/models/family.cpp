@@ -343,8 +343,8 @@ void name_norm(Norm& norm, const std::string& module, NormKind kind, int64_t siz
 
 void name_llama_slots(Decoder& decoder) {
   const ModelSpec& spec = decoder.spec();
-  decoder.frozen_names = {
-      .embedding = "model.embed_tokens.weight", .positions = "", .head = "lm_head.weight"};
+  decoder.frozen_names = {.embedding = "model.embed_tokens.weight", .positions = ""};
+  name_slot(decoder.head, "lm_head");
   for (int64_t layer = 0; layer < spec.num_layers; ++layer) {
     Block& block = decoder.blocks[layer];
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";

@@ -91,11 +91,12 @@ void load_frozen(Decoder& decoder, const HfFolder& folder, HeadDtype head_dtype)
   const ModelSpec& spec = decoder.spec();
   const at::Device device = decoder.device();
   const FrozenNames& names = decoder.frozen_names;
+  const std::string& head = decoder.head.weight.tensor;
   FrozenTensors& frozen = decoder.frozen;
   const auto load = [&](const std::string& name, std::vector<int64_t> shape, at::ScalarType dtype) {
     return load_checked(folder, {name}, std::move(shape), dtype, device);
   };
-  // As stored only where head_forward computes with it.
+  // As stored only where the head computes with it.
   const auto dtype_of_head = [&](const std::string& name) {
     const bool keep = head_dtype == HeadDtype::kStored && decoder.compute_dtype() == at::kFloat &&
                       stored_dtype(folder, name) == at::kBFloat16;
@@ -104,15 +105,15 @@ void load_frozen(Decoder& decoder, const HfFolder& folder, HeadDtype head_dtype)
   const std::vector<int64_t> shape = {spec.vocab_size, spec.embedding_size};
   if (spec.tied_embeddings) {
     // A tied matrix may be stored under either name, or both: the embedding's counts.
-    const bool under_head = find_tensor(folder, names.embedding) == nullptr &&
-                            find_tensor(folder, names.head) != nullptr;
-    const std::string& name = under_head ? names.head : names.embedding;
+    const bool under_head =
+        find_tensor(folder, names.embedding) == nullptr && find_tensor(folder, head) != nullptr;
+    const std::string& name = under_head ? head : names.embedding;
     frozen.embedding = load(name, shape, dtype_of_head(name));
-    find_tensor(folder, names.head);  // a redundant copy is accounted for
-    frozen.head = frozen.embedding;
+    find_tensor(folder, head);  // a redundant copy is accounted for
+    decoder.head.linear = std::make_shared<DenseLinear>(frozen.embedding);
   } else {
     frozen.embedding = load(names.embedding, shape, stored_dtype(folder, names.embedding));
-    frozen.head = load(names.head, shape, dtype_of_head(names.head));
+    decoder.head.linear = std::make_shared<DenseLinear>(load(head, shape, dtype_of_head(head)));
   }
   if (spec.learned_positions) {
     frozen.positions =

@@ -41,8 +41,8 @@ ModelSpec parse_opt(const Json& config) {
 void name_opt_slots(Decoder& decoder) {
   const ModelSpec& spec = decoder.spec();
   const std::string root = "model.decoder.";
-  decoder.frozen_names = {root + "embed_tokens.weight", root + "embed_positions.weight",
-                          "lm_head.weight"};
+  decoder.frozen_names = {root + "embed_tokens.weight", root + "embed_positions.weight"};
+  name_slot(decoder.head, "lm_head");
   if (decoder.stem.project_in.used()) {
     name_slot(decoder.stem.project_in, root + "project_in");
     name_slot(decoder.tail.project_out, root + "project_out");

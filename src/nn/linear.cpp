@@ -18,18 +18,28 @@ at::Tensor Linear::from_latent(const at::Tensor& /*latent*/) const {
   LB_ASSERT(false, "a layer of one matrix has no latent");
 }
 
-at::Tensor DenseLinear::forward(const at::Tensor& x) const { return affine(x, weight_, bias_); }
-
-at::Tensor linear_as_stored(const at::Tensor& x, const at::Tensor& weight) {
-  const c10::AutoGradMode no_grad(false);
-  LB_ASSERT(x.scalar_type() == at::kFloat, "dtypes");
-  return bf16_product(x, weight);
+at::Tensor Linear::forward_unrounded(const at::Tensor& /*x*/) const {
+  LB_ASSERT(false, "a layer that can be no head");
 }
 
-at::Tensor linear_widened(const at::Tensor& x, const at::Tensor& weight) {
-  const c10::AutoGradMode no_grad(false);
-  LB_ASSERT(x.scalar_type() == at::kBFloat16, "dtypes");
-  return bf16_product(x, weight);
+at::Tensor Linear::input_gradient(const at::Tensor& /*dy*/) const {
+  LB_ASSERT(false, "a layer that has no gradient of its own");
+}
+
+at::Tensor DenseLinear::forward(const at::Tensor& x) const { return affine(x, weight_, bias_); }
+
+at::Tensor DenseLinear::forward_unrounded(const at::Tensor& x) const {
+  if (weight_.scalar_type() != at::kBFloat16) return forward(x);
+  const at::Tensor y = bf16_product(x, weight_);
+  return bias_.defined() ? y + bias_ : y;
+}
+
+at::Tensor DenseLinear::input_gradient(const at::Tensor& dy) const {
+  const c10::NoGradGuard no_grad;
+  const at::Tensor rows = dy.reshape({-1, dy.size(-1)}).to(weight_.scalar_type());
+  std::vector<int64_t> shape = dy.sizes().vec();
+  shape.back() = weight_.size(1);
+  return product_nt(rows, weight_.t()).view(shape);
 }
 
 }  // namespace littlebit

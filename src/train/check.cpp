@@ -45,10 +45,11 @@ void check_tensors(const Session& session) {
   const ModelSpec& spec = session.spec;
   Decoder shape(spec, session.dtype, at::Device(at::kCPU));
   const FrozenNames& names = shape.frozen_names;
+  const std::string& head = shape.head.weight.tensor;
   const bool under_head = spec.tied_embeddings && find_tensor(folder, names.embedding) == nullptr &&
-                          find_tensor(folder, names.head) != nullptr;
+                          find_tensor(folder, head) != nullptr;
   if (!under_head) want(names.embedding, {spec.vocab_size, spec.embedding_size});
-  if (under_head || !spec.tied_embeddings) want(names.head, {spec.vocab_size, spec.embedding_size});
+  if (under_head || !spec.tied_embeddings) want(head, {spec.vocab_size, spec.embedding_size});
   if (spec.learned_positions) {
     want(names.positions, {spec.max_positions + spec.position_offset, spec.hidden_size});
   }

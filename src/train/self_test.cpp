@@ -50,7 +50,8 @@ Decoder make_teacher(uint64_t seed, at::Device device, at::ScalarType dtype) {
   const ModelSpec& spec = decoder.spec();
   decoder.frozen.embedding =
       place(made(seed, "embedding", {spec.vocab_size, spec.embedding_size}, 1));
-  decoder.frozen.head = place(made(seed, "head", {spec.vocab_size, spec.embedding_size}, 0.1));
+  decoder.head.linear = std::make_shared<DenseLinear>(
+      place(made(seed, "head", {spec.vocab_size, spec.embedding_size}, 0.1)));
   decoder.visit_parameters([&](Parameter& parameter) {
     parameter.value =
         made(seed, parameter.name, {parameter.size}, 0.1, 1).to(device, decoder.residual_dtype());

@@ -144,7 +144,7 @@ void Trainer::measure_products() {
     products.insert(products.end(), of_this.begin(), of_this.end());
   }
   const DeviceTimer timer(student.device(), kRepeats);
-  product_seconds_ = ProductTimes(timer, student.compute_dtype(), teacher_.frozen.head)
+  product_seconds_ = ProductTimes(timer, student.compute_dtype(), dense_weight(teacher_.head))
                          .seconds_within(kMostSeconds, products);
 }
 

@@ -128,7 +128,8 @@ class Case {
     }
     FrozenTensors& frozen = student.decoder().frozen;
     frozen.embedding = round(frozen.embedding);
-    frozen.head = round(frozen.head);
+    LinearSlot& head = student.decoder().head;
+    head.linear = std::make_shared<DenseLinear>(round(dense_weight(head)));
     if (frozen.positions.defined()) frozen.positions = round(frozen.positions);
     return forward_full(student.decoder(), ids(), false).logits;
   }

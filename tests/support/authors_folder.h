@@ -41,7 +41,7 @@ class AuthorsFolder {
     decoder.visit_parameters(
         [&](Parameter& parameter) { tensors[parameter.name] = parameter.value.to(at::kBFloat16); });
     tensors["model.embed_tokens.weight"] = decoder.frozen.embedding.to(at::kBFloat16);
-    tensors["lm_head.weight"] = decoder.frozen.head.to(at::kBFloat16);
+    tensors["lm_head.weight"] = dense_weight(decoder.head).to(at::kBFloat16);
   }
 
   void write(const std::filesystem::path& folder) const {

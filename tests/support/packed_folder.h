@@ -80,7 +80,7 @@ inline uint64_t write_packed_llama(const std::filesystem::path& folder, const Pa
   });
   const auto table = [&] { return at::randn({shape.vocabulary, shape.hidden}).to(at::kBFloat16); };
   tensors[decoder.frozen_names.embedding] = table();
-  if (!shape.tied) tensors[decoder.frozen_names.head] = table();
+  if (!shape.tied) tensors[decoder.head.weight.tensor] = table();
 
   SafetensorsWriter writer(folder / "model.safetensors");
   for (const auto& [name, tensor] : tensors) {

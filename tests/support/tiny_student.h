@@ -51,9 +51,11 @@ struct TinyStudent {
       vectors.copy_(round(vectors));
     }
     FrozenTensors& frozen = student->decoder().frozen;
-    const bool tied = frozen.head.is_same(frozen.embedding);
+    LinearSlot& head = student->decoder().head;
+    const bool tied = dense_weight(head).is_same(frozen.embedding);
     frozen.embedding = round(frozen.embedding);
-    frozen.head = tied ? frozen.embedding : round(frozen.head);
+    head.linear =
+        std::make_shared<DenseLinear>(tied ? frozen.embedding : round(dense_weight(head)));
   }
 };
 

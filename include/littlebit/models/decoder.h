@@ -87,6 +87,10 @@ class Decoder {
   Stem stem;
   std::vector<Block> blocks;
   Tail tail;
+  // Frozen, of no group, never factorised, and the teacher's is the student's. A tied one is named,
+  // too: files may hold it again. Its matrix has the compute dtype; load_open_decoder leaves one in
+  // bf16 as it is.
+  LinearSlot head;
 
  private:
   ModelSpec spec_;

@@ -22,16 +22,19 @@ struct TensorSource {
 
 // A linear layer's place. `name` is the module's Hugging Face name
 // ("model.layers.0.self_attn.q_proj"), for split fused matrices the name the part would have.
-// linear == nullptr: open.
+// linear == nullptr: open. The decoders of a teacher and its student have their head in common.
 struct LinearSlot {
   std::string name;
   int64_t d_in = 0, d_out = 0;
   bool has_bias = false;
   TensorSource weight, bias;
-  std::unique_ptr<Linear> linear;
+  std::shared_ptr<Linear> linear;
 
   bool used() const { return d_out > 0; }
 };
+
+// The matrix of a slot that a DenseLinear fills.
+const at::Tensor& dense_weight(const LinearSlot& slot);
 
 // A vector that trains by itself: norm weight or bias, fp32 (fp64 in tests).
 struct Parameter {
@@ -76,20 +79,17 @@ class BlockSource {
   virtual bool is_collective() const = 0;
 };
 
-// Tensor names, "" where the model has no such tensor. A tied head is named too: files may hold it
-// again.
+// Tensor names, "" where the model has no such tensor.
 struct FrozenNames {
-  std::string embedding, positions, head;
+  std::string embedding, positions;
 };
 
-// Frozen tensors, shared between teacher and student. Embedding and positions as they are stored
-// (mapped; rows are converted when they are looked up), the head in the compute dtype. A tied head
-// is the embedding itself, then in the compute dtype too. load_open_decoder leaves bf16 heads as
-// they are: head_forward knows.
+// Frozen tensors, shared between teacher and student, as they are stored (mapped; rows are
+// converted when they are looked up). An embedding that is the head's matrix, too, has the dtype of
+// that.
 struct FrozenTensors {
   at::Tensor embedding;  // [V, E]
   at::Tensor positions;  // [P, H] or undefined
-  at::Tensor head;       // [V, E]
 };
 
 }  // namespace littlebit

@@ -196,7 +196,8 @@ TEST_CASE("progress counts documents, and numbers that overflow are an error") {
     done.push_back(n);
   });
   CHECK(done == std::vector<int64_t>{2, 4, 5});
-  model.decoder().frozen.head = model.decoder().frozen.head * 1e38;
+  LinearSlot& head = model.decoder().head;
+  head.linear = std::make_shared<DenseLinear>(dense_weight(head) * 1e38);
   expect_error(ExitCode::kNumerics, {"log-likelihood of document 0"},
                [&] { score_choices(model.decoder(), documents, 0, {}); });
 }

@@ -99,7 +99,7 @@ std::map<std::string, double> gradient_norms(Decoder& decoder, const at::Tensor&
   if (frozen.positions.defined()) frozen.positions = frozen.positions.to(decoder.compute_dtype());
   add(decoder.frozen_names.embedding, decoder.frozen.embedding);
   add(decoder.frozen_names.positions, decoder.frozen.positions);
-  if (!tied) add(decoder.frozen_names.head, decoder.frozen.head);
+  if (!tied) add(decoder.head.weight.tensor, dense_weight(decoder.head));
   decoder.visit_linears([&](LinearSlot& slot) {
     const auto& linear = dynamic_cast<const DenseLinear&>(*slot.linear);
     add(slot.weight.tensor, linear.weight());

@@ -116,7 +116,7 @@ TEST_CASE("the sums of a bf16 product come back in fp32, unrounded") {
   const at::Tensor weight = at::randn({97, 40}).to(at::kBFloat16);
   for (const int64_t rows : {1, 4, 5, 33}) {
     const at::Tensor x = at::randn({1, rows, 40}).mul_(4).to(at::kBFloat16);
-    const at::Tensor got = littlebit::linear_widened(x, weight);
+    const at::Tensor got = DenseLinear(weight).forward_unrounded(x);
     const at::Tensor want = at::matmul(x.to(at::kDouble), weight.to(at::kDouble).t());
     REQUIRE(got.scalar_type() == at::kFloat);
     REQUIRE(got.sizes() == want.sizes());
@@ -134,18 +134,18 @@ TEST_CASE("a bf16 matrix as it is stored: few rows and many, by rows and by colu
     for (const int64_t rows : {0, 1, 3, 4, 5, 17}) {
       INFO(rows << " rows" << (by_columns ? ", by columns" : ""));
       const at::Tensor x = at::randn({rows, 1, 1500}).requires_grad_();
-      const at::Tensor got = linear_as_stored(x, weight);
+      const DenseLinear layer(weight);
+      CHECK_THROWS_WITH(layer.forward_unrounded(x), Catch::Contains("has no gradient"));
+      const c10::NoGradGuard no_grad;
+      const at::Tensor got = layer.forward_unrounded(x);
       const at::Tensor want = at::matmul(x.detach().to(at::kDouble), stored.to(at::kDouble).t());
-      CHECK_FALSE(got.requires_grad());
       REQUIRE(got.sizes() == at::IntArrayRef({rows, 1, 1400}));
       if (rows > 0) CHECK(relative_gap(got, want) < kFp32);
-      const at::Tensor narrow = x.to(at::kBFloat16);
-      CHECK_FALSE(linear_widened(narrow, weight).requires_grad());
     }
   }
   const at::Tensor every_other = at::randn({3, 16}).slice(1, 0, 16, 2);  // rows with gaps
   const at::Tensor small = at::randn({5, 8}).to(at::kBFloat16);
-  CHECK(relative_gap(linear_as_stored(every_other, small),
+  CHECK(relative_gap(DenseLinear(small).forward_unrounded(every_other),
                      at::matmul(every_other.to(at::kDouble), small.to(at::kDouble).t())) < kFp32);
 }
 
@@ -171,6 +171,25 @@ TEST_CASE("affine adds its bias to a product of its own, and records what needs 
   }
   CHECK(at::equal(x, x_before));
   CHECK(at::equal(b, b_before));
+}
+
+TEST_CASE("a dense layer as a head: unrounded sums with their bias, and the gradient of x") {
+  at::manual_seed(5);
+  const at::Tensor w = at::randn({33, 48}), b = at::randn({33});
+  for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    const DenseLinear layer(w.to(dtype), b.to(dtype));
+    const at::Tensor exact_w = layer.weight().to(at::kDouble);
+    const at::Tensor x = at::randn({2, 3, 48}).to(dtype), dy = at::randn({2, 3, 33});
+    const at::Tensor y = layer.forward_unrounded(x);
+    CHECK(y.scalar_type() == (dtype == at::kDouble ? at::kDouble : at::kFloat));
+    CHECK(relative_gap(y, at::matmul(x.to(at::kDouble), exact_w.t()) + layer.bias()) < kFp32);
+    const at::Tensor dx = layer.input_gradient(dy);
+    REQUIRE(dx.sizes() == x.sizes());
+    CHECK(dx.scalar_type() == dtype);
+    CHECK(relative_gap(dx, at::matmul(dy.to(dtype).to(at::kDouble), exact_w)) <
+          (dtype == at::kBFloat16 ? 4e-3 : kFp32));
+    CHECK(layer.input_gradient(dy.narrow(0, 0, 0)).sizes() == at::IntArrayRef({0, 3, 48}));
+  }
 }
 
 TEST_CASE("a dense layer has no latent") {

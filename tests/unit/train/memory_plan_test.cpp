@@ -26,8 +26,8 @@ Decoder random_teacher(const ModelSpec& spec, at::ScalarType dtype) {
   };
   FrozenTensors& frozen = decoder.frozen;
   frozen.embedding = random({spec.vocab_size, spec.embedding_size});
-  frozen.head =
-      spec.tied_embeddings ? frozen.embedding : random({spec.vocab_size, spec.embedding_size});
+  decoder.head.linear = std::make_shared<DenseLinear>(
+      spec.tied_embeddings ? frozen.embedding : random({spec.vocab_size, spec.embedding_size}));
   if (spec.learned_positions) {
     frozen.positions = random({spec.max_positions + spec.position_offset, spec.hidden_size});
   }
