@@ -9,7 +9,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <exception>
-#include <limits>
 #include <mutex>
 #include <string>
 #include <system_error>
@@ -18,8 +17,6 @@
 
 #include "core/cgroup.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
-#include "littlebit/core/strings.h"
 
 namespace littlebit {
 namespace {
@@ -39,41 +36,11 @@ int affinity_count() {
   return static_cast<int>(std::thread::hardware_concurrency());
 }
 
-std::string text_or_empty(const std::filesystem::path& path) {
-  try {
-    return read_file(path, 1 << 20);
-  } catch (const InputError&) {
-    return "";  // no such control group here: nothing limits
-  }
-}
-
-// "200000 100000" -> 2; infinity for "max 100000" and whatever else is no quota.
-double parse_quota(const std::string& cpu_max) {
-  char* end = nullptr;
-  const double quota = std::strtod(cpu_max.c_str(), &end);
-  const double period = std::strtod(end, nullptr);
-  return quota > 0 && period > 0 ? quota / period : std::numeric_limits<double>::infinity();
-}
-
 }  // namespace
-
-double cgroup_cpu_quota(const std::filesystem::path& mount, std::string_view self_cgroup) {
-  double least = std::numeric_limits<double>::infinity();
-  for (const std::string& line : split(self_cgroup, '\n')) {
-    if (!line.starts_with("0::/")) continue;
-    std::filesystem::path group = std::filesystem::path(line.substr(4)).lexically_normal();
-    while (true) {
-      least = std::min(least, parse_quota(text_or_empty(mount / group / "cpu.max")));
-      if (group.empty()) break;
-      group = group.parent_path();
-    }
-  }
-  return least;
-}
 
 int hardware_threads() {
   int threads = std::max(1, affinity_count());
-  const double quota = cgroup_cpu_quota("/sys/fs/cgroup", text_or_empty("/proc/self/cgroup"));
+  const double quota = cgroup_cpu_quota("/sys/fs/cgroup", system_text("/proc/self/cgroup"));
   if (quota < threads) threads = std::max(1, static_cast<int>(std::ceil(quota)));
   return threads;
 }

@@ -34,7 +34,9 @@ at::Tensor DistillationLoss::total() const { return kl + hidden; }
 
 DistillationStep::DistillationStep(const Decoder& teacher, Student& student,
                                    const DistillOptions& options, Recompute recompute)
-    : teacher_(teacher), student_(student), options_(options), recompute_(recompute) {}
+    : teacher_(teacher), student_(student), options_(options), recompute_(recompute) {
+  LB_ASSERT(recompute != Recompute::kAuto, "somebody has decided");
+}
 
 BlockTape DistillationStep::record_block(int64_t layer, const at::Tensor& input) {
   return BlockTape::record(student_.groups()[layer + 1], input, /*input_needs_gradient=*/true,

@@ -218,6 +218,7 @@ void check_run(const RunOptions& options, const OptionTree& tree, const RunReque
   print_model(session);
   print_plan(session);
   print_sizes(session);
+  choose_recompute(session);
   print_memory(session);
   print_schedule(options);
   if (checkpoint) {

@@ -1,10 +1,13 @@
 // --estimate-memory: what one process of a run holds and sends, as tables and as JSON, for any
 // number of processes, and which ways to divide the run would fit a device.
+#include <c10/core/CachingDeviceAllocator.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/memory.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
@@ -225,15 +228,49 @@ ShardingChoice choice_of(const RunOptions& options, const EstimateRequest& reque
   return sharding_of(options, processes, per_host);
 }
 
-Session open_estimate(const RunOptions& options, const OptionTree& tree) {
+// Free on the session's device for one process; 0: not known.
+double free_memory(const Session& session) {
+  if (session.device.is_cpu()) {
+    return available_memory() / static_cast<double>(session.local_world);
+  }
+  const auto* allocator = at::getDeviceAllocator(session.device.type());
+  return static_cast<double>(allocator->getMemoryInfo(session.device.index()).first);
+}
+
+// train.recompute: auto, for a process with that much free.
+void choose_recompute(Session& session, const ShardingChoice& choice, double free) {
+  Recompute& recompute = session.options.train.recompute;
+  if (recompute != Recompute::kAuto) return;
+  constexpr double kMostOfFree = 0.5;
+  recompute = Recompute::kNone;
+  const double total = Estimate(session).total(choice, 0);
+  if (total <= kMostOfFree * free) {
+    log_info("train.recompute: auto: none, activations are kept until the backward pass");
+    return;
+  }
+  recompute = Recompute::kFull;
+  log_info("train.recompute: auto: full, since keeping all activations would take about " +
+           shown(total) + " and " + shown(free) + " are free");
+}
+
+Session open_estimate(const RunOptions& options, const OptionTree& tree,
+                      const ShardingChoice& choice, double device_memory) {
   Session session = options.train.device == DeviceKind::kCuda
                         ? open_model(options, at::Device(at::kCUDA, 0))
                         : open_model(options);
   make_plans(session, tree);
+  const bool is_here = device_memory == 0 && options.train.device != DeviceKind::kCuda;
+  choose_recompute(session, choice, is_here ? free_memory(session) : device_memory);
   return session;
 }
 
 }  // namespace
+
+void choose_recompute(Session& session) {
+  choose_recompute(session,
+                   sharding_of(session.options, session.processes->world(), session.local_world),
+                   free_memory(session));
+}
 
 void print_memory(const Session& session) {
   Estimate estimate(session);
@@ -243,7 +280,7 @@ void print_memory(const Session& session) {
 void estimate_memory(const RunOptions& options, const OptionTree& tree,
                      const EstimateRequest& request) {
   ShardingChoice choice = choice_of(options, request);
-  const Session session = open_estimate(options, tree);
+  const Session session = open_estimate(options, tree, choice, request.device_memory);
   print_model(session);
   Estimate estimate(session);
   choice.teacher_sharded = estimate.shards(choice.world, request.device_memory);
@@ -255,7 +292,7 @@ void estimate_memory(const RunOptions& options, const OptionTree& tree,
 std::string estimate_memory_json(const RunOptions& options, const OptionTree& tree,
                                  const EstimateRequest& request) {
   ShardingChoice choice = choice_of(options, request);
-  const Session session = open_estimate(options, tree);
+  const Session session = open_estimate(options, tree, choice, request.device_memory);
   Estimate estimate(session);
   choice.teacher_sharded = estimate.shards(choice.world, request.device_memory);
   Json json = way_json(estimate, choice, request);

@@ -1,6 +1,5 @@
 // What a run makes of a model, from sizes alone: layers, ranks, bits, bytes, and the memory of a
-// process (estimate.cpp). No weights
-// are needed.
+// process (estimate.cpp). No weights are needed.
 #pragma once
 
 #include "session.h"
@@ -13,5 +12,9 @@ void print_model(const Session& session);
 void print_plan(const Session& session);
 void print_sizes(const Session& session);
 void print_memory(const Session& session);
+
+// Where train.recompute is auto: none where a process of the run, by the estimate, then takes at
+// most half of what is free for it now, else full. The session's options hold the answer.
+void choose_recompute(Session& session);
 
 }  // namespace littlebit

@@ -22,10 +22,9 @@
 
 namespace littlebit {
 
-enum class Recompute {
-  kFull,
-  kNone
-};  // kNone keeps every block's graph between forward and backward
+// kFull runs each block again in the backward pass, kNone keeps every block's graph until then; the
+// numbers are the same. kAuto is for options: whoever makes a step has decided.
+enum class Recompute { kAuto, kFull, kNone };
 
 // What a step's time is spent on, for a PartClock.
 enum class StepPart { kTeacher, kStudent, kLoss, kBackward, kOptimizer, kData };

@@ -32,7 +32,7 @@ struct TrainOptions {
   ComputeDtype dtype = ComputeDtype::kAuto;
   DeviceKind device = DeviceKind::kAuto;
   int64_t seed = 42;
-  Recompute recompute = Recompute::kFull;
+  Recompute recompute = Recompute::kAuto;
   TeacherPlacement teacher = TeacherPlacement::kAuto;
   ReduceOptions reduce;
   int64_t threads = 0;     // 0: all

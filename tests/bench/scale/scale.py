@@ -23,7 +23,7 @@ SHORT = {("replicated", "step"): "r/s", ("replicated", "microbatch"): "r/m", ("s
 
 
 def estimate(program, model, bits, world):
-    words = [program, "--estimate-memory", "--json", "--processes", str(world), "--bandwidth", BANDWIDTH,
+    words = [program, "train.recompute=full", "--estimate-memory", "--json", "--processes", str(world), "--bandwidth", BANDWIDTH,
              "model.path=configs/scale/" + model, "quant.bits_per_weight=" + bits, "train.device=cuda", "train.micro_batch_size=1",
              "train.global_batch_size=%d" % BATCH, "data.sequence_length=%d" % SEQUENCE,
              "checkpoint.async=false"]

@@ -20,6 +20,7 @@
 #include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
 #include "littlebit/core/kill_point.h"
+#include "littlebit/core/memory.h"
 #include "littlebit/core/parallel.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
@@ -175,6 +176,25 @@ TEST_CASE("the quota of a control group limits the threads") {
   CHECK(cgroup_cpu_quota(mount.path(), "") == std::numeric_limits<double>::infinity());
   write_file(mount / "cpu.max", "nonsense");
   CHECK(cgroup_cpu_quota(mount.path(), "0::/") == std::numeric_limits<double>::infinity());
+}
+
+TEST_CASE("what control groups leave of their memory; pages of files count as free") {
+  const TempFolder mount;
+  create_folders(mount / "a/b");
+  const double none = std::numeric_limits<double>::infinity();
+  CHECK(cgroup_memory_left(mount.path(), "0::/a/b\n") == none);
+  write_file(mount / "a/b/memory.max", "max\n");
+  CHECK(cgroup_memory_left(mount.path(), "0::/a/b\n") == none);
+  write_file(mount / "a/memory.max", "1000000\n");
+  write_file(mount / "a/memory.current", "700000\n");
+  write_file(mount / "a/memory.stat", "anon 300000\ninactive_file 350000\nactive_file 50000\n");
+  CHECK(cgroup_memory_left(mount.path(), "0::/a/b\n") == 700000);
+  CHECK(cgroup_memory_left(mount.path(), "0::/\n") == none);
+  write_file(mount / "a/b/memory.max", "500000\n");
+  write_file(mount / "a/b/memory.current", "600000\n");
+  CHECK(cgroup_memory_left(mount.path(), "0::/a/b\n") == 0);
+  CHECK(available_memory() > 1 << 20);
+  CHECK(available_memory() < 1e15);
 }
 
 TEST_CASE("hardware_threads respects the affinity") {
