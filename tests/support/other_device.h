@@ -20,6 +20,8 @@
 
 #include <map>
 #include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace littlebit::test {
@@ -120,7 +122,14 @@ inline at::Tensor on_cpu(const at::Tensor& t) {
                        at::TensorOptions().dtype(t.scalar_type()));
 }
 
-inline at::Tensor other_copy_from(const at::Tensor& from, const at::Tensor& to, bool) {
+// How often a GPU would have made its host wait: numbers read from the device, copies to or from it
+// that do not say non_blocking. What stands in for the device's own kernels does not count.
+inline int64_t host_waits = 0;
+inline bool is_in_a_kernel = false;
+inline void count_wait() { host_waits += is_in_a_kernel ? 0 : 1; }
+
+inline at::Tensor other_copy_from(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
+  if (!non_blocking && from.device() != to.device()) count_wait();
   on_cpu(to).copy_(on_cpu(from));
   return to;
 }
@@ -152,8 +161,20 @@ inline at::Tensor other_reshape_alias(const at::Tensor& self, c10::SymIntArrayRe
                                     C10_AS_INTARRAYREF_SLOW(stride));
 }
 
+// Operations whose result, or its size, the host must know.
+inline bool reads_numbers(const std::string& operation) {
+  for (const char* name : {"aten::_local_scalar_dense", "aten::equal", "aten::nonzero",
+                           "aten::masked_select", "aten::_unique2", "aten::bincount"}) {
+    if (operation == name) return true;
+  }
+  return false;
+}
+
 inline void other_by_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  if (reads_numbers(op.operator_name().name)) count_wait();
+  const bool was_in_a_kernel = std::exchange(is_in_a_kernel, true);
   at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
+  is_in_a_kernel = was_in_a_kernel;
 }
 
 struct OtherHooks : at::PrivateUse1HooksInterface {

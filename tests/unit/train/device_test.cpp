@@ -12,6 +12,7 @@
 #include "littlebit/eval/model.h"
 #include "littlebit/eval/perplexity.h"
 #include "littlebit/export/folder.h"
+#include "littlebit/optim/gradient_reducer.h"
 #include "littlebit/train/self_test.h"
 #include "support/other_device.h"
 #include "support/tiny_model.h"
@@ -72,6 +73,50 @@ TEST_CASE("self-test: passes in fp32 on the CPU and on another device, fails whe
   }
   CHECK(coarse >= 6);
   CHECK_FALSE(SelfTestRow{"x", std::nan(""), 1}.ok());
+}
+
+TEST_CASE("a step makes no host wait, however many micro-batches and groups it has", "[device]") {
+  const TempFolder temp;
+  const at::Device other = test::other_device();
+  // The counter counts.
+  const at::Tensor there = at::ones({4}).to(other);
+  test::host_waits = 0;
+  there.sum().item<float>();
+  there.cpu();
+  at::ones({4}).to(other);
+  there.add(1).mul_(2);
+  CHECK(test::host_waits == 3);
+
+  for (const int64_t layers : {2, 5}) {
+    const std::filesystem::path folder = temp / std::to_string(layers);
+    test::write_tiny_llama(folder, {.biases = true, .layers = layers});
+    for (const Recompute recompute : {Recompute::kFull, Recompute::kNone}) {
+      for (const GradientReduce when : {GradientReduce::kStep, GradientReduce::kMicrobatch}) {
+        for (const int64_t micro_batches : {1, 4}) {
+          Run run(folder, other);
+          DistillationStep step(run.teacher.decoder, *run.student, {}, recompute);
+          GradientReducer reducer(*run.optimizer, {.when = when}, micro_batches);
+          const at::Tensor ids = at::randint(48, {1, 12}, at::kLong).to(other);
+          step.accumulate(ids, 1, reducer);  // makes what depends on the length
+          reducer.drop();
+          test::host_waits = 0;
+          DistillationLoss loss;
+          for (int64_t i = 0; i < micro_batches; ++i) {
+            reducer.begin_micro_batch();
+            loss += step.accumulate(ids, micro_batches, reducer);
+          }
+          reducer.finish();
+          const at::Tensor losses = at::stack({loss.kl, loss.hidden});
+          const StepStatistics statistics = run.optimizer->step(1, {1e-3, 1e-3, 1e-3}, losses);
+          CAPTURE(layers, micro_batches, recompute == Recompute::kNone,
+                  when == GradientReduce::kMicrobatch);
+          CHECK(test::host_waits == 0);
+          CHECK(std::isfinite(statistics.read_gradient_norm()));
+          CHECK(test::host_waits == 1);
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE("a run on another device: training, checkpoint, exports, scores", "[device]") {
