@@ -1,9 +1,10 @@
 // The few things that nvcc and the tests' simulator (tests/cudasim) each have their own way for:
-// launching a kernel, shared memory, and the instructions that CUDA C++ has no name for. A .cuh or
-// .cu file includes this instead of CUDA's headers, and is compiled by both (the simulator's users
+// launching a kernel, shared memory, and the instructions that CUDA C++ has no name for. A .cu file
+// includes this instead of CUDA's headers, and is compiled by both (the simulator's users
 // define LITTLEBIT_SIMULATE_CUDA): so the launch's grid is tested, too, where there is no GPU.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -71,3 +72,17 @@ __device__ __forceinline__ void multiply_add_bf16(float (&c)[4], const uint32_t 
 }  // namespace littlebit::cuda
 
 #endif
+
+#include "run.h"
+
+namespace littlebit::cuda {
+
+// Of a kernel whose threads walk over what there is, in steps of the whole grid.
+constexpr unsigned kThreads = 256;
+inline unsigned blocks_for(int64_t threads) {
+  constexpr int64_t kMostBlocks = 16384;
+  return static_cast<unsigned>(
+      std::clamp<int64_t>((threads + kThreads - 1) / kThreads, 1, kMostBlocks));
+}
+
+}  // namespace littlebit::cuda

@@ -1,4 +1,4 @@
-// The table of functions that the programs find in liblittlebit_cuda.so (kernels/cuda.h). Loading
+// The table of functions that the programs find in liblittlebit_cuda.so (device/cuda.h). Loading
 // this library loads libtorch_cuda, which brings ATen's CUDA operations.
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAFunctions.h>
@@ -6,7 +6,7 @@
 
 #include <cstdio>
 
-#include "littlebit/kernels/cuda.h"
+#include "littlebit/device/cuda.h"
 #include "nccl.h"
 #include "register.h"
 

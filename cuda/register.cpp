@@ -1,6 +1,7 @@
-// The operations' forms for CUDA, given to LibTorch's dispatcher when the library is loaded: a line
-// for each below. The one file here that sees tensors and kernels; the tests compile it, too,
-// against the simulated CUDA (tests/cudasim), for a device that exists in the dispatcher only.
+// The operations' forms for CUDA, given to LibTorch's dispatcher when the library is loaded: of
+// each operation of the list that says it has one. The one file here that sees tensors and kernels;
+// the tests compile it, too, against the simulated CUDA (tests/cudasim), for a device that exists
+// in the dispatcher only.
 #include "register.h"
 
 #include <torch/library.h>
@@ -11,8 +12,8 @@
 #include <c10/cuda/CUDAStream.h>
 #endif
 
-#include "littlebit/ops/signs.h"
-#include "signs.h"
+#include "littlebit/ops/operations.h"
+#include "run.h"
 
 namespace littlebit::cuda {
 namespace {
@@ -35,23 +36,38 @@ void on_stream_of(const at::Tensor& tensor, const Launch& launch) {
 }
 #endif
 
-void expand_signs(const at::Tensor& out, const at::Tensor& words, int64_t first_bit,
-                  const std::optional<at::Tensor>& row_scale,
-                  const std::optional<at::Tensor>& column_scale) {
-  with_sign_expansion(out, words, first_bit, row_scale, column_scale, [&](const auto& job) {
-    on_stream_of(out, [&](cudaStream_t stream) { return expand(job, stream); });
-  });
+const at::Tensor* find_tensor(const at::Tensor& tensor) { return &tensor; }
+template <class Other>
+const at::Tensor* find_tensor(const Other& /*no tensor*/) {
+  return nullptr;
 }
 
-void update_signs(const at::Tensor& latents, const at::Tensor& words, const at::Tensor& flips) {
-  const auto run = [&](const auto* values) {
-    on_stream_of(latents, [&](cudaStream_t stream) {
-      return pack(values, latents.numel(), reinterpret_cast<uint32_t*>(words.data_ptr<int32_t>()),
-                  flips.data_ptr<int64_t>(), stream);
+// An operation's form for CUDA: its jobs, given to the stream of its first tensor's device.
+template <class Operation, class Signature = decltype(Operation::twin)>
+struct OnStream;
+
+template <class Operation, class Result, class... Arguments>
+struct OnStream<Operation, Result(Arguments...)> {
+  static Result call(Arguments... arguments) {
+    const at::Tensor* first = nullptr;
+    ((first = first != nullptr ? first : find_tensor(arguments)), ...);
+    return Operation::with_job(arguments..., [&](const auto& job) {
+      on_stream_of(*first, [&](cudaStream_t stream) { return run(job, stream); });
     });
-  };
-  latents.scalar_type() == at::kDouble ? run(latents.const_data_ptr<double>())
-                                       : run(latents.const_data_ptr<float>());
+  }
+};
+
+template <class Operation>
+void add(torch::Library& library) {
+  if constexpr (requires { Operation::kHasCudaKernel; }) {
+    const std::string name = Operation::kName;
+    library.impl(name.substr(name.rfind(':') + 1).c_str(), &OnStream<Operation>::call);
+  }
+}
+
+template <class... Each>
+void add_all(torch::Library& library, OperationList<Each...> /*all*/) {
+  (add<Each>(library), ...);
 }
 
 }  // namespace
@@ -61,8 +77,7 @@ void register_operations() {
   static auto* const library = new torch::Library(torch::Library::IMPL, "littlebit", kKey, __FILE__,
                                                   static_cast<uint32_t>(__LINE__));
   static const bool once = [] {
-    library->impl("expand_signs", expand_signs);
-    library->impl("update_signs", update_signs);
+    add_all(*library, AllOperations());
     return true;
   }();
   (void)once;

@@ -12,9 +12,10 @@
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/device/device.h"
+#include "littlebit/device/memory.h"
 #include "littlebit/eval/environment.h"
 #include "littlebit/logging/console.h"
-#include "littlebit/nn/device.h"
 
 namespace littlebit {
 namespace {
@@ -37,7 +38,7 @@ std::vector<const BenchCase*> chosen_cases(const std::vector<std::string>& names
 }
 
 at::ScalarType stack_dtype(BenchDtype dtype, at::Device device) {
-  if (dtype == BenchDtype::kAuto) return device.is_cuda() ? at::kBFloat16 : at::kFloat;
+  if (dtype == BenchDtype::kAuto) return device_traits(device).auto_dtype;
   return dtype == BenchDtype::kBf16 ? at::kBFloat16 : at::kFloat;
 }
 

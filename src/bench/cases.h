@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "littlebit/bench/options.h"
+#include "littlebit/device/device_timer.h"
+#include "littlebit/device/memory.h"
 #include "littlebit/distill/step_products.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
-#include "littlebit/nn/device_timer.h"
-#include "peak_memory.h"
 
 namespace littlebit {
 

@@ -9,8 +9,9 @@
 
 #include "cases.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/device/memory.h"
+#include "littlebit/device/part_clock.h"
 #include "littlebit/models/incremental.h"
-#include "littlebit/nn/part_clock.h"
 #include "synthetic.h"
 
 namespace littlebit {

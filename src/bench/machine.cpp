@@ -10,8 +10,10 @@
 #include <nlohmann/json.hpp>
 
 #include "cases.h"
+#include "littlebit/device/device.h"
+#include "littlebit/ops/expand_signs.h"
 #include "littlebit/ops/operation_case.h"
-#include "littlebit/ops/signs.h"
+#include "littlebit/ops/update_signs.h"
 #include "littlebit/quant/sign_matrix.h"
 
 namespace littlebit {
@@ -27,7 +29,8 @@ at::TensorOptions on(const BenchSetup& setup, at::ScalarType dtype) {
 
 // Bytes read and written by a copy of a buffer much larger than the caches, per second.
 double copy_bandwidth(const BenchSetup& setup) {
-  const int64_t floats = setup.device().is_cpu() ? int64_t{1} << 26 : int64_t{1} << 28;
+  const int64_t floats =
+      device_traits(setup.device()).is_host ? int64_t{1} << 26 : int64_t{1} << 28;
   const at::Tensor from = at::full({floats}, 1, on(setup, at::kFloat)), to = at::empty_like(from);
   return 2.0 * static_cast<double>(from.nbytes()) / setup.timer.warm([&] { to.copy_(from); });
 }
@@ -36,7 +39,7 @@ double copy_bandwidth(const BenchSetup& setup) {
 
 Json measure_machine(const BenchSetup& setup) {
   Json rows = Json::array();
-  const int64_t side = setup.device().is_cpu() ? 1024 : 8192;
+  const int64_t side = device_traits(setup.device()).is_host ? 1024 : 8192;
   const Product square{.m = side, .n = side, .k = side};
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     ProductTimes times(setup.timer, dtype);

@@ -14,10 +14,11 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/device/memory.h"
+#include "littlebit/device/part_clock.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/nn/autograd.h"
 #include "littlebit/nn/linear.h"
-#include "littlebit/nn/part_clock.h"
 #include "synthetic.h"
 
 namespace littlebit {

@@ -12,6 +12,7 @@
 #include "littlebit/core/disk_space.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/device/device.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/io/json.h"
 
@@ -34,9 +35,10 @@ std::vector<StatePart> parts_to_write(const Optimizer& optimizer) {
 // Into pinned memory from a GPU. A tensor of the CPU is copied too: it changes with the next step.
 void copy_values(std::vector<StatePart>& parts) {
   for (StatePart& part : parts) {
-    const at::Tensor copy = at::empty(
-        part.values.sizes(),
-        at::TensorOptions().dtype(part.values.scalar_type()).pinned_memory(part.values.is_cuda()));
+    const bool pinned = device_traits(part.values.device()).pins_host_memory;
+    const at::Tensor copy =
+        at::empty(part.values.sizes(),
+                  at::TensorOptions().dtype(part.values.scalar_type()).pinned_memory(pinned));
     copy.copy_(part.values);
     part.values = copy;
   }

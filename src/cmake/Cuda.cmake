@@ -1,4 +1,4 @@
-# The CUDA library: build/lib/liblittlebit_cuda.so, which the programs load when a GPU is asked for (kernels/cuda.h).
+# The CUDA library: build/lib/liblittlebit_cuda.so, which the programs load when a GPU is asked for (device/cuda.h).
 # LITTLEBIT_CUDA auto: made where nvcc and NVIDIA's libraries beside LibTorch are; ON: an error where they are not; OFF.
 set(LITTLEBIT_CUDA auto CACHE STRING "The CUDA library: auto (where nvcc is), ON, OFF")
 set_property(CACHE LITTLEBIT_CUDA PROPERTY STRINGS auto ON OFF)

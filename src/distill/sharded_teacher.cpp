@@ -14,7 +14,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/nn/linear.h"
-#include "littlebit/ops/product.h"
+#include "littlebit/ops/affine.h"
 
 namespace littlebit {
 namespace {

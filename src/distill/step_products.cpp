@@ -1,10 +1,10 @@
 // Lists of products by schedule, and their times.
 #include "littlebit/distill/step_products.h"
 
+#include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/matmul.h>
-#include <ATen/Context.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -127,8 +127,9 @@ double ProductTimes::seconds(const Product& product) {
   const auto options = at::TensorOptions().dtype(dtype_).device(timer_.device());
   const auto [batch, m, n, k, layout] = product.key();
   const at::Tensor a = made(batch, m, k, layout == Layout::kTn, options);
-  const bool is_head = batch == 1 && head_.defined() && layout != Layout::kTn &&
-                       (layout == Layout::kNt ? head_.t() : head_).sizes() == at::IntArrayRef({k, n});
+  const bool is_head =
+      batch == 1 && head_.defined() && layout != Layout::kTn &&
+      (layout == Layout::kNt ? head_.t() : head_).sizes() == at::IntArrayRef({k, n});
   const at::Tensor b = !is_head                ? made(batch, k, n, layout == Layout::kNt, options)
                        : layout == Layout::kNt ? head_.t()
                                                : head_;

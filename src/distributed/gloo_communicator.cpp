@@ -14,6 +14,7 @@
 
 #include "distributed/peers.h"
 #include "littlebit/core/error.h"
+#include "littlebit/device/device.h"
 
 namespace littlebit {
 namespace {
@@ -112,7 +113,7 @@ void GlooCommunicator::fail(const std::string& why) noexcept {
 }
 
 Call GlooCommunicator::begin(const char* operation, const at::Tensor& values) {
-  LB_ASSERT(values.is_cpu(), "Gloo connects CPUs");
+  LB_ASSERT(device_traits(values.device()).is_host, "Gloo connects CPUs");
   LB_ASSERT(is_known(values.scalar_type()), "a type that processes exchange");
   return peers_.begin(operation, static_cast<int64_t>(values.nbytes()));
 }

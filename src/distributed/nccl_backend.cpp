@@ -4,7 +4,7 @@
 #include <string>
 
 #include "littlebit/core/error.h"
-#include "littlebit/kernels/cuda.h"
+#include "littlebit/device/cuda.h"
 
 namespace littlebit {
 

@@ -10,6 +10,7 @@
 #include "distributed/device_communicator.h"
 #include "distributed/gloo_communicator.h"
 #include "distributed/nccl_backend.h"
+#include "littlebit/device/device.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {
@@ -46,7 +47,7 @@ std::unique_ptr<Communicator> make_communicator(const Environment& environment, 
                                                 const ProcessGroupOptions& options) {
   if (environment.world == 1) return make_solo();
   std::unique_ptr<HostCommunicator> hosts = make_gloo_communicator(environment, options);
-  if (device.is_cpu()) return hosts;
+  if (device_traits(device).is_host) return hosts;
   const auto connect = [device](HostCommunicator& each) {
     return connect_nccl(each.rank(), each.world(), device, each.store("nccl"), each.rank_in_all());
   };

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "littlebit/nn/device.h"
+#include "littlebit/device/device.h"
 
 namespace littlebit {
 namespace {
@@ -26,11 +26,11 @@ Json environment_json(at::Device device, int threads, const std::string& dtype) 
   Json environment = {{"littlebit", LITTLEBIT_VERSION},
                       {"libtorch", TORCH_VERSION},
                       {"compiler", "g++ " __VERSION__},
-                      {"device", device.is_cuda() ? "cuda" : "cpu"},
+                      {"device", device_traits(device).name},
                       {"processor", processor_name()},
                       {"threads", threads},
                       {"dtype", dtype}};
-  if (device.is_cuda()) environment["gpu"] = describe_device(device);
+  if (!device_traits(device).is_host) environment["gpu"] = describe_device(device);
   return environment;
 }
 

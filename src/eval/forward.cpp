@@ -4,10 +4,10 @@
 #include "command.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/device/device.h"
 #include "littlebit/eval/commands.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/logging/console.h"
-#include "littlebit/nn/device.h"
 #include "littlebit/nn/tensor_io.h"
 
 namespace littlebit {

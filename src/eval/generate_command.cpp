@@ -8,12 +8,12 @@
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/data/text.h"
+#include "littlebit/device/device.h"
 #include "littlebit/eval/commands.h"
 #include "littlebit/eval/generate.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/run_main.h"
-#include "littlebit/nn/device.h"
 
 namespace littlebit {
 namespace {

@@ -9,6 +9,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/device/device.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/eval/commands.h"
 #include "littlebit/eval/environment.h"
@@ -18,7 +19,6 @@
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/nn/among_processes.h"
-#include "littlebit/nn/device.h"
 
 namespace littlebit {
 namespace {

@@ -13,7 +13,7 @@
 #include "littlebit/core/strings.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/nn/tensor_io.h"
-#include "littlebit/ops/signs.h"
+#include "littlebit/ops/update_signs.h"
 #include "littlebit/quant/factor_file.h"
 #include "littlebit/quant/packed_linear.h"
 #include "model_files.h"

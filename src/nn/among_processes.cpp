@@ -8,12 +8,12 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/parallel.h"
+#include "littlebit/device/device.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/distributed/environment.h"
 #include "littlebit/distributed/process_group.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/shared_problems.h"
-#include "littlebit/nn/device.h"
 
 namespace littlebit {
 namespace {

@@ -24,6 +24,7 @@
 #include <limits>
 
 #include "littlebit/core/error.h"
+#include "littlebit/device/device.h"
 
 namespace littlebit {
 namespace {
@@ -74,7 +75,8 @@ int64_t chunk_size(int64_t length, int64_t window) {
 // sequences in full, masked half and all; beyond a thousand positions it leaves out most by itself.
 bool one_call(int64_t length, int64_t window, double softcap, at::Device device) {
   if (window > 0 || softcap > 0) return false;
-  return !device.is_cpu() || length > 1024 || chunk_size(length, window) == length;
+  return device_traits(device).skips_masked_scores || length > 1024 ||
+         chunk_size(length, window) == length;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 
 #include "littlebit/core/error.h"
+#include "littlebit/ops/affine.h"
 #include "littlebit/ops/bf16_product.h"
 #include "littlebit/ops/product.h"
 

@@ -1,7 +1,11 @@
 // How a file of this room calls its operation. An operation is a struct with
 //   kName, kArguments   its name in the dispatcher, and what follows it in the schema
 //   twin                plain ATen, for every device
-//   cpu, cuda           faster forms (optional; more for CUDA are in the folder cuda/)
+//   cpu, cuda           faster forms (optional)
+//   kHasCudaKernel      whether the folder cuda/ has one in cuda/<operation>.cu: it runs the jobs
+//   of with_job            with_job(arguments of the twin..., run), which turns tensors into one or
+//                       more jobs of kernels (pointers and sizes: kernels/<operation>.h), calls
+//                       run(job) for each, and returns the results; the CPU's form may use it, too
 //   kTwinDifferentiates whether ATen may record the twin where gradients are asked for; where not,
 //                       the operation refuses inputs that require one
 //   autograd_cpu        records it by itself on the CPU (optional, where the twin differentiates)

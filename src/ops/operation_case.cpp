@@ -11,8 +11,8 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/rng.h"
+#include "littlebit/ops/operations.h"
 #include "ops/made_numbers.h"
-#include "ops/operations.h"
 
 namespace littlebit {
 namespace {

@@ -8,7 +8,6 @@
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -40,17 +39,10 @@ const auto& onednn_linear() {
   return linear;
 }
 
-bool takes_onednn(const at::Tensor& a, const at::Tensor& b) {
-  return a.is_cpu() && a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat &&
-         a.numel() > 0 && b.numel() > 0 && onednn_linear();
-}
-
 // The product takes matrices by rows and by columns alike, others as a copy.
 at::Tensor rows_or_columns(const at::Tensor& t) {
   return t.stride(0) == 1 || t.stride(1) == 1 ? t : t.contiguous();
 }
-
-at::Tensor rows_of(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
 
 bool requires_gradient(const at::Tensor& a, const at::Tensor& b) {
   return c10::GradMode::is_enabled() && (a.requires_grad() || b.requires_grad());
@@ -76,20 +68,10 @@ class RecordedProduct : public torch::autograd::Function<RecordedProduct> {
   }
 };
 
-std::vector<int64_t> shape_of(const at::Tensor& x, const at::Tensor& weight) {
-  std::vector<int64_t> shape = x.sizes().vec();
-  shape.back() = weight.size(0);
-  return shape;
-}
-
 }  // namespace
 
 at::Tensor product_nt(const at::Tensor& a, const at::Tensor& b) {
   return dispatched<MatrixProduct>().call(a, b);
-}
-
-at::Tensor affine(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return dispatched<Affine>().call(x, weight, optional_tensor(bias));
 }
 
 at::Tensor product_by_pieces(const at::Tensor& x, int64_t n,
@@ -109,14 +91,19 @@ at::Tensor MatrixProduct::twin(const at::Tensor& a, const at::Tensor& b) {
   return at::matmul(a, b.t());
 }
 
+bool MatrixProduct::is_faster(const at::Tensor& a, const at::Tensor& b) {
+  return a.is_cpu() && a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat &&
+         a.numel() > 0 && b.numel() > 0 && onednn_linear();
+}
+
 at::Tensor MatrixProduct::cpu(const at::Tensor& a, const at::Tensor& b) {
-  if (!takes_onednn(a, b)) return twin(a, b);
+  if (!is_faster(a, b)) return twin(a, b);
   return onednn_linear()->call(rows_or_columns(a), rows_or_columns(b), std::nullopt, "none",
                                c10::List<std::optional<at::Scalar>>(), "");
 }
 
 at::Tensor MatrixProduct::autograd_cpu(const at::Tensor& a, const at::Tensor& b) {
-  if (!takes_onednn(a, b)) return twin(a, b);
+  if (!is_faster(a, b)) return twin(a, b);
   if (requires_gradient(a, b)) return RecordedProduct::apply(a, b);
   const at::AutoDispatchBelowADInplaceOrView below;
   return cpu(a, b);
@@ -148,52 +135,6 @@ std::vector<OperationCase> MatrixProduct::cases() {
     add(37, 65, 130, dtype, /*by_columns=*/true, /*timed=*/false);
     add(1, 3, 1, dtype, /*by_columns=*/false, /*timed=*/false);
     if (dtype != at::kDouble) add(2048, 4096, 512, dtype, /*by_columns=*/false, /*timed=*/true);
-  }
-  return cases;
-}
-
-at::Tensor Affine::twin(const at::Tensor& x, const at::Tensor& weight,
-                        const std::optional<at::Tensor>& bias) {
-  return at::linear(x, weight, bias);
-}
-
-at::Tensor Affine::cpu(const at::Tensor& x, const at::Tensor& weight,
-                       const std::optional<at::Tensor>& bias) {
-  if (!takes_onednn(x, weight)) return twin(x, weight, bias);
-  const at::Tensor y = MatrixProduct::cpu(rows_of(x), weight).view(shape_of(x, weight));
-  return bias ? y.add_(*bias) : y;
-}
-
-at::Tensor Affine::autograd_cpu(const at::Tensor& x, const at::Tensor& weight,
-                                const std::optional<at::Tensor>& bias) {
-  if (!takes_onednn(x, weight)) return twin(x, weight, bias);
-  if (requires_gradient(x, weight) || (bias && requires_gradient(*bias, *bias))) {
-    const at::Tensor y = MatrixProduct::autograd_cpu(rows_of(x), weight).view(shape_of(x, weight));
-    return bias ? y + *bias : y;
-  }
-  const at::AutoDispatchBelowADInplaceOrView below;
-  return cpu(x, weight, bias);
-}
-
-std::vector<OperationCase> Affine::cases() {
-  std::vector<OperationCase> cases;
-  for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
-    for (const bool biased : {false, true}) {
-      cases.push_back({.operation = kName,
-                       .shape = std::string("3 x 5 rows, 33 x 48") + (biased ? ", bias" : ""),
-                       .dtype = dtype,
-                       .tolerance = dtype == at::kDouble  ? 1e-14
-                                    : dtype == at::kFloat ? 1e-6
-                                                          : 8e-3,
-                       .flops = 2.0 * 15 * 33 * 48,
-                       .arguments = [=](at::Device device) {
-                         return torch::jit::Stack{
-                             made_numbers("x", {3, 5, 48}).to(device, dtype),
-                             made_numbers("weight", {33, 48}).to(device, dtype),
-                             biased ? c10::IValue(made_numbers("bias", {33}).to(device, dtype))
-                                    : c10::IValue()};
-                       }});
-    }
   }
   return cases;
 }

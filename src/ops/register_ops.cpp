@@ -8,8 +8,8 @@
 #include <torch/library.h>
 
 #include "littlebit/core/error.h"
+#include "littlebit/ops/operations.h"
 #include "ops/operation.h"
-#include "ops/operations.h"
 
 namespace littlebit {
 namespace {

@@ -5,7 +5,7 @@
 #include <c10/core/GradMode.h>
 
 #include "littlebit/core/error.h"
-#include "littlebit/ops/signs.h"
+#include "littlebit/ops/update_signs.h"
 
 namespace littlebit {
 

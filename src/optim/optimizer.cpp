@@ -17,13 +17,12 @@
 #include <cmath>
 
 #include "littlebit/core/kill_point.h"
+#include "littlebit/device/device.h"
 
 namespace littlebit {
 namespace {
 
-// Elements per elementwise pass: on the CPU what stays in the cache, elsewhere what bounds the
-// memory of temporaries.
-int64_t chunk_of(const at::Tensor& flat) { return flat.is_cpu() ? 1 << 18 : 1 << 24; }
+int64_t chunk_of(const at::Tensor& flat) { return device_traits(flat.device()).numbers_at_a_time; }
 
 // sum (double, on the tensor's device, no waiting for it) += the squared norm.
 void add_squared_norm(at::Tensor& sum, const at::Tensor& flat) {

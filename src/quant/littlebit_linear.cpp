@@ -7,6 +7,7 @@
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
+#include "littlebit/ops/affine.h"
 #include "littlebit/ops/product.h"
 
 namespace littlebit {

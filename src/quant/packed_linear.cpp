@@ -4,57 +4,13 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 
-#include "littlebit/core/error.h"
-#include "littlebit/kernels/sign_product.h"
-#include "littlebit/ops/interleaved_signs.h"
 #include "littlebit/ops/product.h"
-#include "littlebit/quant/sign_matrix.h"
 
 namespace littlebit {
-namespace {
-
-const uint32_t* word_data(const at::Tensor& words) {
-  return reinterpret_cast<const uint32_t*>(words.const_data_ptr<int32_t>());
-}
-
-}  // namespace
-
-PackedSigns::PackedSigns(const at::Tensor& padded_words, int64_t cols, at::Device device)
-    : rows_(padded_words.size(0)), cols_(cols), interleaved_(device.is_cpu()) {
-  const InterleavedSigns shape{nullptr, rows_, cols_};
-  LB_ASSERT(padded_words.size(1) == shape.words_per_row(), "words of a row");
-  if (!interleaved_) {
-    words_ = at::zeros({(rows_ * cols_ + 31) / 32}, at::kInt);
-    SignMatrix(words_, 0, rows_, cols_).set_from_padded_words(padded_words);
-    words_ = words_.to(device);
-    return;
-  }
-  words_ = at::empty({shape.num_words()}, at::kInt);
-  const at::Tensor from = padded_words.contiguous();
-  interleave_signs(word_data(from), 0, shape.words_per_row() * 32, rows_, cols_,
-                   reinterpret_cast<uint32_t*>(words_.data_ptr<int32_t>()));
-}
-
-at::Tensor PackedSigns::multiply(const at::Tensor& x, const at::Tensor& scale) const {
-  return multiply_interleaved_signs(words_, rows_, x, scale);
-}
-
-void PackedSigns::expand_into(const at::Tensor& out, int64_t row_begin, const at::Tensor& row_scale,
-                              const at::Tensor& column_scale) const {
-  LB_ASSERT(out.size(1) == cols_ && row_begin + out.size(0) <= rows_, "rows of the expansion");
-  if (interleaved_) {
-    return expand_interleaved_signs(out, words_, rows_, row_begin, row_scale, column_scale);
-  }
-  const int64_t count = out.size(0);
-  SignMatrix(words_, row_begin * cols_, count, cols_)
-      .expand_into(out, row_scale.defined() ? row_scale.narrow(0, row_begin, count) : row_scale,
-                   column_scale);
-}
 
 PackedLinear::PackedLinear(std::string name, std::vector<PackedPath> paths, at::Tensor bias,
                            at::ScalarType compute_dtype)
@@ -78,16 +34,8 @@ int64_t PackedLinear::bytes() const {
   return bytes;
 }
 
-// Measured (docs/benchmarks.md): look-ups of 16 numbers at a time beat expansion and a matrix
-// product for up to about 100 rows, narrower ones for a few. In bf16 more rows are computed as in
-// training.
 bool PackedLinear::from_bits(const at::Tensor& x) const {
-  constexpr int64_t kMostRows = 64;
-  if (!x.is_cpu() || compute_dtype_ == at::kDouble) return false;
-  const int64_t rows = x.numel() / x.size(-1);
-  if (rows <= kFewRows) return true;
-  const bool wide = compute_dtype_ == at::kFloat && best_instructions() == Instructions::kAvx512;
-  return wide && rows <= kMostRows;
+  return paths_[0].V.multiplies(x.numel() / x.size(-1), compute_dtype_);
 }
 
 at::Tensor PackedLinear::forward(const at::Tensor& x) const { return from_latent(to_latent(x)); }

@@ -22,6 +22,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/rng.h"
+#include "littlebit/device/device.h"
 #include "littlebit/ops/product.h"
 #include "random_matrices.h"
 
@@ -115,7 +116,8 @@ at::Tensor leading_rows(const Multiplier& multiply, const at::Tensor& start,
 // Whether products of bf16 are faster than those of fp32 here.
 bool fast_bf16(const at::Tensor& w) {
 #if defined(__x86_64__)
-  return w.is_cpu() && w.scalar_type() == at::kFloat && __builtin_cpu_supports("avx512bf16");
+  return device_traits(w.device()).is_host && w.scalar_type() == at::kFloat &&
+         __builtin_cpu_supports("avx512bf16");
 #else
   return false;
 #endif

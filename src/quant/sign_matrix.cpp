@@ -6,7 +6,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/kernels/signs.h"
-#include "littlebit/ops/signs.h"
+#include "littlebit/ops/expand_signs.h"
 
 namespace littlebit {
 namespace {
@@ -15,10 +15,10 @@ uint32_t* word_data(const at::Tensor& words) {
   return reinterpret_cast<uint32_t*>(words.data_ptr<int32_t>());
 }
 
-// The words that hold `count` bits; a copy where they are not on the CPU.
+// The words that hold `count` bits.
 at::Tensor words_of(const at::Tensor& words, int64_t first_bit, int64_t count) {
   const int64_t first = first_bit / 32, end = (first_bit + count + 31) / 32;
-  return words.narrow(0, first, end - first).cpu();
+  return words.narrow(0, first, end - first);
 }
 
 }  // namespace
@@ -34,7 +34,7 @@ void SignMatrix::expand_into(const at::Tensor& out, const at::Tensor& row_scale,
 
 at::Tensor SignMatrix::padded_words() const {
   const int64_t per_row = (cols_ + 31) / 32;
-  const at::Tensor from = words_of(words_, first_bit_, rows_ * cols_);
+  const at::Tensor from = words_of(words_, first_bit_, rows_ * cols_).cpu();
   at::Tensor padded = at::zeros({rows_, per_row}, at::TensorOptions().dtype(at::kInt));
   copy_bit_rows(word_data(from), first_bit_ % 32, cols_, word_data(padded), 0, per_row * 32, rows_,
                 cols_);
@@ -45,10 +45,11 @@ void SignMatrix::set_from_padded_words(const at::Tensor& padded) {
   const int64_t per_row = (cols_ + 31) / 32;
   LB_ASSERT(padded.size(0) == rows_ && padded.size(1) == per_row, "shape of packed words");
   const at::Tensor from = padded.cpu().contiguous();
-  const at::Tensor to = words_of(words_, first_bit_, rows_ * cols_);
+  const at::Tensor stored = words_of(words_, first_bit_, rows_ * cols_);
+  const at::Tensor to = stored.cpu();  // itself, where it is there
   copy_bit_rows(word_data(from), 0, per_row * 32, word_data(to), first_bit_ % 32, cols_, rows_,
                 cols_);
-  if (!words_.is_cpu()) words_.narrow(0, first_bit_ / 32, to.numel()).copy_(to);
+  if (!to.is_alias_of(stored)) stored.copy_(to);
 }
 
 }  // namespace littlebit

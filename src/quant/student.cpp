@@ -87,7 +87,7 @@ void StudentGroup::set_signs(const Segment& matrix, const at::Tensor& latents) {
   } else {
     pack_signs(flat.const_data_ptr<float>(), matrix.numel, word_data);
   }
-  if (!bits_.is_cpu()) stored.copy_(words);
+  if (!words.is_alias_of(stored)) stored.copy_(words);
 }
 
 void StudentGroup::set_layer(size_t layer, const LayerFactors& factors, const at::Tensor& bias) {

@@ -1,14 +1,13 @@
 // --estimate-memory: what one process of a run holds and sends, as tables and as JSON, for any
 // number of processes, and which ways to divide the run would fit a device.
-#include <c10/core/CachingDeviceAllocator.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/memory.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/device/device.h"
+#include "littlebit/device/memory.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/nn/tensor_io.h"
@@ -228,13 +227,11 @@ ShardingChoice choice_of(const RunOptions& options, const EstimateRequest& reque
   return sharding_of(options, processes, per_host);
 }
 
-// Free on the session's device for one process; 0: not known.
-double free_memory(const Session& session) {
-  if (session.device.is_cpu()) {
-    return available_memory() / static_cast<double>(session.local_world);
-  }
-  const auto* allocator = at::getDeviceAllocator(session.device.type());
-  return static_cast<double>(allocator->getMemoryInfo(session.device.index()).first);
+// Free for this process; on the CPU the processes of a host share it.
+double free_for_one(const Session& session) {
+  const double sharers =
+      device_traits(session.device).is_host ? static_cast<double>(session.local_world) : 1;
+  return free_memory(session.device) / sharers;
 }
 
 // train.recompute: auto, for a process with that much free.
@@ -260,7 +257,7 @@ Session open_estimate(const RunOptions& options, const OptionTree& tree,
                         : open_model(options);
   make_plans(session, tree);
   const bool is_here = device_memory == 0 && options.train.device != DeviceKind::kCuda;
-  choose_recompute(session, choice, is_here ? free_memory(session) : device_memory);
+  choose_recompute(session, choice, is_here ? free_for_one(session) : device_memory);
   return session;
 }
 
@@ -269,7 +266,7 @@ Session open_estimate(const RunOptions& options, const OptionTree& tree,
 void choose_recompute(Session& session) {
   choose_recompute(session,
                    sharding_of(session.options, session.processes->world(), session.local_world),
-                   free_memory(session));
+                   free_for_one(session));
 }
 
 void print_memory(const Session& session) {
@@ -298,7 +295,7 @@ std::string estimate_memory_json(const RunOptions& options, const OptionTree& tr
   Json json = way_json(estimate, choice, request);
   json["processes"] = choice.world;
   json["processes_per_host"] = choice.per_host;
-  json["device"] = session.device.is_cuda() ? "cuda" : "cpu";
+  json["device"] = device_traits(session.device).name;
   json["micro_batches"] = micro_batches(options, choice.world);
   json["sequences_at_once"] = sequences_at_once(options, choice.world);
   json["total_of_last"] = estimate.total(choice, choice.world - 1);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "littlebit/device/device.h"
 #include "littlebit/distill/kl_divergence.h"
 #include "littlebit/nn/functional.h"
 
@@ -198,7 +199,7 @@ TeacherSizes teacher_sizes(Decoder& decoder) {
 
 // Groups, or blocks of the teacher, that are whole at once where they are divided: on GPUs one
 // travels while the other is worked on.
-double whole_at_once(at::Device device) { return device.is_cpu() ? 1 : 2; }
+double whole_at_once(at::Device device) { return device_traits(device).is_host ? 1 : 2; }
 
 double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::ScalarType> stored,
                      const ShardingChoice& choice) {
@@ -207,7 +208,7 @@ double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::Scal
     return static_cast<double>(c10::elementSize(type));
   };
   const at::ScalarType compute = decoder.compute_dtype();
-  const bool mapped = device.is_cpu();
+  const bool mapped = device_traits(device).is_host;
   double divided = 0;
   if (choice.teacher_sharded) {
     double all = 0, largest = 0;
@@ -265,7 +266,8 @@ double beside_tensors(std::span<const MemoryPart> parts, at::Device device) {
   constexpr double kContext = 1536 << 20, kBetween = 1.0 / 50;
   double tensors = 0;
   for (const MemoryPart& part : parts) tensors += part.on_host ? 0 : part.bytes;
-  return device.is_cpu() ? kLibraries + kKept * tensors : kContext + kBetween * tensors;
+  return device_traits(device).is_host ? kLibraries + kKept * tensors
+                                       : kContext + kBetween * tensors;
 }
 
 }  // namespace
@@ -293,10 +295,10 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
   if (choice.async_checkpoint) {
     parts.push_back({"checkpoint being written",
                      3 * kWide * (state.owned + (choice.rank == 0 ? state.vectors : 0)),
-                     /*on_host=*/!device.is_cpu()});
+                     /*on_host=*/!device_traits(device).is_host});
   }
-  parts.push_back(
-      {device.is_cpu() ? kBesideTensors : kContextAndGaps, beside_tensors(parts, device)});
+  parts.push_back({device_traits(device).is_host ? kBesideTensors : kContextAndGaps,
+                   beside_tensors(parts, device)});
   return parts;
 }
 

@@ -14,13 +14,14 @@
 #include "littlebit/core/rng.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/device/device.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/models/forward.h"
-#include "littlebit/nn/device.h"
+#include "littlebit/ops/expand_signs.h"
 #include "littlebit/ops/operation_case.h"
-#include "littlebit/ops/signs.h"
+#include "littlebit/ops/update_signs.h"
 #include "littlebit/optim/optimizer.h"
 
 namespace littlebit {
@@ -258,7 +259,7 @@ std::vector<SelfTestRow> self_test(at::Device device, at::ScalarType compute_dty
   // fp32 whatever the products are in; AdamW makes a small gradient, the rest of a sum that
   // cancels, as large as any.
   check_optimizer(rows, model, plain, seed, 1e-4);
-  if (device.is_cuda()) {
+  if (!device_traits(device).is_host && open_cuda().kernels != nullptr) {
     rows.push_back({"collectives of NCCL, one process",
                     open_cuda().kernels->nccl_difference(device.index()), 0});
   }
@@ -272,9 +273,8 @@ ExitCode run_self_test(const TrainOptions& options) {
   log_info("self-test on " + describe_device(device) + ", against fp64 on the CPU");
   int failed = 0;
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    if (dtype == at::kBFloat16 && !device.is_cuda() && options.dtype != ComputeDtype::kBf16) {
-      continue;
-    }
+    const bool in_use = dtype == device_traits(device).auto_dtype || dtype == at::kFloat;
+    if (!in_use && options.dtype != ComputeDtype::kBf16) continue;
     Table table({dtype == at::kFloat ? "fp32" : "bf16", "difference", "allowed", ""});
     for (const SelfTestRow& row : self_test(device, dtype, static_cast<uint64_t>(options.seed))) {
       table.add({row.check, format_digits(row.difference, 2), format_digits(row.tolerance, 2),

@@ -2,7 +2,6 @@
 #include "session.h"
 
 #include <ATen/Parallel.h>
-#include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
 #include <numeric>
@@ -13,12 +12,13 @@
 #include "littlebit/core/kill_point.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/device/device.h"
+#include "littlebit/device/memory.h"
 #include "littlebit/distill/sharded_teacher.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/distributed/process_group.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/models/folder_notes.h"
-#include "littlebit/nn/device.h"
 #include "sharding.h"
 
 namespace littlebit {
@@ -105,9 +105,10 @@ Session open_model(const RunOptions& options, const RunRequest& request) {
 
 Session open_model(const RunOptions& options, at::Device device) {
   Session session{.options = options, .device = device, .steps = options.train.steps};
-  const bool bf16 = options.train.dtype == ComputeDtype::kBf16 ||
-                    (options.train.dtype == ComputeDtype::kAuto && session.device.is_cuda());
-  session.dtype = bf16 ? at::kBFloat16 : at::kFloat;
+  const ComputeDtype dtype = options.train.dtype;
+  session.dtype = dtype == ComputeDtype::kAuto   ? device_traits(device).auto_dtype
+                  : dtype == ComputeDtype::kBf16 ? at::kBFloat16
+                                                 : at::kFloat;
 
   session.teacher_folder = std::make_unique<HfFolder>(options.model.path);
   if (path_exists(options.model.path / "littlebit_config.json")) {
@@ -199,15 +200,13 @@ namespace {
 bool shards_teacher(const Session& session) {
   const TeacherPlacement asked = session.options.train.teacher;
   const int64_t world = session.processes->world();
-  if (asked != TeacherPlacement::kAuto || world == 1 || !session.device.is_cuda()) {
+  if (asked != TeacherPlacement::kAuto || world == 1 || device_traits(session.device).is_host) {
     return shards_teacher(asked, session.device, world, 0, 0);
   }
   Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
   const double bytes = teacher_block_bytes(shape);
-  const size_t free =
-      at::getDeviceAllocator(session.device.type())->getMemoryInfo(session.device.index()).first;
   return session.processes->any(
-      shards_teacher(asked, session.device, world, bytes, static_cast<double>(free)));
+      shards_teacher(asked, session.device, world, bytes, free_memory(session.device)));
 }
 
 }  // namespace

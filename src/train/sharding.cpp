@@ -3,14 +3,16 @@
 
 #include <algorithm>
 
+#include "littlebit/device/device.h"
+
 namespace littlebit {
 
 bool shards_teacher(TeacherPlacement asked, at::Device device, int64_t world, double block_bytes,
                     double free_bytes) {
   if (asked != TeacherPlacement::kAuto) return asked != TeacherPlacement::kReplicated;
-  // On a CPU the system holds mapped weights once for all processes.
+  // On the host the system holds mapped weights once for all processes.
   constexpr double kMostOfFree = 1.0 / 3;
-  return world > 1 && device.is_cuda() && block_bytes > kMostOfFree * free_bytes;
+  return world > 1 && !device_traits(device).is_host && block_bytes > kMostOfFree * free_bytes;
 }
 
 ShardingChoice sharding_of(const RunOptions& options, int64_t world, int64_t per_host) {

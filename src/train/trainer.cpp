@@ -14,6 +14,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/device/device.h"
 #include "littlebit/distill/step_products.h"
 #include "littlebit/distributed/waiting.h"
 
@@ -153,8 +154,8 @@ at::Tensor Trainer::load_batch(int64_t first, int64_t count) const {
   const at::Device device = student_.decoder().device();
   const int64_t length = corpus_.sequence_length();
   // Pinned memory: the copy does not wait.
-  at::Tensor ids = at::empty({count, length},
-                             at::TensorOptions().dtype(at::kInt).pinned_memory(device.is_cuda()));
+  at::Tensor ids = at::empty({count, length}, at::TensorOptions().dtype(at::kInt).pinned_memory(
+                                                  device_traits(device).pins_host_memory));
   int32_t* data = ids.data_ptr<int32_t>();
   for (int64_t i = 0; i < count; ++i) {
     corpus_.copy_block(sampler_.block_at(first + i),

@@ -12,7 +12,7 @@
 #include "littlebit/data/corpus.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/distributed/communicator.h"
-#include "littlebit/nn/part_clock.h"
+#include "littlebit/device/part_clock.h"
 #include "littlebit/optim/gradient_reducer.h"
 #include "littlebit/optim/optimizer.h"
 #include "littlebit/train/options.h"

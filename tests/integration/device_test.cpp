@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "integration/program.h"
-#include "littlebit/kernels/cuda.h"
+#include "littlebit/device/cuda.h"
 #include "support/tiny_model.h"
 
 using namespace littlebit;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "littlebit/config/option_tree.h"
-#include "littlebit/kernels/cuda.h"
+#include "littlebit/device/cuda.h"
 
 namespace littlebit {
 

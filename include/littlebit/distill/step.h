@@ -14,10 +14,10 @@
 #include <cstdint>
 #include <span>
 
+#include "littlebit/device/part_clock.h"
 #include "littlebit/distill/block_tape.h"
 #include "littlebit/distill/hidden_loss.h"
 #include "littlebit/distill/options.h"
-#include "littlebit/nn/part_clock.h"
 #include "littlebit/optim/gradients.h"
 
 namespace littlebit {

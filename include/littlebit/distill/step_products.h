@@ -12,8 +12,8 @@
 #include <tuple>
 #include <vector>
 
+#include "littlebit/device/device_timer.h"
 #include "littlebit/models/model_spec.h"
-#include "littlebit/nn/device_timer.h"
 #include "littlebit/quant/bit_budget.h"
 
 namespace littlebit {
@@ -52,7 +52,8 @@ std::vector<ScheduledProduct> dense_products(const ModelSpec& spec,
 // Times of products alone, each measured once: cold operands, the program's own product.
 class ProductTimes {
  public:
-  // `head`: where given, second operands of its shape are it: a matrix that large is not made twice.
+  // `head`: where given, second operands of its shape are it: a matrix that large is not made
+  // twice.
   ProductTimes(const DeviceTimer& timer, at::ScalarType dtype, at::Tensor head = {})
       : timer_(timer), dtype_(dtype), head_(std::move(head)) {}
   double seconds(const Product& product);

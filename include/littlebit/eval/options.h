@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "littlebit/kernels/cuda.h"
+#include "littlebit/device/cuda.h"
 
 namespace littlebit {
 

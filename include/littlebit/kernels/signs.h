@@ -19,6 +19,16 @@ int64_t pack_signs(const float* latents, int64_t n, uint32_t* words,
 int64_t pack_signs(const double* latents, int64_t n, uint32_t* words,
                    Instructions use = best_instructions());
 
+// The same of 32 latents a word, the changes added to `flips`: the job of whoever does it
+// elsewhere.
+template <class T>
+struct SignPacking {
+  const T* latents;
+  int64_t num_words;
+  uint32_t* words;
+  int64_t* flips;
+};
+
 // One element per scale entry; `uint16_t` stands for bfloat16.
 // out[r * out_stride + c] = sign(r, c) * (row_scale ? row_scale[r] : 1) * (column_scale ?
 // column_scale[c] : 1), where at most one of the scales is given. Exact: only the sign bit of a

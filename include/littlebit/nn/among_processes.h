@@ -5,8 +5,8 @@
 #include <functional>
 #include <string>
 
+#include "littlebit/device/cuda.h"
 #include "littlebit/distributed/communicator.h"
-#include "littlebit/kernels/cuda.h"
 
 namespace littlebit {
 

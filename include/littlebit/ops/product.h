@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <vector>
 
 #include "littlebit/ops/operation_case.h"
@@ -23,31 +22,16 @@ at::Tensor product_nt(const at::Tensor& a, const at::Tensor& b);
 at::Tensor product_by_pieces(const at::Tensor& x, int64_t n,
                              const std::function<at::Tensor(int64_t begin, int64_t count)>& piece);
 
-// x W^T + b: x [..., k], weight [n, k], bias [n] or undefined, of one type on one device. Records
-// autograd history where grad mode is on and any of them requires a gradient.
-at::Tensor affine(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
-
-// The operations themselves (src/ops/operation.h).
+// The operation itself (src/ops/operation.h).
 struct MatrixProduct {
   static constexpr char kName[] = "littlebit::product";
   static constexpr char kArguments[] = "(Tensor a, Tensor b) -> Tensor";
   static constexpr bool kTwinDifferentiates = true;
   static at::Tensor twin(const at::Tensor& a, const at::Tensor& b);
   static at::Tensor cpu(const at::Tensor& a, const at::Tensor& b);
+  // Whether `cpu` has a way of its own for these: elsewhere it is the twin, and ATen records it.
+  static bool is_faster(const at::Tensor& a, const at::Tensor& b);
   static at::Tensor autograd_cpu(const at::Tensor& a, const at::Tensor& b);
-  static std::vector<OperationCase> cases();
-};
-
-struct Affine {
-  static constexpr char kName[] = "littlebit::affine";
-  static constexpr char kArguments[] = "(Tensor x, Tensor weight, Tensor? bias) -> Tensor";
-  static constexpr bool kTwinDifferentiates = true;
-  static at::Tensor twin(const at::Tensor& x, const at::Tensor& weight,
-                         const std::optional<at::Tensor>& bias);
-  static at::Tensor cpu(const at::Tensor& x, const at::Tensor& weight,
-                        const std::optional<at::Tensor>& bias);
-  static at::Tensor autograd_cpu(const at::Tensor& x, const at::Tensor& weight,
-                                 const std::optional<at::Tensor>& bias);
   static std::vector<OperationCase> cases();
 };
 

@@ -1,5 +1,5 @@
 // A LittleBit layer for inference: signs in the layout that products straight from bits want
-// (kernels/sign_product.h), and nothing dense. Rows of x are multiplied from the bits where that is
+// (ops/packed_signs.h), and nothing dense. Rows of x are multiplied from the bits where that is
 // the fastest; else a piece of a factor at a time is expanded and given to a matrix product. No
 // autograd; immutable.
 //
@@ -13,34 +13,9 @@
 #include <vector>
 
 #include "littlebit/nn/linear.h"
+#include "littlebit/ops/packed_signs.h"
 
 namespace littlebit {
-
-// A binary factor: interleaved on the CPU, rows one behind the other (SignMatrix) elsewhere.
-class PackedSigns {
- public:
-  PackedSigns() = default;
-  // From the rows as the packed format stores them: int32 [rows, ceil(cols / 32)], on the CPU.
-  PackedSigns(const at::Tensor& padded_words, int64_t cols, at::Device device);
-
-  int64_t rows() const { return rows_; }
-  int64_t cols() const { return cols_; }
-  int64_t bytes() const { return static_cast<int64_t>(words_.nbytes()); }
-
-  // x [M, cols] fp32 -> (x * scale) S^T, fp32 [M, rows], from the bits. scale [cols] fp32 or
-  // undefined. CPU; threads of ATen's pool where it is worth it.
-  at::Tensor multiply(const at::Tensor& x, const at::Tensor& scale) const;
-
-  // out [row_end - row_begin, cols] (unit column stride; fp32, fp64 or bf16) = those rows' signs
-  // times row_scale [rows] or column_scale [cols] of the same dtype, at most one defined.
-  void expand_into(const at::Tensor& out, int64_t row_begin, const at::Tensor& row_scale,
-                   const at::Tensor& column_scale) const;
-
- private:
-  at::Tensor words_;
-  int64_t rows_ = 0, cols_ = 0;
-  bool interleaved_ = true;
-};
 
 struct PackedPath {
   PackedSigns U, V;    // [d_out, r], [r, d_in]
@@ -56,9 +31,6 @@ class PackedLinear : public Linear {
   int64_t latent_size() const override;  // both paths' ranks
   at::Tensor to_latent(const at::Tensor& x) const override;
   at::Tensor from_latent(const at::Tensor& latent) const override;
-
-  // Rows of x up to which products are taken from the bits in any case on the CPU.
-  static constexpr int64_t kFewRows = 8;
 
   const std::string& name() const { return name_; }
   const std::vector<PackedPath>& paths() const { return paths_; }

@@ -9,10 +9,10 @@
 
 #include "littlebit/config/option_tree.h"
 #include "littlebit/data/options.h"
+#include "littlebit/device/cuda.h"
 #include "littlebit/distill/options.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/eval/options.h"
-#include "littlebit/kernels/cuda.h"
 #include "littlebit/optim/gradient_reducer.h"
 #include "littlebit/optim/options.h"
 #include "littlebit/quant/options.h"

@@ -10,7 +10,7 @@
 
 #include "distributed/gloo_backend.h"
 #include "distributed/nccl_backend.h"
-#include "littlebit/kernels/cuda.h"
+#include "littlebit/device/cuda.h"
 #include "processes.h"
 
 using namespace littlebit;

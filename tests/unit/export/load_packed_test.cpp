@@ -4,7 +4,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/models/forward.h"
-#include "littlebit/ops/signs.h"
+#include "littlebit/ops/expand_signs.h"
 #include "littlebit/quant/packed_linear.h"
 #include "support/authors_folder.h"
 #include "support/loaded_model.h"

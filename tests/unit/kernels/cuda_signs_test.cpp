@@ -1,21 +1,18 @@
 // The CUDA kernels' device code, run on the CPU by tests/cudasim, against the plain CPU loops: the
-// same bits, whatever the alignment, the grid and the order in which threads run. And the way to
-// the CUDA library on whatever machine this is.
+// same bits, whatever the alignment, the grid and the order in which threads run.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
 #include <functional>
 #include <limits>
 #include <random>
 #include <vector>
 
 #define LITTLEBIT_SIMULATE_CUDA
-#include "../../../cuda/signs.cu"
-#include "littlebit/kernels/cuda.h"
+#include "../../../cuda/expand_signs.cu"
+#include "../../../cuda/update_signs.cu"
 #include "littlebit/kernels/signs.h"
-#include "support/paths.h"
 
 namespace littlebit {
 namespace {
@@ -93,7 +90,7 @@ void check_packing(
 template <class T>
 void check_expansion_both_ways(const Case& c, Scale scale) {
   check_expansion<T>(c, scale,
-                     [](const auto& job) { CHECK(cuda::expand(job, nullptr) == cudaSuccess); });
+                     [](const auto& job) { CHECK(cuda::run(job, nullptr) == cudaSuccess); });
   check_expansion<T>(c, scale, [](const auto& job) {
     cuda::launch(cuda::expand_kernel<typename cuda::BitsOf<sizeof(T)>::Type>,
                  {.grid = 2, .block = 32}, nullptr, cuda::expand_job(job));
@@ -103,7 +100,8 @@ void check_expansion_both_ways(const Case& c, Scale scale) {
 template <class T>
 void check_packing_both_ways(int64_t words) {
   check_packing<T>(words, [](auto* latents, int64_t n, uint32_t* bits, unsigned long long* flips) {
-    CHECK(cuda::pack(latents, n, bits, reinterpret_cast<int64_t*>(flips), nullptr) == cudaSuccess);
+    const SignPacking<T> job{latents, n / 32, bits, reinterpret_cast<int64_t*>(flips)};
+    CHECK(cuda::run(job, nullptr) == cudaSuccess);
   });
   check_packing<T>(words, [](auto* latents, int64_t n, uint32_t* bits, unsigned long long* flips) {
     cuda::launch(cuda::pack_kernel<T>, {.grid = 2, .block = 64}, nullptr, latents, n / 32, bits,
@@ -144,42 +142,9 @@ TEST_CASE("CUDA: latents are packed to the CPU's bits, changes are counted", "[c
 
 TEST_CASE("CUDA: nothing is launched for an empty job", "[cuda]") {
   int64_t flips = 3;
-  CHECK(cuda::pack<float>(nullptr, 0, nullptr, &flips, nullptr) == cudaSuccess);
-  CHECK(cuda::expand<float>({.rows = 0, .cols = 5}, nullptr) == cudaSuccess);
+  CHECK(cuda::run(SignPacking<float>{.num_words = 0, .flips = &flips}, nullptr) == cudaSuccess);
+  CHECK(cuda::run(SignExpansion<float>{.rows = 0, .cols = 5}, nullptr) == cudaSuccess);
   CHECK(flips == 3);
-}
-
-TEST_CASE("CUDA: the library loads wherever it was built, with every symbol of its own", "[cuda]") {
-  std::string problem;
-  const CudaKernels* kernels = load_cuda_library(problem);
-  if (!std::filesystem::exists(std::filesystem::path(test::kBinaryDir) / "lib" /
-                               "liblittlebit_cuda.so")) {
-    CHECK(kernels == nullptr);
-    CHECK_THAT(problem, Catch::Contains("built without CUDA"));
-    return;
-  }
-  INFO(problem);
-  REQUIRE(kernels != nullptr);
-  CHECK(kernels->version == kCudaKernelsVersion);
-  if (open_cuda().driver_has_gpu) return;
-  // c10d's process group and CUDA's runtime are really there: they answer.
-  CHECK_THROWS_WITH(kernels->nccl_difference(0), Catch::Contains("no GPUs found"));
-  CHECK_THROWS_WITH(kernels->compute_capability(0), Catch::Contains("CUDA error"));
-}
-
-TEST_CASE("CUDA: without a GPU the reason is told", "[cuda]") {
-  const CudaState& state = open_cuda();
-  CHECK(&state == &open_cuda());
-  if (state.kernels != nullptr) {
-    CHECK(state.driver_has_gpu);
-    CHECK(state.kernels->compute_capability(0) >= kLeastComputeCapability);
-    return;
-  }
-  CHECK(!state.problem.empty());
-  CHECK_THAT(state.hint, Catch::Contains("train.device=cpu"));
-  if (!state.driver_has_gpu) {
-    CHECK_THAT(state.problem, Catch::Contains("NVIDIA driver"));
-  }
 }
 
 }  // namespace littlebit

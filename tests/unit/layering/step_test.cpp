@@ -1,5 +1,5 @@
-// Two properties of the training state and the step that are read off the source: few files know
-// where a tensor lies in a flat buffer, and a step waits for the device once.
+// What is read off the source: few files know where a tensor lies in a flat buffer, a step waits
+// for the device once, and few ask of what kind it is.
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <map>
@@ -62,6 +62,15 @@ TEST_CASE("a step waits for the device once, when it reads what it records") {
   CHECK(in_train.count("train/loop.cpp") == 0);
   CHECK(matches({"train"}, std::regex(R"(read_(gradient_norm|sign_flip_fraction|kl|hidden)\()"))
             .count("train/trainer.cpp") == 0);
+}
+
+TEST_CASE("no room beside ops and device asks of what kind a device is") {
+  const std::vector<std::string> others = {"bench",      "train",   "eval",  "export",
+                                           "checkpoint", "distill", "optim", "quant",
+                                           "models",     "nn",      "data",  "distributed"};
+  const std::regex asks(R"(\bis_(cpu|cuda)\(|\btype\(\) [!=]= (at|c10)::(kCPU|kCUDA))");
+  for (const auto& [file, lines] : matches(others, asks)) FAIL_CHECK(file + ": " + lines[0]);
+  CHECK(matches({"device"}, asks).size() == 3);
 }
 
 }  // namespace

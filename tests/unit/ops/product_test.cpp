@@ -16,6 +16,7 @@
 
 #include "littlebit/nn/autograd.h"
 #include "littlebit/nn/linear.h"
+#include "littlebit/ops/affine.h"
 
 namespace littlebit {
 namespace {

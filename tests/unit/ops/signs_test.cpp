@@ -1,9 +1,10 @@
 // Signs by operations against one number at a time.
-#include "littlebit/ops/signs.h"
-
 #include <ATen/ATen.h>
 
 #include <catch2/catch.hpp>
+
+#include "littlebit/ops/expand_signs.h"
+#include "littlebit/ops/update_signs.h"
 
 using namespace littlebit;
 

@@ -7,7 +7,7 @@
 
 #include "../../../cuda/register.h"
 #include "cudasim/launch.h"
-#include "littlebit/kernels/cuda.h"
+#include "littlebit/device/cuda.h"
 #include "littlebit/ops/operation_case.h"
 
 namespace littlebit {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "littlebit/core/error.h"
-#include "littlebit/ops/signs.h"
+#include "littlebit/ops/update_signs.h"
 #include "littlebit/optim/optimizer.h"
 #include "support/loaded_model.h"
 #include "support/tiny_model.h"

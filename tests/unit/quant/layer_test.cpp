@@ -7,7 +7,8 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/nn/tensor_io.h"
-#include "littlebit/ops/signs.h"
+#include "littlebit/ops/expand_signs.h"
+#include "littlebit/ops/update_signs.h"
 #include "littlebit/quant/factor_file.h"
 #include "littlebit/quant/initialize.h"
 #include "littlebit/quant/student.h"

@@ -72,8 +72,8 @@ TEST_CASE("the inference form computes what the training form computes", "[packe
       // Twice what was measured: sums in another order, 6e-7 in fp32; in bf16 the latent and each
       // scale are rounded on one side only, 2^-9 each and several of them: 6.7e-3.
       const double allowed = dtype == at::kFloat ? 1.3e-6 : dtype == at::kDouble ? 1e-14 : 1.4e-2;
-      for (const int64_t rows : {int64_t{1}, int64_t{3}, PackedLinear::kFewRows,
-                                 PackedLinear::kFewRows + 1, int64_t{40}}) {
+      for (const int64_t rows : {int64_t{1}, int64_t{3}, PackedSigns::kFewRows,
+                                 PackedSigns::kFewRows + 1, int64_t{40}}) {
         const at::Tensor x = at::randn({rows, shape.d_in}).to(dtype);
         INFO(shape.d_out << " x " << shape.d_in << ", rank " << shape.rank << ", rows " << rows
                          << ", " << c10::toString(dtype));

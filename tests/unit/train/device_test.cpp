@@ -1,7 +1,7 @@
 // Everything that has tensors runs on a device that is not the CPU: the self-test, training from
 // start factors to checkpoint and exports, scores. A GPU is such a device; here it is
 // tests/support/other_device.h, whose memory cannot be read by accident.
-#include "littlebit/nn/device.h"
+#include "littlebit/device/device.h"
 
 #include <ATen/ATen.h>
 

@@ -1,38 +1,24 @@
-// Expansion of sign bits and signs of latents: on the CPU by the loops of room kernels on ATen's
-// threads, elsewhere by plain ATen.
-#include "littlebit/ops/signs.h"
+// On the CPU by the loops of room kernels on ATen's threads, elsewhere by plain ATen.
+#include "littlebit/ops/expand_signs.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <atomic>
 
 #include "littlebit/core/error.h"
 #include "ops/made_numbers.h"
 #include "ops/operation.h"
 
 namespace littlebit {
-namespace {
-
-constexpr int64_t kGrain = 1 << 16;  // elements worth a thread of their own
-
-}  // namespace
 
 void expand_sign_matrix(const at::Tensor& out, const at::Tensor& words, int64_t first_bit,
                         const at::Tensor& row_scale, const at::Tensor& column_scale) {
   LB_ASSERT(!(row_scale.defined() && column_scale.defined()), "one scale at most");
   dispatched<ExpandSigns>().call(out, words, first_bit, optional_tensor(row_scale),
                                  optional_tensor(column_scale));
-}
-
-void update_signs(const at::Tensor& latents, const at::Tensor& words, const at::Tensor& flips) {
-  LB_ASSERT(latents.is_contiguous() && latents.numel() == words.numel() * 32, "32 latents a word");
-  dispatched<UpdateSigns>().call(
-      latents, words, flips.defined() ? flips : at::zeros({1}, words.options().dtype(at::kLong)));
 }
 
 at::Tensor expand_reference(const at::Tensor& words, int64_t first_bit, int64_t rows, int64_t cols,
@@ -58,7 +44,8 @@ void ExpandSigns::twin(const at::Tensor& out, const at::Tensor& words, int64_t f
 void ExpandSigns::cpu(const at::Tensor& out, const at::Tensor& words, int64_t first_bit,
                       const std::optional<at::Tensor>& row_scale,
                       const std::optional<at::Tensor>& column_scale) {
-  with_sign_expansion(out, words, first_bit, row_scale, column_scale, [](const auto& job) {
+  with_job(out, words, first_bit, row_scale, column_scale, [](const auto& job) {
+    constexpr int64_t kGrain = 1 << 16;  // elements worth a thread of their own
     const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, job.cols));
     at::parallel_for(0, job.rows, grain,
                      [&](int64_t begin, int64_t end) { expand_signs(job, begin, end); });
@@ -100,59 +87,6 @@ std::vector<OperationCase> ExpandSigns::cases() {
       }
     }
     add({11008, 4096, 0, 0}, dtype, "columns", /*timed=*/true);
-  }
-  return cases;
-}
-
-void UpdateSigns::twin(const at::Tensor& latents, const at::Tensor& words,
-                       const at::Tensor& flips) {
-  const at::Tensor place = at::arange(32, words.options().dtype(at::kInt));
-  const at::Tensor fresh =
-      latents.lt(0).view({-1, 32}).to(at::kInt).bitwise_left_shift(place).sum(1).to(at::kInt);
-  const at::Tensor changed =
-      fresh.bitwise_xor(words).unsqueeze(1).bitwise_right_shift(place).bitwise_and(1);
-  words.copy_(fresh);
-  flips.add_(changed.sum());
-}
-
-void UpdateSigns::cpu(const at::Tensor& latents, const at::Tensor& words, const at::Tensor& flips) {
-  std::atomic<int64_t> changed = 0;
-  auto* const bits = reinterpret_cast<uint32_t*>(words.data_ptr<int32_t>());
-  const auto pack = [&](const auto* data) {
-    at::parallel_for(0, words.numel(), kGrain / 32, [&](int64_t begin, int64_t end) {
-      changed += pack_signs(data + begin * 32, (end - begin) * 32, bits + begin);
-    });
-  };
-  if (latents.scalar_type() == at::kDouble) {
-    pack(latents.const_data_ptr<double>());
-  } else {
-    pack(latents.const_data_ptr<float>());
-  }
-  *flips.data_ptr<int64_t>() += changed;
-}
-
-std::vector<OperationCase> UpdateSigns::cases() {
-  std::vector<OperationCase> cases;
-  for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
-    for (const int64_t words : {1, 33, 640, 1 << 20}) {
-      const int64_t count = words * 32;
-      cases.push_back(
-          {.operation = kName,
-           .shape = std::to_string(count),
-           .dtype = dtype,
-           .tolerance = 0,
-           .bytes = static_cast<double>(count) *
-                    (2.0 / 8 + static_cast<double>(c10::elementSize(dtype))),
-           .timed = words == 1 << 20,
-           .arguments = [=](at::Device device) {
-             const at::Tensor latents = made_numbers("latents", {count});
-             latents.narrow(0, 3, 5).zero_();
-             latents.narrow(0, 5, 1).neg_();  // -0
-             return torch::jit::Stack{
-                 latents.to(device, dtype), made_words(kName, words).to(device),
-                 at::zeros({1}, at::TensorOptions().dtype(at::kLong)).add_(7).to(device)};
-           }});
-    }
   }
   return cases;
 }

@@ -1,5 +1,5 @@
 // A mark at each change of part; what lies between two marks is that part's.
-#include "littlebit/nn/part_clock.h"
+#include "littlebit/device/part_clock.h"
 
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>

@@ -1,4 +1,4 @@
-// Memory of a device in use. One thread.
+// Memory in use on a device, and giving back what is not.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,6 +20,10 @@ class PeakMemory {
   at::Device device_;
   int64_t start_ = 0;
 };
+
+// Bytes that this process may still take: on the CPU of main memory (core/memory.h), else of the
+// device's own.
+double free_memory(at::Device device);
 
 // Gives memory that nothing uses any more back to the system.
 void release_memory(at::Device device);

@@ -1,11 +1,5 @@
-// Device code of the sign kernels, compiled by nvcc and, for tests, by the host compiler against a
-// simulated block (tests/cudasim). Same contract as kernels/signs.h: bit i of a buffer is bit
-// i % 32 of word i / 32, 1 = negative, NaN and both zeros count as positive. Only bits move: the
-// results are those of the CPU, exactly.
-#pragma once
-
-#include <cstdint>
-
+// Sign bits to matrices. Same contract as kernels/signs.h: bit i of a buffer is bit i % 32 of word
+// i / 32, 1 = negative. Only bits move: the results are those of the CPU, exactly.
 #include "launch.cuh"
 #include "littlebit/kernels/signs.h"
 
@@ -100,29 +94,27 @@ __global__ void expand_kernel(ExpandJob<B> job) {
   }
 }
 
-// A warp makes 32 words at a time: one vote per word, lane k keeps word k. Blocks of whole warps.
 template <class T>
-__global__ void pack_kernel(const T* latents, int64_t num_words, uint32_t* words,
-                            unsigned long long* flips) {
-  const int lane = static_cast<int>(threadIdx.x % 32);
-  const int64_t warp = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
-  const int64_t warps = static_cast<int64_t>(gridDim.x) * blockDim.x / 32;
-  unsigned long long changed = 0;
-  for (int64_t first = warp * 32; first < num_words; first += warps * 32) {
-    uint32_t mine = 0;
-    for (int k = 0; k < 32 && first + k < num_words; ++k) {
-      const uint32_t vote = __ballot_sync(0xFFFFFFFFu, latents[(first + k) * 32 + lane] < 0);
-      if (lane == k) mine = vote;
-    }
-    if (first + lane < num_words) {
-      changed += __popc(mine ^ words[first + lane]);
-      words[first + lane] = mine;
-    }
-  }
-  for (int distance = 16; distance > 0; distance /= 2) {
-    changed += __shfl_xor_sync(0xFFFFFFFFu, changed, distance);
-  }
-  if (lane == 0 && changed > 0) atomicAdd(flips, changed);
+cudaError_t expand(const SignExpansion<T>& job, cudaStream_t stream) {
+  if (job.rows == 0 || job.cols == 0) return cudaSuccess;
+  const auto bits = expand_job(job);
+  constexpr int64_t kPiece = 16 / sizeof(T);
+  const int64_t pieces = job.rows * ((job.cols + kPiece - 1) / kPiece);
+  return launch(expand_kernel<typename BitsOf<sizeof(T)>::Type>,
+                {.grid = blocks_for(pieces), .block = kThreads}, stream, bits);
+}
+
+template <>
+cudaError_t run(const SignExpansion<float>& job, cudaStream_t stream) {
+  return expand(job, stream);
+}
+template <>
+cudaError_t run(const SignExpansion<double>& job, cudaStream_t stream) {
+  return expand(job, stream);
+}
+template <>
+cudaError_t run(const SignExpansion<uint16_t>& job, cudaStream_t stream) {
+  return expand(job, stream);
 }
 
 }  // namespace littlebit::cuda

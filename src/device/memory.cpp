@@ -1,11 +1,13 @@
-// See peak_memory.h.
-#include "peak_memory.h"
+// The system's and the allocators' counts.
+#include "littlebit/device/memory.h"
 
 #include <c10/core/CachingDeviceAllocator.h>
 #include <malloc.h>
 
 #include <fstream>
 #include <string>
+
+#include "littlebit/core/memory.h"
 
 namespace littlebit {
 namespace {
@@ -45,6 +47,12 @@ int64_t PeakMemory::bytes() const {
   if (device_.is_cpu()) return status_bytes("VmHWM") - status_bytes("RssFile") - start_;
   return allocated(at::getDeviceAllocator(device_.type())->getDeviceStats(device_.index())).peak -
          start_;
+}
+
+double free_memory(at::Device device) {
+  if (device.is_cpu()) return available_memory();
+  return static_cast<double>(
+      at::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).first);
 }
 
 void release_memory(at::Device device) {

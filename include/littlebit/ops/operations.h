@@ -1,11 +1,13 @@
-// The list of all operations: a new one is a line here, and, where it has a kernel for CUDA, one in
-// cuda/register.cpp.
+// The list of all operations: a new one is a line here, and no other file needs to know.
 #pragma once
 
+#include "littlebit/ops/affine.h"
 #include "littlebit/ops/bf16_product.h"
-#include "littlebit/ops/interleaved_signs.h"
+#include "littlebit/ops/expand_interleaved_signs.h"
+#include "littlebit/ops/expand_signs.h"
+#include "littlebit/ops/multiply_interleaved_signs.h"
 #include "littlebit/ops/product.h"
-#include "littlebit/ops/signs.h"
+#include "littlebit/ops/update_signs.h"
 
 namespace littlebit {
 

@@ -1,5 +1,6 @@
-// What a run computes with: an ATen device out of "auto", "cpu" or "cuda", and its number of
-// threads.
+// What a run computes with: an ATen device out of "auto", "cpu" or "cuda", what is to be known of
+// it, and the number of threads. Beside room ops, which chooses by device what an operation does,
+// no other room asks a device of what kind it is.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,7 +8,7 @@
 #include <cstdint>
 #include <string>
 
-#include "littlebit/kernels/cuda.h"
+#include "littlebit/device/cuda.h"
 
 namespace littlebit {
 
@@ -21,6 +22,22 @@ at::Device open_device(DeviceKind kind, const std::string& key, int64_t local_ra
 
 // The GPU of a process where it sees `count`: UsageError where there are not as many.
 int64_t gpu_of(int64_t local_rank, int64_t count);
+
+// What depends on the kind of a device.
+struct DeviceTraits {
+  const char* name;  // in what is written about a run: "cpu", "cuda"
+  // Its memory is the host's: files are read where they are mapped, nothing is copied to it, and
+  // nothing runs behind the program's back.
+  bool is_host;
+  bool pins_host_memory;  // copies from pinned memory of the host do not wait
+  // The fused attention leaves out scores that a causal mask hides, at any length.
+  bool skips_masked_scores;
+  at::ScalarType auto_dtype;  // of matrix products, where the user leaves it to us
+  // Numbers at a time, where a pass over flat buffers makes temporaries: what stays in a cache, or
+  // what bounds their memory.
+  int64_t numbers_at_a_time;
+};
+const DeviceTraits& device_traits(at::Device device);
 
 // ATen's number of threads; 0: every core this process may use.
 void use_threads(int64_t threads);

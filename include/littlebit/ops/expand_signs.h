@@ -1,4 +1,4 @@
-// Sign bits and the matrices they stand for, in the layout of kernels/signs.h: bits first ..
+// Sign bits to the matrix they stand for, in the layout of kernels/signs.h: bits first ..
 // first + rows * cols of `words` (int32, flat). No gradients.
 #pragma once
 
@@ -18,16 +18,11 @@ namespace littlebit {
 void expand_sign_matrix(const at::Tensor& out, const at::Tensor& words, int64_t first_bit,
                         const at::Tensor& row_scale, const at::Tensor& column_scale);
 
-// words (int32, flat) = the signs of latents (fp32 or fp64, flat, a multiple of 32 of them). Adds
-// how many changed to `flips` (int64, one element, on the same device, undefined: not counted);
-// nothing waits for the device.
-void update_signs(const at::Tensor& latents, const at::Tensor& words, const at::Tensor& flips = {});
-
 // The matrix of signs by plain ATen operations on any device.
 at::Tensor expand_reference(const at::Tensor& words, int64_t first_bit, int64_t rows, int64_t cols,
                             at::ScalarType dtype);
 
-// The operations themselves (src/ops/operation.h).
+// The operation itself (src/ops/operation.h).
 struct ExpandSigns {
   static constexpr char kName[] = "littlebit::expand_signs";
   static constexpr char kArguments[] =
@@ -41,23 +36,18 @@ struct ExpandSigns {
                   const std::optional<at::Tensor>& row_scale,
                   const std::optional<at::Tensor>& column_scale);
   static std::vector<OperationCase> cases();
+
+  static constexpr bool kHasCudaKernel = true;
+  template <class Run>
+  static void with_job(const at::Tensor& out, const at::Tensor& words, int64_t first_bit,
+                       const std::optional<at::Tensor>& row_scale,
+                       const std::optional<at::Tensor>& column_scale, const Run& run);
 };
 
-struct UpdateSigns {
-  static constexpr char kName[] = "littlebit::update_signs";
-  static constexpr char kArguments[] = "(Tensor latents, Tensor(a!) words, Tensor(b!) flips) -> ()";
-  static constexpr bool kTwinDifferentiates = false;
-  static void twin(const at::Tensor& latents, const at::Tensor& words, const at::Tensor& flips);
-  static void cpu(const at::Tensor& latents, const at::Tensor& words, const at::Tensor& flips);
-  static std::vector<OperationCase> cases();
-};
-
-// For forms with kernels, whatever the device: calls `run` with the SignExpansion<T> of an
-// expansion's arguments, which must outlive it.
 template <class Run>
-void with_sign_expansion(const at::Tensor& out, const at::Tensor& words, int64_t first_bit,
-                         const std::optional<at::Tensor>& row_scale,
-                         const std::optional<at::Tensor>& column_scale, const Run& run) {
+void ExpandSigns::with_job(const at::Tensor& out, const at::Tensor& words, int64_t first_bit,
+                           const std::optional<at::Tensor>& row_scale,
+                           const std::optional<at::Tensor>& column_scale, const Run& run) {
   TORCH_CHECK(out.size(1) <= 1 || out.stride(1) == 1, "rows of the expansion are contiguous");
   const auto job = [&]<class Kernel, class Element>(Kernel /*type*/, Element /*type*/) {
     at::Tensor kept[2];

@@ -1,5 +1,5 @@
-// The choice of the device, and ATen's settings for a GPU.
-#include "littlebit/nn/device.h"
+// The choice of the device, ATen's settings for a GPU, and the table of what is known of each kind.
+#include "littlebit/device/device.h"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -54,8 +54,32 @@ void use_threads(int64_t threads) {
   at::set_num_threads(threads > 0 ? static_cast<int>(threads) : hardware_threads());
 }
 
+const DeviceTraits& device_traits(at::Device device) {
+  static constexpr DeviceTraits kCpu = {.name = "cpu",
+                                        .is_host = true,
+                                        .pins_host_memory = false,
+                                        .skips_masked_scores = false,
+                                        .auto_dtype = at::kFloat,
+                                        .numbers_at_a_time = 1 << 18};
+  static constexpr DeviceTraits kCuda = {.name = "cuda",
+                                         .is_host = false,
+                                         .pins_host_memory = true,
+                                         .skips_masked_scores = true,
+                                         .auto_dtype = at::kBFloat16,
+                                         .numbers_at_a_time = 1 << 24};
+  // Of LibTorch's others nothing is known.
+  static constexpr DeviceTraits kOther = {.name = "other",
+                                          .is_host = false,
+                                          .pins_host_memory = false,
+                                          .skips_masked_scores = true,
+                                          .auto_dtype = at::kFloat,
+                                          .numbers_at_a_time = 1 << 24};
+  return device.is_cpu() ? kCpu : device.is_cuda() ? kCuda : kOther;
+}
+
 std::string describe_device(at::Device device) {
-  return device.is_cuda() ? open_cuda().kernels->describe(device.index()) : "CPU";
+  if (device.is_cuda()) return open_cuda().kernels->describe(device.index());
+  return device.is_cpu() ? "CPU" : device.str();
 }
 
 }  // namespace littlebit

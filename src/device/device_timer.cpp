@@ -1,13 +1,13 @@
 // Wall-clock time on the CPU, the device's own events elsewhere.
-#include "littlebit/nn/device_timer.h"
+#include "littlebit/device/device_timer.h"
 
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/device/part_clock.h"
 #include "littlebit/kernels/caches.h"
-#include "littlebit/nn/part_clock.h"
 
 namespace littlebit {
 namespace {

@@ -1,6 +1,6 @@
 // Finds driver, GPU and our CUDA library at run time. Nothing here is linked against CUDA: the
 // driver's three functions are looked up by name.
-#include "littlebit/kernels/cuda.h"
+#include "littlebit/device/cuda.h"
 
 #include <dlfcn.h>
 

@@ -1,0 +1,77 @@
+// A product of rows, to which the bias is added; ATen's own where that product is ATen's.
+#include "littlebit/ops/affine.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/linear.h>
+#include <c10/core/GradMode.h>
+
+#include "littlebit/ops/product.h"
+#include "ops/made_numbers.h"
+#include "ops/operation.h"
+
+namespace littlebit {
+namespace {
+
+at::Tensor rows_of(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
+
+std::vector<int64_t> shape_of(const at::Tensor& x, const at::Tensor& weight) {
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.back() = weight.size(0);
+  return shape;
+}
+
+}  // namespace
+
+at::Tensor affine(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return dispatched<Affine>().call(x, weight, optional_tensor(bias));
+}
+
+at::Tensor Affine::twin(const at::Tensor& x, const at::Tensor& weight,
+                        const std::optional<at::Tensor>& bias) {
+  return at::linear(x, weight, bias);
+}
+
+at::Tensor Affine::cpu(const at::Tensor& x, const at::Tensor& weight,
+                       const std::optional<at::Tensor>& bias) {
+  if (!MatrixProduct::is_faster(x, weight)) return twin(x, weight, bias);
+  const at::Tensor y = MatrixProduct::cpu(rows_of(x), weight).view(shape_of(x, weight));
+  return bias ? y.add_(*bias) : y;
+}
+
+at::Tensor Affine::autograd_cpu(const at::Tensor& x, const at::Tensor& weight,
+                                const std::optional<at::Tensor>& bias) {
+  if (!MatrixProduct::is_faster(x, weight)) return twin(x, weight, bias);
+  if (c10::GradMode::is_enabled() &&
+      (x.requires_grad() || weight.requires_grad() || (bias && bias->requires_grad()))) {
+    const at::Tensor y = MatrixProduct::autograd_cpu(rows_of(x), weight).view(shape_of(x, weight));
+    return bias ? y + *bias : y;
+  }
+  const at::AutoDispatchBelowADInplaceOrView below;
+  return cpu(x, weight, bias);
+}
+
+std::vector<OperationCase> Affine::cases() {
+  std::vector<OperationCase> cases;
+  for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    for (const bool biased : {false, true}) {
+      cases.push_back({.operation = kName,
+                       .shape = std::string("3 x 5 rows, 33 x 48") + (biased ? ", bias" : ""),
+                       .dtype = dtype,
+                       .tolerance = dtype == at::kDouble  ? 1e-14
+                                    : dtype == at::kFloat ? 1e-6
+                                                          : 8e-3,
+                       .flops = 2.0 * 15 * 33 * 48,
+                       .arguments = [=](at::Device device) {
+                         return torch::jit::Stack{
+                             made_numbers("x", {3, 5, 48}).to(device, dtype),
+                             made_numbers("weight", {33, 48}).to(device, dtype),
+                             biased ? c10::IValue(made_numbers("bias", {33}).to(device, dtype))
+                                    : c10::IValue()};
+                       }});
+    }
+  }
+  return cases;
+}
+
+}  // namespace littlebit
