@@ -1,5 +1,5 @@
 // The Parquet library: one column's texts out of a file, by Apache Arrow's Parquet reader, page by
-// page, so that neither a column nor a row group is ever held whole.
+// page, so that neither a column nor a row group is ever held whole; and whole rows (rows.cpp).
 #include <arrow/io/file.h>
 #include <arrow/memory_pool.h>
 #include <parquet/column_reader.h>
@@ -14,6 +14,7 @@
 #include <stdexcept>
 
 #include "littlebit/data/parquet.h"
+#include "rows.h"
 
 namespace littlebit {
 namespace {
@@ -111,7 +112,7 @@ std::unique_ptr<ParquetTexts> open(const std::string& path, const std::string& c
   }
 }
 
-constexpr ParquetLibrary kLibrary = {kParquetLibraryVersion, open};
+constexpr ParquetLibrary kLibrary = {kParquetLibraryVersion, open, open_rows};
 
 }  // namespace
 }  // namespace littlebit

@@ -27,7 +27,7 @@ foreach(library arrow parquet)
   set_target_properties(${library} PROPERTIES IMPORTED_LOCATION ${file})
   target_include_directories(${library} SYSTEM INTERFACE ${arrow}/include)
 endforeach()
-add_library(littlebit_parquet SHARED parquet/library.cpp)
+add_library(littlebit_parquet SHARED parquet/library.cpp parquet/rows.cpp)
 set_target_properties(littlebit_parquet PROPERTIES
   CXX_VISIBILITY_PRESET hidden LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib BUILD_RPATH ${arrow})
 target_link_libraries(littlebit_parquet PRIVATE parquet arrow littlebit_flags)

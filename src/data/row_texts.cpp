@@ -35,29 +35,36 @@ std::string parquet_conversion(const std::filesystem::path& file,
          "').to_json('" + jsonl.string() + "', orient='records', lines=True, force_ascii=False)\"";
 }
 
-RowTexts::RowTexts(const SourceOptions& source)
-    : name_(source.path.string()), field_(source.field) {
-  const MappedFile file(source.path);  // says what is wrong where there is none
-  bytes_ = file.bytes().size();
-  const std::string_view content(reinterpret_cast<const char*>(file.bytes().data()), bytes_);
+const ParquetLibrary& parquet_library(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  const MappedFile file(path);  // says what is wrong where there is none
+  const std::string_view content(reinterpret_cast<const char*>(file.bytes().data()),
+                                 file.bytes().size());
   if (!content.starts_with(kMagic)) {
-    throw InputError(name_ + ": not a Parquet file: it does not begin with PAR1",
+    throw InputError(name + ": not a Parquet file: it does not begin with PAR1",
                      "set the source's format to what it is: text, lines, jsonl");
   }
   if (!content.ends_with(kMagic)) {
-    throw InputError(name_ + ": truncated Parquet file: its end is missing", "download it again");
+    throw InputError(name + ": truncated Parquet file: its end is missing", "download it again");
   }
   std::string missing;
   const ParquetLibrary* library = load_parquet_library(missing);
   if (library == nullptr) {
-    std::filesystem::path jsonl = source.path;
+    std::filesystem::path jsonl = path;
     jsonl.replace_extension(".jsonl");
-    throw InputError(name_ + ": a Parquet file, and " + missing,
+    throw InputError(name + ": a Parquet file, and " + missing,
                      "build again after `.ci/setup parquet`, which fetches Apache Arrow, or " +
-                         parquet_conversion(source.path, jsonl));
+                         parquet_conversion(path, jsonl));
   }
+  return *library;
+}
+
+RowTexts::RowTexts(const SourceOptions& source)
+    : name_(source.path.string()), field_(source.field) {
+  const ParquetLibrary& library = parquet_library(source.path);
+  bytes_ = std::filesystem::file_size(source.path);
   ParquetProblem problem;
-  rows_ = library->open(name_, source.field, problem);
+  rows_ = library.open(name_, source.field, problem);
   if (rows_ != nullptr) return;
   throw InputError(name_ + ": " + problem.what, problem.text_columns.empty()
                                                     ? "check the file, or download it again"

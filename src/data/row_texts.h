@@ -20,6 +20,10 @@ bool has_rows(const SourceOptions& source);
 std::string parquet_conversion(const std::filesystem::path& file,
                                const std::filesystem::path& jsonl);
 
+// The library for a file that is Parquet by its first and last bytes. InputError: no such file, no
+// Parquet file, a truncated one, or the library is not there.
+const ParquetLibrary& parquet_library(const std::filesystem::path& file);
+
 class RowTexts {
  public:
   // InputError: no such file, no Parquet file, no such column, or the library is not there.

@@ -5,6 +5,7 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
@@ -30,6 +31,14 @@ void BatchSharing::for_each(int64_t count, const std::string& what,
     }
     if (done) done(std::min(first + at_once, count));
   }
+}
+
+int64_t BatchSharing::least(int64_t value) const {
+  if (processes_.world() == 1) return value;
+  for (const std::string& other : processes_.gather(std::to_string(value))) {
+    value = std::min<int64_t>(value, std::strtoll(other.c_str(), nullptr, 10));
+  }
+  return value;
 }
 
 void BatchSharing::complete(std::span<double> values, at::Device device) const {

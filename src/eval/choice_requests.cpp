@@ -63,8 +63,7 @@ bool harness_adds_special_tokens(const ModelSpec& spec) {
 
 std::vector<EncodedDocument> encode_documents(std::span<const ChoiceDocument> documents,
                                               const Tokenizer& tokenizer, bool add_special_tokens,
-                                              int64_t max_length, const std::string& what,
-                                              const std::filesystem::path& file) {
+                                              int64_t max_length, const std::string& what) {
   const int64_t total = static_cast<int64_t>(documents.size());
   std::vector<EncodedDocument> encoded(documents.size());
   Progress progress(what + ": tokenising", total, "documents");
@@ -83,8 +82,7 @@ std::vector<EncodedDocument> encode_documents(std::span<const ChoiceDocument> do
         encoded[i].lengths.push_back(choice.length);
       }
     } catch (const InputError& error) {
-      throw InputError(file.string() + ":" + std::to_string(document.line) + ": " + error.what(),
-                       error.hint());
+      throw InputError(document.place + ": " + error.what(), error.hint());
     }
     const std::lock_guard lock(mutex);
     progress.update(++done);

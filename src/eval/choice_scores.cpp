@@ -20,7 +20,6 @@
 namespace littlebit {
 namespace {
 
-constexpr int64_t kTokensPerForward = 4096;
 constexpr int64_t kMostLogits = 1 << 24, kFewestRows = 64, kMostRows = 1024;
 
 using Ids = std::span<const int32_t>;
@@ -145,19 +144,21 @@ std::vector<size_t> longest_first(const std::vector<DocumentRun>& runs) {
 
 // How many of `order` from `first` on are run together.
 size_t batch_count(const std::vector<DocumentRun>& runs, std::span<const size_t> order,
-                   int64_t batch_size) {
-  if (batch_size > 0) return std::min(order.size(), static_cast<size_t>(batch_size));
+                   BatchSize batch_size) {
+  if (batch_size.sequences > 0) {
+    return std::min(order.size(), static_cast<size_t>(batch_size.sequences));
+  }
   size_t count = 0;
   for (int64_t tokens = 0; count < order.size(); ++count) {
     tokens += runs[order[count]].tokens;
-    if (count > 0 && tokens > kTokensPerForward) break;
+    if (count > 0 && tokens > batch_size.tokens) break;
   }
   return count;
 }
 
 // Where the batches of `order` begin; the last entry is the end.
 std::vector<size_t> batch_begins(const std::vector<DocumentRun>& runs,
-                                 std::span<const size_t> order, int64_t batch_size) {
+                                 std::span<const size_t> order, BatchSize batch_size) {
   std::vector<size_t> begins = {0};
   while (begins.back() < order.size()) {
     begins.push_back(begins.back() + batch_count(runs, order.subspan(begins.back()), batch_size));
@@ -189,7 +190,7 @@ void complete(std::vector<DocumentScores>& scores, std::span<const char> is_mine
 
 std::vector<DocumentScores> score_choices(const Decoder& decoder,
                                           std::span<const EncodedDocument> documents,
-                                          int64_t batch_size,
+                                          BatchSize batch_size,
                                           const std::function<void(int64_t, int64_t)>& progress,
                                           const BatchSharing& sharing) {
   const c10::AutoGradMode no_grad(false);

@@ -31,20 +31,24 @@ struct MadeField {
 // A task file as it is written.
 struct TaskFile {
   struct Source {
-    std::string file, hub;
+    std::string file, split, hub;
     int64_t documents = 0;
     void declare(OptionGroup& group) {
       group.text("file", &file, "Name of the data's file, a JSON object per line");
+      group.text("split", &split,
+                 "Split of the data set that the file is, by whose name it may go");
       group.text("hub", &hub, "Where people get the data");
       group.integer("documents", &documents, {.min = 0}, "How many there are; 0: unknown");
     }
   } source;
   struct Prompt {
     std::vector<MadeField> fields;
-    std::string context, continuation = std::string("{") + kChoice + "}", delimiter = " ";
+    std::string description, context, continuation = std::string("{") + kChoice + "}",
+                                      delimiter = " ";
     std::vector<std::string> choices;
     void declare(OptionGroup& group) {
       group.records("fields", &fields, "name", "Texts made from a record, for templates below");
+      group.text("description", &description, "Template of what stands before all else");
       group.text("context", &context, "Template of what stands before a choice");
       group.texts("choices", &choices, "Templates of the choices");
       group.text("continuation", &continuation, "Template of what is scored");
@@ -59,18 +63,40 @@ struct TaskFile {
       group.texts("labels", &labels, "Templates of the choices' labels");
     }
   } answer;
+  struct Examples {
+    std::string file, split, common, delimiter;
+    int64_t spare = 0;
+    int sampler = 0;
+    void declare(OptionGroup& group) {
+      group.text("file", &file, "Name of their file; without it and split: the documents' own");
+      group.text("split", &split, "Split of the data set that it is, by whose name it may go");
+      group.choice("sampler", &sampler, {"random", "first"}, "Which of them are taken");
+      group.integer("spare", &spare, {.min = 0, .max = 1000}, "How many more are drawn than shown");
+      group.text("group", &common, "Template: examples have the same text here as the document");
+      group.text("delimiter", &delimiter, "Between context and continuation of an example");
+    }
+  } examples;
   struct Score {
     std::vector<std::string> metrics = {"acc"};
-    void declare(OptionGroup& group) { group.texts("metrics", &metrics, "acc, acc_norm"); }
+    bool compared = true;
+    void declare(OptionGroup& group) {
+      group.texts("metrics", &metrics, "acc, acc and acc_norm, or perplexity and acc");
+      group.flag("compared", &compared, "Whether the numbers were compared with the harness's");
+    }
   } score;
 
   void add_to(OptionTree& tree) {
     tree.add("source", "The data", source);
     tree.add("prompt", "From a record to texts", prompt);
     tree.add("answer", "The right choice", answer);
+    tree.add("examples", "Solved documents in front", examples);
     tree.add("score", "What is computed", score);
   }
 };
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 TextTemplate make_template(OptionTree& tree, const std::string& key, const std::string& text) {
   try {
@@ -89,15 +115,16 @@ std::vector<TextTemplate> make_templates(OptionTree& tree, const std::string& ke
 }
 
 void check_metrics(OptionTree& tree, const std::vector<std::string>& metrics, bool partial) {
-  const std::vector<std::string> known = {"acc", "acc_norm"};
+  const std::vector<std::string> known = {"acc", "acc_norm", "perplexity"};
   bool has_acc = false;
   for (const std::string& metric : metrics) {
     has_acc |= metric == "acc";
     if (std::find(known.begin(), known.end(), metric) == known.end()) {
       const auto near = nearest_name(metric, known);
-      tree.add_error_at("score.metrics", "unknown metric '" + metric + "'; " +
-                                             (near ? "did you mean '" + *near + "'?"
-                                                   : "expected acc or acc and acc_norm"));
+      tree.add_error_at("score.metrics",
+                        "unknown metric '" + metric + "'; " +
+                            (near ? "did you mean '" + *near + "'?"
+                                  : "expected acc, acc and acc_norm, or perplexity and acc"));
     } else if (metric == "acc_norm" && partial) {
       tree.add_error_at("score.metrics",
                         "acc_norm divides by the length of what is scored, which is the same for "
@@ -120,10 +147,34 @@ void check_labels(OptionTree& tree, const std::vector<std::string>& labels, size
   }
 }
 
-void check_required(OptionTree& tree, const std::string& place) {
-  for (const char* key : {"source.file", "prompt.context", "prompt.choices", "answer.gold"}) {
+void check_required(OptionTree& tree, const std::string& place, bool perplexity) {
+  for (const std::string key : {"source.file", "prompt.context", "prompt.choices", "answer.gold"}) {
+    if (perplexity && key == "answer.gold") continue;
     if (!tree.is_set(key)) tree.add_error(place + ": `" + key + "` is missing");
   }
+}
+
+// perplexity is that of one continuation.
+void check_perplexity(OptionTree& tree, const TaskFile& file) {
+  if (file.prompt.choices.size() > 1) {
+    tree.add_error_at("score.metrics",
+                      "perplexity is that of one choice, but prompt.choices lists " +
+                          std::to_string(file.prompt.choices.size()));
+  }
+  if (contains(file.score.metrics, "acc_norm")) {
+    tree.add_error_at("score.metrics", "of one choice there is no acc_norm");
+  }
+}
+
+ExampleRules make_examples(OptionTree& tree, const TaskFile::Examples& examples) {
+  const bool are_documents = examples.file.empty() && examples.split.empty();
+  ExampleRules rules{.file = examples.file,
+                     .split = examples.split,
+                     .spare = are_documents && !tree.is_set("examples.spare") ? 1 : examples.spare,
+                     .first = examples.sampler == 1,
+                     .group = make_template(tree, "examples.group", examples.common)};
+  if (tree.is_set("examples.delimiter")) rules.delimiter = examples.delimiter;
+  return rules;
 }
 
 bool is_file_name(const std::string& name) {
@@ -196,10 +247,12 @@ ChoiceTask parse_choice_task(std::string_view yaml, std::string name, const std:
   } catch (const Error& error) {
     throw InputError(error.what(), kHint);
   }
-  check_required(tree, place);
+  const bool perplexity = contains(file.score.metrics, "perplexity");
+  check_required(tree, place, perplexity);
 
   ChoiceTask task{.name = std::move(name),
                   .file = file.source.file,
+                  .split = file.source.split,
                   .hub = file.source.hub,
                   .documents = file.source.documents,
                   .delimiter = file.prompt.delimiter};
@@ -215,6 +268,7 @@ ChoiceTask parse_choice_task(std::string_view yaml, std::string name, const std:
     }
     task.fields.emplace_back(field.name, make_template(tree, key + ".value", field.value));
   }
+  task.description = make_template(tree, "prompt.description", file.prompt.description);
   task.context = make_template(tree, "prompt.context", file.prompt.context);
   task.choices = make_templates(tree, "prompt.choices", file.prompt.choices);
   task.continuation = make_template(tree, "prompt.continuation", file.prompt.continuation);
@@ -231,8 +285,11 @@ ChoiceTask parse_choice_task(std::string_view yaml, std::string name, const std:
         "neither it nor prompt.context names {choice}: all choices would be the same");
   }
   check_metrics(tree, file.score.metrics, partial);
-  task.acc_norm = std::find(file.score.metrics.begin(), file.score.metrics.end(), "acc_norm") !=
-                  file.score.metrics.end();
+  if (perplexity) check_perplexity(tree, file);
+  task.perplexity = perplexity;
+  task.acc_norm = contains(file.score.metrics, "acc_norm");
+  task.compared = file.score.compared;
+  task.examples = make_examples(tree, file.examples);
   try {
     tree.finish();
   } catch (const Error& error) {

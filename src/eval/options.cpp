@@ -1,11 +1,20 @@
 // The one declaration of the options of sections `eval` and `model`: names, ranges, help.
 #include "littlebit/eval/options.h"
 
+#include <charconv>
+#include <cmath>
+
 #include "littlebit/config/option_tree.h"
+#include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/eval/tasks.h"
 
 namespace littlebit {
+namespace {
+
+constexpr int64_t kMostSequences = 1 << 20;
+
+}  // namespace
 
 void EvalOptions::declare(OptionGroup& group) {
   group.texts("tasks", &tasks, "Tasks to score: " + join(evaluation_tasks(), ", "));
@@ -20,10 +29,36 @@ void EvalOptions::declare(OptionGroup& group) {
   group.integer("sequence_length", &sequence_length, {.min = 0, .max = 1 << 24},
                 "Tokens per sequence; 0: 2048, or the model's maximum where that is less (for "
                 "multiple-choice tasks: the model's maximum)");
-  group.integer("limit", &limit, {.min = 0},
-                "Score only the first N chunks of a text, or documents of a task; 0: all");
-  group.integer("batch_size", &batch_size, {.min = 0, .max = 1 << 20},
-                "Sequences per forward pass; 0: about 4096 tokens");
+  group.number("limit", &limit, {.min = 0, .max = 0x1p53},
+               "Score only the first N chunks of a text, or documents of a task; below 1: that "
+               "share of them; 0: all");
+  group.text("batch_size", &batch_size,
+             "Sequences per forward pass; 0: about 4096 tokens; auto: what fits the memory");
+  group.integer("num_fewshot", &num_fewshot, {.min = 0, .max = 1000},
+                "Solved examples in front of a document of multiple-choice tasks, drawn as "
+                "lm-evaluation-harness draws them");
+}
+
+int64_t limited(double limit, int64_t count) {
+  if (limit == 0) return count;
+  const double wanted = limit < 1 ? std::ceil(static_cast<double>(count) * limit) : limit;
+  return wanted < static_cast<double>(count) ? static_cast<int64_t>(wanted) : count;
+}
+
+void check_amounts(const EvalOptions& options) {
+  if (options.limit > 1 && options.limit != std::floor(options.limit)) {
+    throw UsageError("eval.limit " + format_digits(options.limit, 12) +
+                         " is neither a share of the documents nor a number of them",
+                     "give a whole number, or one below 1: 0.1 takes a tenth");
+  }
+  const std::string& batch = options.batch_size;
+  int64_t sequences = -1;
+  const auto parsed = std::from_chars(batch.data(), batch.data() + batch.size(), sequences);
+  const bool is_number = parsed.ec == std::errc() && parsed.ptr == batch.data() + batch.size();
+  if (batch == kAutoBatch || (is_number && sequences >= 0 && sequences <= kMostSequences)) return;
+  throw UsageError("eval.batch_size '" + batch + "' is no number of sequences",
+                   "give a number up to " + format_count(kMostSequences) +
+                       ", 0 for about 4096 tokens, or auto for what fits the memory");
 }
 
 void ComputeOptions::declare(OptionGroup& group) {

@@ -44,7 +44,7 @@ TaskResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids
   if (options.limit > 0) chunks = std::min(chunks, options.limit);
   check_text_ids(ids.first(chunks * length), decoder.spec().vocab_size);
 
-  const int64_t batch = sequences_per_forward(options.batch_size, length);
+  const int64_t batch = options.batch_size.of_length(length);
   const SequenceContext context = decoder.context(length);
   std::vector<double> sums(static_cast<size_t>((chunks + batch - 1) / batch));  // by batch
   const auto score = [&](int64_t i) {

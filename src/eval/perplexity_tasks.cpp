@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "batch_fit.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
@@ -34,16 +35,24 @@ constexpr Protocol kProtocols[] = {
 
 class ChunkTask : public EvalTask {
  public:
-  ChunkTask(const Protocol& protocol, TaskText text, const ChunkOptions& how)
-      : protocol_(protocol), text_(std::move(text)), hash_(file_hash(text_.file)), how_(how) {}
+  ChunkTask(const Protocol& protocol, TaskText text, int64_t length, const EvalOptions& options)
+      : protocol_(protocol),
+        text_(std::move(text)),
+        hash_(file_hash(text_.file)),
+        batch_size_(options.batch_size),
+        how_({.sequence_length = length}) {
+    const int64_t chunks = static_cast<int64_t>(text_.ids.size()) / length;
+    how_.limit = limited(options.limit, text_.chunks > 0 ? text_.chunks : chunks);
+  }
 
   TaskResult run(const Decoder& decoder, const SampleSink&,
                  const BatchSharing& sharing) const override {
     const int64_t chunks = static_cast<int64_t>(text_.ids.size()) / how_.sequence_length;
-    Progress progress(protocol_.task, how_.limit > 0 ? std::min(how_.limit, chunks) : chunks,
-                      "chunks");
+    Progress progress(protocol_.task, std::min(how_.limit, chunks), "chunks");
+    ChunkOptions how = how_;
+    how.batch_size = settled_batch(batch_size_, decoder, how.sequence_length, sharing);
     TaskResult result = chunk_perplexity(
-        decoder, text_.ids, how_, [&](int64_t done, int64_t) { progress.update(done); }, sharing);
+        decoder, text_.ids, how, [&](int64_t done, int64_t) { progress.update(done); }, sharing);
     result.task = protocol_.task;
     result.protocol = protocol_.protocol + ("@" + std::to_string(how_.sequence_length));
     result.data = text_.file.string();
@@ -56,7 +65,7 @@ class ChunkTask : public EvalTask {
  private:
   const Protocol& protocol_;
   TaskText text_;
-  std::string hash_;
+  std::string hash_, batch_size_;
   ChunkOptions how_;
 };
 
@@ -68,14 +77,14 @@ class RollingTask : public EvalTask {
       file_ = wikitext2_file("rolling", input);
       const std::string text = python_text(read_file(file_), file_);
       warn_unless_whole_wikitext(file_, text);
-      for (const std::string& page : wikitext_pages(text)) {
-        add(input, page, detokenized_wikitext(page));
-      }
+      std::vector<std::string> pages = wikitext_pages(text);
+      pages.resize(static_cast<size_t>(limited(input.options.limit, size_of(pages))));
+      for (const std::string& page : pages) add(input, page, detokenized_wikitext(page));
     } else {
       file_ = input.options.text;
-      for (const std::string& text : read_texts(file_, input.options.text_field)) {
-        add(input, text, text);
-      }
+      std::vector<std::string> texts = read_texts(file_, input.options.text_field);
+      texts.resize(static_cast<size_t>(limited(input.options.limit, size_of(texts))));
+      for (const std::string& text : texts) add(input, text, text);
     }
     hash_ = file_hash(file_);
   }
@@ -85,7 +94,7 @@ class RollingTask : public EvalTask {
     const Stopwatch stopwatch;
     Progress progress(kRollingTask, 0, "windows");
     const std::vector<double> loglikelihoods = rolling_loglikelihoods(
-        decoder, documents_, length_, batch_size_,
+        decoder, documents_, length_, settled_batch(batch_size_, decoder, length_, sharing),
         [&](int64_t done, int64_t) { progress.update(done); }, sharing);
     TaskResult result = rolling_result(documents_, loglikelihoods, length_);
     result.task = kRollingTask;
@@ -100,8 +109,6 @@ class RollingTask : public EvalTask {
  private:
   // `counted`: the text whose words and bytes count; `scored`: the one that is predicted.
   void add(const TaskInput& input, const std::string& counted, const std::string& scored) {
-    const int64_t limit = input.options.limit;
-    if (limit > 0 && static_cast<int64_t>(documents_.size()) >= limit) return;
     const Tokenizer& tokenizer = input.tokenizer;
     const auto prefix = tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id();
     if (!prefix) {
@@ -117,7 +124,12 @@ class RollingTask : public EvalTask {
     documents_.push_back(std::move(document));
   }
 
-  int64_t length_, batch_size_;
+  static int64_t size_of(const std::vector<std::string>& texts) {
+    return static_cast<int64_t>(texts.size());
+  }
+
+  int64_t length_;
+  std::string batch_size_;
   std::filesystem::path file_;
   std::string hash_;
   std::vector<RollingDocument> documents_;
@@ -139,10 +151,8 @@ std::unique_ptr<EvalTask> prepare_perplexity(const std::string& name, const Task
   for (const Protocol& protocol : kProtocols) {
     if (name != protocol.task) continue;
     const int64_t length = sequence_length(input.options, input.spec);
-    return std::make_unique<ChunkTask>(protocol, protocol.text(input, length),
-                                       ChunkOptions{.sequence_length = length,
-                                                    .limit = input.options.limit,
-                                                    .batch_size = input.options.batch_size});
+    return std::make_unique<ChunkTask>(protocol, protocol.text(input, length), length,
+                                       input.options);
   }
   return nullptr;
 }

@@ -45,13 +45,12 @@ void warn_unless_whole(const fs::path& file, const char* what, size_t count, siz
 // The texts of a task's jsonl file, whose field is not the user's to choose.
 std::vector<std::string> read_field(const fs::path& file, const std::string& field) {
   std::vector<std::string> texts;
-  for_each_record(file, [&](const Json& record, int64_t line) {
+  for_each_record(file, [&](const Json& record, const std::string& place) {
     const auto text = record.find(field);
     if (text == record.end() || !text->is_string()) {
-      throw InputError(
-          file.string() + ":" + std::to_string(line) + ": the record has no text \"" + field + "\"",
-          "the task reads this field of every record, as its data on the Hugging "
-          "Face Hub has it; a jsonl file of your own: --text FILE");
+      throw InputError(place + ": the record has no text \"" + field + "\"",
+                       "the task reads this field of every record, as its data on the Hugging "
+                       "Face Hub has it; a jsonl file of your own: --text FILE");
     }
     texts.push_back(text->get<std::string>());
     return true;
@@ -61,7 +60,7 @@ std::vector<std::string> read_field(const fs::path& file, const std::string& fie
 }
 
 TaskText whole(const TaskInput& input, const fs::path& file, const std::string& text) {
-  return {file, input.tokenizer.encode(text, /*add_special_tokens=*/true)};
+  return {.file = file, .ids = input.tokenizer.encode(text, /*add_special_tokens=*/true)};
 }
 
 fs::path c4_file(const TaskInput& input, const char* task) {
@@ -118,13 +117,14 @@ TaskText wikitext2_text(const TaskInput& input, int64_t) {
 
 TaskText c4_text(const TaskInput& input, int64_t sequence_length) {
   const fs::path file = c4_file(input, "c4");
-  const int64_t limit = input.options.limit;
   const std::vector<std::string> documents = read_field(file, "text");
   warn_unless_whole(file, "documents", documents.size(), kC4Documents);
   try {
-    return {file, sample_windows(documents, input.tokenizer, sequence_length,
-                                 limit > 0 ? std::min(limit, kWindows) : kWindows)
-                      .ids};
+    return {file,
+            sample_windows(documents, input.tokenizer, sequence_length,
+                           limited(input.options.limit, kWindows))
+                .ids,
+            kWindows};
   } catch (const InputError& error) {
     throw InputError(file.string() + ": " + error.what(), error.hint());
   }

@@ -1,7 +1,9 @@
 // Matsumoto and Nishimura's generator (2002 version) with Python's way of seeding and drawing.
 #include "python_random.h"
 
+#include <algorithm>
 #include <bit>
+#include <numeric>
 
 #include "littlebit/core/error.h"
 
@@ -56,6 +58,38 @@ uint32_t PythonRandom::up_to(uint32_t last) {
     drawn = next() >> (32 - bits);
   } while (drawn >= values);
   return drawn;
+}
+
+std::vector<uint32_t> PythonRandom::sample(uint32_t population, uint32_t count) {
+  LB_ASSERT(count <= population, "more places than there are");
+  // Python takes the way that it thinks the smaller one in memory; they draw differently.
+  uint64_t set_size = 21;
+  if (count > 5) {
+    uint64_t power = 1;
+    while (power < uint64_t{count} * 3) power *= 4;
+    set_size += power;
+  }
+  std::vector<uint32_t> places;
+  if (population <= set_size) {
+    std::vector<uint32_t> pool(population);
+    std::iota(pool.begin(), pool.end(), 0u);
+    for (uint32_t i = 0; i < count; ++i) {
+      const uint32_t at = up_to(population - i - 1);
+      places.push_back(pool[at]);
+      pool[at] = pool[population - i - 1];
+    }
+    return places;
+  }
+  while (places.size() < count) {
+    const uint32_t at = up_to(population - 1);
+    if (std::find(places.begin(), places.end(), at) == places.end()) places.push_back(at);
+  }
+  return places;
+}
+
+double PythonRandom::real() {
+  const uint32_t high = next() >> 5, low = next() >> 6;
+  return (high * 67108864.0 + low) * (1.0 / 9007199254740992.0);
 }
 
 }  // namespace littlebit

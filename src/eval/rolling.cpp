@@ -67,12 +67,12 @@ void score_batch(const Decoder& decoder, std::span<const RollingDocument> docume
 
 // Where the batches of `places` begin: windows of one length, as many as go into one forward pass.
 // The last entry is the end.
-std::vector<size_t> batch_begins(std::span<const Place> places, int64_t batch_size) {
+std::vector<size_t> batch_begins(std::span<const Place> places, BatchSize batch_size) {
   std::vector<size_t> begins = {0};
   while (begins.back() < places.size()) {
     const size_t first = begins.back();
     const int64_t length = places[first].window.length;
-    const auto most = static_cast<size_t>(sequences_per_forward(batch_size, length));
+    const auto most = static_cast<size_t>(batch_size.of_length(length));
     size_t last = first;
     while (last < places.size() && last - first < most && places[last].window.length == length) {
       ++last;
@@ -97,7 +97,7 @@ std::vector<RollingWindow> rolling_windows(int64_t tokens, int64_t length) {
 
 std::vector<double> rolling_loglikelihoods(const Decoder& decoder,
                                            std::span<const RollingDocument> documents,
-                                           int64_t length, int64_t batch_size,
+                                           int64_t length, BatchSize batch_size,
                                            const std::function<void(int64_t, int64_t)>& progress,
                                            const BatchSharing& sharing) {
   const c10::AutoGradMode no_grad(false);

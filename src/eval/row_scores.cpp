@@ -14,7 +14,6 @@
 namespace littlebit {
 namespace {
 
-constexpr int64_t kTokensPerForward = 4096;
 constexpr int64_t kLogits = 1 << 23;  // at a time: 32 MiB
 constexpr int64_t kMinRows = 64, kMaxRows = 1024;
 
@@ -51,10 +50,6 @@ void check_text_ids(std::span<const int32_t> ids, int64_t vocab_size) {
                          std::to_string(vocab_size - 1),
                      "use the tokenizer that belongs to the model");
   }
-}
-
-int64_t sequences_per_forward(int64_t asked, int64_t length) {
-  return asked > 0 ? asked : std::max<int64_t>(1, kTokensPerForward / length);
 }
 
 }  // namespace littlebit

@@ -21,8 +21,4 @@ at::Tensor row_scores(const Decoder& decoder, const at::Tensor& rows, const at::
 // InputError naming the first of `ids` that a vocabulary of `vocab_size` lacks.
 void check_text_ids(std::span<const int32_t> ids, int64_t vocab_size);
 
-// Sequences of `length` tokens per forward pass: `asked`, or where that is 0 as many as fit into
-// about 4096 tokens, at least 1.
-int64_t sequences_per_forward(int64_t asked, int64_t length);
-
 }  // namespace littlebit

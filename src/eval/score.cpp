@@ -52,6 +52,11 @@ void open_output(const std::filesystem::path& path, std::optional<OutputFile>* f
   file->emplace(path);
 }
 
+// Without a decimal point where there is nothing behind it.
+Json whole_number(double value) {
+  return value < 1 && value > 0 ? Json(value) : Json(static_cast<int64_t>(value));
+}
+
 // What results.json says beside the scores: with what they were made.
 Json describe(const ScoreOptions& options, const EvalModel& model, const Tokenizer& tokenizer) {
   const EvalOptions& eval = options.eval;
@@ -69,8 +74,10 @@ Json describe(const ScoreOptions& options, const EvalModel& model, const Tokeniz
             {"text_field", eval.text_field},
             {"data_root", eval.data_root.string()},
             {"sequence_length", eval.sequence_length},
-            {"limit", eval.limit},
-            {"batch_size", eval.batch_size}}},
+            {"limit", whole_number(eval.limit)},
+            {"batch_size", eval.batch_size == kAutoBatch ? Json(eval.batch_size)
+                                                         : Json(std::stoll(eval.batch_size))},
+            {"num_fewshot", eval.num_fewshot}}},
           {"environment", environment_json(model.decoder().device(), at::get_num_threads(),
                                            fp32 ? "fp32" : "bf16")}};
 }

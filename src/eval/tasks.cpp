@@ -49,8 +49,10 @@ std::vector<std::string> evaluation_tasks() {
 }
 
 void check_tasks(const EvalOptions& options) {
+  check_amounts(options);
   std::vector<std::string> known = perplexity_tasks();
   for (const std::string& name : choice_task_names(options.task_folder)) known.push_back(name);
+  bool any_choice = false;
   std::map<std::string, std::string> titles;  // what the results call a task, what asked for it
   for (const std::string& name : options.tasks) {
     if (name == kTextTask && options.text.empty()) {
@@ -60,11 +62,18 @@ void check_tasks(const EvalOptions& options) {
     if (!contains(perplexity_tasks(), name) && name != kTextTask) {
       if (!is_choice_task(name, options.task_folder)) refuse_unknown(name, known);
       title = load_choice_task(name, options.task_folder).name;
+      any_choice = true;
     }
     const auto [other, is_new] = titles.emplace(title, name);
     if (is_new || other->second == name) continue;
     throw UsageError("the tasks '" + other->second + "' and '" + name + "' have the same name",
                      "rename a task file, or score them in two runs");
+  }
+  if (options.num_fewshot > 0 && !any_choice) {
+    throw UsageError("eval.num_fewshot (--num-fewshot) is " + std::to_string(options.num_fewshot) +
+                         ", but none of the tasks takes examples",
+                     "perplexity is that of a text alone; name a multiple-choice task: " +
+                         join(builtin_choice_tasks(), ", "));
   }
 }
 

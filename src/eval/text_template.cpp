@@ -47,6 +47,12 @@ size_t blank_at(std::string_view text) {
   return at;
 }
 
+// Where the last word begins, as Python's split(" ") divides: 0 in a text without a space.
+size_t last_word_at(std::string_view text) {
+  const size_t space = text.rfind(' ');
+  return space == std::string_view::npos ? 0 : space + 1;
+}
+
 struct NamedFunction {
   const char* name;
   std::string (*apply)(std::string_view);
@@ -61,6 +67,19 @@ constexpr NamedFunction kFunctions[] = {
      [](std::string_view text) { return std::string(text.substr(0, blank_at(text))); }},
     {"after_blank",
      [](std::string_view text) { return std::string(text.substr(blank_at(text) + 1)); }},
+    {"before_last_word",
+     [](std::string_view text) {
+       const size_t at = last_word_at(text);
+       return std::string(text.substr(0, at == 0 ? 0 : at - 1));
+     }},
+    {"last_word",
+     [](std::string_view text) { return std::string(text.substr(last_word_at(text))); }},
+    {"spaced",
+     [](std::string_view text) {
+       std::string spaced(text);
+       std::replace(spaced.begin(), spaced.end(), '_', ' ');
+       return spaced;
+     }},
 };
 
 std::string did_you_mean(const std::string& name, const std::vector<std::string>& names) {

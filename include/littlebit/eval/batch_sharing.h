@@ -32,6 +32,9 @@ class BatchSharing {
   // all processes. `device`: the model's.
   void complete(std::span<double> values, at::Device device) const;
 
+  int64_t processes() const { return processes_.world(); }
+  int64_t least(int64_t value) const;  // of all processes; collective
+
  private:
   bool is_shared() const { return divides_ && processes_.world() > 1; }
   Communicator& processes_;

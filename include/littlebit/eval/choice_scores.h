@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "littlebit/eval/batch_sharing.h"
+#include "littlebit/eval/batch_size.h"
 #include "littlebit/eval/choice_task.h"
 #include "littlebit/models/decoder.h"
 #include "littlebit/tokenizer/tokenizer.h"
@@ -45,12 +46,11 @@ struct EncodedDocument {
 };
 
 // Tokenises on all cores, with a progress line named `what`. More than max_length + 1 ids: those in
-// front are dropped. InputError with `file` and line: a continuation of more than max_length ids,
-// and as encode_pair.
+// front are dropped. InputError with the document's place: a continuation of more than max_length
+// ids, and as encode_pair.
 std::vector<EncodedDocument> encode_documents(std::span<const ChoiceDocument> documents,
                                               const Tokenizer& tokenizer, bool add_special_tokens,
-                                              int64_t max_length, const std::string& what,
-                                              const std::filesystem::path& file);
+                                              int64_t max_length, const std::string& what);
 
 struct ChoiceScore {
   double loglikelihood = 0;  // sum over the continuation's tokens, nats
@@ -58,15 +58,14 @@ struct ChoiceScore {
 };
 using DocumentScores = std::vector<ChoiceScore>;  // by choice
 
-// Scores of every document, in their order. Documents are run longest first, `batch_size` at a time
-// (0: as many as have about 4096 tokens); what a document's choices have in common in front is run
-// once, choices that differ in the last token only are one run. Logits exist for a few rows at a
-// time, log-softmax in fp32, sums in double. The batch changes scores by rounding only.
-// `progress(done, total)` in documents, may be empty. NumericsError where a score is not finite;
-// Error kStopped where a stop was requested.
+// Scores of every document, in their order. Documents are run longest first, `batch_size` at a
+// time; what a document's choices have in common in front is run once, choices that differ in the
+// last token only are one run. Logits exist for a few rows at a time, log-softmax in fp32, sums in
+// double. The batch changes scores by rounding only. `progress(done, total)` in documents, may be
+// empty. NumericsError where a score is not finite; Error kStopped where a stop was requested.
 std::vector<DocumentScores> score_choices(const Decoder& decoder,
                                           std::span<const EncodedDocument> documents,
-                                          int64_t batch_size,
+                                          BatchSize batch_size,
                                           const std::function<void(int64_t, int64_t)>& progress,
                                           const BatchSharing& sharing = BatchSharing());
 

@@ -20,10 +20,21 @@ struct EvalOptions {
   std::filesystem::path data_root = "data";  // where the tasks' data lies
   std::filesystem::path task_folder;         // multiple-choice tasks of one's own, NAME.yaml
   int64_t sequence_length = 0;               // 0: min(2048, the model's maximum)
-  int64_t limit = 0;                         // chunks of a text, documents of a task; 0: all
-  int64_t batch_size = 0;                    // sequences per forward pass; 0: about 4096 tokens
+  double limit = 0;              // chunks of a text, documents of a task; below 1 a share; 0: all
+  std::string batch_size = "0";  // sequences per forward pass, or auto; 0: about 4096 tokens
+  int64_t num_fewshot = 0;       // examples in front of a document of a task
   void declare(OptionGroup& group);
 };
+
+// How many of `count` chunks or documents eval.limit leaves: of a share the number rounded up, as
+// lm-evaluation-harness has it.
+int64_t limited(double limit, int64_t count);
+
+inline constexpr char kAutoBatch[] = "auto";  // eval.batch_size: what fits the memory
+
+// UsageError: a limit that is neither a share nor a whole number, a batch size that is neither a
+// number nor auto.
+void check_amounts(const EvalOptions& options);
 
 // The same section's options that only the program littlebit-eval has.
 enum class EvalDtype { kFp32, kBf16 };

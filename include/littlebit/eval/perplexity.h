@@ -7,6 +7,7 @@
 #include <span>
 
 #include "littlebit/eval/batch_sharing.h"
+#include "littlebit/eval/batch_size.h"
 #include "littlebit/eval/results.h"
 #include "littlebit/models/decoder.h"
 
@@ -15,8 +16,7 @@ namespace littlebit {
 struct ChunkOptions {
   int64_t sequence_length = 2048;
   int64_t limit = 0;  // chunks; 0: all
-  int64_t batch_size =
-      0;  // chunks per forward; 0: as many as fit into about 4096 tokens, at least 1
+  BatchSize batch_size;
 };
 
 // Non-overlapping chunks of `ids`, the remainder dropped, each run alone. Metrics: perplexity =

@@ -19,6 +19,7 @@ namespace littlebit {
 struct TaskText {
   std::filesystem::path file;
   std::vector<int32_t> ids;
+  int64_t chunks = 0;  // of the whole, of which eval.limit has left ids; 0: ids are the whole
 };
 
 // The file of WikiText-2 raw test, for the task of that name.

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "littlebit/eval/batch_sharing.h"
+#include "littlebit/eval/batch_size.h"
 #include "littlebit/eval/results.h"
 #include "littlebit/models/decoder.h"
 
@@ -35,7 +36,7 @@ std::vector<RollingWindow> rolling_windows(int64_t tokens, int64_t length);  // 
 // about 4096 tokens; `progress(done, total)` in windows, may be empty. Errors as chunk_perplexity.
 std::vector<double> rolling_loglikelihoods(const Decoder& decoder,
                                            std::span<const RollingDocument> documents,
-                                           int64_t length, int64_t batch_size,
+                                           int64_t length, BatchSize batch_size,
                                            const std::function<void(int64_t, int64_t)>& progress,
                                            const BatchSharing& sharing = BatchSharing());
 

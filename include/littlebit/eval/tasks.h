@@ -45,7 +45,8 @@ struct TaskInput {
 // Names that EvalOptions::tasks may hold, in the order of help texts.
 std::vector<std::string> evaluation_tasks();
 
-// UsageError naming an unknown task, the nearest name and all of them; one that needs eval.text.
+// UsageError naming an unknown task, the nearest name and all of them; one that needs eval.text;
+// check_amounts; examples where no task takes any.
 void check_tasks(const EvalOptions& options);
 
 // Whether anything is to be scored.

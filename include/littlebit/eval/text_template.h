@@ -66,6 +66,8 @@ class TextTemplate {
 //   strip, lstrip, rstrip, capitalize    as Python's str has them
 //   hellaswag_clean                      marks in brackets removed (specs/zeroshot section 3)
 //   before_blank, after_blank            the text in front of the first "_", and behind it
+//   before_last_word, last_word          the text in front of the last space, and behind it
+//   spaced                               a space for each "_"
 std::vector<std::string> template_functions();
 
 }  // namespace littlebit

@@ -125,9 +125,10 @@ TEST_CASE("special tokens are added for gemma only") {
 TEST_CASE("what is longer than the model is cut in front") {
   const SpaceTokenizer tokenizer(2, 3);
   const std::vector<ChoiceDocument> documents = {
-      {.line = 4, .choices = {{"abcdef", "xy", 2}, {"ab", "xyz", 3}, {"abcdef", "wxyz", 4}}}};
+      {.place = "d.jsonl:4",
+       .choices = {{"abcdef", "xy", 2}, {"ab", "xyz", 3}, {"abcdef", "wxyz", 4}}}};
   const auto encoded = [&](int64_t max_length) {
-    return encode_documents(documents, tokenizer, false, max_length, "t", "d.jsonl").at(0);
+    return encode_documents(documents, tokenizer, false, max_length, "t").at(0);
   };
   const EncodedDocument whole = encoded(7);
   CHECK(whole.choices[0].ids == Ids{'a', 'b', 'c', 'd', 'e', 'f', 'x', 'y'});

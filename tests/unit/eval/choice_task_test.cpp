@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/file.h"
+#include "littlebit/core/place.h"
 #include "littlebit/io/json.h"
 #include "support/paths.h"
 #include "temp_folder.h"
@@ -124,9 +125,11 @@ TEST_CASE("the harness's text functions") {
 
 TEST_CASE("the built-in tasks give the harness's strings") {
   const std::vector<std::string> names = builtin_choice_tasks();
-  CHECK(names == std::vector<std::string>{"arc_challenge", "arc_easy", "boolq", "hellaswag",
-                                          "openbookqa", "piqa", "winogrande"});
+  CHECK(names == std::vector<std::string>{"arc_challenge", "arc_easy", "boolq", "commonsense_qa",
+                                          "hellaswag", "lambada_openai", "mmlu", "openbookqa",
+                                          "piqa", "social_iqa", "winogrande"});
   for (const std::string& name : names) {
+    if (!path_exists(kScores / (name + ".json"))) continue;  // those in fewshot.json, and none
     INFO(name);
     const ChoiceTask task = load_choice_task(name, "");
     const Json golden = read_json_file(kScores / (name + ".json"));
@@ -177,7 +180,7 @@ TEST_CASE("a task of one's own: by its path, or by its name in a folder") {
   CHECK(documents[0].choices[2].continuation == " \u00c5bo");
   CHECK(documents[0].choices[2].length == 3);
   CHECK(documents[1].gold == 1);
-  CHECK(documents[1].line == 3);
+  CHECK(documents[1].place.ends_with("data.jsonl:3"));
 }
 
 TEST_CASE("a task file with mistakes: all of them, each with its line") {
@@ -278,7 +281,7 @@ TEST_CASE("data with mistakes: file, line and field") {
                      [&] { read_choice_documents(arc, temp / "x.jsonl", 0); });
 }
 
-TEST_CASE("data that is missing: where it belongs, where people get it, parquet") {
+TEST_CASE("data that is missing: where it belongs, where people get it") {
   const TempFolder temp;
   const ChoiceTask task = load_choice_task("boolq", "");
   const auto refused = [&](const std::vector<std::string>& words, const std::string& hint) {
@@ -295,22 +298,40 @@ TEST_CASE("data that is missing: where it belongs, where people get it, parquet"
   refused({(temp / "boolq" / "boolq.jsonl").string(), (temp / "boolq.jsonl").string()},
           "super_glue, configuration boolq");
   write_file(temp / "piqa.parquet", "PAR1");  // another task's
-  refused({"its data is not there"}, "Hugging Face Hub");
+  refused({"its data is not there"}, "of its splits it is validation");
   create_folders(temp / "boolq");
-  write_file(temp / "boolq" / "validation-00000-of-00001.parquet", "PAR1");
-  refused({"validation-00000-of-00001.parquet: a Parquet file"},
-          "pandas.read_parquet('" + (temp / "boolq").string() +
-              "/validation-00000-of-00001.parquet').to_json('" +
-              (temp / "boolq" / "boolq.jsonl").string());
-  write_file(temp / "boolq.jsonl", "{}");
-  CHECK(find_choice_data(task, temp.path()) == temp / "boolq.jsonl");
-  write_file(temp / "boolq" / "boolq.jsonl", "{}");
-  CHECK(find_choice_data(task, temp.path()) == temp / "boolq" / "boolq.jsonl");  // looked at first
+  write_file(temp / "boolq" / "data-7.parquet", "PAR1");
+  refused({"its data is not there"}, (temp / "boolq" / "data-7.parquet").string() +
+                                         " lies there: if it is what is wanted, " +
+                                         "name it boolq.parquet");
+
+  // Each goes before those above it; a split's name counts in the task's own folder only.
+  write_file(temp / "validation.jsonl", "{}");
+  refused({"its data is not there"}, "");
+  for (const char* name :
+       {"boolq.parquet", "boolq.json.gz", "boolq.json", "boolq.jsonl.zst", "boolq.jsonl.gz",
+        "boolq.jsonl", "boolq/validation/0000.parquet", "boolq/validation-00000-of-00001.parquet",
+        "boolq/validation.json", "boolq/boolq.parquet", "boolq/boolq.jsonl"}) {
+    create_folders((temp / name).parent_path());
+    write_file(temp / name, "{}");
+    CHECK(find_choice_data(task, temp.path()) == temp / name);
+  }
+  expect_input_error({"the file of its examples is not there", "boolq_train.jsonl"},
+                     [&] { find_example_data(task, temp.path()); });
+  for (const char* name :
+       {"boolq_train.parquet", "boolq/train-00000-of-00001.parquet", "boolq/boolq_train.json"}) {
+    write_file(temp / name, "{}");
+    CHECK(find_example_data(task, temp.path()) == temp / name);
+  }
 
   write_file(temp / "mine.yaml", kCapitals);
   ChoiceTask own = load_choice_task((temp / "mine.yaml").string(), "");
   write_file(temp / "capitals.jsonl", "{}");
-  CHECK(find_choice_data(own, "nowhere") == temp / "capitals.jsonl");  // beside the task's file
-  own.file = "piqa.parquet";
-  expect_input_error({"piqa.parquet: a Parquet file"}, [&] { find_choice_data(own, "nowhere"); });
+  CHECK(find_choice_data(own, "nowhere") == temp / "capitals.jsonl");   // beside the task's file
+  CHECK(find_example_data(own, "nowhere") == temp / "capitals.jsonl");  // the documents themselves
+  CHECK(own.examples.spare == 1);
+  own.file = "sub/capitals.jsonl";
+  create_folders(temp / "sub");
+  write_file(temp / "sub" / "capitals.json", "{}");
+  CHECK(find_choice_data(own, "nowhere") == temp / "sub" / "capitals.json");
 }

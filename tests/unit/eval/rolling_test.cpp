@@ -111,7 +111,7 @@ TEST_CASE("the task rolling: one's own documents, figures per word and byte, any
   const double nll = result.metric("bits_per_byte") * std::log(2) * 16;
   CHECK(result.metric("word_perplexity") == Approx(std::exp(nll / 5)));
   CHECK(result.metric("byte_perplexity") == Approx(std::exp(nll / 16)));
-  input.options.batch_size = 1;
+  input.options.batch_size = "1";
   CHECK(run().metric("bits_per_byte") == Approx(result.metric("bits_per_byte")).epsilon(1e-6));
   input.options.limit = 1;
   CHECK(run().count("documents") == 1);
