@@ -1,5 +1,7 @@
 // littlebit-train export: a checkpoint into model folders, or a packed folder into a dense one. No
 // optimizer and no training text is opened.
+#include <nlohmann/json.hpp>
+
 #include "check.h"
 #include "export_model.h"
 #include "littlebit/checkpoint/checkpoint.h"
@@ -8,6 +10,7 @@
 #include "littlebit/logging/console.h"
 #include "littlebit/quant/initialize.h"
 #include "littlebit/train/run.h"
+#include "model_card.h"
 #include "resume.h"
 
 namespace littlebit {
@@ -41,6 +44,17 @@ QuantOptions quant_of(const Checkpoint& checkpoint, QuantOptions quant) {
     throw InputError(where + ": " + error.what());
   }
   return quant;
+}
+
+// run.json of the run that a checkpoint lies in; {} where it lies elsewhere, or is none.
+Json run_of(const Checkpoint& checkpoint) {
+  std::error_code ignored;
+  const fs::path whole = fs::weakly_canonical(checkpoint.folder, ignored);
+  try {
+    return RunFolder(whole.parent_path().parent_path()).read_run_json();
+  } catch (const InputError&) {
+    return Json::object();
+  }
 }
 
 // The teacher is read while the target is written, and stays: no part of one is in the other.
@@ -98,6 +112,7 @@ void export_packed_folder(const RunOptions& options, const OptionTree& tree, con
   const auto written = targets({"dense"}, output, source, options.model.path);
   const std::unique_ptr<Student> student = load_packed_student(folder, at::kFloat, at::kCPU);
   write_dense(written.front().second, *student, options.export_, folder);
+  write_model_card(written.front().second, {.origin = folder}, /*dense=*/true);
   print_written(written);
 }
 
@@ -142,13 +157,20 @@ void export_checkpoint(const RunOptions& options, const OptionTree& tree, const 
   load_weights(state, student);
   log_info("step " + std::to_string(checkpoint.position.step) + " from " +
            checkpoint.folder.string());
-  const QuantOptions quant = quant_of(checkpoint, options.quant);
+  RunOptions decided = options;
+  decided.quant = quant_of(checkpoint, options.quant);
+  ModelCard card{.origin = teacher,
+                 .options = &decided,
+                 .step = checkpoint.position.step,
+                 .run = run_of(checkpoint)};
+  card.bytes = card.run.value("summary", Json::object()).value("bytes", Json());
   for (const auto& [format, folder] : written) {
     if (format == "dense") {
       write_dense(folder, student, options.export_, teacher);
     } else {
-      write_packed(folder, student, plans, quant, teacher);
+      card.bytes = export_json(write_packed(folder, student, plans, decided.quant, teacher));
     }
+    write_model_card(folder, card, format == "dense");
   }
   print_written(written);
 }

@@ -8,6 +8,7 @@
 #include "littlebit/core/strings.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/logging/console.h"
+#include "model_card.h"
 #include "scoring.h"
 
 namespace littlebit {
@@ -34,6 +35,18 @@ std::vector<fs::path> export_model(const Session& session, const RunFolder& fold
     written.push_back(folder.packed_export());
   }
   return written;
+}
+
+// Beside each export what it is, by run.json as it is now.
+void write_cards(const Session& session, const RunFolder& folder,
+                 const std::vector<fs::path>& exports, int64_t step) {
+  const Json run = folder.read_run_json();
+  const ModelCard card{.origin = *session.teacher_folder,
+                       .options = &session.options,
+                       .step = step,
+                       .run = run,
+                       .bytes = run.value("summary", Json::object()).value("bytes", Json())};
+  for (const fs::path& path : exports) write_model_card(path, card, path == folder.dense_export());
 }
 
 // A line per model that was scored at the start or the end, a column per metric.
@@ -127,6 +140,7 @@ ExitCode finish_run(Session& session, const RunFolder& folder, RunRecord& record
     if (!session.processes->is_first()) return;
     const std::vector<fs::path> exports = export_model(session, folder, record);
     const double seconds = close_record(record, since_start);
+    write_cards(session, folder, exports, result.position.step);
     print_scores(record.summary());
     print_written(session, folder, exports);
     log_info("done in " + format_duration(seconds));

@@ -1,0 +1,274 @@
+// See model_card.h. Of paths only the last name is told: the card is for other people.
+#include "model_card.h"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/core/hash.h"
+#include "littlebit/core/place.h"
+#include "littlebit/core/strings.h"
+#include "littlebit/logging/console.h"
+#include "score.h"
+
+namespace littlebit {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kFile[] = "README.md";
+constexpr char kMarkBegin[] = "<!-- made by littlebit-native; ", kMarkEnd[] = " -->\n";
+constexpr const char* kLicenceFiles[] = {"LICENSE",       "LICENSE.txt", "LICENSE.md",
+                                         "LICENCE",       "NOTICE",      "NOTICE.txt",
+                                         "USE_POLICY.md", "COPYING",     "Notice.txt"};
+constexpr uint64_t kMostCardBytes = 1 << 20;
+
+bool is_plain(const std::string& text) {
+  constexpr char kPlain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  return !text.empty() && text.find_first_not_of(kPlain) == std::string::npos;
+}
+
+// "owner/name" as the Hub has it.
+bool is_hub_id(const std::string& text) {
+  const std::vector<std::string> parts = split(text, '/');
+  return parts.size() == 2 && is_plain(parts[0]) && is_plain(parts[1]) &&
+         parts[0].find_first_not_of('.') != std::string::npos;
+}
+
+// Whose weights were compressed, by the folder's place in the Hub's cache (models--OWNER--NAME) or
+// by config.json; empty where neither tells.
+std::string hub_id(const HfFolder& origin) {
+  for (const fs::path& part : fs::absolute(origin.path()).lexically_normal()) {
+    const std::vector<std::string> words = split(part.string(), '-');
+    if (words.size() < 5 || words[0] != "models" || !words[1].empty()) continue;
+    std::string id = part.string().substr(std::string("models--").size());
+    const size_t border = id.find("--");
+    if (border != std::string::npos) id.replace(border, 2, "/");
+    if (is_hub_id(id)) return id;
+  }
+  const auto name = origin.config().find("_name_or_path");
+  if (name == origin.config().end() || !name->is_string()) return "";
+  return is_hub_id(name->get<std::string>()) ? name->get<std::string>() : "";
+}
+
+std::string name_of(const HfFolder& origin) {
+  const std::string id = hub_id(origin);
+  if (!id.empty()) return id;
+  fs::path path = fs::absolute(origin.path()).lexically_normal();
+  if (path.filename().empty()) path = path.parent_path();
+  return path.filename().string();
+}
+
+// The lines about the licence that head the origin's own card.
+std::vector<std::string> licence_lines(const HfFolder& origin) {
+  std::vector<std::string> found;
+  const fs::path card = origin.path() / kFile;
+  std::error_code error;
+  if (!fs::is_regular_file(card, error) || fs::file_size(card, error) > kMostCardBytes) return {};
+  const std::vector<std::string> lines = split(read_file(card), '\n');
+  if (lines.empty() || trim(lines[0]) != "---") return {};
+  for (size_t i = 1; i < lines.size() && trim(lines[i]) != "---"; ++i) {
+    for (const char* key : {"license", "license_name", "license_link"}) {
+      const std::string head = std::string(key) + ":";
+      if (!lines[i].starts_with(head)) continue;
+      const std::string value(trim(std::string_view(lines[i]).substr(head.size())));
+      const bool is_link = value.starts_with("https://") &&
+                           value.find_first_of(" \t\"'#{}[]|&*!>%@`") == std::string::npos;
+      if (is_plain(value) || is_link) found.push_back(head + " " + value);
+    }
+  }
+  return found;
+}
+
+std::vector<std::string> licence_files(const fs::path& folder) {
+  std::vector<std::string> found;
+  std::error_code error;
+  for (const char* name : kLicenceFiles) {
+    if (fs::is_regular_file(folder / name, error)) found.emplace_back(name);
+  }
+  return found;
+}
+
+std::optional<double> number_at(const Json& object, const char* key) {
+  if (!object.is_object()) return std::nullopt;
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number()) return std::nullopt;
+  return found->get<double>();
+}
+
+std::string head_of(const ModelCard& card, bool dense) {
+  std::string head = std::string("---\nlibrary_name: ") + (dense ? "transformers" : "littlebit") +
+                     "\npipeline_tag: text-generation\n";
+  if (const std::string id = hub_id(card.origin); !id.empty()) {
+    head += "base_model: " + id + "\nbase_model_relation: quantized\n";
+  }
+  for (const std::string& line : licence_lines(card.origin)) head += line + "\n";
+  return head + "tags:\n- littlebit\n- quantized\n- knowledge-distillation\n---\n";
+}
+
+std::string size_section(const ModelCard& card, bool dense) {
+  Table table({"", ""}, {0, 1});
+  if (const auto bits = number_at(card.bytes, "formula_bits_per_weight")) {
+    table.add(
+        {"bits per weight of the linear layers, by the paper's formula", format_digits(*bits, 4)});
+  }
+  if (const auto bits = number_at(card.bytes, "stored_bits_per_weight")) {
+    table.add({"bits per weight of the linear layers, as stored packed", format_digits(*bits, 4)});
+  }
+  if (card.options == nullptr) {
+    const auto bits = number_at(card.origin.config(), "eff_bit");
+    if (bits)
+      table.add({"bits per weight of the linear layers, asked for", format_digits(*bits, 4)});
+  }
+  const auto bytes_of = [&](const char* model) -> std::optional<double> {
+    if (!card.bytes.is_object() || !card.bytes.contains(model)) return std::nullopt;
+    return number_at(card.bytes.at(model), "total");
+  };
+  if (const auto bytes = bytes_of("teacher")) {
+    table.add({"the original", format_bytes(static_cast<uint64_t>(*bytes))});
+  }
+  if (const auto bytes = bytes_of("packed")) {
+    table.add(
+        {"packed, embeddings and head included", format_bytes(static_cast<uint64_t>(*bytes))});
+  }
+  return "## Size\n\n" +
+         std::string(dense
+                         ? "The matrices here are the effective ones, written out: this folder is "
+                           "as large as the original. The sizes are of the packed form.\n\n"
+                         : "") +
+         table.markdown() + "\n";
+}
+
+// Every metric of the student's scores at the step, beside the teacher's.
+std::string score_section(const ModelCard& card) {
+  std::vector<Score> scores;
+  if (card.run.contains("scores") && card.run.at("scores").is_array()) {
+    for (const Json& entry : card.run.at("scores")) scores.push_back(read_score(entry));
+  }
+  Table table({"task", "protocol", "metric", "original", "this model"}, {0, 1, 2});
+  bool any = false;
+  for (const Score& score : scores) {
+    if (score.model != kStudentModel || score.step != card.step) continue;
+    const Score* teacher = nullptr;
+    for (const Score& other : scores) {
+      const bool same = other.task == score.task && other.entry.value("protocol", Json()) ==
+                                                        score.entry.value("protocol", Json());
+      if (other.model == kTeacherModel && same) teacher = &other;
+    }
+    const Json protocol = score.entry.value("protocol", Json());
+    for (const auto& [name, value] : score.entry.items()) {
+      if (!is_metric(name) || !value.is_number()) continue;
+      const auto before =
+          teacher == nullptr ? std::nullopt : number_at(teacher->entry, name.c_str());
+      table.add({score.task, protocol.is_string() ? protocol.get<std::string>() : "", name,
+                 before ? format_digits(*before, 5) : "-", format_digits(value.get<double>(), 5)});
+      any = true;
+    }
+  }
+  if (!any) return "";
+  return "## Scores\n\n" + table.markdown() +
+         "\nProtocols are those of littlebit-native's docs/evaluation.md.\n\n";
+}
+
+std::string recipe_section(const ModelCard& card) {
+  if (card.options == nullptr) return "";
+  const RunOptions& options = *card.options;
+  const QuantOptions& quant = options.quant;
+  Table table({"", ""}, {0, 1});
+  if (!quant.starts_from_file()) {
+    table.add({"bits per weight asked for", format_digits(quant.bits_per_weight, 6)});
+  }
+  table.add({"paths of signs and scales", quant.residual ? "2" : "1"});
+  if (quant.kv_factor != 1) table.add({"rank of k and v times", format_digits(quant.kv_factor, 6)});
+  table.add({"start", quant.init});
+  table.add({"trained against", "the original, by distillation"});
+  table.add({"steps", format_count(card.step)});
+  table.add({"sequences a step", format_count(options.train.sequences_per_step())});
+  table.add({"tokens a sequence", format_count(options.data.sequence_length)});
+  table.add({"learning rate", format_digits(options.optim.learning_rate, 6)});
+  std::vector<std::string> texts;
+  for (const SourceOptions& source : options.data.train) {
+    texts.push_back(source.path.filename().string());
+  }
+  if (!texts.empty()) table.add({"training text", join(texts, ", ")});
+  table.add({"seed", std::to_string(options.train.seed)});
+  table.add({"program", "littlebit-native " LITTLEBIT_VERSION});
+  return "## Recipe\n\nLittleBit (arXiv [2506.13771](https://arxiv.org/abs/2506.13771)): each "
+         "linear "
+         "layer is a product of thin sign matrices with scales.\n\n" +
+         table.markdown() + "\n";
+}
+
+std::string loading_section(bool dense) {
+  if (dense) {
+    return "## Loading\n\n"
+           "    from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+           "    model = AutoModelForCausalLM.from_pretrained(\"FOLDER\")\n"
+           "    tokenizer = AutoTokenizer.from_pretrained(\"FOLDER\")\n\n";
+  }
+  return "## Loading\n\nThe tensors are in the packed format of the authors' LittleBit code, which "
+         "littlebit-native runs from its bits:\n\n"
+         "    littlebit-eval generate --model FOLDER --prompt \"The city of\" --max-new-tokens 40\n"
+         "    littlebit-eval --model FOLDER --tasks wikitext2 --data-root DATA\n"
+         "    littlebit-train export FOLDER --output DENSE    # for Hugging Face transformers\n\n";
+}
+
+std::string licence_section(const HfFolder& origin) {
+  const std::vector<std::string> files = licence_files(origin.path());
+  const std::string name = name_of(origin);
+  std::string text =
+      "## Licence\n\nThese weights are derived from " + name + ", whose licence applies to them";
+  if (!files.empty()) return text + ": " + join(files, ", ") + ", copied from it.\n";
+  return text + ". No licence file lies beside the original: look up its terms before you pass " +
+         "the model on.\n";
+}
+
+std::string marked(const std::string& text) {
+  const size_t end_of_head = text.find("\n---\n") + 5;
+  return text.substr(0, end_of_head) + kMarkBegin + content_hash(std::string_view(text)) +
+         kMarkEnd + text.substr(end_of_head);
+}
+
+// Whether a card is just as write_model_card() left it.
+bool is_own_card(const std::string& card) {
+  const size_t begin = card.find(kMarkBegin);
+  if (begin == std::string::npos) return false;
+  const size_t end = card.find(kMarkEnd, begin);
+  if (end == std::string::npos) return false;
+  const std::string text = card.substr(0, begin) + card.substr(end + std::size(kMarkEnd) - 1);
+  return text.starts_with("---\n") && marked(text) == card;
+}
+
+}  // namespace
+
+std::string model_card_text(const ModelCard& card, bool dense) {
+  return head_of(card, dense) + "# " + name_of(card.origin) + " by LittleBit" +
+         (dense ? ", dense" : "") + "\n\nA compressed copy of " + name_of(card.origin) +
+         ": its linear layers were factorised into signs and scales" +
+         (card.step > 0 ? " and trained to agree with it.\n\n" : ".\n\n") +
+         size_section(card, dense) + score_section(card) + recipe_section(card) +
+         loading_section(dense) + licence_section(card.origin);
+}
+
+void write_model_card(const fs::path& folder, const ModelCard& card, bool dense) {
+  const fs::path file = folder / kFile;
+  if (path_exists(file)) {
+    std::error_code error;
+    const bool is_own = fs::is_regular_file(file, error) &&
+                        fs::file_size(file, error) <= kMostCardBytes &&
+                        is_own_card(read_file(file));
+    if (!is_own) {
+      log_info(file.string() + " is not as this program wrote it: it stays");
+      return;
+    }
+  }
+  for (const std::string& name : licence_files(card.origin.path())) {
+    if (!path_exists(folder / name))
+      write_file(folder / name, read_file(card.origin.path() / name));
+  }
+  write_file(file, marked(model_card_text(card, dense)));
+}
+
+}  // namespace littlebit
