@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "harness_results.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/eval/commands.h"
@@ -15,7 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kNotAResult = "give files that littlebit-eval wrote with --output";
+constexpr const char* kNotAResult =
+    "give files that littlebit-eval wrote with --output, or lm-evaluation-harness with "
+    "--output_path";
 
 struct Scores {
   std::string name;  // of its column
@@ -30,6 +33,7 @@ struct Scores {
 Scores read_scores(const fs::path& file) {
   Scores scores{.name = file.string(), .json = read_json_file(file)};
   const std::string where = file.string();
+  if (is_harness_file(scores.json)) scores.json = from_harness(scores.json);
   if (!scores.json.is_object() || !scores.json.contains("tasks") || !scores.tasks().is_object()) {
     throw InputError(where + " is no results.json: it has no object \"tasks\"", kNotAResult);
   }
@@ -70,7 +74,8 @@ std::string with_error(const std::string& value, double error) {
 std::vector<std::string> metrics_of(const Json& task) {
   std::vector<std::string> names;
   for (const auto& [name, value] : task.items()) {
-    if (value.is_number() && is_metric(name)) names.push_back(name);
+    if (!value.is_number()) continue;
+    if (is_metric(name) || is_harness_metric(task, name)) names.push_back(name);
   }
   return names;
 }
@@ -82,11 +87,12 @@ void warn_of_differences(const std::string& task, const Scores& first, const Sco
     return entry.value(key, Json()).is_string() ? entry.at(key).get<std::string>() : std::string();
   };
   const std::string pair = task + ": " + first.name + " and " + other.name;
-  if (word(a, "protocol") != word(b, "protocol")) {
+  if (!same_protocol(word(a, "protocol"), word(b, "protocol"))) {
     log_warning(pair + " have different protocols, " + word(a, "protocol") + " and " +
                 word(b, "protocol") + "; their figures cannot be compared");
   }
-  if (word(a, "data_hash") != word(b, "data_hash")) {
+  const bool both = !word(a, "data_hash").empty() && !word(b, "data_hash").empty();
+  if (both && word(a, "data_hash") != word(b, "data_hash")) {
     log_warning(pair + " were scored on different data: " + word(a, "data") + " and " +
                 word(b, "data"));
   }
