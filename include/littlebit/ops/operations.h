@@ -5,6 +5,7 @@
 #include "littlebit/ops/bf16_product.h"
 #include "littlebit/ops/expand_interleaved_signs.h"
 #include "littlebit/ops/expand_signs.h"
+#include "littlebit/ops/grouped_rows.h"
 #include "littlebit/ops/multiply_interleaved_signs.h"
 #include "littlebit/ops/product.h"
 #include "littlebit/ops/update_signs.h"
@@ -20,6 +21,7 @@ using AllOperations = OperationList<ExpandSigns,               //
                                     MultiplyInterleavedSigns,  //
                                     MatrixProduct,             //
                                     Affine,                    //
-                                    Bf16Product>;
+                                    Bf16Product,               //
+                                    GroupedProduct>;
 
 }  // namespace littlebit
