@@ -8,6 +8,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/export/folder.h"
+#include "littlebit/nn/grouped_linear.h"
 #include "littlebit/nn/tensor_io.h"
 #include "model_files.h"
 #include "teacher_tensors.h"
@@ -23,6 +24,7 @@ struct DenseTensor {
   Part part;
   std::vector<LayerRows> layers;       // linears and biases
   at::Tensor value;                    // other numbers
+  std::optional<GroupedRows> grouped;  // in a packed folder
   const TensorView* copied = nullptr;  // what is no floating number, byte for byte
 
   uint64_t bytes() const {
@@ -80,9 +82,26 @@ std::vector<DenseTensor> by_decoder(const Student& student, at::ScalarType dtype
                        .part = part,
                        .value = value});
   };
-  add(decoder.frozen_names.embedding, &ByteTable::embeddings, decoder.frozen.embedding);
+  const auto add_grouped = [&](const std::string& name, Part part, const GroupedRows& matrix) {
+    tensors.push_back({.name = name,
+                       .shape = {matrix.rows(), matrix.cols},
+                       .dtype = dtype_of(dtype),
+                       .part = part,
+                       .grouped = matrix});
+  };
+  const std::string& embedding = decoder.frozen_names.embedding;
+  if (decoder.frozen.grouped_embedding) {
+    add_grouped(embedding, &ByteTable::embeddings, *decoder.frozen.grouped_embedding);
+  } else {
+    add(embedding, &ByteTable::embeddings, decoder.frozen.embedding);
+  }
   add(decoder.frozen_names.positions, &ByteTable::embeddings, decoder.frozen.positions);
-  if (!decoder.spec().tied_embeddings) {
+  const auto* grouped = dynamic_cast<const GroupedLinear*>(decoder.head.linear.get());
+  if (decoder.spec().tied_embeddings) {
+    // The embedding's.
+  } else if (grouped != nullptr) {
+    add_grouped(decoder.head.weight.tensor, &ByteTable::head, grouped->weight());
+  } else {
     add(decoder.head.weight.tensor, &ByteTable::head, dense_weight(decoder.head));
   }
   const std::map<std::string, at::Tensor> parameters = norm_parameters(student);
@@ -155,6 +174,8 @@ ByteTable export_dense(const std::filesystem::path& folder, const Student& stude
   for (const DenseTensor& tensor : tensors) {
     if (tensor.copied != nullptr) {
       writer.write(tensor.copied->data);
+    } else if (tensor.grouped) {
+      write_rounded(writer, *tensor.grouped, dtype);
     } else if (tensor.layers.empty()) {
       write_rounded(writer, tensor.value, dtype);
     } else {

@@ -11,6 +11,7 @@
 #include "littlebit/core/place.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/models/model_spec.h"
+#include "stored_rows.h"
 
 namespace littlebit {
 namespace {
@@ -77,6 +78,7 @@ Json config_without_quant_keys(const Json& config) {
   Json model = config;
   const Json quant = quant_keys({}, {});
   for (const auto& [key, value] : quant.items()) model.erase(key);
+  model.erase(kGroupedKey);
   return model;
 }
 

@@ -15,8 +15,10 @@ namespace littlebit {
 
 PackedExport export_packed(const std::filesystem::path& folder, const Student& student,
                            std::span<const LayerPlan> plans, const QuantOptions& options,
-                           const HfFolder& teacher) {
-  const Json quant = quant_keys(plans, options);
+                           const HfFolder& teacher, const RowFormats& formats) {
+  Json quant = quant_keys(plans, options);
+  const Json grouped = formats_json(formats, student.decoder().spec().tied_embeddings);
+  if (!grouped.empty()) quant[kGroupedKey] = grouped;
   require_replaceable(folder);
   OutputFolder output(folder);
   write_model_files(output.staging(), teacher, "bfloat16", quant);
@@ -25,8 +27,10 @@ PackedExport export_packed(const std::filesystem::path& folder, const Student& s
       .folder = folder,
       .teacher_bytes = stored_bytes(teacher_tensors(teacher, student.decoder().spec())),
       .formula_bits = formula_bits(plans)};
+  const StoredRows rows = store_rows(student.decoder(), formats);
+  result.grouped = rows.lost;
   const std::vector<PackedTensor> tensors =
-      packed_tensors(student, plans, quant.at("eff_bit").get<double>());
+      packed_tensors(student, plans, quant.at("eff_bit").get<double>(), rows);
   SafetensorsWriter writer(output.staging() / "model.safetensors");
   writer.set_metadata(export_metadata());
   for (const PackedTensor& tensor : tensors) {
@@ -50,12 +54,13 @@ PackedExport export_packed(const std::filesystem::path& folder, const Student& s
 }
 
 int64_t verify_packed(const std::filesystem::path& folder, const Student& student,
-                      std::span<const LayerPlan> plans) {
+                      std::span<const LayerPlan> plans, const RowFormats& formats) {
   HfFolder written(folder);
   written.open_tensors();
   const std::string source = (folder / kQuantFile).string();
   const double target_bits = get_number(read_json_file(folder / kQuantFile), "eff_bit", source);
-  const std::vector<PackedTensor> tensors = packed_tensors(student, plans, target_bits);
+  const StoredRows rows = store_rows(student.decoder(), formats);
+  const std::vector<PackedTensor> tensors = packed_tensors(student, plans, target_bits, rows);
   for (const PackedTensor& tensor : tensors) {
     const TensorView& view = written.require(tensor.name);
     const bool form = view.dtype == dtype_of(tensor.dtype) && view.shape == tensor.shape;

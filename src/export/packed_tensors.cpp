@@ -70,6 +70,14 @@ void add_frozen(List& list, const std::string& name, Part part, const at::Tensor
   if (tensor.defined()) add_vector(list, name, part, tensor.sizes().vec(), tensor);
 }
 
+// Under the matrix's own name and with a dimension more: no loader of plain matrices takes it.
+void add_grouped(List& list, const std::string& name, Part part, const GroupedRows& matrix) {
+  for (const auto& [suffix, tensor] : {std::pair{"", matrix.numbers}, {"_scale", matrix.scales}}) {
+    list.push_back({name + suffix, part, tensor.scalar_type(), tensor.sizes().vec(),
+                    [tensor = tensor] { return tensor; }});
+  }
+}
+
 }  // namespace
 
 uint64_t PackedTensor::bytes() const {
@@ -78,11 +86,16 @@ uint64_t PackedTensor::bytes() const {
   return bytes;
 }
 
-List packed_tensors(const Student& student, std::span<const LayerPlan> plans, double target_bits) {
+List packed_tensors(const Student& student, std::span<const LayerPlan> plans, double target_bits,
+                    const StoredRows& rows) {
   const Decoder& decoder = student.decoder();
   List list;
-  add_frozen(list, decoder.frozen_names.embedding, &ByteTable::embeddings,
-             decoder.frozen.embedding);
+  const std::string& embedding = decoder.frozen_names.embedding;
+  if (rows.embedding) {
+    add_grouped(list, embedding, &ByteTable::embeddings, *rows.embedding);
+  } else {
+    add_frozen(list, embedding, &ByteTable::embeddings, decoder.frozen.embedding);
+  }
   add_frozen(list, decoder.frozen_names.positions, &ByteTable::embeddings,
              decoder.frozen.positions);
   size_t next = 0;
@@ -94,8 +107,13 @@ List packed_tensors(const Student& student, std::span<const LayerPlan> plans, do
     add_parameters(list, group);
   }
   LB_ASSERT(next == plans.size(), "a layer for every plan");
-  // The authors' files hold a tied head too.
-  add_frozen(list, decoder.head.weight.tensor, &ByteTable::head, dense_weight(decoder.head));
+  const std::string& head = decoder.head.weight.tensor;
+  if (rows.head) {
+    add_grouped(list, head, &ByteTable::head, *rows.head);
+  } else if (!(decoder.spec().tied_embeddings && rows.embedding)) {
+    // The authors' files hold a tied head too.
+    add_frozen(list, head, &ByteTable::head, dense_weight(decoder.head));
+  }
   // Wide elements first: every tensor of the file is aligned then, which some readers rely on.
   std::stable_sort(list.begin(), list.end(), [](const PackedTensor& a, const PackedTensor& b) {
     return c10::elementSize(a.dtype) > c10::elementSize(b.dtype);

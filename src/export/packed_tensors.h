@@ -10,6 +10,7 @@
 
 #include "littlebit/export/folder.h"
 #include "littlebit/quant/student.h"
+#include "stored_rows.h"
 
 namespace littlebit {
 
@@ -28,6 +29,6 @@ struct PackedTensor {
 // In the order of the file. `target_bits` is what was asked for per weight. The student must
 // outlive the list.
 std::vector<PackedTensor> packed_tensors(const Student& student, std::span<const LayerPlan> plans,
-                                         double target_bits);
+                                         double target_bits, const StoredRows& rows);
 
 }  // namespace littlebit

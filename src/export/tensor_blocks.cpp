@@ -33,6 +33,13 @@ void write_rounded(SafetensorsWriter& writer, const at::Tensor& tensor, at::Scal
   visit_bytes(tensor, dtype, [&](std::span<const std::byte> bytes) { writer.write(bytes); });
 }
 
+void write_rounded(SafetensorsWriter& writer, const GroupedRows& matrix, at::ScalarType dtype) {
+  const int64_t step = std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, matrix.cols));
+  for (int64_t first = 0; first < matrix.rows(); first += step) {
+    write_rounded(writer, widen_rows(matrix, first, std::min(step, matrix.rows() - first)), dtype);
+  }
+}
+
 bool same_bytes(const TensorView& view, const at::Tensor& tensor, at::ScalarType dtype) {
   size_t at = 0;
   bool same = true;

@@ -5,11 +5,13 @@
 #include <ATen/core/Tensor.h>
 
 #include "littlebit/io/safetensors.h"
+#include "littlebit/ops/grouped_rows.h"
 
 namespace littlebit {
 
 // The tensor in `dtype`, rounded where that is narrower.
 void write_rounded(SafetensorsWriter& writer, const at::Tensor& tensor, at::ScalarType dtype);
+void write_rounded(SafetensorsWriter& writer, const GroupedRows& matrix, at::ScalarType dtype);
 
 // Whether `view` holds exactly the bytes of the tensor in `dtype`.
 bool same_bytes(const TensorView& view, const at::Tensor& tensor, at::ScalarType dtype);

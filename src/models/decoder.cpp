@@ -161,7 +161,9 @@ SequenceContext Decoder::context(int64_t length) const {
 }
 
 at::Tensor Decoder::stem_forward(const at::Tensor& ids_bt, const at::Tensor& positions) const {
-  at::Tensor x = at::embedding(frozen.embedding, ids_bt).to(compute_dtype_);
+  const at::Tensor rows = frozen.grouped_embedding ? look_up(*frozen.grouped_embedding, ids_bt)
+                                                   : at::embedding(frozen.embedding, ids_bt);
+  at::Tensor x = rows.to(compute_dtype_);
   if (stem.project_in.used()) x = run(stem.project_in, x);
   x = x.to(residual_dtype());
   if (spec_.embedding_scale != 1) {
@@ -169,10 +171,10 @@ at::Tensor Decoder::stem_forward(const at::Tensor& ids_bt, const at::Tensor& pos
     x = x * at::scalar_tensor(spec_.embedding_scale, compute_dtype_).item<double>();
   }
   if (spec_.learned_positions) {
-    const at::Tensor rows =
+    const at::Tensor places =
         positions.defined() ? frozen.positions.index_select(0, positions + spec_.position_offset)
                             : frozen.positions.narrow(0, spec_.position_offset, ids_bt.size(1));
-    x = x + rows.to(compute_dtype_).to(residual_dtype());
+    x = x + places.to(compute_dtype_).to(residual_dtype());
   }
   return x;
 }

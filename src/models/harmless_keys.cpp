@@ -100,6 +100,7 @@ constexpr HarmlessKey kHarmless[] = {
     {"min_split_dim", kLittleBit},
     {"residual", kLittleBit},
     {"kv_factor", kLittleBit},
+    {"grouped_matrices", kLittleBit},
     {"output_projection", "OPT's converter left it; the head is always there"},
     {"chunk_size_feed_forward", kNumerics},
     {"pretraining_tp", kNumerics},

@@ -2,7 +2,9 @@
 // memory is taken.
 #include "littlebit/core/error.h"
 #include "littlebit/models/decoder.h"
+#include "littlebit/nn/grouped_linear.h"
 #include "littlebit/nn/tensor_io.h"
+#include "load_grouped.h"
 
 namespace littlebit {
 namespace {
@@ -96,6 +98,11 @@ void load_frozen(Decoder& decoder, const HfFolder& folder, HeadDtype head_dtype)
   const auto load = [&](const std::string& name, std::vector<int64_t> shape, at::ScalarType dtype) {
     return load_checked(folder, {name}, std::move(shape), dtype, device);
   };
+  // Only packed folders have them so.
+  const auto grouped = [&](const std::string& name) {
+    if (head_dtype != HeadDtype::kStored) return std::optional<GroupedRows>();
+    return load_grouped(folder, name, spec.vocab_size, spec.embedding_size, device);
+  };
   // As stored only where the head computes with it.
   const auto dtype_of_head = [&](const std::string& name) {
     const bool keep = head_dtype == HeadDtype::kStored && decoder.compute_dtype() == at::kFloat &&
@@ -103,17 +110,25 @@ void load_frozen(Decoder& decoder, const HfFolder& folder, HeadDtype head_dtype)
     return keep ? at::kBFloat16 : decoder.compute_dtype();
   };
   const std::vector<int64_t> shape = {spec.vocab_size, spec.embedding_size};
+  std::string name = names.embedding;
   if (spec.tied_embeddings) {
     // A tied matrix may be stored under either name, or both: the embedding's counts.
-    const bool under_head =
-        find_tensor(folder, names.embedding) == nullptr && find_tensor(folder, head) != nullptr;
-    const std::string& name = under_head ? head : names.embedding;
-    frozen.embedding = load(name, shape, dtype_of_head(name));
-    find_tensor(folder, head);  // a redundant copy is accounted for
-    decoder.head.linear = std::make_shared<DenseLinear>(frozen.embedding);
+    const bool has_head =
+        find_tensor(folder, head) != nullptr;  // a redundant copy is accounted for
+    if (has_head && find_tensor(folder, name) == nullptr) name = head;
+  }
+  frozen.grouped_embedding = grouped(name);
+  if (!frozen.grouped_embedding) {
+    frozen.embedding =
+        load(name, shape, spec.tied_embeddings ? dtype_of_head(name) : stored_dtype(folder, name));
+  }
+  const std::optional<GroupedRows> grouped_head =
+      spec.tied_embeddings ? frozen.grouped_embedding : grouped(head);
+  if (grouped_head) {
+    decoder.head.linear = std::make_shared<GroupedLinear>(*grouped_head);
   } else {
-    frozen.embedding = load(names.embedding, shape, stored_dtype(folder, names.embedding));
-    decoder.head.linear = std::make_shared<DenseLinear>(load(head, shape, dtype_of_head(head)));
+    decoder.head.linear = std::make_shared<DenseLinear>(
+        spec.tied_embeddings ? frozen.embedding : load(head, shape, dtype_of_head(head)));
   }
   if (spec.learned_positions) {
     frozen.positions =

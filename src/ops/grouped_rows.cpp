@@ -62,7 +62,8 @@ at::Tensor by_pieces(const at::Tensor& x, int64_t rows, const Widen& widen) {
 }  // namespace
 
 GroupedRows group_rows(const at::Tensor& matrix, int bits, int64_t size) {
-  LB_ASSERT((bits == 8 || bits == 4) && size % 32 == 0 && size > 0 && size <= 256, "a layout");
+  LB_ASSERT((bits == 8 || bits == 4) && size > 0 && size % kGroupUnit == 0 && size <= kMostInGroup,
+            "a layout");
   const int64_t rows = matrix.size(0), cols = matrix.size(1), groups = (cols + size - 1) / size;
   GroupedRows result{at::empty({rows, groups, size * bits / 8}, bits == 8 ? at::kChar : at::kByte),
                      at::empty({rows, groups}, at::kBFloat16), cols};

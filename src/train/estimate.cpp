@@ -227,11 +227,10 @@ ShardingChoice choice_of(const RunOptions& options, const EstimateRequest& reque
   return sharding_of(options, processes, per_host);
 }
 
-// Free for this process; on the CPU the processes of a host share it.
-double free_for_one(const Session& session) {
-  const double sharers =
-      device_traits(session.device).is_host ? static_cast<double>(session.local_world) : 1;
-  return free_memory(session.device) / sharers;
+// Free for one process; on the CPU those of a host share it.
+double free_for_one(at::Device device, const ShardingChoice& choice) {
+  const double sharers = device_traits(device).is_host ? static_cast<double>(choice.per_host) : 1;
+  return free_memory(device) / sharers;
 }
 
 // train.recompute: auto, for a process with that much free.
@@ -257,16 +256,16 @@ Session open_estimate(const RunOptions& options, const OptionTree& tree,
                         : open_model(options);
   make_plans(session, tree);
   const bool is_here = device_memory == 0 && options.train.device != DeviceKind::kCuda;
-  choose_recompute(session, choice, is_here ? free_for_one(session) : device_memory);
+  choose_recompute(session, choice, is_here ? free_for_one(session.device, choice) : device_memory);
   return session;
 }
 
 }  // namespace
 
 void choose_recompute(Session& session) {
-  choose_recompute(session,
-                   sharding_of(session.options, session.processes->world(), session.local_world),
-                   free_for_one(session));
+  const ShardingChoice choice =
+      sharding_of(session.options, session.processes->world(), session.local_world);
+  choose_recompute(session, choice, free_for_one(session.device, choice));
 }
 
 void print_memory(const Session& session) {

@@ -25,6 +25,26 @@ struct ByteTable {
   }
 };
 
+// How a packed folder holds embedding and head: in bf16, or in whole numbers of 8 or 4 bits with a
+// scale for every group of them in a row. A tied matrix is one, with one format.
+enum class RowFormat { kBf16, kInt8, kInt4 };
+struct RowFormats {
+  RowFormat embedding = RowFormat::kBf16, head = RowFormat::kBf16;
+  int64_t group_size = 0;  // 0: 64 for int8, 32 for int4
+};
+
+// Bytes of a matrix in a format, scales included.
+uint64_t stored_bytes(int64_t rows, int64_t cols, RowFormat format, int64_t group_size);
+
+// What a matrix lost.
+struct GroupedMatrix {
+  std::string part;  // "embeddings", "head"; a tied one is the embeddings
+  int bits = 0;
+  int64_t group_size = 0;
+  double stored_bits = 0;     // per number: scales and padding included
+  double relative_error = 0;  // Frobenius norm of what is lost over the matrix's
+};
+
 struct PackedExport {
   std::filesystem::path folder;
   ByteTable bytes;          // of the export
@@ -32,6 +52,7 @@ struct PackedExport {
   double formula_bits = 0;  // per weight of the linear layers: the authors' figure over all layers
   double stored_bits =
       0;  // per weight of the linear layers: words with padding, scales and biases really written
+  std::vector<GroupedMatrix> grouped;
 };
 
 // Writes `folder` (published atomically; an older one of that name is replaced). The tensor files
@@ -39,7 +60,7 @@ struct PackedExport {
 // cannot be written.
 PackedExport export_packed(const std::filesystem::path& folder, const Student& student,
                            std::span<const LayerPlan> plans, const QuantOptions& options,
-                           const HfFolder& teacher);
+                           const HfFolder& teacher, const RowFormats& formats = {});
 
 // The same model with dense matrices in `dtype` (fp32 or bf16) under the teacher's tensor names,
 // fused matrices fused again. Loadable by Hugging Face transformers. Returns its bytes. `source` is
@@ -51,10 +72,10 @@ ByteTable export_dense(const std::filesystem::path& folder, const Student& stude
 // be replaced by another export.
 bool is_own_export(const std::filesystem::path& folder);
 
-// Reads a packed folder back and compares every tensor with the student's, rounded to the stored
-// dtype; returns how many tensors were compared. InputError naming the first that differs.
+// Reads a packed folder back and compares every tensor with the student's in its stored form;
+// returns how many tensors were compared. InputError naming the first that differs.
 int64_t verify_packed(const std::filesystem::path& folder, const Student& student,
-                      std::span<const LayerPlan> plans);
+                      std::span<const LayerPlan> plans, const RowFormats& formats = {});
 
 // Whether the folder holds a LittleBit model (littlebit_config.json, or packed tensors).
 bool is_packed_folder(const HfFolder& folder);
@@ -63,8 +84,8 @@ bool is_packed_folder(const HfFolder& folder);
 ModelSpec folder_spec(const HfFolder& folder);
 
 // A decoder of PackedLinear layers from a packed folder whose tensors are open (ours, the authors',
-// legacy unpacked). Nothing dense is made: embeddings and a bf16 head stay mapped, so the folder
-// must outlive the decoder. InputError by tensor name.
+// legacy unpacked). Nothing dense is made: embeddings and a head in bf16 or small whole numbers
+// stay mapped, so the folder must outlive the decoder. InputError by tensor name.
 Decoder load_packed(const HfFolder& folder, at::ScalarType compute_dtype, at::Device device);
 
 // The same as a student, for the dense export: its layers are those of training.

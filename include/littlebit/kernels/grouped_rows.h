@@ -1,10 +1,10 @@
 // Matrices of small whole numbers, some neighbours in a row sharing a scale: exported embeddings
 // and heads.
 //
-// A row is `groups` groups of `size` columns, a multiple of 32. With 8 bits a group is `size` bytes
-// of two's complement. With 4 bits it is size / 2 bytes: byte i has column i in its low half and
-// column size / 2 + i in its high half, each as the number plus 8. An entry is number * scale, the
-// scale a bfloat16 (uint16_t here). Columns of the last group beyond the matrix are 0.
+// A row is `groups` groups of `size` columns, a multiple of 32, at most 256. With 8 bits a group is
+// `size` bytes of two's complement. With 4 bits it is size / 2 bytes: byte i has column i in its
+// low half and column size / 2 + i in its high half, each as the number plus 8. An entry is number
+// * scale, the scale a bfloat16 (uint16_t here). Columns of the last group beyond the matrix are 0.
 //
 // No threads of its own; safe to call from several threads on disjoint rows.
 #pragma once

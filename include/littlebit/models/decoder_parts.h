@@ -7,9 +7,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "littlebit/nn/linear.h"
+#include "littlebit/ops/grouped_rows.h"
 
 namespace littlebit {
 
@@ -88,7 +90,8 @@ struct FrozenNames {
 // converted when they are looked up). An embedding that is the head's matrix, too, has the dtype of
 // that.
 struct FrozenTensors {
-  at::Tensor embedding;  // [V, E]
+  at::Tensor embedding;  // [V, E]; undefined where a packed folder has it in groups:
+  std::optional<GroupedRows> grouped_embedding;
   at::Tensor positions;  // [P, H] or undefined
 };
 

@@ -12,6 +12,9 @@
 
 namespace littlebit {
 
+// Sizes of groups are multiples of the one, and at most the other.
+constexpr int64_t kGroupUnit = 32, kMostInGroup = 256;
+
 // [rows, cols] in groups of `size()` columns; both tensors contiguous and on one device.
 struct GroupedRows {
   at::Tensor numbers;  // int8 [rows, groups, size]; 4 bits: uint8 [rows, groups, size / 2]
@@ -25,7 +28,7 @@ struct GroupedRows {
 };
 
 // The nearest such matrix to `matrix` (a floating type, any device; read some rows at a time), on
-// the CPU. bits 8 or 4; size a multiple of 32, at most 256.
+// the CPU. bits 8 or 4.
 GroupedRows group_rows(const at::Tensor& matrix, int bits, int64_t size);
 
 // Rows `ids` (int64, any shape) -> [..., cols] in fp32; only these are widened.
