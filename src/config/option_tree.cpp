@@ -55,6 +55,7 @@ OptionTree::OptionTree() : state_(std::make_unique<State>()) {}
 OptionTree::~OptionTree() = default;
 
 OptionNode* OptionTree::section_node(const std::string& section, const std::string& help) {
+  if (section.empty()) return &state_->root;
   OptionNode* node = state_->root.child(section);
   if (node == nullptr) node = &state_->root.add_child(OptionNode::Kind::kSection, section, help);
   if (node->help.empty()) node->help = help;
@@ -100,6 +101,14 @@ void OptionTree::set(std::string_view word) {
   }
   state_->add_duplicates(document, source);
   apply_value(state_->root, *node, document, document.root, 1, source, state_->errors);
+}
+
+void OptionTree::set_default(std::string_view key, std::string_view text, std::string place) {
+  OptionNode& option = const_cast<OptionNode&>(node(key));
+  if (is_set(key)) return;
+  const OptionSource source{Origin::kPreset, std::move(place)};
+  const YamlDocument document = parse_word(option, text);
+  apply_value(state_->root, option, document, document.root, 1, source, state_->errors);
 }
 
 void OptionTree::State::add_duplicates(const YamlDocument& document, const OptionSource& source) {
@@ -211,6 +220,7 @@ std::vector<std::string> OptionTree::State::keys_where(
     const std::function<bool(const OptionNode&)>& wanted) const {
   std::vector<std::string> keys;
   for (const auto& section : root.children) {
+    if (section->kind == OptionNode::Kind::kValue && wanted(*section)) keys.push_back(section->key);
     for (const auto& option : section->children) {
       if (wanted(*option)) keys.push_back(option->key);
     }

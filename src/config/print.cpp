@@ -56,6 +56,9 @@ struct ResolvedPrinter {
   }
 
   void print(const OptionNode& section) {
+    if (section.kind == OptionNode::Kind::kValue) {
+      return line(section.name + ": " + section.value->text(), &section);
+    }
     if (section.children.empty()) return;  // `name:` alone would be a null
     line(section.name + ":", nullptr);
     for (const auto& option : section.children) {
@@ -93,11 +96,11 @@ std::string decision(const OptionNode& option) {
   return join(parts, ", ");
 }
 
-std::string reference_option(const OptionNode& option) {
+std::string reference_option(const OptionNode& option, const std::string& indent = "  ") {
   std::string text;
-  append_wrapped(&text, "  # ", option.help);
+  append_wrapped(&text, indent + "# ", option.help);
   const std::string decides = decision(option);
-  append_wrapped(&text, "  # ",
+  append_wrapped(&text, indent + "# ",
                  "(" + option.allowed + (decides.empty() ? "" : "; decides: " + decides) + ")");
   if (option.kind == OptionNode::Kind::kRecords) {
     for (const auto& field : option.prototype->children) {
@@ -106,7 +109,7 @@ std::string reference_option(const OptionNode& option) {
       append_wrapped(&text, "  #         ", field->help + " (" + field->allowed + ")");
     }
   }
-  return text + "  " + option.name + ": " + option.default_text + "\n";
+  return text + indent + option.name + ": " + option.default_text + "\n";
 }
 
 std::string table_cell(const std::string& text) {
@@ -144,6 +147,9 @@ std::string OptionTree::reference_yaml() const {
       "# do not edit. A configuration file needs only what differs, and any key can be given on\n"
       "# the command line as key.path=value.\n";
   for (const auto& section : state_->root.children) {
+    if (section->kind == OptionNode::Kind::kValue) {
+      text += "\n" + reference_option(*section, "");
+    }
     if (section->children.empty()) continue;
     text += "\n";
     append_wrapped(&text, "# ", section->help);
@@ -168,6 +174,12 @@ std::string OptionTree::markdown() const {
       "or its "
       "`start`, the initial factors. A\nrun may go on under other values of the rest.\n";
   for (const auto& section : state_->root.children) {
+    if (section->kind == OptionNode::Kind::kValue) {
+      text += "\n## " + section->name +
+              "\n\n| key | default | values | meaning |\n|---|---|---|---|\n" +
+              table_row(section->key, *section, false);
+      continue;
+    }
     text += "\n## " + section->name + "\n\n" + section->help + "\n\n";
     const bool marked = decides_anything(*section);
     text += marked ? "| key | default | values | decides | meaning |\n|---|---|---|---|---|\n"
@@ -187,6 +199,10 @@ std::string OptionTree::help_text() const {
   std::string text;
   for (const auto& section : state_->root.children) {
     if (!text.empty()) text += "\n";
+    if (section->kind == OptionNode::Kind::kValue) {
+      append_help(&text, "", section->key, *section);
+      continue;
+    }
     append_wrapped(&text, "", section->name + ": " + section->help);
     for (const auto& option : section->children) {
       append_help(&text, "  ", option->key, *option);

@@ -200,12 +200,12 @@ class ConfigReader {
     option.key = prefix + name;
     option.value = trim(rest.substr(colon + 1));
     if (indent == 0) {
-      section_ = name;
+      section_ = option.value.empty() ? name : "";
       list_.clear();
       record_ = -1;
-      return option.value.empty();
+      if (option.value.empty()) return true;
     }
-    if (section_.empty()) return false;
+    if (section_.empty() && indent != 0) return false;
     if (indent == 2) {
       list_ = option.value.empty() ? option.key : "";
       record_ = -1;

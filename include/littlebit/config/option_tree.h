@@ -23,7 +23,8 @@
 
 namespace littlebit {
 
-enum class Origin { kDefault, kFile, kCommandLine };
+// kPreset: set_default() gave it, not the user.
+enum class Origin { kDefault, kPreset, kFile, kCommandLine };
 
 // What the value of an option decides. One that says nothing decides nothing: a run may go on under
 // another value of it.
@@ -114,8 +115,8 @@ class OptionTree {
   OptionTree();
   ~OptionTree();
 
-  // Adds `options` under `section` ("quant", "optim", ...). Adding twice to one section is fine,
-  // one name twice is a bug.
+  // Adds `options` under `section` ("quant", "optim", ...), or beside the sections where that is
+  // "" (values only, no records). Adding twice to one section is fine, one name twice is a bug.
   template <class Options>
   void add(const std::string& section, const std::string& section_help, Options& options) {
     OptionGroup group(section_node(section, section_help));
@@ -130,6 +131,9 @@ class OptionTree {
   // it is in quotes, lists and records begin with `[` or `{`, other values are YAML without
   // comments.
   void set(std::string_view word);
+  // Where neither file nor word gave `key` (no records), it has the value `text` instead of its
+  // default; `place` is its origin in words ("recipe best"). After files and words.
+  void set_default(std::string_view key, std::string_view text, std::string place);
   void add_error(std::string message);  // a cross-option check of the caller's
   // An error about one option ("optim.beta1", "data.train.0.path"): the message is put behind its
   // key and the place it was set at.
@@ -138,7 +142,8 @@ class OptionTree {
 
   Origin origin(std::string_view key) const;
   std::string text(std::string_view key) const;  // the value as YAML on one line; no records
-  bool is_set(std::string_view key) const { return origin(key) != Origin::kDefault; }
+  // By the user.
+  bool is_set(std::string_view key) const { return origin(key) > Origin::kPreset; }
 
   // The keys of all options, and of those that decide `what`, in the order of their declaration. A
   // list of records is one option.
@@ -146,7 +151,7 @@ class OptionTree {
   std::vector<std::string> deciding(Decides what) const;
 
   std::string to_yaml(bool with_origins)
-      const;  // resolved values; with origins each line ends in "# default|file:line|command line"
+      const;  // resolved values; with origins each line ends in "# default|preset|file:line|command line"
   std::string reference_yaml() const;  // every option, its default, its help as comments
   std::string markdown() const;        // docs/config.md
   std::string help_text() const;       // for --help: key, default, help, wrapped to 100 columns

@@ -27,6 +27,52 @@ TEST_CASE("defaults stay where nothing is given") {
   CHECK_THROWS_AS(sample.tree.origin("optim.nothing"), std::logic_error);
 }
 
+TEST_CASE("another default gives way to file and word, and is told as what it is") {
+  Sample sample;
+  sample.tree.load_yaml_text("optim:\n  steps: 12\n", "run.yaml");
+  sample.tree.set("data.flavour=hot");
+  for (const auto& [key, value] :
+       {std::pair{"optim.steps", "50"}, std::pair{"data.flavour", "plain"},
+        std::pair{"optim.schedule", "linear"}, std::pair{"data.name", "x # y"}}) {
+    sample.tree.set_default(key, value, "preset");
+  }
+  sample.tree.finish();
+  CHECK(sample.optim.steps == 12);
+  CHECK(sample.data.flavour == "hot");
+  CHECK(sample.optim.schedule == Schedule::kLinear);
+  CHECK(sample.data.name == "x # y");
+  CHECK(sample.tree.origin("optim.schedule") == Origin::kPreset);
+  CHECK_FALSE(sample.tree.is_set("optim.schedule"));
+  CHECK_THAT(sample.tree.to_yaml(true), Contains("schedule: linear  # preset\n"));
+  CHECK_THROWS_AS(sample.tree.set_default("optim.nothing", "1", "preset"), std::logic_error);
+}
+
+TEST_CASE("an option beside the sections is read, set, printed and listed as one of them") {
+  struct Beside {
+    int64_t number = 5;
+    void declare(OptionGroup& group) { group.integer("number", &number, {.min = 0}, "How many."); }
+  } beside;
+  OptionTree tree;
+  tree.add("", "", beside);
+  SampleOptim optim;
+  tree.add("optim", "How parameters move", optim);
+  tree.load_yaml_text("number: 6\noptim: {steps: 2}\n", "run.yaml");
+  tree.finish();
+  CHECK(beside.number == 6);
+  CHECK(tree.keys().front() == "number");
+  CHECK_THAT(tree.to_yaml(true), Catch::StartsWith("number: 6  # run.yaml:1\noptim:\n"));
+  tree.set("number=7");
+  tree.finish();
+  CHECK(beside.number == 7);
+  CHECK_THAT(tree.reference_yaml(),
+             Contains("\n\n# How many.\n# (integer of at least 0)\nnumber: 5\n"));
+  CHECK_THAT(tree.markdown(), Contains("\n## number\n\n| key | default | values | meaning |\n") &&
+                                  Contains("| `number` | `5` |"));
+  CHECK_THAT(tree.help_text(), Catch::StartsWith("number=5\n    How many."));
+  tree.set("number=-1");
+  CHECK_THROWS_WITH(tree.finish(), Contains("`number`"));
+}
+
 TEST_CASE("a file sets values, words win over it, later words over earlier ones") {
   Sample sample;
   sample.tree.load_yaml_text(
