@@ -1,8 +1,13 @@
 // A slice's buffers, and which part of which tensor they hold.
 #include "littlebit/optim/group_state.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <limits>
 
 #include "littlebit/core/error.h"
 #include "littlebit/ops/update_signs.h"
@@ -53,7 +58,20 @@ void GroupState::visit(const std::function<void(const StatePart&)>& visit) const
   visit_all("exp_avg_sq/", exp_avg_sq_, vector_exp_avg_sq_);
 }
 
-void GroupState::set_latents(size_t layer, const LayerFactors& factors) {
+at::Tensor with_rms(const at::Tensor& latents, double rms) {
+  c10::NoGradGuard no_grad;
+  const double now =
+      at::linalg_vector_norm(latents, 2, c10::nullopt, /*keepdim=*/false, at::kDouble)
+          .item<double>() /
+      std::sqrt(static_cast<double>(latents.numel()));
+  if (!(now > 0)) return latents;
+  const at::Tensor scaled = latents * (rms / now);
+  // What rounds to zero counts as positive: it keeps its sign as the smallest number there is.
+  return scaled.masked_fill_(scaled.eq(0).logical_and_(latents.lt(0)),
+                             -std::numeric_limits<float>::min());
+}
+
+void GroupState::set_latents(size_t layer, const LayerFactors& factors, double rms) {
   c10::NoGradGuard no_grad;
   const GroupLayout& layout = group_->layout();
   const std::vector<PathSegments>& paths = layout.layers[layer].paths;
@@ -63,7 +81,8 @@ void GroupState::set_latents(size_t layer, const LayerFactors& factors) {
       for (const auto& [segment, value] : {std::pair{paths[p].U, &factors.paths[p].U},
                                            std::pair{paths[p].V, &factors.paths[p].V}}) {
         if (part.segment != &layout.latents[segment]) continue;
-        part.view(latents_).copy_(value->reshape({-1}).narrow(0, part.begin, part.count));
+        const at::Tensor whole = rms > 0 ? with_rms(*value, rms) : *value;
+        part.view(latents_).copy_(whole.reshape({-1}).narrow(0, part.begin, part.count));
       }
     }
   }
@@ -77,7 +96,7 @@ void GroupState::update_bits(const at::Tensor& flips) const {
 void LatentSink::put(size_t group, size_t layer, const LayerFactors& factors,
                      const at::Tensor& bias) {
   StudentSink::put(group, layer, factors, bias);
-  states_[group].set_latents(layer, factors);
+  states_[group].set_latents(layer, factors, latent_rms_);
 }
 
 }  // namespace littlebit

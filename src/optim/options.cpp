@@ -9,6 +9,10 @@ void OptimOptions::declare(OptionGroup& group) {
   group.number("learning_rate", &learning_rate, {.min = 0, .max = 1e6},
                "Peak rate. The paper uses 4e-5 for 7B models; small models take 1e-3 to 4e-3.",
                {Decides::kRunChangeable});
+  group.number("latent_learning_rate", &latent_learning_rate, {.min = 0, .max = 1e6},
+               "Peak rate of the latents, whose signs are the weights; 0: optim.learning_rate, "
+               "which is that of scales, biases and norms.",
+               {Decides::kRunChangeable});
   group.number("beta1", &beta1, {.min = 0, .max = 0.999999}, "AdamW's average of gradients.",
                {Decides::kRunChangeable});
   group.number("beta2", &beta2, {.min = 0, .max = 0.999999},

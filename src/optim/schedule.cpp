@@ -7,22 +7,33 @@
 
 namespace littlebit {
 
-double learning_rate_at(const OptimOptions& options, int64_t k, int64_t steps) {
+namespace {
+
+double rate_at(double peak, const OptimOptions& options, int64_t k, int64_t steps) {
   const double n = static_cast<double>(steps), at = static_cast<double>(k);
   const double warmup = std::ceil(options.warmup_ratio * n);
-  if (at < warmup) return options.learning_rate * at / warmup;
+  if (at < warmup) return peak * at / warmup;
   const double rest = std::max(1.0, n - warmup);
   const double progress = std::min(1.0, (at - warmup) / rest);
   double factor = 1;
   if (options.schedule == Schedule::kCosine)
     factor = (1 + std::cos(std::numbers::pi * progress)) / 2;
   if (options.schedule == Schedule::kLinear) factor = 1 - progress;
-  return options.learning_rate * factor;
+  return peak * factor;
+}
+
+}  // namespace
+
+double learning_rate_at(const OptimOptions& options, int64_t k, int64_t steps) {
+  return rate_at(options.learning_rate, options, k, steps);
 }
 
 Rates rates_at(const OptimOptions& options, const Phase& phase, int64_t k) {
   const double rate = learning_rate_at(options, k, phase.steps);
-  return {.latents = rate, .scales = rate, .norms = rate};
+  const double latent_peak = options.latent_learning_rate;
+  return {.latents = latent_peak > 0 ? rate_at(latent_peak, options, k, phase.steps) : rate,
+          .scales = rate,
+          .norms = rate};
 }
 
 }  // namespace littlebit

@@ -48,6 +48,12 @@ void QuantOptions::declare(OptionGroup& group) {
                 "Power iterations of the randomised SVD.", {Decides::kStart});
   group.integer("itq_iterations", &itq_iterations, {.min = 1, .max = 10000},
                 "Iterations of the Joint-ITQ rotation.", {Decides::kStart});
+  group.integer("admm_iterations", &admm_iterations, {.min = 1, .max = 100000},
+                "Iterations of LB-ADMM.", {Decides::kStart});
+  group.number("latent_rms", &latent_rms, {.min = 0, .max = 1e3},
+               "Root mean square that every latent matrix is brought to at the start, its signs "
+               "unchanged; 0: as it comes. The derivative of smooth_sign is small beyond 0.02.",
+               {Decides::kStart});
 }
 
 }  // namespace littlebit

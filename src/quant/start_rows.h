@@ -7,5 +7,6 @@ namespace littlebit {
 
 Start dual_svid();
 Start joint_itq();
+Start lb_admm();
 
 }  // namespace littlebit

@@ -25,7 +25,7 @@ bool names(const Start& start, std::string_view key) {
 }  // namespace
 
 const std::vector<Start>& starts() {
-  static const std::vector<Start> kStarts = {dual_svid(), joint_itq()};
+  static const std::vector<Start> kStarts = {dual_svid(), joint_itq(), lb_admm()};
   return kStarts;
 }
 

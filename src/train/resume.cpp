@@ -24,7 +24,7 @@ std::vector<std::string> changeable_keys() {
 
 // Options that checkpoints of the present format may be older than: those runs were as the default
 // has it.
-constexpr const char* kYounger[] = {"train.reduce_dtype"};
+constexpr const char* kYounger[] = {"train.reduce_dtype", "optim.latent_learning_rate"};
 
 bool is_younger_default(const std::string& key, const std::string& value) {
   RunOptions options;

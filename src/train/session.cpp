@@ -245,7 +245,7 @@ namespace {
 
 void load_start_file(Session& session) {
   const std::filesystem::path& file = session.options.quant.init_file;
-  LatentSink sink(*session.student, session.optimizer->states());
+  LatentSink sink(*session.student, session.optimizer->states(), session.options.quant.latent_rms);
   session.layers =
       load_factors(sink, FactorFile(file), session.plans, session.teacher_folder.get());
   log_info("start factors of " + std::to_string(session.layers.size()) + " layers from " +
@@ -303,7 +303,7 @@ void start_student(Session& session, const std::filesystem::path& own_cache) {
   std::filesystem::path file;
   in_all(processes,
          [&] { file = factor_cache_file(session, is_own ? own_cache : quant.cache_dir); });
-  LatentSink sink(*session.student, session.optimizer->states());
+  LatentSink sink(*session.student, session.optimizer->states(), quant.latent_rms);
   if (!is_own && start_from_cache(session, sink, file)) return;
   const std::unique_ptr<LayerCache> layers =
       open_layers(session, std::filesystem::path(file).replace_extension(".layers"), is_own);

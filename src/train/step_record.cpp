@@ -11,6 +11,7 @@ Json metrics_line(const StepRecord& record) {
                {metric_key::kLossKl, record.loss_kl},
                {metric_key::kLossHidden, record.loss_hidden},
                {metric_key::kLearningRate, record.learning_rate},
+               {metric_key::kLatentLearningRate, record.latent_learning_rate},
                {metric_key::kGradNorm, record.grad_norm},
                {metric_key::kSignFlipFraction, record.sign_flip_fraction},
                {metric_key::kTokens, record.tokens},

@@ -18,6 +18,7 @@ inline constexpr const char* kLoss = "loss";
 inline constexpr const char* kLossKl = "loss_kl";
 inline constexpr const char* kLossHidden = "loss_hidden";
 inline constexpr const char* kLearningRate = "learning_rate";
+inline constexpr const char* kLatentLearningRate = "latent_learning_rate";
 inline constexpr const char* kGradNorm = "grad_norm";
 inline constexpr const char* kSignFlipFraction = "sign_flip_fraction";
 inline constexpr const char* kTokens = "tokens";
@@ -31,7 +32,8 @@ inline constexpr const char* kProductShare = "product_share";
 struct StepRecord {
   int64_t step = 0;                     // from 1
   double loss_kl = 0, loss_hidden = 0;  // weighted, before the update
-  double learning_rate = 0;             // of this update
+  double learning_rate = 0;             // of this update; that of scales, biases and norms
+  double latent_learning_rate = 0;
   double grad_norm = 0;                 // before clipping
   double sign_flip_fraction = 0;        // share of latent signs that the update changed
   int64_t tokens = 0;                   // so far, this step's among them

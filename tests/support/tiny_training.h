@@ -28,7 +28,7 @@ struct TinyTraining {
     plans = plan_model(open, quant);
     student = std::make_unique<Student>(std::move(open), plans);
     optimizer = std::make_unique<Optimizer>(*student, OptimOptions{}, Surrogate::kSmoothSign);
-    LatentSink sink(*student, optimizer->states());
+    LatentSink sink(*student, optimizer->states(), quant.latent_rms);
     factorize_model(sink, teacher.folder, plans, quant, 1, {});
     gradients = gradients_of(*student);
   }

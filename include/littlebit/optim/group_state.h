@@ -48,8 +48,9 @@ class GroupState {
   // has all of the vectors.
   void visit(const std::function<void(const StatePart&)>& visit) const;
 
-  // The slice's part of a layer's latents.
-  void set_latents(size_t layer, const LayerFactors& factors);
+  // The slice's part of a layer's latents, each matrix brought to the root mean square `rms` where
+  // that is not 0.
+  void set_latents(size_t layer, const LayerFactors& factors, double rms = 0);
 
   // The student's bits of the slice become the signs of its latents; adds how many changed to
   // `flips` (int64, one element, on the latents' device; undefined: not counted).
@@ -61,16 +62,22 @@ class GroupState {
   at::Tensor latents_, exp_avg_, exp_avg_sq_, vector_exp_avg_, vector_exp_avg_sq_;
 };
 
+// `latents` times a positive number, so that their root mean square is `rms`; zeros stay. Signs stay
+// too, also of what becomes too small for the type.
+at::Tensor with_rms(const at::Tensor& latents, double rms);
+
 // Start factors into the student, and their latents into the states' slices.
 class LatentSink : public StudentSink {
  public:
-  LatentSink(Student& student, std::span<GroupState> states)
-      : StudentSink(student), states_(states) {}
+  // `latent_rms`: quant.latent_rms.
+  LatentSink(Student& student, std::span<GroupState> states, double latent_rms = 0)
+      : StudentSink(student), states_(states), latent_rms_(latent_rms) {}
   void put(size_t group, size_t layer, const LayerFactors& factors,
            const at::Tensor& bias) override;
 
  private:
   std::span<GroupState> states_;
+  double latent_rms_;
 };
 
 }  // namespace littlebit

@@ -9,6 +9,7 @@ enum class Schedule { kCosine, kConstant, kLinear };
 
 struct OptimOptions {
   double learning_rate = 4e-5;
+  double latent_learning_rate = 0;  // 0: learning_rate
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double weight_decay = 0;
   double warmup_ratio = 0.02;

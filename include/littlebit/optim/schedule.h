@@ -21,10 +21,10 @@ struct Rates {
 
 // The rate of step k (from 0) of `steps`: linear warm-up over w = ceil(warmup_ratio * steps) steps
 // (k < w: k / w), then cosine (1 + cos(pi (k - w) / (steps - w))) / 2, constant 1, or linear (steps
-// - k) / (steps - w); times the peak.
+// - k) / (steps - w); times the peak, optim.learning_rate.
 double learning_rate_at(const OptimOptions& options, int64_t k, int64_t steps);
 
-// The same for each kind, k counted in the phase.
+// The same for each kind, by its own peak, k counted in the phase.
 Rates rates_at(const OptimOptions& options, const Phase& phase, int64_t k);
 
 }  // namespace littlebit

@@ -23,6 +23,8 @@ struct QuantOptions {
   int64_t svd_oversampling = 16;
   int64_t svd_power_iterations = 2;
   int64_t itq_iterations = 50;
+  int64_t admm_iterations = 400;
+  double latent_rms = 0;  // 0: as the start makes them
   void declare(OptionGroup& group);
 
   bool starts_from_file() const { return init == "file"; }

@@ -21,6 +21,25 @@ TEST_CASE("cosine with linear warm-up: the first rate is 0, the last not quite")
   CHECK(learning_rate_at(options, 3, 101) == Approx(1e-3));
 }
 
+TEST_CASE("latents have their own peak where one is given, and the same curve") {
+  OptimOptions options;
+  options.learning_rate = 1e-3;
+  options.schedule = Schedule::kLinear;
+  const Phase phase{.steps = 100};
+  for (const int64_t k : {0, 1, 2, 50, 99}) {
+    const Rates one = rates_at(options, phase, k);
+    CHECK(one.latents == learning_rate_at(options, k, 100));
+    CHECK(one.scales == one.latents);
+    CHECK(one.norms == one.latents);
+    OptimOptions two = options;
+    two.latent_learning_rate = 3e-4;
+    const Rates apart = rates_at(two, phase, k);
+    CHECK(apart.latents == Approx(0.3 * one.latents));
+    CHECK(apart.scales == one.scales);
+    CHECK(apart.norms == one.norms);
+  }
+}
+
 TEST_CASE("constant, linear, no warm-up, all warm-up") {
   OptimOptions options;
   options.learning_rate = 2;

@@ -24,7 +24,9 @@ const std::map<std::string, std::string> kOtherValues = {{"quant.bits_per_weight
                                                          {"quant.cache_dir", "cache"},
                                                          {"quant.svd_oversampling", "1"},
                                                          {"quant.svd_power_iterations", "0"},
-                                                         {"quant.itq_iterations", "2"}};
+                                                         {"quant.itq_iterations", "2"},
+                                                         {"quant.admm_iterations", "20"},
+                                                         {"quant.latent_rms", "0.02"}};
 
 struct Declared {
   QuantOptions options;
@@ -83,7 +85,8 @@ TEST_CASE("quant.init names every start of the table, and a file") {
   CHECK_NOTHROW(declared.tree.finish());
   CHECK(declared.options.starts_from_file());
   declared.tree.set("quant.init=pca");
-  CHECK_THROWS_WITH(declared.tree.finish(), Catch::Contains("dual_svid, joint_itq or file"));
+  CHECK_THROWS_WITH(declared.tree.finish(),
+                    Catch::Contains("dual_svid, joint_itq, lb_admm or file"));
   CHECK_THROWS_AS(find_start("file"), std::logic_error);
 }
 
@@ -135,6 +138,59 @@ TEST_CASE("a start reads the options that it names, and no others") {
       REQUIRE(changed.tree.text(key) != Declared().tree.text(key));
       CHECK(same(usual, factorize_layer(input_of(w), changed.options)) == (named.count(key) == 0));
     }
+  }
+}
+
+TEST_CASE("LB-ADMM fits better than starts by singular values, with scales of the same size") {
+  QuantOptions options;
+  for (const auto& [rows, cols] : {std::pair{48, 72}, std::pair{72, 48}}) {
+    for (int i = 0; i < 4; ++i) {
+      at::manual_seed(i);
+      // Heavy tails, as weights have them.
+      const at::Tensor w = at::randn({rows, cols}) * at::randn({rows, cols}).exp() * 0.02;
+      for (const int paths : {1, 2}) {
+        const LayerPlan plan{.name = "l", .d_in = cols, .d_out = rows, .rank = 24, .paths = paths};
+        std::map<std::string, double> errors;
+        for (const char* name : {"dual_svid", "joint_itq", "lb_admm"}) {
+          options.init = name;
+          const LayerFactors made =
+              factorize_layer({.weight = w, .plan = plan, .seed = 7}, options);
+          errors[name] = made.relative_error;
+          if (options.init != "lb_admm") continue;
+          for (const FactorPath& path : made.paths) {
+            CHECK(path.u1.norm().item<double>() == Approx(path.v2.norm().item<double>()));
+            CHECK(at::equal(path.u2, path.v1));
+            CHECK(at::equal(path.u1, made.paths[0].u1));
+            CHECK(path.u1.min().item<double>() >= 0);
+          }
+          at::Tensor l = at::zeros({});
+          for (const FactorPath& path : made.paths) l += path.u2.square().sum();
+          CHECK(l.sqrt().item<double>() ==
+                Approx(made.paths[0].u1.norm().item<double>()).epsilon(1e-4));
+        }
+        INFO(rows << " x " << cols << ", " << paths << " path(s), " << i);
+        CHECK(errors["lb_admm"] < errors["joint_itq"]);
+        CHECK(errors["joint_itq"] < errors["dual_svid"]);
+      }
+    }
+  }
+}
+
+TEST_CASE("LB-ADMM: whatever the weight's size, and of nothing nothing") {
+  QuantOptions options;
+  options.init = "lb_admm";
+  const at::Tensor w = some_weight();
+  const LayerFactors made = factorize_layer(input_of(w), options);
+  // A power of two: the same roundings.
+  const LayerFactors small = factorize_layer(input_of(w * 0x1p-20), options);
+  CHECK(small.relative_error == Approx(made.relative_error).epsilon(1e-5));
+  CHECK(at::equal(sign_of(small.paths[0].U), sign_of(made.paths[0].U)));
+  const LayerFactors zero = factorize_layer(input_of(at::zeros_like(w)), options);
+  CHECK(zero.relative_error == 0);
+  for (const FactorPath& path : zero.paths) {
+    CHECK(effective_weight(path).abs().max().item<double>() < 1e-10);
+    CHECK(path.U.isfinite().all().item<bool>());
+    CHECK(path.V.isfinite().all().item<bool>());
   }
 }
 
