@@ -64,6 +64,7 @@ int run(Arguments& arguments) {
   if (!arguments.config.empty()) tree.load_yaml(arguments.config);
   for (const std::string& word : arguments.words) tree.set(listed_word(word));
   const RunRequest request = make_request(arguments, tree);
+  options.apply_recipe(tree);
   if (arguments.self_test) {
     tree.finish();
     return static_cast<int>(run_self_test(options.train));

@@ -157,6 +157,7 @@ void OutputOptions::declare(OptionGroup& group) {
 }
 
 void RunOptions::declare(OptionTree& tree) {
+  tree.add("", "", recipe);
   tree.add("model", "The teacher", model);
   tree.add("quant", "How its linear layers become LittleBit layers", quant);
   tree.add("data", "Training text", data);

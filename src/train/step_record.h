@@ -34,10 +34,10 @@ struct StepRecord {
   double loss_kl = 0, loss_hidden = 0;  // weighted, before the update
   double learning_rate = 0;             // of this update; that of scales, biases and norms
   double latent_learning_rate = 0;
-  double grad_norm = 0;                 // before clipping
-  double sign_flip_fraction = 0;        // share of latent signs that the update changed
-  int64_t tokens = 0;                   // so far, this step's among them
-  double tokens_per_second = 0;         // of this step, as `seconds`
+  double grad_norm = 0;           // before clipping
+  double sign_flip_fraction = 0;  // share of latent signs that the update changed
+  int64_t tokens = 0;             // so far, this step's among them
+  double tokens_per_second = 0;   // of this step, as `seconds`
   double seconds = 0;
   // Of `seconds`, by what they were spent on; "waiting" for other processes lies within the others.
   std::vector<std::pair<std::string, double>> part_seconds;

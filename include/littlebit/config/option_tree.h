@@ -150,11 +150,11 @@ class OptionTree {
   std::vector<std::string> keys() const;
   std::vector<std::string> deciding(Decides what) const;
 
-  std::string to_yaml(bool with_origins)
-      const;  // resolved values; with origins each line ends in "# default|preset|file:line|command line"
-  std::string reference_yaml() const;  // every option, its default, its help as comments
-  std::string markdown() const;        // docs/config.md
-  std::string help_text() const;       // for --help: key, default, help, wrapped to 100 columns
+  std::string to_yaml(bool with_origins) const;  // resolved values; with origins each line ends in
+                                                 // "# default|preset|file:line|command line"
+  std::string reference_yaml() const;            // every option, its default, its help as comments
+  std::string markdown() const;                  // docs/config.md
+  std::string help_text() const;  // for --help: key, default, help, wrapped to 100 columns
 
  private:
   OptionNode* section_node(const std::string& section, const std::string& help);

@@ -62,8 +62,8 @@ class GroupState {
   at::Tensor latents_, exp_avg_, exp_avg_sq_, vector_exp_avg_, vector_exp_avg_sq_;
 };
 
-// `latents` times a positive number, so that their root mean square is `rms`; zeros stay. Signs stay
-// too, also of what becomes too small for the type.
+// `latents` times a positive number, so that their root mean square is `rms`; zeros stay. Signs
+// stay too, also of what becomes too small for the type.
 at::Tensor with_rms(const at::Tensor& latents, double rms);
 
 // Start factors into the student, and their latents into the states' slices.

@@ -22,6 +22,13 @@ namespace littlebit {
 enum class ComputeDtype { kAuto, kFp32, kBf16 };
 enum class TeacherPlacement { kAuto, kReplicated, kSharded, kSpread };
 
+// A set of defaults: which of an option's values a run has that nobody gave
+// (src/train/recipes.cpp).
+struct RecipeOptions {
+  std::string recipe = "reference";
+  void declare(OptionGroup& group);
+};
+
 // Section `train`.
 struct TrainOptions {
   int64_t steps = 0;  // 0: from epochs
@@ -77,6 +84,7 @@ struct OutputOptions {
 };
 
 struct RunOptions {
+  RecipeOptions recipe;
   ModelOptions model;
   QuantOptions quant;
   DataOptions data;
@@ -91,6 +99,9 @@ struct RunOptions {
   OutputOptions output;
 
   void declare(OptionTree& tree);  // adds every section
+  // Gives the options that neither file nor word gave the values of the recipe. To be called when
+  // all have been read, before check().
+  void apply_recipe(OptionTree& tree) const;
   // Add an error for everything that a run needs and lacks, and for every contradiction; check_plan
   // of what its plan and memory depend on. To be called before tree.finish().
   void check(OptionTree& tree) const;

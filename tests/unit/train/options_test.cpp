@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <map>
+#include <memory>
 #include <set>
 
 namespace littlebit {
@@ -17,7 +19,8 @@ constexpr Decides kAll[] = {Decides::kStart, Decides::kRun, Decides::kRunChangea
 // Under another value of these a run goes on and gives the same numbers (of training; those of
 // evaluation are a matter of their own). Where train.global_batch_size and train.dtype take theirs
 // from train.micro_batch_size and train.device, they are the ones that are compared.
-const std::set<std::string> kDecideNothing = {"quant.cache_dir",
+const std::set<std::string> kDecideNothing = {"recipe",  // the options that it sets do
+                                              "quant.cache_dir",
                                               "data.cache_dir",
                                               "train.stop_after",
                                               "train.micro_batch_size",
@@ -93,13 +96,64 @@ TEST_CASE("a time limit is minutes, or as Slurm writes it") {
   }
 }
 
+TEST_CASE("a recipe sets what nobody gave, and says so") {
+  const std::map<std::string, std::string> of_best = {{"quant.residual", "false"},
+                                                      {"quant.init", "lb_admm"},
+                                                      {"optim.schedule", "linear"},
+                                                      {"distill.hidden_weight", "1"}};
+  const auto with = [](const std::string& recipe, const std::string& yaml = "") {
+    auto declared = std::make_unique<Declared>();
+    declared->tree.load_yaml_text(yaml, "run.yaml");
+    if (!recipe.empty()) declared->tree.set("recipe=" + recipe);
+    declared->options.apply_recipe(declared->tree);
+    declared->tree.finish();
+    return declared;
+  };
+  const auto text = [](const std::unique_ptr<Declared>& declared) {
+    std::string yaml = declared->tree.to_yaml(/*with_origins=*/false);
+    return yaml.substr(yaml.find('\n'));  // behind the recipe's own line
+  };
+  const auto usual = with("");
+  CHECK(text(with("reference")) == text(usual));
+  CHECK(with("littlebit2")->options.quant.init == "joint_itq");
+  const auto best = with("best");
+  for (const auto& [key, value] : of_best) {
+    INFO(key);
+    CHECK(best->tree.text(key) == value);
+    CHECK(best->tree.text(key) != usual->tree.text(key));
+    CHECK(best->tree.origin(key) == Origin::kPreset);
+    CHECK_FALSE(best->tree.is_set(key));
+  }
+  CHECK(best->options.quant.latent_rms > 0);
+  CHECK_THAT(best->tree.to_yaml(true), Catch::Contains("  schedule: linear  # recipe best\n"));
+  SECTION("what is given wins, also the default's own value, and whatever comes first") {
+    const auto mixed = with("", "optim: {schedule: cosine}\nrecipe: best\n");
+    CHECK(mixed->options.optim.schedule == Schedule::kCosine);
+    CHECK(mixed->tree.origin("optim.schedule") == Origin::kFile);
+    CHECK_FALSE(mixed->options.quant.residual);
+  }
+  SECTION("a run's own configuration gives the same settings again") {
+    const auto again = with("", best->tree.to_yaml(true));
+    CHECK(text(again) == text(best));
+    const auto other = with("reference", best->tree.to_yaml(true));
+    CHECK(text(other) == text(best));
+  }
+  SECTION("an unknown one is told") {
+    Declared declared;
+    declared.tree.set("recipe=bset");
+    declared.options.apply_recipe(declared.tree);
+    CHECK_THROWS_WITH(declared.tree.finish(), Catch::Contains("reference, littlebit2 or best"));
+  }
+}
+
 TEST_CASE("what may be changed where a run goes on is how it learns, and nothing else") {
   const Declared declared;
   const Keys changeable = declared.deciding(Decides::kRunChangeable);
   CHECK(changeable == Keys{"distill.kl_weight", "distill.hidden_weight", "distill.normalization",
-                           "optim.learning_rate", "optim.beta1", "optim.beta2", "optim.epsilon",
-                           "optim.weight_decay", "optim.warmup_ratio", "optim.schedule",
-                           "optim.max_grad_norm", "train.reduce_dtype"});
+                           "optim.learning_rate", "optim.latent_learning_rate", "optim.beta1",
+                           "optim.beta2", "optim.epsilon", "optim.weight_decay",
+                           "optim.warmup_ratio", "optim.schedule", "optim.max_grad_norm",
+                           "train.reduce_dtype"});
   CHECK(declared.deciding(Decides::kRun) ==
         Keys{"quant.bits_per_weight", "quant.kv_factor", "quant.min_rank", "quant.surrogate",
              "data.sequence_length", "data.shuffle", "train.seed"});

@@ -1,0 +1,57 @@
+// The recipes: what each sets instead of the options' defaults. What served best, and how that was
+// measured, is in docs/results.md.
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include "littlebit/train/options.h"
+
+namespace littlebit {
+namespace {
+
+struct Preset {
+  const char* key;
+  const char* value;
+};
+
+// The options' own defaults are the authors' first recipe.
+constexpr const char* kReference = "reference";
+
+constexpr std::array kLittleBit2 = {Preset{"quant.init", "joint_itq"}};
+
+constexpr std::array kBest = {
+    Preset{"quant.init", "lb_admm"},       Preset{"quant.admm_iterations", "200"},
+    Preset{"quant.residual", "false"},     Preset{"quant.latent_rms", "0.02"},
+    Preset{"optim.learning_rate", "2e-3"}, Preset{"optim.latent_learning_rate", "4e-4"},
+    Preset{"optim.beta1", "0.8"},          Preset{"optim.schedule", "linear"},
+    Preset{"distill.hidden_weight", "1"},
+};
+
+struct Recipe {
+  const char* name;
+  std::span<const Preset> presets;
+};
+constexpr std::array<Recipe, 3> kRecipes = {
+    {{kReference, {}}, {"littlebit2", kLittleBit2}, {"best", kBest}}};
+
+}  // namespace
+
+void RecipeOptions::declare(OptionGroup& group) {
+  std::vector<std::string> names;
+  for (const Recipe& each : kRecipes) names.emplace_back(each.name);
+  group.choice("recipe", &recipe, std::move(names),
+               "Which defaults other options have, where they are not given: reference: the "
+               "authors' first recipe, as listed below; littlebit2: theirs with Joint-ITQ; best: "
+               "what served best here (docs/results.md).");
+}
+
+void RunOptions::apply_recipe(OptionTree& tree) const {
+  const auto found = std::find_if(kRecipes.begin(), kRecipes.end(),
+                                  [&](const Recipe& each) { return recipe.recipe == each.name; });
+  if (found == kRecipes.end()) return;
+  for (const Preset& preset : found->presets) {
+    tree.set_default(preset.key, preset.value, "recipe " + recipe.recipe);
+  }
+}
+
+}  // namespace littlebit
