@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -88,5 +89,20 @@ TEST_CASE("recipes agree in all that the paper does not vary") {
     if (recipe.name() == "opt-1.3b-0.1bpw") expected["quant.  residual"] = " false";
     CHECK(values == expected);
     CHECK_THAT(values.at("model.  path"), Contains("models/"));
+  }
+}
+
+TEST_CASE("the quality table's runs differ in what recipe best sets, and in nothing else") {
+  const fs::path folder = fs::path(test::kSourceDir) / "configs" / "quality";
+  const auto ours = resolved(folder / "best.yaml"), theirs = resolved(folder / "littlebit2.yaml");
+  std::set<std::string> differing;
+  for (const auto& [key, value] : ours) {
+    if (theirs.at(key) != value) differing.insert(key);
+  }
+  CHECK(differing == std::set<std::string>{"recipe.recipe", "quant.  init", "quant.  residual",
+                                           "quant.  latent_rms", "quant.  admm_iterations",
+                                           "optim.  latent_learning_rate", "optim.  beta1"});
+  for (const char* key : {"train.  global_batch_size", "optim.  learning_rate"}) {
+    CHECK(ours.at(key) == theirs.at(key));
   }
 }

@@ -50,6 +50,7 @@ StepRecord step_record(int64_t step) {
           .loss_kl = 2.0 / static_cast<double>(step),
           .loss_hidden = 1,
           .learning_rate = 1e-3,
+          .latent_learning_rate = 2e-4,
           .grad_norm = 0.5,
           .sign_flip_fraction = 0.25,
           .tokens = 64 * step,
@@ -399,6 +400,7 @@ TEST_CASE(
                       {"loss_kl", 1.0},
                       {"loss_hidden", 1.0},
                       {"learning_rate", 1e-3},
+                      {"latent_learning_rate", 2e-4},
                       {"grad_norm", 0.5},
                       {"sign_flip_fraction", 0.25},
                       {"tokens", 128},
@@ -406,7 +408,7 @@ TEST_CASE(
                       {"seconds", 0.064}}));
   std::set<std::string> tags;
   for (const auto& [tag, value] : scalars_of(step_record(2))) tags.insert(tag);
-  CHECK(tags.size() == 8);
+  CHECK(tags.size() == 9);
   CHECK(tags.count("train/loss") == 1);
   CHECK(tags.count("train/step") + tags.count("train/seconds") == 0);
 
