@@ -104,11 +104,11 @@ void OptionTree::set(std::string_view word) {
 }
 
 void OptionTree::set_default(std::string_view key, std::string_view text, std::string place) {
-  OptionNode& option = const_cast<OptionNode&>(node(key));
   if (is_set(key)) return;
   const OptionSource source{Origin::kPreset, std::move(place)};
-  const YamlDocument document = parse_word(option, text);
-  apply_value(state_->root, option, document, document.root, 1, source, state_->errors);
+  OptionNode* option = state_->node_to_set(key, source);
+  const YamlDocument document = parse_word(*option, text);
+  apply_value(state_->root, *option, document, document.root, 1, source, state_->errors);
 }
 
 void OptionTree::State::add_duplicates(const YamlDocument& document, const OptionSource& source) {

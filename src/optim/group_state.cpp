@@ -60,12 +60,10 @@ void GroupState::visit(const std::function<void(const StatePart&)>& visit) const
 
 at::Tensor with_rms(const at::Tensor& latents, double rms) {
   c10::NoGradGuard no_grad;
-  const double now =
+  const at::Tensor now =
       at::linalg_vector_norm(latents, 2, c10::nullopt, /*keepdim=*/false, at::kDouble)
-          .item<double>() /
-      std::sqrt(static_cast<double>(latents.numel()));
-  if (!(now > 0)) return latents;
-  const at::Tensor scaled = latents * (rms / now);
+          .div_(std::sqrt(static_cast<double>(latents.numel())));
+  const at::Tensor scaled = latents * (rms / now).masked_fill_(now.eq(0), 1);
   // What rounds to zero counts as positive: it keeps its sign as the smallest number there is.
   return scaled.masked_fill_(scaled.eq(0).logical_and_(latents.lt(0)),
                              -std::numeric_limits<float>::min());
