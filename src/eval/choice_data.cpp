@@ -80,7 +80,9 @@ fs::path find_data(const ChoiceTask& task, const Wanted& wanted, const std::stri
     hint += "; the data is on the Hugging Face Hub: " + task.hub +
             ", as .jsonl with its fields, .json or .parquet (also .gz, .zst)";
   }
-  if (!wanted.split.empty()) hint += "; of its splits it is " + wanted.split;
+  if (!wanted.split.empty() && task.hub.find("split " + wanted.split) == std::string::npos) {
+    hint += "; of its splits it is " + wanted.split;
+  }
   if (!other.empty()) {
     hint += "; " + other + " lies there: if it is what is wanted, name it " + file.stem().string() +
             ".parquet";

@@ -13,6 +13,7 @@ namespace littlebit {
 namespace {
 
 constexpr int64_t kMostSequences = 1 << 20;
+constexpr double kMostDocuments = 0x1p53;  // whole numbers are exact up to here
 
 }  // namespace
 
@@ -29,7 +30,7 @@ void EvalOptions::declare(OptionGroup& group) {
   group.integer("sequence_length", &sequence_length, {.min = 0, .max = 1 << 24},
                 "Tokens per sequence; 0: 2048, or the model's maximum where that is less (for "
                 "multiple-choice tasks: the model's maximum)");
-  group.number("limit", &limit, {.min = 0, .max = 0x1p53},
+  group.number("limit", &limit, {.min = 0},
                "Score only the first N chunks of a text, or documents of a task; below 1: that "
                "share of them; 0: all");
   group.text("batch_size", &batch_size,
@@ -46,7 +47,8 @@ int64_t limited(double limit, int64_t count) {
 }
 
 void check_amounts(const EvalOptions& options) {
-  if (options.limit > 1 && options.limit != std::floor(options.limit)) {
+  if (options.limit > 1 &&
+      (options.limit != std::floor(options.limit) || options.limit > kMostDocuments)) {
     throw UsageError("eval.limit " + format_digits(options.limit, 12) +
                          " is neither a share of the documents nor a number of them",
                      "give a whole number, or one below 1: 0.1 takes a tenth");

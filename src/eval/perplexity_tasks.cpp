@@ -74,7 +74,7 @@ class RollingTask : public EvalTask {
   explicit RollingTask(const TaskInput& input)
       : length_(sequence_length(input.options, input.spec)), batch_size_(input.options.batch_size) {
     if (input.options.text.empty()) {
-      file_ = wikitext2_file("rolling", input);
+      file_ = wikitext2_file("rolling", input, {"wiki.test.raw"});
       const std::string text = python_text(read_file(file_), file_);
       warn_unless_whole_wikitext(file_, text);
       std::vector<std::string> pages = wikitext_pages(text);

@@ -31,8 +31,9 @@ std::vector<std::string> read_source(const SourceOptions& source) {
   return texts;
 }
 
-bool is_jsonl(const fs::path& file) {
-  return settled_format({.path = file}) == SourceFormat::kJsonl;
+bool has_records(const fs::path& file) {
+  const SourceFormat format = settled_format({.path = file});
+  return format == SourceFormat::kJsonl || format == SourceFormat::kParquet;
 }
 
 void warn_unless_whole(const fs::path& file, const char* what, size_t count, size_t whole) {
@@ -67,24 +68,28 @@ fs::path c4_file(const TaskInput& input, const char* task) {
   return find_task_file(
       {task,
        "c4",
-       {"c4-validation.*.json.gz", "c4-validation.*.json", "*.jsonl", "*.jsonl.gz", "*.json.gz"},
+       {"c4-validation.*.json.gz", "c4-validation.*.json", "*.jsonl", "*.jsonl.gz", "*.jsonl.zst",
+        "*.json.gz", "*.json", "*.parquet"},
        "C4's first validation shard: en/c4-validation.00000-of-00008.json.gz of allenai/c4 on the "
        "Hugging Face Hub"},
       input.options.data_root);
 }
 
-// The data set's sentences: lines without the white space around them, or records of a jsonl file.
+// The data set's sentences: lines without the white space around them, or records of a file that
+// has such. `split` as Mikolov's files call it.
 TaskText ptb(const TaskInput& input, const char* task, const std::string& split,
              const char* separator) {
   const fs::path file = find_task_file(
       {task,
        "ptb",
-       {"ptb." + split + ".txt", "ptb." + split + ".jsonl"},
+       {"ptb." + split + ".txt", "ptb." + split + ".jsonl", "ptb." + split + ".jsonl.gz",
+        "ptb." + split + ".json", "ptb." + split + ".parquet",
+        (split == "valid" ? "validation" : split) + "-00000-of-00001.parquet"},
        "the Penn Treebank's " + split + " split as Mikolov prepared it (ptb_text_only on the " +
            "Hugging Face Hub; its sentences a line each, or jsonl with the field sentence)"},
       input.options.data_root);
   std::vector<std::string> sentences;
-  if (is_jsonl(file)) {
+  if (has_records(file)) {
     sentences = read_field(file, "sentence");
   } else {
     for (const std::string& line : read_source({.path = file, .format = SourceFormat::kLines})) {
@@ -101,17 +106,17 @@ std::vector<std::string> read_texts(const fs::path& file, const std::string& fie
   return read_source({.path = file, .field = field});
 }
 
-fs::path wikitext2_file(const std::string& task, const TaskInput& input) {
-  return find_task_file({task,
-                         "wikitext2",
-                         {"wiki.test.raw"},
+fs::path wikitext2_file(const std::string& task, const TaskInput& input,
+                        const std::vector<std::string>& names) {
+  return find_task_file({task, "wikitext2", names,
                          "WikiText-2 raw's test split (wikitext-2-raw-v1 of Salesforce/wikitext "
                          "on the Hugging Face Hub)"},
                         input.options.data_root);
 }
 
 TaskText wikitext2_text(const TaskInput& input, int64_t) {
-  const fs::path file = wikitext2_file("wikitext2", input);
+  const fs::path file =
+      wikitext2_file("wikitext2", input, {"wiki.test.raw", "test-00000-of-00001.parquet"});
   return whole(input, file, read_source({.path = file, .format = SourceFormat::kWikitext}).front());
 }
 

@@ -70,10 +70,10 @@ void check_tasks(const EvalOptions& options) {
                      "rename a task file, or score them in two runs");
   }
   if (options.num_fewshot > 0 && !any_choice) {
-    throw UsageError("eval.num_fewshot (--num-fewshot) is " + std::to_string(options.num_fewshot) +
-                         ", but none of the tasks takes examples",
-                     "perplexity is that of a text alone; name a multiple-choice task: " +
-                         join(builtin_choice_tasks(), ", "));
+    throw UsageError(
+        "eval.num_fewshot (--num-fewshot) is " + std::to_string(options.num_fewshot) +
+            ", but none of the tasks takes examples",
+        "perplexity is that of a text alone; name a multiple-choice task, such as boolq");
   }
 }
 

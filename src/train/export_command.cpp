@@ -46,17 +46,6 @@ QuantOptions quant_of(const Checkpoint& checkpoint, QuantOptions quant) {
   return quant;
 }
 
-// run.json of the run that a checkpoint lies in; {} where it lies elsewhere, or is none.
-Json run_of(const Checkpoint& checkpoint) {
-  std::error_code ignored;
-  const fs::path whole = fs::weakly_canonical(checkpoint.folder, ignored);
-  try {
-    return RunFolder(whole.parent_path().parent_path()).read_run_json();
-  } catch (const InputError&) {
-    return Json::object();
-  }
-}
-
 // The teacher is read while the target is written, and stays: no part of one is in the other.
 void check_target(const fs::path& target, const fs::path& source, const fs::path& teacher) {
   if (!teacher.empty() && (lies_in(target, teacher) || lies_in(teacher, target))) {
@@ -116,6 +105,16 @@ void export_packed_folder(const RunOptions& options, const OptionTree& tree, con
   print_written(written);
 }
 
+// What a checkpoint tells of itself, and its run, where it lies in one.
+ModelCard card_of(const Checkpoint& checkpoint, const HfFolder& teacher) {
+  ModelCard card{
+      .origin = teacher, .settings = checkpoint.trajectory, .step = checkpoint.position.step};
+  const fs::path config = config_of_run(checkpoint.folder);
+  if (!config.empty()) card.run = RunFolder(config.parent_path()).read_run_json();
+  card.bytes = card.run.value("summary", Json::object()).value("bytes", Json());
+  return card;
+}
+
 }  // namespace
 
 fs::path config_of_run(const fs::path& source) {
@@ -157,18 +156,14 @@ void export_checkpoint(const RunOptions& options, const OptionTree& tree, const 
   load_weights(state, student);
   log_info("step " + std::to_string(checkpoint.position.step) + " from " +
            checkpoint.folder.string());
-  RunOptions decided = options;
-  decided.quant = quant_of(checkpoint, options.quant);
-  ModelCard card{.origin = teacher,
-                 .options = &decided,
-                 .step = checkpoint.position.step,
-                 .run = run_of(checkpoint)};
-  card.bytes = card.run.value("summary", Json::object()).value("bytes", Json());
+  const QuantOptions quant = quant_of(checkpoint, options.quant);
+  ModelCard card = card_of(checkpoint, teacher);
+  if (!card.run.empty()) card.options = &options;
   for (const auto& [format, folder] : written) {
     if (format == "dense") {
       write_dense(folder, student, options.export_, teacher);
     } else {
-      card.bytes = export_json(write_packed(folder, student, plans, decided.quant, teacher));
+      card.bytes = export_json(write_packed(folder, student, plans, quant, teacher));
     }
     write_model_card(folder, card, format == "dense");
   }

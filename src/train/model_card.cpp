@@ -10,6 +10,7 @@
 #include "littlebit/core/hash.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
 #include "score.h"
 
@@ -18,12 +19,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFile[] = "README.md";
+constexpr char kFile[] = "README.md", kTitleEnd[] = " by LittleBit";
 constexpr char kMarkBegin[] = "<!-- made by littlebit-native; ", kMarkEnd[] = " -->\n";
 constexpr const char* kLicenceFiles[] = {"LICENSE",       "LICENSE.txt", "LICENSE.md",
                                          "LICENCE",       "NOTICE",      "NOTICE.txt",
                                          "USE_POLICY.md", "COPYING",     "Notice.txt"};
 constexpr uint64_t kMostCardBytes = 1 << 20;
+
+// The origin's own card, or "".
+std::string card_of(const HfFolder& origin) {
+  const fs::path card = origin.path() / kFile;
+  std::error_code error;
+  const bool is_readable =
+      fs::is_regular_file(card, error) && fs::file_size(card, error) <= kMostCardBytes;
+  return is_readable ? read_file(card) : "";
+}
 
 bool is_plain(const std::string& text) {
   constexpr char kPlain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
@@ -53,9 +63,22 @@ std::string hub_id(const HfFolder& origin) {
   return is_hub_id(name->get<std::string>()) ? name->get<std::string>() : "";
 }
 
+// What the card of a packed folder calls the model; empty where there is none of ours.
+std::string name_by_card(const HfFolder& origin) {
+  constexpr std::string_view kBegin = "# ", kEnd = kTitleEnd;
+  for (const std::string& line : split(card_of(origin), '\n')) {
+    if (!line.starts_with(kBegin) || !line.ends_with(kEnd)) continue;
+    return line.substr(kBegin.size(), line.size() - kBegin.size() - kEnd.size());
+  }
+  return "";
+}
+
 std::string name_of(const HfFolder& origin) {
   const std::string id = hub_id(origin);
   if (!id.empty()) return id;
+  if (is_packed_folder(origin)) {
+    if (const std::string name = name_by_card(origin); !name.empty()) return name;
+  }
   fs::path path = fs::absolute(origin.path()).lexically_normal();
   if (path.filename().empty()) path = path.parent_path();
   return path.filename().string();
@@ -64,10 +87,7 @@ std::string name_of(const HfFolder& origin) {
 // The lines about the licence that head the origin's own card.
 std::vector<std::string> licence_lines(const HfFolder& origin) {
   std::vector<std::string> found;
-  const fs::path card = origin.path() / kFile;
-  std::error_code error;
-  if (!fs::is_regular_file(card, error) || fs::file_size(card, error) > kMostCardBytes) return {};
-  const std::vector<std::string> lines = split(read_file(card), '\n');
+  const std::vector<std::string> lines = split(card_of(origin), '\n');
   if (lines.empty() || trim(lines[0]) != "---") return {};
   for (size_t i = 1; i < lines.size() && trim(lines[i]) != "---"; ++i) {
     for (const char* key : {"license", "license_name", "license_link"}) {
@@ -117,7 +137,7 @@ std::string size_section(const ModelCard& card, bool dense) {
   if (const auto bits = number_at(card.bytes, "stored_bits_per_weight")) {
     table.add({"bits per weight of the linear layers, as stored packed", format_digits(*bits, 4)});
   }
-  if (card.options == nullptr) {
+  if (card.settings.empty()) {
     const auto bits = number_at(card.origin.config(), "eff_bit");
     if (bits)
       table.add({"bits per weight of the linear layers, asked for", format_digits(*bits, 4)});
@@ -172,32 +192,48 @@ std::string score_section(const ModelCard& card) {
          "\nProtocols are those of littlebit-native's docs/evaluation.md.\n\n";
 }
 
+// Settings by what people call them; of those that a default leaves without effect nothing is told.
+struct Row {
+  const char *key, *name, *silent;
+};
+constexpr Row kRecipe[] = {
+    {"quant.bits_per_weight", "bits per weight asked for", ""},
+    {"quant.kv_factor", "rank of k and v times", "1"},
+    {"quant.surrogate", "derivative of the signs", ""},
+    {"train.steps", "steps of the schedule", ""},
+    {"train.global_batch_size", "sequences a step", ""},
+    {"data.sequence_length", "tokens a sequence", ""},
+    {"optim.learning_rate", "learning rate", ""},
+    {"optim.schedule", "schedule", ""},
+    {"optim.warmup_ratio", "warm-up, of all steps", "0"},
+    {"optim.weight_decay", "weight decay", "0"},
+    {"distill.kl_weight", "weight of the logits' divergence", ""},
+    {"distill.hidden_weight", "weight of the hidden states' error", "0"},
+    {"train.seed", "seed", ""},
+};
+
 std::string recipe_section(const ModelCard& card) {
-  if (card.options == nullptr) return "";
-  const RunOptions& options = *card.options;
-  const QuantOptions& quant = options.quant;
+  if (card.settings.empty()) return "";
   Table table({"", ""}, {0, 1});
-  if (!quant.starts_from_file()) {
-    table.add({"bits per weight asked for", format_digits(quant.bits_per_weight, 6)});
+  for (const Row& row : kRecipe) {
+    const auto found = card.settings.find(row.key);
+    if (found == card.settings.end() || found->second == row.silent) continue;
+    table.add({row.name, found->second});
   }
-  table.add({"paths of signs and scales", quant.residual ? "2" : "1"});
-  if (quant.kv_factor != 1) table.add({"rank of k and v times", format_digits(quant.kv_factor, 6)});
-  table.add({"start", quant.init});
-  table.add({"trained against", "the original, by distillation"});
-  table.add({"steps", format_count(card.step)});
-  table.add({"sequences a step", format_count(options.train.sequences_per_step())});
-  table.add({"tokens a sequence", format_count(options.data.sequence_length)});
-  table.add({"learning rate", format_digits(options.optim.learning_rate, 6)});
-  std::vector<std::string> texts;
-  for (const SourceOptions& source : options.data.train) {
-    texts.push_back(source.path.filename().string());
+  if (card.options != nullptr) {
+    table.add({"start", card.options->quant.init});
+    std::vector<std::string> texts;
+    for (const SourceOptions& source : card.options->data.train) {
+      texts.push_back(source.path.filename().string());
+    }
+    if (!texts.empty()) table.add({"training text", join(texts, ", ")});
   }
-  if (!texts.empty()) table.add({"training text", join(texts, ", ")});
-  table.add({"seed", std::to_string(options.train.seed)});
+  table.add({"weights of step", std::to_string(card.step)});
   table.add({"program", "littlebit-native " LITTLEBIT_VERSION});
   return "## Recipe\n\nLittleBit (arXiv [2506.13771](https://arxiv.org/abs/2506.13771)): each "
          "linear "
-         "layer is a product of thin sign matrices with scales.\n\n" +
+         "layer is a product of thin sign matrices with scales, trained to agree with the "
+         "original.\n\n" +
          table.markdown() + "\n";
 }
 
@@ -244,8 +280,8 @@ bool is_own_card(const std::string& card) {
 }  // namespace
 
 std::string model_card_text(const ModelCard& card, bool dense) {
-  return head_of(card, dense) + "# " + name_of(card.origin) + " by LittleBit" +
-         (dense ? ", dense" : "") + "\n\nA compressed copy of " + name_of(card.origin) +
+  return head_of(card, dense) + "# " + name_of(card.origin) + kTitleEnd + (dense ? ", dense" : "") +
+         "\n\nA compressed copy of " + name_of(card.origin) +
          ": its linear layers were factorised into signs and scales" +
          (card.step > 0 ? " and trained to agree with it.\n\n" : ".\n\n") +
          size_section(card, dense) + score_section(card) + recipe_section(card) +

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 
+#include "littlebit/checkpoint/checkpoint.h"
 #include "littlebit/io/hf_folder.h"
 #include "littlebit/io/json.h"
 #include "littlebit/train/options.h"
@@ -13,7 +15,8 @@ namespace littlebit {
 
 struct ModelCard {
   const HfFolder& origin;               // the teacher's folder, or the packed one that became dense
-  const RunOptions* options = nullptr;  // of the run; null: a packed folder tells its bits alone
+  Trajectory settings;                  // that decided the run's numbers; none of a packed folder
+  const RunOptions* options = nullptr;  // of the run, where its folder is there
   int64_t step = 0;                     // whose weights these are
   Json run = Json::object();            // run.json, for scores; may be empty
   Json bytes;                           // export_json() of the packed export; may be null

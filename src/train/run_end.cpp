@@ -9,6 +9,7 @@
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/logging/console.h"
 #include "model_card.h"
+#include "resume.h"
 #include "scoring.h"
 
 namespace littlebit {
@@ -42,6 +43,7 @@ void write_cards(const Session& session, const RunFolder& folder,
                  const std::vector<fs::path>& exports, int64_t step) {
   const Json run = folder.read_run_json();
   const ModelCard card{.origin = *session.teacher_folder,
+                       .settings = make_trajectory(session),
                        .options = &session.options,
                        .step = step,
                        .run = run,

@@ -11,6 +11,7 @@
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
+#include "plan.h"
 #include "resume.h"
 
 namespace littlebit {

@@ -29,3 +29,16 @@ pq.write_table(pa.table({"text": pa.array(["one", None, "", "two"], pa.large_str
                          "bytes": [b"a", b"b\xff", b"c", b"d"]}), out / "nulls.parquet")
 pq.write_table(pa.table({"text": ["", " = Robert = \n", "", " An actor . \n", " He acts . \n", ""]}),
                out / "wikitext.parquet")
+records = pa.table({
+    "question": ["Why?", "Who \u00e9\u4f60?", ""], "answerKey": ["B", "A", None],
+    "choices": pa.array([{"text": ["a", "b"], "label": ["A", "B"]}, {"text": ["c", ""], "label": ["A", "B"]},
+                         {"text": [], "label": []}]),
+    "int": pa.array([1, -2, 3], pa.int32()), "big": pa.array([2 ** 63, 1, 0], pa.uint64()),
+    "half": pa.array([0.5, -1e-3, None]), "flag": [True, False, None], "nothing": pa.nulls(3),
+    "word": pa.array(["x", "y", "x"]).dictionary_encode(), "large": pa.array(["l", None, "m"], pa.large_string()),
+    "pair": pa.array([[1, 2], [3, 4], [5, 6]], pa.list_(pa.int64(), 2)),
+    "nested": pa.array([[{"n": 1, "b": b"x"}], [], None]),
+    "bytes": [b"a", b"\xff", b""], "time": pa.array([1, 2, 3], pa.timestamp("s")),
+})
+pq.write_table(records, out / "records.parquet", row_group_size=2, write_statistics=False,
+               compression="zstd")

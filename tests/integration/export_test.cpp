@@ -56,9 +56,10 @@ class FinishedRun {
   TempFolder temp_;
 };
 
-void check_same_folder(const fs::path& a, const fs::path& b) {
+void check_same_folder(const fs::path& a, const fs::path& b, bool same_card = true) {
   int files = 0;
   for (const auto& entry : fs::directory_iterator(a)) {
+    if (!same_card && entry.path().filename() == "README.md") continue;
     INFO(entry.path());
     CHECK(read_file(entry.path()) == read_file(b / entry.path().filename()));
     ++files;
@@ -76,6 +77,13 @@ TEST_CASE(
   REQUIRE(outcome.code == 0);
   check_same_folder(run / "run/export/packed", run / "both/packed");
   check_same_folder(run / "run/export/dense", run / "both/dense");
+  CHECK_THAT(read_file(run / "both/packed/README.md"), Contains("library_name: littlebit") &&
+                                                           Contains("tokens.safetensors") &&
+                                                           !Contains((run / "teacher").string()));
+  write_file(run / "both/packed/README.md", "a card of mine\n");  // stays where it is exported anew
+  outcome = run.export_to(run.checkpoint(), "both");
+  CHECK_THAT(outcome.err, Contains("it stays"));
+  CHECK(read_file(run / "both/packed/README.md") == "a card of mine\n");
   // One format is the folder itself; a run stands for its newest checkpoint; earlier exports are
   // replaced.
   for (const std::string& source : {run.checkpoint(), (run / "run").string()}) {
@@ -95,6 +103,7 @@ TEST_CASE(
     const at::Tensor want = map_tensor(view), got = map_tensor(*dense.find(view.name));
     CHECK((got - want).norm().item<float>() <= 0.01f * want.norm().item<float>());  // bf16 scales
   }
+  CHECK_THAT(read_file(run / "dense/README.md"), Contains("# teacher by LittleBit, dense"));
   const Json config = read_json_file(run / "dense/config.json");
   CHECK_FALSE(config.contains("quant_func"));
   CHECK_FALSE(config.contains("residual"));
@@ -164,7 +173,9 @@ TEST_CASE("export: what cannot be done is refused, nothing of others is replaced
   const Outcome outcome = run.export_to(alone, "alone", {model});
   INFO(outcome.err);
   REQUIRE(outcome.code == 0);
-  check_same_folder(run / "run/export/packed", run / "alone");
+  check_same_folder(run / "run/export/packed", run / "alone", /*same_card=*/false);
+  CHECK_THAT(read_file(run / "alone/README.md"),  // what the checkpoint tells
+             Contains("bits per weight") && Contains("0.005") && !Contains("training text"));
   // One flipped bit of a latent.
   std::string state = read_file(run / "step-2/state.safetensors");
   state[state.size() / 100 * 5] ^= 1;

@@ -134,6 +134,30 @@ TEST_CASE("results.json says with what it was made; compare sets results side by
                               Contains("+0.1250 \u00b1 0.0500") && Contains("1.2500"));
   CHECK_THAT(choices.err, Contains("piqa is not in two"));
 
+  // What lm-evaluation-harness writes: no version, metrics by filters, its own name of `rolling`.
+  write_file(temp / "harness.json", R"({"results": {
+      "boolq": {"alias": "boolq", "acc,none": 0.75, "acc_stderr,none": 0.03},
+      "wikitext": {"alias": "wikitext", "word_perplexity,none": 30.5, "word_perplexity_stderr,none": "N/A"},
+      "gsm8k": {"exact_match,strict-match": 0.25, "exact_match_stderr,strict-match": 0.01}},
+      "versions": {"boolq": 2.0}, "n-shot": {"boolq": 0, "gsm8k": 5}, "max_length": 1024,
+      "n-samples": {"boolq": {"original": 3270, "effective": 100}}})");
+  write_file(temp / "ours.json", R"({"tasks": {"boolq": {"protocol": "lm_eval_0.4.8", "acc": 0.5,
+      "acc_stderr": 0.04, "documents": 100, "data_hash": "x"},
+      "rolling": {"protocol": "rolling@1024", "word_perplexity": 61}}})");
+  const std::string harness = (temp / "harness.json").string();
+  const Outcome both = eval({"compare", (temp / "ours.json").string(), harness});
+  REQUIRE(both.code == 0);
+  CHECK_THAT(both.out, Contains("+0.2500 \u00b1 0.0500") && Contains("0.5000"));
+  CHECK_THAT(both.out, Contains("| rolling | word_perplexity | 61.0000"));
+  CHECK_THAT(both.err, Contains("gsm8k is only in harness") && !Contains("protocols"));
+  const Outcome twice = eval({"compare", harness, harness});
+  REQUIRE(twice.code == 0);
+  CHECK_THAT(twice.out, Contains("exact_match,strict-match") && Contains("0.2500"));
+  write_file(temp / "shots.json",
+             R"({"tasks": {"boolq": {"protocol": "lm_eval_0.4.8@5shot", "acc": 0.5}}})");
+  CHECK_THAT(eval({"compare", (temp / "shots.json").string(), harness}).err,
+             Contains("different protocols, lm_eval_0.4.8@5shot and lm_eval"));
+
   check_only_refused(eval({"compare", a}), 2, {"two or more"});
   check_only_refused(eval({"compare", a, (temp / "none.json").string()}), 3, {"none.json"});
   check_only_refused(eval({"compare", a, kTeacher + "/config.json"}), 3, {"config.json", "tasks"});

@@ -28,6 +28,18 @@ WrongInput ids(std::string what, std::function<void(const Workshop&)> spoil,
           }};
 }
 
+constexpr char kPiqa[] =
+    R"({"goal": "Sit", "sol1": "Take a chair.", "sol2": "Take a pear.", "label": 0}
+)";
+
+// A row that scores piqa, whose data is `content` in a file of this name.
+WrongInput piqa(std::string what, std::string file, std::string content) {
+  return {std::move(what), ExitCode::kInput, [=](const Workshop& shop) {
+            shop.write(file, content);
+            return shop.eval({"--model", "model", "--tasks", "piqa", "--data-root", "."});
+          }};
+}
+
 WrongInput tokenized(std::string what, std::string content) {
   return {std::move(what), ExitCode::kInput,
           [=](const Workshop& shop) { return shop.tokenize(content); }};
@@ -154,6 +166,27 @@ WrongInputs wrong_texts() {
           {"a task's data is not there", ExitCode::kInput,
            [](const Workshop& s) {
              return s.eval({"--model", "model", "--tasks", "wikitext2", "--data-root", "nowhere"});
+           }},
+          {"a multiple-choice task's data is not there", ExitCode::kInput,
+           [](const Workshop& s) {
+             return s.eval({"--model", "model", "--tasks", "piqa", "--data-root", "nowhere"});
+           }},
+          piqa("a task's record that lacks a field", "piqa.jsonl", "{\"goal\": \"Sit\"}\n"),
+          piqa("a task's array that holds no record", "piqa.json", "[3]"),
+          piqa("a task's array, cut", "piqa.json", "[{\"goal\": \"Sit\"}"),
+          piqa("a task's Parquet file, cut", "piqa.parquet", "PAR1 and so on"),
+          {"a task's examples are not there", ExitCode::kInput,
+           [](const Workshop& s) {
+             s.write("piqa.jsonl", kPiqa);
+             return s.eval(
+                 {"--model", "model", "--tasks", "piqa", "--data-root", ".", "--num-fewshot", "2"});
+           }},
+          {"fewer examples than are to be drawn", ExitCode::kInput,
+           [](const Workshop& s) {
+             s.write("piqa.jsonl", kPiqa);
+             s.write("piqa_train.jsonl", kPiqa);
+             return s.eval(
+                 {"--model", "model", "--tasks", "piqa", "--data-root", ".", "--num-fewshot", "2"});
            }},
           tokenized("strings to tokenize that are no list", "{}"),
           tokenized("a string to tokenize that is a number", "[\"a\", 3]"),

@@ -65,6 +65,54 @@ TEST_CASE("zero-shot tasks: table, results.json, samples in the data's order") {
   CHECK(tasks.at("piqa").at("acc_norm").get<double>() == Approx(right / 6));
 }
 
+TEST_CASE("few-shot: one number for every form of the data, share and batch size") {
+  const TempFolder temp;
+  const std::string records = read_file(fs::path(kData) / "arc_easy.jsonl");
+  std::vector<std::string> lines = split(records, '\n');
+  std::erase(lines, "");
+  const std::string array = "[" + join(lines, ",") + "]";
+  create_folders(temp / "a");
+  write_file(temp / "a/arc_easy.jsonl", records);
+  write_file(temp / "a/arc_easy_train.jsonl", records);
+  create_folders(temp / "b/arc_easy");
+  write_file(temp / "b/arc_easy/test.json", array);
+  write_file(temp / "b/arc_easy/train.jsonl", records);
+  REQUIRE(std::system(("gzip " + (temp / "b/arc_easy/train.jsonl").string()).c_str()) == 0);
+  const auto score = [&](const char* root, const std::vector<std::string>& more) {
+    std::vector<std::string> words = {
+        "--tasks",       "arc_easy", "--data-root", (temp / root).string(),
+        "--num-fewshot", "2",        "--output",    (temp / "r.json").string()};
+    words.insert(words.end(), more.begin(), more.end());
+    const test::Outcome outcome = eval(words);
+    INFO(outcome.err);
+    REQUIRE(outcome.code == 0);
+    const Json results = read_json_file(temp / "r.json");
+    CHECK(results.at("configuration").at("num_fewshot") == 2);
+    const Json task = results.at("tasks").at("arc_easy");
+    CHECK(task.at("protocol") == "lm_eval_0.4.8@2shot");
+    CHECK(task.at("num_fewshot") == 2);
+    CHECK(task.at("documents") == 6);
+    CHECK(task.at("data_hash").get<std::string>().size() == 32);
+    return Json({task.at("acc"), task.at("acc_norm")});
+  };
+  const Json want = score("a", {"--limit", "6"});
+  CHECK(score("a", {"--limit", "0.1", "--batch-size", "auto"}) == want);
+  CHECK(score("b", {"--limit", "0.1", "--batch-size", "1"}) == want);
+}
+
+TEST_CASE("lambada: perplexity and share of words foretold") {
+  const TempFolder temp;
+  const fs::path samples = temp / "samples.jsonl";
+  const test::Outcome outcome =
+      eval({"--tasks", "lambada_openai", "--data-root", kData, "--samples", samples.string()});
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+  CHECK_THAT(outcome.out,
+             Contains("| lambada_openai") && Contains("perplexity") && Contains("acc"));
+  const Json line = parse_json(split(read_file(samples), '\n').at(0), "samples");
+  CHECK(line.at("loglikelihoods").size() == 1);
+}
+
 TEST_CASE("zero-shot tasks: what is wrong is said, with its place") {
   const TempFolder temp;
   const auto refused = [&](const std::vector<std::string>& arguments, int code,

@@ -22,8 +22,9 @@ struct TaskText {
   int64_t chunks = 0;  // of the whole, of which eval.limit has left ids; 0: ids are the whole
 };
 
-// The file of WikiText-2 raw test, for the task of that name.
-std::filesystem::path wikitext2_file(const std::string& task, const TaskInput& input);
+// The file of WikiText-2 raw test, of the first of these names that is there.
+std::filesystem::path wikitext2_file(const std::string& task, const TaskInput& input,
+                                     const std::vector<std::string>& names);
 
 // WikiText-2 raw test, rows joined by "\n\n", tokenised as a whole.
 TaskText wikitext2_text(const TaskInput& input, int64_t sequence_length);

@@ -4,8 +4,10 @@
 
 #include <filesystem>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "littlebit/data/corpus.h"
+#include "littlebit/data/records.h"
 #include "littlebit/data/token_file.h"
 #include "support/paths.h"
 #include "unit/data/byte_tokenizer.h"
@@ -128,4 +130,60 @@ TEST_CASE("parquet: without the library a file is refused with two ways out") {
   expect_input_error({"a Parquet file", "built without Parquet"}, [&] { read(source); });
   CHECK(hint_of(source).find(".ci/setup parquet") != std::string::npos);
   CHECK(hint_of(source).find("pandas.read_parquet") != std::string::npos);
+}
+
+TEST_CASE("parquet: whole rows, nested as they are, without what is no text, number or flag") {
+  if (!is_built()) return;
+  const fs::path file = kFixtures / "records.parquet";
+  const Json expected = parse_json(R"([
+    {"question": "Why?", "answerKey": "B", "choices": {"text": ["a", "b"], "label": ["A", "B"]},
+     "int": 1, "half": 0.5, "flag": true, "nothing": null, "word": "x", "large": "l",
+     "pair": [1, 2], "nested": [{"n": 1}], "big": 9223372036854775808.0},
+    {"question": "Who \u00e9\u4f60?", "answerKey": "A",
+     "choices": {"text": ["c", ""], "label": ["A", "B"]}, "int": -2, "half": -0.001, "flag": false,
+     "nothing": null, "word": "y", "large": null, "pair": [3, 4], "nested": [], "big": 1},
+    {"question": "", "answerKey": null, "choices": {"text": [], "label": []}, "int": 3,
+     "half": null, "flag": null, "nothing": null, "word": "x", "large": "m", "pair": [5, 6],
+     "nested": null, "big": 0}])",
+                                   "expected");
+  Json rows = Json::array();
+  std::vector<std::string> places;
+  for_each_record(file, [&](const Json& row, const std::string& place) {
+    rows.push_back(row);
+    places.push_back(place);
+    return true;
+  });
+  CHECK(rows == expected);
+  CHECK(places.at(2) == file.string() + ": record 3");
+  int seen = 0;
+  for_each_record(file, [&](const Json&, const std::string&) { return ++seen < 2; });
+  CHECK(seen == 2);
+  // The same rows as the reader of one column and the jsonl have.
+  Json lines = Json::array(), table = Json::array();
+  const auto into = [](Json& list) {
+    return [&list](const Json& record, const std::string&) {
+      list.push_back(record);
+      return true;
+    };
+  };
+  for_each_record(kFixtures / "rows.jsonl", into(lines));
+  for_each_record(kFixtures / "dictionary_zstd.parquet", into(table));
+  CHECK(table == lines);
+}
+
+TEST_CASE("parquet: whole rows of a file that is damaged, or none") {
+  if (!is_built()) return;
+  const TestFolder temp;
+  const auto refused = [&](std::string bytes, const std::vector<std::string>& words) {
+    write_file(temp / "x.parquet", bytes);
+    expect_input_error(words, [&] {
+      for_each_record(temp / "x.parquet", [](const Json&, const std::string&) { return true; });
+    });
+  };
+  std::string sound = read_file(kFixtures / "records.parquet");
+  refused("[{}]", {"x.parquet: not a Parquet file"});
+  refused(sound.substr(0, 2000), {"x.parquet: truncated Parquet file"});
+  refused("PAR1 and so on PAR1", {"x.parquet"});
+  for (size_t at = 4; at < 300; at += 7) sound[at] = static_cast<char>(sound[at] ^ 0x55);
+  refused(sound, {"x.parquet: record", "damaged"});
 }

@@ -298,7 +298,7 @@ TEST_CASE("data that is missing: where it belongs, where people get it") {
   refused({(temp / "boolq" / "boolq.jsonl").string(), (temp / "boolq.jsonl").string()},
           "super_glue, configuration boolq");
   write_file(temp / "piqa.parquet", "PAR1");  // another task's
-  refused({"its data is not there"}, "of its splits it is validation");
+  refused({"its data is not there"}, "Hugging Face Hub");
   create_folders(temp / "boolq");
   write_file(temp / "boolq" / "data-7.parquet", "PAR1");
   refused({"its data is not there"}, (temp / "boolq" / "data-7.parquet").string() +
@@ -318,6 +318,11 @@ TEST_CASE("data that is missing: where it belongs, where people get it") {
   }
   expect_input_error({"the file of its examples is not there", "boolq_train.jsonl"},
                      [&] { find_example_data(task, temp.path()); });
+  try {
+    find_example_data(task, temp.path());
+  } catch (const Error& error) {
+    CHECK(error.hint().find("of its splits it is train") != std::string::npos);
+  }
   for (const char* name :
        {"boolq_train.parquet", "boolq/train-00000-of-00001.parquet", "boolq/boolq_train.json"}) {
     write_file(temp / name, "{}");

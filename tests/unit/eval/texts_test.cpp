@@ -6,6 +6,7 @@
 
 #include "byte_task_input.h"
 #include "littlebit/core/error.h"
+#include "littlebit/data/parquet.h"
 #include "littlebit/eval/perplexity_texts.h"
 #include "sha256.h"
 #include "support/paths.h"
@@ -168,8 +169,32 @@ TEST_CASE("Parquet is refused with the line that converts it") {
   CHECK(refused([&] { own_text(ByteTaskInput(temp.path(), temp / "mine.txt"), 4); })
             .find("pandas.read_parquet('" + (temp / "mine.txt").string() + "').to_json('" +
                   (temp / "mine.jsonl").string() + "'") != std::string::npos);
-  create_folders(temp / "c4");
-  write_file(temp / "c4" / "validation.parquet", "PAR1");
-  CHECK(refused([&] { c4_text(ByteTaskInput(temp.path()), 4); }).find("validation.jsonl") !=
+  create_folders(temp / "wikitext2");
+  write_file(temp / "wikitext2" / "other.parquet", "PAR1");
+  CHECK(refused([&] { wikitext2_text(ByteTaskInput(temp.path()), 4); }).find("other.jsonl") !=
         std::string::npos);
+}
+
+TEST_CASE("texts as JSON and Parquet give what lines and jsonl give") {
+  const TempFolder temp;
+  const ByteTaskInput input(temp.path());
+  for (const char* folder : {"ptb", "c4", "wikitext2"}) create_folders(temp / folder);
+  write_file(temp / "ptb/ptb.test.json", "[{\"sentence\": \"s\"}, {\"sentence\": \"t\"}]");
+  CHECK(text_of(ptb_new_text(input, 4)) == "s t");
+  write_file(temp / "ptb/ptb.valid.parquet", "PAR1 and so on");
+  expect_error(ExitCode::kInput, {"ptb.valid.parquet", "Parquet"}, [&] { ptb_text(input, 4); });
+
+  std::string problem;
+  if (load_parquet_library(problem) == nullptr) return;
+  const fs::path fixtures = fs::path(kSourceDir) / "tests/golden/parquet";
+  fs::copy(fixtures / "wikitext.parquet", temp / "wikitext2/test-00000-of-00001.parquet");
+  fs::copy(fixtures / "dictionary_zstd.parquet", temp / "c4/validation.parquet");
+  const std::string parquet = text_of(wikitext2_text(input, 4));
+  const std::vector<int32_t> windows = c4_text(input, 8).ids;
+  write_file(temp / "wikitext2/wiki.test.raw",
+             " \n = Robert = \n \n An actor . \n He acts . \n \n");
+  CHECK(text_of(wikitext2_text(input, 4)) == parquet);
+  fs::copy(fixtures / "rows.jsonl", temp / "c4/rows.jsonl");
+  CHECK(c4_text(input, 8).file == temp / "c4/rows.jsonl");
+  CHECK(c4_text(input, 8).ids == windows);
 }

@@ -43,6 +43,7 @@ const std::set<std::string> kDecideNothing = {"recipe",  // the options that it 
                                               "eval.sequence_length",
                                               "eval.limit",
                                               "eval.batch_size",
+                                              "eval.num_fewshot",
                                               "eval.every",
                                               "export.formats",
                                               "export.dense_dtype",
