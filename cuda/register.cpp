@@ -36,6 +36,9 @@ void on_stream_of(const at::Tensor& tensor, const Launch& launch) {
 }
 #endif
 
+// That of a device that nobody has, and nobody registers anything for.
+constexpr auto kTwin = c10::DispatchKey::PrivateUse3;
+
 const at::Tensor* find_tensor(const at::Tensor& tensor) { return &tensor; }
 template <class Other>
 const at::Tensor* find_tensor(const Other& /*no tensor*/) {
@@ -49,11 +52,21 @@ struct OnStream;
 template <class Operation, class Result, class... Arguments>
 struct OnStream<Operation, Result(Arguments...)> {
   static Result call(Arguments... arguments) {
+    if constexpr (requires { Operation::has_kernel(arguments...); }) {
+      if (!Operation::has_kernel(arguments...)) return run_twin(arguments...);
+    }
     const at::Tensor* first = nullptr;
     ((first = first != nullptr ? first : find_tensor(arguments)), ...);
     return Operation::with_job(arguments..., [&](const auto& job) {
       on_stream_of(*first, [&](cudaStream_t stream) { return run(job, stream); });
     });
+  }
+
+  static Result run_twin(Arguments... arguments) {
+    static const auto operation = c10::Dispatcher::singleton()
+                                      .findSchemaOrThrow(Operation::kName, "")
+                                      .template typed<Result(Arguments...)>();
+    return operation.redispatch(c10::DispatchKeySet(kTwin), arguments...);
   }
 };
 

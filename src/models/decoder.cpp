@@ -13,6 +13,7 @@
 #include "attention.h"
 #include "littlebit/core/error.h"
 #include "littlebit/models/architectures.h"
+#include "littlebit/ops/rms_norm.h"
 #include "rope.h"
 
 namespace littlebit {
@@ -45,17 +46,27 @@ Block open_block(const ModelSpec& spec) {
   return block;
 }
 
-at::Tensor run(const Norm& norm, const ModelSpec& spec, const at::Tensor& x) {
+at::Tensor run(const Norm& norm, const ModelSpec& spec, const at::Tensor& x, at::ScalarType dtype) {
   if (spec.norm == NormKind::kLayer) {
-    return layer_norm(x, norm.weight.value, norm.bias.value, spec.norm_eps);
+    return layer_norm(x, norm.weight.value, norm.bias.value, spec.norm_eps).to(dtype);
   }
-  return rms_norm(x, norm.weight.value, spec.norm_eps, spec.norm_offset);
+  return rms_norm_to(dtype, x, norm.weight.value, spec.norm_eps, spec.norm_offset);
 }
 
 // x + branch, into the branch's memory where autograd keeps no reference to it.
 at::Tensor add_residual(const at::Tensor& x, at::Tensor branch) {
   if (c10::GradMode::is_enabled() && branch.requires_grad()) return x + branch;
   return branch.add_(x);
+}
+
+// x + branch, and the norm of that.
+NormedSum add_and_norm(const at::Tensor& x, const at::Tensor& branch, const Norm& norm,
+                       const ModelSpec& spec, at::ScalarType dtype) {
+  if (spec.norm == NormKind::kLayer) {
+    const at::Tensor sum = add_residual(x, branch);
+    return {sum, run(norm, spec, sum, dtype)};
+  }
+  return add_rms_norm_to(dtype, x, branch, norm.weight.value, spec.norm_eps, spec.norm_offset);
 }
 
 template <typename Visit>
@@ -183,22 +194,26 @@ at::Tensor Decoder::block_forward(int64_t layer, const at::Tensor& x_bth,
                                   const SequenceContext& context, KeyValueCache* cache) const {
   const Acquired acquired(block_source_.get(), layer);
   const Block& block = blocks[layer];
-  at::Tensor h = spec_.norm_first ? run(block.input_norm, spec_, x_bth) : x_bth;
-  at::Tensor branch =
-      attention(block, spec_, layer, h.to(compute_dtype_), context, cache).to(residual_dtype());
-  if (spec_.sandwich_norms) branch = run(block.post_attention_norm, spec_, branch);
-  at::Tensor x = add_residual(x_bth, branch);
-  if (!spec_.norm_first) x = run(block.input_norm, spec_, x);
+  const at::ScalarType wide = residual_dtype();
+  at::Tensor h = spec_.norm_first ? run(block.input_norm, spec_, x_bth, compute_dtype_) : x_bth;
+  at::Tensor branch = attention(block, spec_, layer, h.to(compute_dtype_), context, cache).to(wide);
+  if (spec_.sandwich_norms) branch = run(block.post_attention_norm, spec_, branch, wide);
+  NormedSum sum;
+  if (spec_.norm_first) {
+    sum = add_and_norm(x_bth, branch, block.pre_mlp_norm, spec_, compute_dtype_);
+  } else {
+    sum.sum = run(block.input_norm, spec_, add_residual(x_bth, branch), wide);
+    sum.normed = sum.sum.to(compute_dtype_);
+  }
 
-  h = spec_.norm_first ? run(block.pre_mlp_norm, spec_, x) : x;
-  branch = mlp(block, spec_, h.to(compute_dtype_)).to(residual_dtype());
-  if (spec_.sandwich_norms) branch = run(block.post_mlp_norm, spec_, branch);
-  x = add_residual(x, branch);
-  return spec_.norm_first ? x : run(block.pre_mlp_norm, spec_, x);
+  branch = mlp(block, spec_, sum.normed).to(wide);
+  if (spec_.sandwich_norms) branch = run(block.post_mlp_norm, spec_, branch, wide);
+  const at::Tensor x = add_residual(sum.sum, branch);
+  return spec_.norm_first ? x : run(block.pre_mlp_norm, spec_, x, wide);
 }
 
 at::Tensor Decoder::tail_forward(const at::Tensor& x_bth) const {
-  at::Tensor z = spec_.final_norm ? run(tail.final_norm, spec_, x_bth) : x_bth;
+  at::Tensor z = spec_.final_norm ? run(tail.final_norm, spec_, x_bth, residual_dtype()) : x_bth;
   if (tail.project_out.used()) {
     z = run(tail.project_out, z.to(compute_dtype_)).to(residual_dtype());
   }

@@ -1,4 +1,4 @@
-// The one file that includes autograd's engine (products.cpp includes its base of functions).
+// The one file that includes autograd's engine (room ops includes its base of functions).
 #include "littlebit/nn/autograd.h"
 
 #include <torch/csrc/autograd/autograd.h>

@@ -9,10 +9,8 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/matmul.h>
-#include <ATen/ops/mean.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/relu.h>
-#include <ATen/ops/rsqrt.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/softmax.h>
@@ -25,6 +23,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/device/device.h"
+#include "littlebit/ops/rms_norm.h"
 
 namespace littlebit {
 namespace {
@@ -115,13 +114,7 @@ at::Tensor activate_gated(at::Tensor gate, const at::Tensor& up, Activation acti
 }
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, double offset) {
-  const at::ScalarType type = accumulate_type(x);
-  const at::Tensor wide = x.to(type);
-  at::Tensor y = wide * at::rsqrt(at::mean(wide * wide, -1, /*keepdim=*/true) + eps);
-  at::Tensor scale = weight.to(type);
-  if (offset != 0) scale = scale + offset;
-  y = disposable(scale) ? y.mul_(scale) : y * scale;
-  return y.to(x.scalar_type());
+  return rms_norm_to(x.scalar_type(), x, weight, eps, offset);
 }
 
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,

@@ -6,6 +6,9 @@
 //   of with_job            with_job(arguments of the twin..., run), which turns tensors into one or
 //                       more jobs of kernels (pointers and sizes: kernels/<operation>.h), calls
 //                       run(job) for each, and returns the results; the CPU's form may use it, too
+//   has_kernel          has_kernel(arguments of the twin...): whether there are kernels for their
+//   types;
+//                       where not, the twin runs (optional: always)
 //   kTwinDifferentiates whether ATen may record the twin where gradients are asked for; where not,
 //                       the operation refuses inputs that require one
 //   autograd_cpu        records it by itself on the CPU (optional, where the twin differentiates)

@@ -47,12 +47,6 @@ Shape shape_of(const Decoder& decoder, const RunOptions& options, at::Device dev
           .device = device};
 }
 
-// Bytes per token that autograd keeps of a norm of a tensor that is kept anyway: an RMS norm keeps
-// what it multiplies by its weight.
-double norm_tape(const Shape& shape, double width) {
-  return shape.spec.norm == NormKind::kRms ? kWide * width : 0;
-}
-
 // Bytes per token of one block: what autograd keeps between forward and backward, and what exists
 // beside it when the backward pass is in the MLP's activation or in attention. The block's input
 // and output are not counted.
@@ -66,9 +60,9 @@ BlockTape block_tape(const Shape& shape, int64_t layer, double last_latent) {
   const ModelSpec& spec = shape.spec;
   const double c = shape.compute, hidden = shape.hidden, inner = shape.inner;
   BlockTape tape;
-  // What q, k and v read.
-  tape.attention = spec.norm_first ? norm_tape(shape, hidden) + c * hidden : shape.copy(hidden);
-  if (spec.qk_norm) tape.attention += 2 * kWide * (shape.queries + shape.keys);
+  // What q, k and v read. Of a norm autograd keeps what it was of, which is kept anyway, or not.
+  tape.attention = spec.norm_first ? c * hidden : shape.copy(hidden);
+  if (spec.qk_norm) tape.attention += c * (shape.queries + shape.keys);
   // q, k, v, what attention gives, and the copy of it that o reads.
   tape.attention +=
       c * (3 * shape.queries + 2 * shape.keys) + kWide * static_cast<double>(spec.num_heads);
@@ -78,16 +72,16 @@ BlockTape block_tape(const Shape& shape, int64_t layer, double last_latent) {
   const double heads_per_token = static_cast<double>(spec.num_heads) / shape.length;
   tape.attention += (2 * kWide + shape.copy(1)) * heads_per_token * scores.kept;
   if (scores.kept > 0) tape.attention += c * shape.keys * scores.keys / shape.length;
-  if (spec.sandwich_norms) tape.attention += 2 * kWide * hidden;
+  if (spec.sandwich_norms) tape.attention += kWide * hidden;
   tape.attention_backward =
       c * 2 * (shape.queries + 2 * shape.keys) + 3 * kWide * heads_per_token * scores.largest;
 
   // The sum with the residual stream, what the MLP reads of it, gate, up, their activations.
-  const double read = spec.norm_first ? kWide * hidden + norm_tape(shape, hidden) + c * hidden
-                                      : 2 * kWide * hidden + shape.copy(hidden);
+  const double read =
+      spec.norm_first ? (kWide + c) * hidden : 2 * kWide * hidden + shape.copy(hidden);
   const bool keeps_input = spec.activation != Activation::kRelu;
   tape.mlp = read + c * inner * (spec.gated_mlp ? 4 : keeps_input ? 2 : 1);
-  if (spec.sandwich_norms) tape.mlp += 2 * kWide * hidden;
+  if (spec.sandwich_norms) tape.mlp += kWide * hidden;
   // The product of gate and up is gone, its gradient and those of both are there.
   tape.mlp_backward = read + c * inner * (spec.gated_mlp ? 6 : 3);
   // Before that, between the factors of the last layer: what it kept, and gradients of it twice.
@@ -167,8 +161,7 @@ Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerP
   const double layers = static_cast<double>(spec.num_layers);
   const double rows = std::min(static_cast<double>(head_rows(spec.vocab_size)), shape.tokens);
   Moment loss{.what = "logits of a chunk"};
-  loss.states = layers * state + (layers - 1) * c * shape.tokens * shape.hidden + ends +
-                shape.tokens * norm_tape(shape, shape.hidden);
+  loss.states = layers * state + (layers - 1) * c * shape.tokens * shape.hidden + ends;
   loss.weights = kept_weights;
   loss.work = kept + (5 * kWide + shape.copy(1)) * rows * static_cast<double>(spec.vocab_size);
   return loss.total() > worst.total() ? loss : worst;

@@ -8,6 +8,7 @@
 #include "littlebit/ops/grouped_rows.h"
 #include "littlebit/ops/multiply_interleaved_signs.h"
 #include "littlebit/ops/product.h"
+#include "littlebit/ops/rms_norm.h"
 #include "littlebit/ops/update_signs.h"
 
 namespace littlebit {
@@ -22,6 +23,6 @@ using AllOperations = OperationList<ExpandSigns,               //
                                     MatrixProduct,             //
                                     Affine,                    //
                                     Bf16Product,               //
-                                    GroupedProduct>;
+                                    GroupedProduct, RmsNorm, AddRmsNorm, RmsNormGradient>;
 
 }  // namespace littlebit
