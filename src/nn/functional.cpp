@@ -23,6 +23,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/device/device.h"
+#include "littlebit/ops/gated_activation.h"
 #include "littlebit/ops/rms_norm.h"
 
 namespace littlebit {
@@ -95,21 +96,18 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
 }
 
 at::Tensor activate_gated(at::Tensor gate, const at::Tensor& up, Activation activation) {
-  if (!disposable(gate)) return activate(gate, activation) * up;
   switch (activation) {
     case Activation::kSilu:
-      at::silu_(gate);
-      break;
-    case Activation::kGelu:
-      at::gelu_(gate);
-      break;
+      return gated_activation(gate, up, GateKind::kSilu);
     case Activation::kGeluTanh:
-      at::gelu_(gate, "tanh");
-      break;
+      return gated_activation(gate, up, GateKind::kGeluTanh);
     case Activation::kRelu:
-      at::relu_(gate);
+      return gated_activation(gate, up, GateKind::kRelu);
+    case Activation::kGelu:
       break;
   }
+  if (!disposable(gate)) return at::gelu(gate) * up;
+  at::gelu_(gate);
   return disposable(up) ? gate.mul_(up) : gate * up;
 }
 

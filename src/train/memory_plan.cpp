@@ -76,21 +76,19 @@ BlockTape block_tape(const Shape& shape, int64_t layer, double last_latent) {
   tape.attention_backward =
       c * 2 * (shape.queries + 2 * shape.keys) + 3 * kWide * heads_per_token * scores.largest;
 
-  // The sum with the residual stream, what the MLP reads of it, gate, up, their activations.
+  // The sum with the residual stream, what the MLP reads of it, gate, up, what is made of them.
   const double read =
       spec.norm_first ? (kWide + c) * hidden : 2 * kWide * hidden + shape.copy(hidden);
   const bool keeps_input = spec.activation != Activation::kRelu;
-  tape.mlp = read + c * inner * (spec.gated_mlp ? 4 : keeps_input ? 2 : 1);
+  // One operation makes a gated activation, but for GeLU by the error function.
+  const bool in_one = spec.activation != Activation::kGelu;
+  const double inners = spec.gated_mlp ? (in_one ? 3 : 4) : keeps_input ? 2 : 1;
+  tape.mlp = read + c * inner * inners;
   if (spec.sandwich_norms) tape.mlp += kWide * hidden;
   // The product of gate and up is gone, its gradient and those of both are there.
-  tape.mlp_backward = read + c * inner * (spec.gated_mlp ? 6 : 3);
+  tape.mlp_backward = read + c * inner * (spec.gated_mlp ? (in_one ? 5 : 6) : 3);
   // Before that, between the factors of the last layer: what it kept, and gradients of it twice.
-  tape.mlp_backward = std::max(tape.mlp_backward, read +
-                                                      c * inner *
-                                                          (spec.gated_mlp ? 4
-                                                           : keeps_input  ? 2
-                                                                          : 1) +
-                                                      2 * c * last_latent);
+  tape.mlp_backward = std::max(tape.mlp_backward, read + c * inner * inners + 2 * c * last_latent);
   if (!spec.norm_first) {  // the sum that the last norm read; its gradient
     tape.mlp += kWide * hidden;
     tape.mlp_backward += kWide * hidden;

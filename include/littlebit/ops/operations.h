@@ -5,6 +5,7 @@
 #include "littlebit/ops/bf16_product.h"
 #include "littlebit/ops/expand_interleaved_signs.h"
 #include "littlebit/ops/expand_signs.h"
+#include "littlebit/ops/gated_activation.h"
 #include "littlebit/ops/grouped_rows.h"
 #include "littlebit/ops/multiply_interleaved_signs.h"
 #include "littlebit/ops/product.h"
@@ -23,6 +24,7 @@ using AllOperations = OperationList<ExpandSigns,               //
                                     MatrixProduct,             //
                                     Affine,                    //
                                     Bf16Product,               //
-                                    GroupedProduct, RmsNorm, AddRmsNorm, RmsNormGradient>;
+                                    GroupedProduct, RmsNorm, AddRmsNorm, RmsNormGradient,
+                                    GatedActivation, GatedActivationGradient>;
 
 }  // namespace littlebit
