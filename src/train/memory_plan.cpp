@@ -161,7 +161,7 @@ Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerP
   Moment loss{.what = "logits of a chunk"};
   loss.states = layers * state + (layers - 1) * c * shape.tokens * shape.hidden + ends;
   loss.weights = kept_weights;
-  loss.work = kept + (5 * kWide + shape.copy(1)) * rows * static_cast<double>(spec.vocab_size);
+  loss.work = kept + 3 * kWide * rows * static_cast<double>(spec.vocab_size);
   return loss.total() > worst.total() ? loss : worst;
 }
 

@@ -7,6 +7,7 @@
 #include "littlebit/ops/expand_signs.h"
 #include "littlebit/ops/gated_activation.h"
 #include "littlebit/ops/grouped_rows.h"
+#include "littlebit/ops/kl_rows.h"
 #include "littlebit/ops/multiply_interleaved_signs.h"
 #include "littlebit/ops/product.h"
 #include "littlebit/ops/rms_norm.h"
@@ -25,6 +26,6 @@ using AllOperations = OperationList<ExpandSigns,               //
                                     Affine,                    //
                                     Bf16Product,               //
                                     GroupedProduct, RmsNorm, AddRmsNorm, RmsNormGradient,
-                                    GatedActivation, GatedActivationGradient>;
+                                    GatedActivation, GatedActivationGradient, KlRows>;
 
 }  // namespace littlebit
