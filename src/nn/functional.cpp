@@ -4,7 +4,6 @@
 #include "littlebit/nn/functional.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/addcmul.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
@@ -25,6 +24,7 @@
 #include "littlebit/device/device.h"
 #include "littlebit/ops/gated_activation.h"
 #include "littlebit/ops/rms_norm.h"
+#include "littlebit/ops/rotary.h"
 
 namespace littlebit {
 namespace {
@@ -123,14 +123,7 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
 }
 
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
-  const int64_t half = cos.size(-1), size = x.size(-1);
-  const at::ScalarType type = accumulate_type(x);
-  const at::Tensor first = x.narrow(-1, 0, half).to(type);
-  const at::Tensor second = x.narrow(-1, half, half).to(type);
-  std::vector<at::Tensor> parts = {at::addcmul(first * cos, second, sin, -1),
-                                   at::addcmul(second * cos, first, sin)};
-  if (2 * half < size) parts.push_back(x.narrow(-1, 2 * half, size - 2 * half).to(type));
-  return at::cat(parts, -1).to(x.scalar_type());
+  return Rotary::call(x, cos, sin);
 }
 
 // [C, S]: the last row is the last query of a chunk, the last column its own position.

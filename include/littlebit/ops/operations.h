@@ -11,6 +11,7 @@
 #include "littlebit/ops/multiply_interleaved_signs.h"
 #include "littlebit/ops/product.h"
 #include "littlebit/ops/rms_norm.h"
+#include "littlebit/ops/rotary.h"
 #include "littlebit/ops/squared_difference.h"
 #include "littlebit/ops/update_signs.h"
 
@@ -19,15 +20,21 @@ namespace littlebit {
 template <class... Each>
 struct OperationList {};
 
-using AllOperations =
-    OperationList<ExpandSigns,               //
-                  UpdateSigns,               //
-                  ExpandInterleavedSigns,    //
-                  MultiplyInterleavedSigns,  //
-                  MatrixProduct,             //
-                  Affine,                    //
-                  Bf16Product,               //
-                  GroupedProduct, RmsNorm, AddRmsNorm, RmsNormGradient, GatedActivation,
-                  GatedActivationGradient, KlRows, SquaredDifference>;
+using AllOperations = OperationList<ExpandSigns,               //
+                                    UpdateSigns,               //
+                                    ExpandInterleavedSigns,    //
+                                    MultiplyInterleavedSigns,  //
+                                    MatrixProduct,             //
+                                    Affine,                    //
+                                    Bf16Product,               //
+                                    GroupedProduct,            //
+                                    RmsNorm,                   //
+                                    AddRmsNorm,                //
+                                    RmsNormGradient,           //
+                                    GatedActivation,           //
+                                    GatedActivationGradient,   //
+                                    KlRows,                    //
+                                    SquaredDifference,         //
+                                    Rotary>;
 
 }  // namespace littlebit
