@@ -2,14 +2,11 @@
 // memory.
 #include <nlohmann/json.hpp>
 
-#include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/export/folder.h"
-#include "littlebit/nn/tensor_io.h"
 #include "model_files.h"
 #include "packed_tensors.h"
 #include "teacher_tensors.h"
-#include "tensor_blocks.h"
 
 namespace littlebit {
 
@@ -29,21 +26,12 @@ PackedExport export_packed(const std::filesystem::path& folder, const Student& s
       .formula_bits = formula_bits(plans)};
   const StoredRows rows = store_rows(student.decoder(), formats);
   result.grouped = rows.lost;
-  const std::vector<PackedTensor> tensors =
-      packed_tensors(student, plans, quant.at("eff_bit").get<double>(), rows);
-  SafetensorsWriter writer(output.staging() / "model.safetensors");
-  writer.set_metadata(export_metadata());
-  for (const PackedTensor& tensor : tensors) {
-    writer.declare(tensor.name, dtype_of(tensor.dtype), tensor.shape);
-    result.bytes.*tensor.part += tensor.bytes();
-  }
-  for (const PackedTensor& tensor : tensors) write_rounded(writer, tensor.value(), tensor.dtype);
-  writer.commit();
+  result.bytes = write_tensors(
+      output.staging(), packed_tensors(student, plans, quant.at("eff_bit").get<double>(), rows));
   require_replaceable(folder);  // as it is now
   keep_foreign_files(folder, output.staging());
   output.commit();
 
-  result.bytes.other += writer.header_bytes();
   double weights = 0;
   for (const LayerPlan& plan : plans) {
     weights += static_cast<double>(plan.d_in) * static_cast<double>(plan.d_out);
@@ -55,26 +43,11 @@ PackedExport export_packed(const std::filesystem::path& folder, const Student& s
 
 int64_t verify_packed(const std::filesystem::path& folder, const Student& student,
                       std::span<const LayerPlan> plans, const RowFormats& formats) {
-  HfFolder written(folder);
-  written.open_tensors();
   const std::string source = (folder / kQuantFile).string();
   const double target_bits = get_number(read_json_file(folder / kQuantFile), "eff_bit", source);
   const StoredRows rows = store_rows(student.decoder(), formats);
-  const std::vector<PackedTensor> tensors = packed_tensors(student, plans, target_bits, rows);
-  for (const PackedTensor& tensor : tensors) {
-    const TensorView& view = written.require(tensor.name);
-    const bool form = view.dtype == dtype_of(tensor.dtype) && view.shape == tensor.shape;
-    if (form && same_bytes(view, tensor.value(), tensor.dtype)) continue;
-    throw InputError(
-        folder.string() + ": tensor '" + tensor.name + "' (" + view.dtype_text() + " " +
-            shape_text(view.shape) + ") differs from the model in memory (" +
-            dtype_name(dtype_of(tensor.dtype)) + " " + shape_text(tensor.shape) + ")",
-        "the disk or another program changed the file after it was written; export again");
-  }
-  const std::vector<std::string> extra = written.unused();
-  if (!extra.empty()) {
-    throw InputError(folder.string() + ": tensor '" + extra[0] + "' is not part of the model");
-  }
+  const TensorList tensors = packed_tensors(student, plans, target_bits, rows);
+  compare_tensors(folder, tensors);
   return static_cast<int64_t>(tensors.size());
 }
 

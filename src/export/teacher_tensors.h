@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "littlebit/export/folder.h"
-#include "packed_tensors.h"
+#include "tensor_list.h"
 
 namespace littlebit {
 

@@ -170,13 +170,15 @@ void check_output(const RunFolder& folder, const RunOptions& options, const RunR
   if (path_exists(folder.root() / "config.json")) {
     refuse("is a model's folder: it holds config.json", "give the run a folder of its own");
   }
-  for (const fs::path& target : {folder.packed_export(), folder.dense_export()}) {
+  const std::vector<fs::path> targets = {folder.export_of("packed"), folder.export_of("dense"),
+                                         folder.export_of("dbf")};
+  for (const fs::path& target : targets) {
     if (!lies_in(options.model.path, target)) continue;
     refuse("would have its export written over the model of model.path, " +
                options.model.path.string(),
            "give another output.dir");
   }
-  for (const fs::path& target : {folder.packed_export(), folder.dense_export()}) {
+  for (const fs::path& target : targets) {
     std::error_code error;
     if (!path_exists(target) || fs::is_empty(target, error) || is_own_export(target)) continue;
     refuse("holds something that is not an export of this program: " + target.string(),

@@ -1,5 +1,6 @@
 // littlebit-train export: a checkpoint into model folders, or a packed folder into a dense one. No
 // optimizer and no training text is opened.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "check.h"
@@ -93,15 +94,27 @@ void export_packed_folder(const RunOptions& options, const OptionTree& tree, con
     throw InputError(source.string() + " is neither a training checkpoint nor a packed model",
                      "checkpoints are folders named step-N under <output.dir>/checkpoints");
   }
-  if (tree.is_set("export.formats") &&
-      options.export_.formats != std::vector<std::string>{"dense"}) {
-    throw UsageError(source.string() + " is packed already: it can become dense only",
+  std::vector<std::string> formats = {"dense"};
+  if (tree.is_set("export.formats")) formats = options.export_.formats;
+  const auto names = [&](const char* format) {
+    return std::find(formats.begin(), formats.end(), format) != formats.end();
+  };
+  if (names("packed")) {
+    throw UsageError(source.string() + " is packed already: it can become dense or dbf only",
                      "export.formats=[dense], or leave it out");
   }
-  const auto written = targets({"dense"}, output, source, options.model.path);
+  const auto written = targets(formats, output, source, options.model.path);
   const std::unique_ptr<Student> student = load_packed_student(folder, at::kFloat, at::kCPU);
-  write_dense(written.front().second, *student, options.export_, folder);
-  write_model_card(written.front().second, {.origin = folder}, /*dense=*/true);
+  const LittleBitLinear& layer = *student->groups().at(1).layers().at(0);  // of the first block
+  if (names("dbf")) require_dbf(student->decoder().spec(), static_cast<int>(layer.paths().size()));
+  for (const auto& [format, target] : written) {
+    if (format == "dbf") {
+      write_dbf(target, *student, folder);
+    } else {
+      write_dense(target, *student, options.export_, folder);
+    }
+    write_model_card(target, {.origin = folder}, format);
+  }
   print_written(written);
 }
 
@@ -139,9 +152,15 @@ void export_checkpoint(const RunOptions& options, const OptionTree& tree, const 
     throw UsageError("model.path is not set: an export needs the model the run began with",
                      "add model.path=FOLDER");
   }
-  const auto written = targets(options.export_.formats, output, source, options.model.path);
   HfFolder teacher(options.model.path);
   const ModelSpec spec = parse_model_spec(teacher.config());
+  row_formats(options.export_, spec.tied_embeddings);
+  if (options.export_.writes("dbf")) {
+    const auto residual = checkpoint.trajectory.find("quant.residual");
+    const bool one = residual != checkpoint.trajectory.end() && residual->second == "false";
+    require_dbf(spec, one ? 1 : 2);
+  }
+  const auto written = targets(options.export_.formats, output, source, options.model.path);
   teacher.open_tensors();
   const auto hash = checkpoint.trajectory.find(kTeacherKey);
   if (hash != checkpoint.trajectory.end() && hash->second != teacher.content_hash()) {
@@ -162,10 +181,13 @@ void export_checkpoint(const RunOptions& options, const OptionTree& tree, const 
   for (const auto& [format, folder] : written) {
     if (format == "dense") {
       write_dense(folder, student, options.export_, teacher);
+    } else if (format == "dbf") {
+      write_dbf(folder, student, teacher);
     } else {
-      card.bytes = export_json(write_packed(folder, student, plans, quant, teacher));
+      card.bytes =
+          export_json(write_packed(folder, student, plans, quant, options.export_, teacher));
     }
-    write_model_card(folder, card, format == "dense");
+    write_model_card(folder, card, format);
   }
   print_written(written);
 }

@@ -237,12 +237,16 @@ std::string recipe_section(const ModelCard& card) {
          table.markdown() + "\n";
 }
 
-std::string loading_section(bool dense) {
-  if (dense) {
+std::string loading_section(const std::string& format) {
+  if (format == "dense") {
     return "## Loading\n\n"
            "    from transformers import AutoModelForCausalLM, AutoTokenizer\n"
            "    model = AutoModelForCausalLM.from_pretrained(\"FOLDER\")\n"
            "    tokenizer = AutoTokenizer.from_pretrained(\"FOLDER\")\n\n";
+  }
+  if (format == "dbf") {
+    return "## Loading\n\nThe tensors are in the layout of double binary factors that "
+           "OneCompression's plugin for vLLM reads.\n\n";
   }
   return "## Loading\n\nThe tensors are in the packed format of the authors' LittleBit code, which "
          "littlebit-native runs from its bits:\n\n"
@@ -279,16 +283,18 @@ bool is_own_card(const std::string& card) {
 
 }  // namespace
 
-std::string model_card_text(const ModelCard& card, bool dense) {
-  return head_of(card, dense) + "# " + name_of(card.origin) + kTitleEnd + (dense ? ", dense" : "") +
+std::string model_card_text(const ModelCard& card, const std::string& format) {
+  const bool dense = format == "dense";
+  return head_of(card, dense) + "# " + name_of(card.origin) + kTitleEnd + (format != "packed" ? ", " + format : "") +
          "\n\nA compressed copy of " + name_of(card.origin) +
          ": its linear layers were factorised into signs and scales" +
          (card.step > 0 ? " and trained to agree with it.\n\n" : ".\n\n") +
          size_section(card, dense) + score_section(card) + recipe_section(card) +
-         loading_section(dense) + licence_section(card.origin);
+         loading_section(format) + licence_section(card.origin);
 }
 
-void write_model_card(const fs::path& folder, const ModelCard& card, bool dense) {
+void write_model_card(const fs::path& folder, const ModelCard& card,
+                      const std::string& format) {
   const fs::path file = folder / kFile;
   if (path_exists(file)) {
     std::error_code error;
@@ -304,7 +310,7 @@ void write_model_card(const fs::path& folder, const ModelCard& card, bool dense)
     if (!path_exists(folder / name))
       write_file(folder / name, read_file(card.origin.path() / name));
   }
-  write_file(file, marked(model_card_text(card, dense)));
+  write_file(file, marked(model_card_text(card, format)));
 }
 
 }  // namespace littlebit

@@ -22,12 +22,13 @@ struct ModelCard {
   Json bytes;                           // export_json() of the packed export; may be null
 };
 
-// The text, without the mark that write_model_card() puts into it. `dense`: of a dense export.
-std::string model_card_text(const ModelCard& card, bool dense);
+// The text, without the mark that write_model_card() puts into it. `format`: as in export.formats.
+std::string model_card_text(const ModelCard& card, const std::string& format);
 
 // Writes README.md into `folder`, an export, and copies the licence files of card.origin that it
 // lacks. A README.md that is not just as this program wrote it is a person's, and stays. Errors:
 // OutputError.
-void write_model_card(const std::filesystem::path& folder, const ModelCard& card, bool dense);
+void write_model_card(const std::filesystem::path& folder, const ModelCard& card,
+                      const std::string& format);
 
 }  // namespace littlebit

@@ -127,17 +127,33 @@ void ExportOptions::declare(OptionGroup& group) {
   group.texts("formats", &formats,
               "What is written at the end: packed (the authors' format), dense (effective weights "
               "as a plain "
-              "Hugging Face folder), both, or nothing ([]).");
+              "Hugging Face folder), dbf (for OneCompression's vLLM plugin; models of one path, "
+              "quant.residual=false), several of them, or nothing ([]).");
   group.choice("dense_dtype", &dense_dtype, {"auto", "fp32", "bf16"},
                "Type of the dense export's tensors; auto: fp32.");
+  group.choice("embeddings", &embeddings, {"auto", "bf16", "int8", "int4"},
+               "How the packed export holds the embedding. int8, int4: whole numbers with a scale "
+               "for each group of them; only this program reads such a folder. auto: as "
+               "export.head where the two are one matrix, else bf16.");
+  group.choice("head", &head, {"auto", "bf16", "int8", "int4"},
+               "The same for the head. auto: as export.embeddings where the two are one matrix, "
+               "else bf16.");
+  group.choice("group_size", &group_size, {"auto", "32", "64", "128"},
+               "How many numbers of an int8 or int4 row have a scale in common; auto: 64 for "
+               "int8, 32 for int4.");
 }
 
 void ExportOptions::check(OptionTree& tree) const {
   for (const std::string& format : formats) {
-    if (format != "packed" && format != "dense") {
-      tree.add_error_at("export.formats", "names \"" + format + "\"; known are packed and dense");
+    if (format != "packed" && format != "dense" && format != "dbf") {
+      tree.add_error_at("export.formats",
+                        "names \"" + format + "\"; known are packed, dense and dbf");
     }
   }
+}
+
+bool ExportOptions::writes(const std::string& format) const {
+  return std::find(formats.begin(), formats.end(), format) != formats.end();
 }
 
 void EvalScheduleOptions::declare(OptionGroup& group) {

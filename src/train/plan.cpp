@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "export_model.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/distill/kl_divergence.h"
@@ -85,12 +86,19 @@ Sizes sizes_of(Decoder& decoder) {
 }
 
 // Of the packed export (specs section 7), without headers, shapes and buffers.
-ByteTable packed_bytes(Decoder& decoder, std::span<const LayerPlan> plans) {
+ByteTable packed_bytes(Decoder& decoder, std::span<const LayerPlan> plans,
+                       const ExportOptions& options) {
   const Sizes sizes = sizes_of(decoder);
+  const ModelSpec& spec = decoder.spec();
+  const RowFormats formats = row_formats(options, spec.tied_embeddings);
+  const auto matrix = [&](RowFormat format) {
+    return stored_bytes(spec.vocab_size, spec.embedding_size, format, formats.group_size);
+  };
+  const bool one = spec.tied_embeddings && formats.embedding != RowFormat::kBf16;
   ByteTable bytes{.biases = 2 * sizes.biases,
                   .norms = 2 * sizes.norms,
-                  .embeddings = 2 * sizes.embeddings,
-                  .head = 2 * sizes.head};
+                  .embeddings = 2 * (sizes.embeddings - sizes.head) + matrix(formats.embedding),
+                  .head = one ? 0 : matrix(formats.head)};
   for (const LayerPlan& plan : plans) {
     const auto scales =
         static_cast<uint64_t>(plan.paths * 2 * (plan.d_in + plan.d_out + 2 * plan.rank));
@@ -146,7 +154,7 @@ void print_plan(const Session& session) {
 void print_sizes(const Session& session) {
   Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
   const Sizes sizes = sizes_of(shape);
-  const ByteTable packed = packed_bytes(shape, session.plans);
+  const ByteTable packed = packed_bytes(shape, session.plans, session.options.export_);
   const uint64_t head = session.spec.tied_embeddings ? 0 : 2 * sizes.head;
   Table table({"part", "16-bit model", "packed"});
   const auto row = [&](const char* name, uint64_t before, uint64_t after) {

@@ -260,6 +260,22 @@ std::string error_map(const std::vector<ReportLayer>& layers) {
          std::to_string(blocks - 1) + "</span></span></div></div>\n";
 }
 
+// What embedding and head lost where they are in groups of small whole numbers.
+std::string grouped_notes(const Json& bytes) {
+  std::string notes;
+  for (const char* part : {"embeddings", "head"}) {
+    const Json& matrix = member_of(member_of(bytes, "grouped"), part);
+    const double bits = number_of(matrix, "bits");
+    if (!std::isfinite(bits)) continue;
+    notes += "<p class=\"soft\">" + std::string(part) + ": " + number_text(bits) +
+             "-bit numbers in groups of " + number_text(number_of(matrix, "group_size")) + ", " +
+             number_text(number_of(matrix, "stored_bits")) +
+             " bits each with their scales; relative error " +
+             number_text(number_of(matrix, "relative_error")) + "</p>\n";
+  }
+  return notes;
+}
+
 }  // namespace
 
 std::string bytes_section(const ReportData& data) {
@@ -287,7 +303,8 @@ std::string bytes_section(const ReportData& data) {
              percent_text(1)},
             "total");
   return section("Bytes", "<div class=\"card pad\">" + byte_bars(parts, before, after) +
-                              "</div>\n" + "<div class=\"card pad\">" + table.html() + "</div>\n");
+                              "</div>\n" + "<div class=\"card pad\">" + table.html() +
+                              grouped_notes(bytes) + "</div>\n");
 }
 
 std::string layer_section(const ReportData& data) {

@@ -151,6 +151,7 @@ void plans_from_checkpoint(Session& session, const OptionTree& tree, const Check
                      kHint);
   }
   quant.residual = two_paths;
+  check_exports(session);
   check_trajectory(checkpoint.trajectory, session, request);
 }
 

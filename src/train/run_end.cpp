@@ -21,19 +21,21 @@ namespace fs = std::filesystem;
 std::vector<fs::path> export_model(const Session& session, const RunFolder& folder,
                                    RunRecord& record) {
   std::vector<fs::path> written;
-  for (const std::string& format : session.options.export_.formats) {
+  const ExportOptions& options = session.options.export_;
+  for (const std::string& format : options.formats) {
     create_lasting_folders(folder.exports());
+    const fs::path target = folder.export_of(format);
     if (format == "dense") {
-      write_dense(folder.dense_export(), *session.student, session.options.export_,
-                  *session.teacher_folder);
-      written.push_back(folder.dense_export());
-      continue;
+      write_dense(target, *session.student, options, *session.teacher_folder);
+    } else if (format == "dbf") {
+      write_dbf(target, *session.student, *session.teacher_folder);
+    } else {
+      const PackedExport packed =
+          write_packed(target, *session.student, session.plans, session.options.quant, options,
+                       *session.teacher_folder);
+      record.set_in_summary("bytes", export_json(packed));
     }
-    const PackedExport packed =
-        write_packed(folder.packed_export(), *session.student, session.plans, session.options.quant,
-                     *session.teacher_folder);
-    record.set_in_summary("bytes", export_json(packed));
-    written.push_back(folder.packed_export());
+    written.push_back(target);
   }
   return written;
 }
@@ -48,7 +50,7 @@ void write_cards(const Session& session, const RunFolder& folder,
                        .step = step,
                        .run = run,
                        .bytes = run.value("summary", Json::object()).value("bytes", Json())};
-  for (const fs::path& path : exports) write_model_card(path, card, path == folder.dense_export());
+  for (const fs::path& path : exports) write_model_card(path, card, path.filename().string());
 }
 
 // A line per model that was scored at the start or the end, a column per metric.

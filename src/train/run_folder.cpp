@@ -152,10 +152,17 @@ void RunFolder::write_run_json(const Json& run) const {
 }
 
 Json export_json(const PackedExport& packed) {
-  return {{"packed", bytes_json(packed.bytes)},
-          {"teacher", bytes_json(packed.teacher_bytes)},
-          {"formula_bits_per_weight", packed.formula_bits},
-          {"stored_bits_per_weight", packed.stored_bits}};
+  Json json = {{"packed", bytes_json(packed.bytes)},
+               {"teacher", bytes_json(packed.teacher_bytes)},
+               {"formula_bits_per_weight", packed.formula_bits},
+               {"stored_bits_per_weight", packed.stored_bits}};
+  for (const GroupedMatrix& matrix : packed.grouped) {
+    json["grouped"][matrix.part] = {{"bits", matrix.bits},
+                                    {"group_size", matrix.group_size},
+                                    {"stored_bits", matrix.stored_bits},
+                                    {"relative_error", matrix.relative_error}};
+  }
+  return json;
 }
 
 }  // namespace littlebit

@@ -30,8 +30,8 @@ class RunFolder {
   std::filesystem::path cache() const { return root_ / "cache"; }
   std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
   std::filesystem::path exports() const { return root_ / "export"; }
-  std::filesystem::path packed_export() const { return exports() / "packed"; }
-  std::filesystem::path dense_export() const { return exports() / "dense"; }
+  // `format` as export.formats names it.
+  std::filesystem::path export_of(const std::string& format) const { return exports() / format; }
 
   // Of what a run writes, exports aside, that which is there, in the order in which people are
   // shown it.

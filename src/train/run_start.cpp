@@ -40,7 +40,7 @@ void clean_folder(const RunFolder& folder, const Session& session, int64_t start
             is_multiple(step, options.eval_schedule.every));
   });
   for (const std::string& format : options.export_.formats) {
-    const fs::path target = format == "dense" ? folder.dense_export() : folder.packed_export();
+    const fs::path target = folder.export_of(format);
     if (clean_unfinished(target)) continue;
     throw OutputError(target.string() +
                           ".partial is not of this program, and the export will be "

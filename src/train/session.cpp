@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "export_model.h"
 #include "factor_cache.h"
 #include "layer_cache.h"
 #include "littlebit/core/error.h"
@@ -153,6 +154,7 @@ void make_plans(Session& session, const OptionTree& tree) {
   QuantOptions& quant = session.options.quant;
   if (!quant.starts_from_file()) {
     session.plans = plan_model(shape, quant);
+    check_exports(session);
     return;
   }
   const FactorFile file(quant.init_file);
@@ -171,6 +173,13 @@ void make_plans(Session& session, const OptionTree& tree) {
     plan_from_file(shape, file, expected);
   }
   quant.residual = two_paths;
+  check_exports(session);
+}
+
+void check_exports(const Session& session) {
+  const ExportOptions& options = session.options.export_;
+  row_formats(options, session.spec.tied_embeddings);
+  if (options.writes("dbf")) require_dbf(session.spec, session.plans.at(0).paths);
 }
 
 void build_corpus(Session& session, const std::filesystem::path& default_cache) {

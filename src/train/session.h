@@ -54,6 +54,9 @@ bool needs_tokenizer(const RunOptions& options);
 // that `tree` knows to be set: UsageError).
 void make_plans(Session& session, const OptionTree& tree);
 
+// UsageError where the exports asked for cannot hold such a model and such plans.
+void check_exports(const Session& session);
+
 void build_corpus(Session& session, const std::filesystem::path& default_cache);
 // Sets teacher_processes by train.teacher, or what auto comes to: sharded where several processes
 // are on GPUs and the teacher's matrices take more than a third of what is free there. Collective.

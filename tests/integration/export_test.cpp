@@ -260,3 +260,60 @@ TEST_CASE("the authors' data recipe through a run; packed and dense weights scor
   CHECK(want > 1);
   CHECK(perplexity(dense) == Approx(want).epsilon(1e-4));
 }
+
+TEST_CASE("export: embedding and head in small whole numbers, and the dbf layout, from a run") {
+  TempFolder folder;
+  const auto temp = [&](const std::string& name) { return (folder.path() / name).string(); };
+  test::write_tiny_llama(temp("teacher"));
+  test::write_tiny_ids(temp("tokens.safetensors"), 8, 16);
+  const auto train = [&](std::vector<std::string> words) {
+    for (const std::string& word :
+         {"model.path=" + temp("teacher"),
+          "data.train=[{path: \"" + temp("tokens.safetensors") + "\", format: tokens}]",
+          std::string("data.sequence_length=16"), std::string("train.steps=1"),
+          std::string("optim.learning_rate=5e-3"), "output.dir=" + temp("run")}) {
+      words.push_back(word);
+    }
+    return test::run_program("littlebit-train", words);
+  };
+  check_refused(train({"export.formats=[dbf]"}), 2, {"dbf", "one path", "quant.residual=false"});
+  CHECK_FALSE(fs::exists(temp("run") + "/checkpoints"));
+  const Outcome done = train({"quant.bits_per_weight=2", "quant.residual=false",
+                              "export.formats=[packed, dense, dbf]", "export.embeddings=int8",
+                              "export.head=int4", "export.group_size=32"});
+  require_done(done);
+  CHECK_THAT(done.err, Contains("embeddings: int8 in groups of 32, 8.50 bits a number"));
+  CHECK_THAT(done.err, Contains("head: int4 in groups of 32, 4.50 bits a number"));
+  const Json bytes = read_json_file(temp("run/run.json")).at("summary").at("bytes");
+  CHECK(bytes.at("packed").at("embeddings") == 48 * (32 + 2));
+  CHECK(bytes.at("packed").at("head") == 48 * (16 + 2));
+  CHECK(bytes.at("grouped").at("head").at("bits") == 4);
+  CHECK(bytes.at("grouped").at("head").at("stored_bits") == 4.5);
+  const double error = bytes.at("grouped").at("head").at("relative_error").get<double>();
+  CHECK((error > 0.02 && error < 0.12));
+  CHECK_THAT(read_file(temp("run/report.html")), Contains("head: 4-bit numbers in groups of 32"));
+
+  // The packed folder runs, as does its dense export, which has the same entries.
+  require_done(
+      test::run_program("littlebit-train", {"export", temp("run/export/packed"), "--output",
+                                            temp("both"), "export.formats=[dense, dbf]"}));
+  const auto logits = [&](const std::string& model) {
+    require_done(test::run_program(
+        "littlebit-eval", {"forward", "--model", model, "--input", temp("tokens.safetensors"),
+                           "--output", temp("out.safetensors")}));
+    return map_tensor(*SafetensorsFile(temp("out.safetensors")).find("logits")).clone();
+  };
+  const at::Tensor got = logits(temp("run/export/packed")), want = logits(temp("both/dense"));
+  CHECK(((got - want).norm() / want.norm()).item<double>() < 1e-5);
+  // The checkpoint's signs are the packed folder's.
+  const SafetensorsFile a(temp("both/dbf/model.safetensors")),
+      b(temp("run/export/dbf/model.safetensors"));
+  for (const TensorView& view : a.tensors()) {
+    if (view.dtype != Dtype::kU8) continue;
+    INFO(view.name);
+    CHECK(at::equal(map_tensor(view), map_tensor(*b.find(view.name))));
+  }
+  // It can start another run, which takes embedding and head from its teacher.
+  fs::rename(temp("run"), temp("first"));
+  require_done(train({"quant.init=file", "quant.init_file=" + temp("first/export/packed")}));
+}

@@ -187,6 +187,18 @@ WrongInputs wrong_model_folders() {
                   })),
           forward("the index has no weight_map",
                   with_shards([](const Workshop& s) { s.write(kIndex, "{}"); })),
+          forward("scales of a packed embedding are missing",
+                  [](const Workshop& s) {
+                    s.write("model/littlebit_config.json", "{}");
+                    s.change_tensors([](Tensors& tensors) {
+                      for (Workshop::Tensor& tensor : tensors) {
+                        if (tensor.name != "model.embed_tokens.weight") continue;
+                        tensor.dtype = "I8";
+                        tensor.shape.insert(tensor.shape.begin() + 1, 1);  // one group a row
+                        tensor.bytes.resize(tensor.bytes.size() / 4);
+                      }
+                    });
+                  }),
           train("a packed model as the teacher",
                 [](const Workshop& s) { s.write("model/littlebit_config.json", "{}"); }),
       }};

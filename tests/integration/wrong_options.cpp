@@ -73,6 +73,15 @@ WrongInputs wrong_options() {
           words("eval.every without anything to score", {"eval.every=1"}),
           words("an unknown task", {"eval.tasks=[wikitext]"}),
           words("an unknown export", {"export.formats=[gguf]"}),
+          words("an unknown format of the exported head", {"export.head=int2"}),
+          words("groups of a size that there is not", {"export.group_size=48"}),
+          words("a layout of one path for a model of two", {"export.formats=[packed, dbf]"}),
+          {"two formats for the one matrix of a tied model", ExitCode::kUsage,
+           [](const Workshop& s) {
+             s.replace("model/config.json", "\"tie_word_embeddings\": false",
+                       "\"tie_word_embeddings\": true");
+             return s.train_ids({"export.embeddings=int8", "export.head=bf16"});
+           }},
           words("an argument that does not exist", {"--chekc"}),
           words("two things to do at once", {"--check", "--print-config"}),
           words("an argument that is not UTF-8", {"data.cache_dir=caf\xE9"}),

@@ -61,11 +61,18 @@ struct CheckpointOptions {
   void declare(OptionGroup& group);
 };
 
+enum class ExportedRows { kAuto, kBf16, kInt8, kInt4 };
+enum class ExportedGroups { kAuto, k32, k64, k128 };
+
 struct ExportOptions {
   std::vector<std::string> formats = {"packed"};
   ComputeDtype dense_dtype = ComputeDtype::kFp32;  // kFp32 or kBf16
+  ExportedRows embeddings = ExportedRows::kAuto, head = ExportedRows::kAuto;
+  ExportedGroups group_size = ExportedGroups::kAuto;
   void declare(OptionGroup& group);
   void check(OptionTree& tree) const;  // adds an error for an unknown format
+
+  bool writes(const std::string& format) const;
 };
 
 // The rest of section `eval`, and the sections `log` and `output`.

@@ -27,13 +27,13 @@ struct Scene {
     test::write_tiny_llama(teacher, {});
     for (const auto& [file, text] : files) write_file(teacher / file, text);
   }
-  std::string text(bool dense = false) const {
+  std::string text(const std::string& format = "packed") const {
     const HfFolder origin(teacher);
-    return model_card_text({.origin = origin}, dense);
+    return model_card_text({.origin = origin}, format);
   }
   void write(int64_t step = 0) const {
     const HfFolder origin(teacher);
-    write_model_card(folder, {.origin = origin, .step = step}, false);
+    write_model_card(folder, {.origin = origin, .step = step}, "packed");
   }
   std::string card() const { return read_file(folder / "README.md"); }
 };
@@ -64,7 +64,7 @@ TEST_CASE("a card tells sizes, scores of its step, settings and how to load") {
                 {"stored_bits_per_weight", 0.6123},
                 {"packed", {{"total", 2048}}},
                 {"teacher", {{"total", 8192}}}}};
-  const std::string text = model_card_text(card, false);
+  const std::string text = model_card_text(card, "packed");
   CHECK(text.starts_with("---\nlibrary_name: littlebit\npipeline_tag: text-generation\ntags:\n"));
   CHECK_THAT(text, Contains("# teacher by LittleBit\n") && Contains("0.5456") &&
                        Contains("0.6123") && Contains("2.00 KiB") && Contains("8.00 KiB"));
@@ -74,7 +74,7 @@ TEST_CASE("a card tells sizes, scores of its step, settings and how to load") {
                        !Contains("secret") && !Contains("weight decay"));
   CHECK_THAT(text, Contains("littlebit-eval generate --model FOLDER") &&
                        Contains("No licence file lies beside the original"));
-  const std::string dense = model_card_text(card, true);
+  const std::string dense = model_card_text(card, "dense");
   CHECK_THAT(dense, Contains("library_name: transformers") && Contains("from_pretrained") &&
                         !Contains("littlebit-eval generate"));
 }

@@ -47,6 +47,9 @@ const std::set<std::string> kDecideNothing = {"recipe",  // the options that it 
                                               "eval.every",
                                               "export.formats",
                                               "export.dense_dtype",
+                                              "export.embeddings",
+                                              "export.group_size",
+                                              "export.head",
                                               "log.every",
                                               "log.tensorboard",
                                               "output.dir"};
