@@ -266,6 +266,7 @@ TEST_CASE("a packed folder comes back as the rounded student, bit for bit") {
   const at::Tensor ids = at::randint(48, {2, 9}, at::kLong);
   const at::Tensor got = forward_full(loaded, ids, false).logits;
   const at::Tensor want = forward_full(made.tiny.student->decoder(), ids, false).logits;
+  CAPTURE((got - want).abs().max().item<float>(), want.abs().max().item<float>());
   CHECK(at::allclose(got, want, 1e-5, 1e-5));  // biases are added at another time
 }
 
