@@ -285,16 +285,15 @@ bool is_own_card(const std::string& card) {
 
 std::string model_card_text(const ModelCard& card, const std::string& format) {
   const bool dense = format == "dense";
-  return head_of(card, dense) + "# " + name_of(card.origin) + kTitleEnd + (format != "packed" ? ", " + format : "") +
-         "\n\nA compressed copy of " + name_of(card.origin) +
-         ": its linear layers were factorised into signs and scales" +
+  return head_of(card, dense) + "# " + name_of(card.origin) + kTitleEnd +
+         (format != "packed" ? ", " + format : "") + "\n\nA compressed copy of " +
+         name_of(card.origin) + ": its linear layers were factorised into signs and scales" +
          (card.step > 0 ? " and trained to agree with it.\n\n" : ".\n\n") +
          size_section(card, dense) + score_section(card) + recipe_section(card) +
          loading_section(format) + licence_section(card.origin);
 }
 
-void write_model_card(const fs::path& folder, const ModelCard& card,
-                      const std::string& format) {
+void write_model_card(const fs::path& folder, const ModelCard& card, const std::string& format) {
   const fs::path file = folder / kFile;
   if (path_exists(file)) {
     std::error_code error;

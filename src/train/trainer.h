@@ -10,9 +10,9 @@
 
 #include "littlebit/checkpoint/checkpoint.h"
 #include "littlebit/data/corpus.h"
+#include "littlebit/device/part_clock.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/distributed/communicator.h"
-#include "littlebit/device/part_clock.h"
 #include "littlebit/optim/gradient_reducer.h"
 #include "littlebit/optim/optimizer.h"
 #include "littlebit/train/options.h"
