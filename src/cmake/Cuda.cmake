@@ -66,7 +66,7 @@ target_include_directories(littlebit_cuda SYSTEM PRIVATE ${LITTLEBIT_NCCL_INCLUD
 target_compile_definitions(littlebit_cuda PRIVATE USE_C10D_NCCL)
 target_compile_options(littlebit_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra>
-  $<$<COMPILE_LANGUAGE:CUDA>:--threads=2>
+  $<$<COMPILE_LANGUAGE:CUDA>:--threads=2 --compress-mode=size>
   $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${LITTLEBIT_WERROR}>>:--Werror=all-warnings>)
 target_link_libraries(littlebit_cuda PRIVATE torch_cuda c10_cuda torch ${LITTLEBIT_CUDART} ${LITTLEBIT_CUBLAS} ${LITTLEBIT_NCCL})
 target_link_options(littlebit_cuda PRIVATE -Wl,--no-undefined -Wl,-rpath-link,${libtorch}/lib)
