@@ -3,13 +3,13 @@
 #include "littlebit/data/records.h"
 
 #include <nlohmann/json.hpp>
-#include <vector>
 
 #include "data/file_kind.h"
 #include "data/row_texts.h"
 #include "data/text_reader.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/io/json_builder.h"
 
 namespace littlebit {
 namespace {
@@ -23,34 +23,20 @@ std::string record_place(const std::filesystem::path& file, int64_t number) {
 // A row of Parquet as a JSON object.
 class RowBuilder : public ParquetRowSink {
  public:
-  Json take() { return std::move(root_); }
-  void begin_object() override { open(Json::object()); }
-  void key(std::string_view name) override { key_ = name; }
-  void end_object() override { open_.pop_back(); }
-  void begin_list() override { open(Json::array()); }
-  void end_list() override { open_.pop_back(); }
-  void text(std::string_view value) override { place(std::string(value)); }
-  void integer(int64_t value) override { place(value); }
-  void number(double value) override { place(value); }
-  void boolean(bool value) override { place(value); }
-  void null() override { place(nullptr); }
+  Json take() { return json_.take(); }
+  void begin_object() override { json_.open(Json::object()); }
+  void key(std::string_view name) override { json_.key(std::string(name)); }
+  void end_object() override { json_.close(); }
+  void begin_list() override { json_.open(Json::array()); }
+  void end_list() override { json_.close(); }
+  void text(std::string_view value) override { json_.add(std::string(value)); }
+  void integer(int64_t value) override { json_.add(value); }
+  void number(double value) override { json_.add(value); }
+  void boolean(bool value) override { json_.add(value); }
+  void null() override { json_.add(nullptr); }
 
  private:
-  Json* place(Json value) {
-    if (open_.empty()) {
-      root_ = std::move(value);
-      return &root_;
-    }
-    Json& parent = *open_.back();
-    if (parent.is_object()) return &(parent[key_] = std::move(value));
-    parent.push_back(std::move(value));
-    return &parent.back();
-  }
-  void open(Json value) { open_.push_back(place(std::move(value))); }
-
-  Json root_;
-  std::vector<Json*> open_;
-  std::string key_;
+  JsonBuilder json_;
 };
 
 void for_each_row(const std::filesystem::path& file, const Sink& sink) {

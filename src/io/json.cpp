@@ -7,11 +7,11 @@
 #include <cstddef>
 #include <iterator>
 #include <nlohmann/json.hpp>
-#include <vector>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/io/json_builder.h"
 
 namespace littlebit {
 namespace {
@@ -69,7 +69,7 @@ class Builder : public nlohmann::json_sax<Json> {
  public:
   Builder(const Text& text, const char* const* progress) : text_(text), progress_(progress) {}
 
-  Json take() { return std::move(root_); }
+  Json take() { return json_.take(); }
 
   bool null() override { return add(nullptr); }
   bool boolean(bool value) override { return add(value); }
@@ -84,10 +84,10 @@ class Builder : public nlohmann::json_sax<Json> {
   bool end_array() override { return close(); }
 
   bool key(string_t& name) override {
-    if (open_.back()->contains(name)) {
+    if (json_.innermost().contains(name)) {
       text_.fail(string_start(), "the key \"" + shortened(name) + "\" appears twice");
     }
-    key_ = std::move(name);
+    json_.key(std::move(name));
     return true;
   }
 
@@ -107,29 +107,19 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
  private:
-  Json* place(Json value) {
-    if (open_.empty()) {
-      root_ = std::move(value);
-      return &root_;
-    }
-    Json& parent = *open_.back();
-    if (parent.is_object()) return &(parent[key_] = std::move(value));
-    parent.push_back(std::move(value));
-    return &parent.back();
-  }
   bool add(Json value) {
-    place(std::move(value));
+    json_.add(std::move(value));
     return true;
   }
   bool open(Json value) {
-    if (open_.size() == kMaxDepth) {
+    if (json_.depth() == kMaxDepth) {
       text_.fail(offset() - 1, "nested deeper than " + std::to_string(kMaxDepth) + " levels");
     }
-    open_.push_back(place(std::move(value)));
+    json_.open(std::move(value));
     return true;
   }
   bool close() {
-    open_.pop_back();
+    json_.close();
     return true;
   }
   size_t offset() const { return static_cast<size_t>(*progress_ - text_.bytes.data()); }
@@ -146,9 +136,7 @@ class Builder : public nlohmann::json_sax<Json> {
 
   const Text& text_;
   const char* const* progress_;
-  Json root_;
-  std::vector<Json*> open_;
-  std::string key_;
+  JsonBuilder json_;
 };
 
 const Json& required(const Json& object, const std::string& key, const std::string& source) {
