@@ -9,20 +9,9 @@
 #include "littlebit/ops/product.h"
 #include "ops/made_numbers.h"
 #include "ops/operation.h"
+#include "ops/rows.h"
 
 namespace littlebit {
-namespace {
-
-at::Tensor rows_of(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
-
-std::vector<int64_t> shape_of(const at::Tensor& x, const at::Tensor& weight) {
-  std::vector<int64_t> shape = x.sizes().vec();
-  shape.back() = weight.size(0);
-  return shape;
-}
-
-}  // namespace
-
 at::Tensor affine(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   return dispatched<Affine>().call(x, weight, optional_tensor(bias));
 }
@@ -35,7 +24,7 @@ at::Tensor Affine::twin(const at::Tensor& x, const at::Tensor& weight,
 at::Tensor Affine::cpu(const at::Tensor& x, const at::Tensor& weight,
                        const std::optional<at::Tensor>& bias) {
   if (!MatrixProduct::is_faster(x, weight)) return twin(x, weight, bias);
-  const at::Tensor y = MatrixProduct::cpu(rows_of(x), weight).view(shape_of(x, weight));
+  const at::Tensor y = MatrixProduct::cpu(rows_of(x), weight).view(with_last(x, weight.size(0)));
   return bias ? y.add_(*bias) : y;
 }
 
@@ -44,7 +33,8 @@ at::Tensor Affine::autograd_cpu(const at::Tensor& x, const at::Tensor& weight,
   if (!MatrixProduct::is_faster(x, weight)) return twin(x, weight, bias);
   if (c10::GradMode::is_enabled() &&
       (x.requires_grad() || weight.requires_grad() || (bias && bias->requires_grad()))) {
-    const at::Tensor y = MatrixProduct::autograd_cpu(rows_of(x), weight).view(shape_of(x, weight));
+    const at::Tensor y =
+        MatrixProduct::autograd_cpu(rows_of(x), weight).view(with_last(x, weight.size(0)));
     return bias ? y + *bias : y;
   }
   const at::AutoDispatchBelowADInplaceOrView below;

@@ -13,20 +13,9 @@
 #include "littlebit/ops/product.h"
 #include "ops/made_numbers.h"
 #include "ops/operation.h"
+#include "ops/rows.h"
 
 namespace littlebit {
-namespace {
-
-at::Tensor rows_of(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
-
-std::vector<int64_t> shape_of(const at::Tensor& x, const at::Tensor& weight) {
-  std::vector<int64_t> shape = x.sizes().vec();
-  shape.back() = weight.size(0);
-  return shape;
-}
-
-}  // namespace
-
 at::Tensor bf16_product(const at::Tensor& x, const at::Tensor& weight) {
   LB_ASSERT(weight.scalar_type() == at::kBFloat16 &&
                 (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16),
@@ -39,7 +28,7 @@ at::Tensor Bf16Product::twin(const at::Tensor& x, const at::Tensor& weight) {
     return weight.narrow(0, begin, count).to(at::kFloat);
   };
   return product_by_pieces(rows_of(x).to(at::kFloat), weight.size(0), piece)
-      .view(shape_of(x, weight));
+      .view(with_last(x, weight.size(0)));
 }
 
 at::Tensor Bf16Product::cpu(const at::Tensor& x, const at::Tensor& weight) {
@@ -57,13 +46,13 @@ at::Tensor Bf16Product::cpu(const at::Tensor& x, const at::Tensor& weight) {
                     y.data_ptr<float>() + r * d_out);
     }
   });
-  return y.view(shape_of(x, weight));
+  return y.view(with_last(x, weight.size(0)));
 }
 
 // ATen's own, which returns its sums on CUDA only.
 at::Tensor Bf16Product::cuda(const at::Tensor& x, const at::Tensor& weight) {
   if (x.scalar_type() != at::kBFloat16) return twin(x, weight);
-  return at::mm(rows_of(x), weight.t(), at::kFloat).view(shape_of(x, weight));
+  return at::mm(rows_of(x), weight.t(), at::kFloat).view(with_last(x, weight.size(0)));
 }
 
 std::vector<OperationCase> Bf16Product::cases() {

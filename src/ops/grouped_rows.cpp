@@ -14,6 +14,7 @@
 #include "littlebit/ops/product.h"
 #include "ops/made_numbers.h"
 #include "ops/operation.h"
+#include "ops/rows.h"
 
 namespace littlebit {
 namespace {
@@ -40,12 +41,6 @@ at::Tensor widen_plain(const at::Tensor& numbers, const at::Tensor& scales, int6
   return wide.flatten(1).narrow(1, 0, cols);
 }
 
-std::vector<int64_t> with_last(const at::Tensor& like, int64_t last) {
-  std::vector<int64_t> shape = like.sizes().vec();
-  shape.back() = last;
-  return shape;
-}
-
 at::ScalarType sum_type(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
@@ -55,8 +50,7 @@ template <class Widen>
 at::Tensor by_pieces(const at::Tensor& x, int64_t rows, const Widen& widen) {
   const at::ScalarType type = sum_type(x);
   const auto piece = [&](int64_t begin, int64_t count) { return widen(begin, count).to(type); };
-  return product_by_pieces(x.reshape({-1, x.size(-1)}).to(type), rows, piece)
-      .view(with_last(x, rows));
+  return product_by_pieces(rows_of(x).to(type), rows, piece).view(with_last(x, rows));
 }
 
 }  // namespace
