@@ -8,9 +8,12 @@ namespace littlebit {
 int littlebit_bench(int argc, char** argv) {
   CLI::App app("Measures what this machine and the parts of littlebit can do.", "littlebit-bench");
   app.set_version_flag("--version", "littlebit-bench " LITTLEBIT_VERSION);
-  std::string config, folder;
+  std::string config, folder, earlier;
   std::vector<std::string> words;
   app.add_option("--config", config, "YAML file with options")->type_name("FILE");
+  app.add_option("--compare", earlier,
+                 "Results of an earlier run (its bench.output) to hold this one against")
+      ->type_name("FILE");
   app.add_option("cases", words, "Names of cases, and options as key=value");
   CLI::App* report =
       app.add_subcommand("report", "Puts together what tests/device/check.sh left in a folder");
@@ -36,7 +39,7 @@ int littlebit_bench(int argc, char** argv) {
     }
   }
   tree.finish();
-  return static_cast<int>(run_bench(options, names));
+  return static_cast<int>(run_bench(options, names, earlier));
 }
 
 }  // namespace littlebit

@@ -15,10 +15,13 @@
 #include "littlebit/device/device.h"
 #include "littlebit/device/memory.h"
 #include "littlebit/eval/environment.h"
+#include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {
 namespace {
+
+namespace fs = std::filesystem;
 
 std::vector<const BenchCase*> chosen_cases(const std::vector<std::string>& names) {
   std::vector<std::string> known;
@@ -42,11 +45,39 @@ at::ScalarType stack_dtype(BenchDtype dtype, at::Device device) {
   return dtype == BenchDtype::kBf16 ? at::kBFloat16 : at::kFloat;
 }
 
-void print(const BenchCase& each, const Json& result) {
+// `earlier`: the same case in another run, or null.
+void print(const BenchCase& each, const Json& result, const Json& earlier) {
   for (const CaseTable& table : each.tables) {
     if (result.value(table.key, Json::array()).empty()) continue;
     log_info(std::string("\n") + table.title);
     show(table, result).print();
+    if (!earlier.is_object()) continue;
+    if (const auto compared = compare(table, earlier, result)) {
+      log_info(std::string("\n") + table.title + ", against the earlier run");
+      compared->print();
+    }
+  }
+}
+
+Json read_earlier(const fs::path& path) {
+  if (path.empty()) return nullptr;
+  Json earlier = read_json_file(path);
+  if (!earlier.is_object() || !earlier.contains("cases") || !earlier["cases"].is_object()) {
+    throw InputError(path.string() + " holds no results of littlebit-bench",
+                     "--compare takes a file that a run with bench.output=FILE wrote");
+  }
+  return earlier;
+}
+
+// Times of another machine, or of another number of threads, say little about the program.
+void warn_where_different(const Json& earlier, const Json& environment) {
+  if (!earlier.is_object()) return;
+  const Json before = earlier.value("environment", Json::object());
+  for (const char* what : {"device", "processor", "gpu", "threads", "dtype"}) {
+    const Json was = before.value(what, Json()), is = environment.value(what, Json());
+    if (was == is) continue;
+    log_warning(std::string("the earlier run had another ") + what + ": " + to_json_line(was) +
+                ", now " + to_json_line(is));
   }
 }
 
@@ -61,8 +92,10 @@ std::string bench_cases_help() {
   return text;
 }
 
-ExitCode run_bench(const BenchOptions& options, const std::vector<std::string>& names) {
+ExitCode run_bench(const BenchOptions& options, const std::vector<std::string>& names,
+                   const fs::path& earlier_path) {
   const std::vector<const BenchCase*> cases = chosen_cases(names);
+  const Json earlier = read_earlier(earlier_path);
   std::optional<OutputFile> output;
   if (!options.run.output.empty()) output.emplace(options.run.output);
   use_threads(options.run.threads);
@@ -75,6 +108,7 @@ ExitCode run_bench(const BenchOptions& options, const std::vector<std::string>& 
   Json results = {{"environment", environment_json(device, at::get_num_threads(),
                                                    dtype == at::kFloat ? "fp32" : "bf16")},
                   {"cases", Json::object()}};
+  warn_where_different(earlier, results["environment"]);
   ExitCode code = ExitCode::kDone;
   for (const BenchCase* each : cases) {
     if (stop_requested())
@@ -83,7 +117,7 @@ ExitCode run_bench(const BenchOptions& options, const std::vector<std::string>& 
     Json result = each->run(setup);
     release_memory(device);
     result["seconds"] = stopwatch.seconds();
-    print(*each, result);
+    print(*each, result, earlier.is_object() ? earlier["cases"].value(each->name, Json()) : Json());
     if (!all_ok(result)) {
       log_error(std::string("case ") + each->name + ": differences beyond what is allowed",
                 "do not train on this device before the reason is known");

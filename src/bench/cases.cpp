@@ -1,7 +1,9 @@
 // The one table of cases, and how a row becomes the cells of a table.
 #include "cases.h"
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/strings.h"
@@ -10,21 +12,22 @@ namespace littlebit {
 namespace {
 
 using enum CellFormat;
+using enum Role;
 
 const std::vector<Column> kStepColumns = {
     {"bits", "bits", kNumber},
     {"blocks", "blocks", kCount},
     {"batch", "batch"},
-    {"s", "seconds", kNumber},
+    {"s", "seconds", kNumber, kTime},
     {"tokens/s", "tokens_per_second", kCount},
     {"peak memory", "peak_bytes", kBytes},
-    {"products alone, s", "product_seconds", kNumber},
+    {"products alone, s", "product_seconds", kNumber, kTime},
     {"share", "share", kPercent},
-    {"teacher, s", "teacher", kNumber},
-    {"student forward, s", "student forward", kNumber},
-    {"loss, s", "loss", kNumber},
-    {"recompute + backward, s", "recompute and backward", kNumber},
-    {"optimizer, s", "optimizer", kNumber}};
+    {"teacher, s", "teacher", kNumber, kTime},
+    {"student forward, s", "student forward", kNumber, kTime},
+    {"loss, s", "loss", kNumber, kTime},
+    {"recompute + backward, s", "recompute and backward", kNumber, kTime},
+    {"optimizer, s", "optimizer", kNumber, kTime}};
 
 const BenchCase kCases[] = {
     {"machine",
@@ -33,7 +36,7 @@ const BenchCase kCases[] = {
      measure_machine,
      {{"rows",
        "What the machine gives",
-       {{"what", "what"}, {"rate", "rate", kFixed1}, {"unit", "unit"}}}}},
+       {{"what", "what"}, {"rate", "rate", kFixed1, kRate}, {"unit", "unit"}}}}},
     {"self-test",
      "`littlebit-train --self-test`, fp32 and bf16: kernels and one step against fp64",
      false,
@@ -64,8 +67,8 @@ const BenchCase kCases[] = {
        "Sign kernels",
        {{"kernel", "kernel"},
         {"type", "dtype"},
-        {"ours, ms", "seconds", kMilliseconds},
-        {"plain ATen, ms", "plain_seconds", kMilliseconds},
+        {"ours, ms", "seconds", kMilliseconds, kTime},
+        {"plain ATen, ms", "plain_seconds", kMilliseconds, kTime},
         {"limit, ms", "limit_seconds", kMilliseconds},
         {"share of bandwidth", "share", kPercent}}}}},
     {"operations",
@@ -77,7 +80,10 @@ const BenchCase kCases[] = {
        {{"operation", "operation"},
         {"shape", "shape"},
         {"type", "dtype"},
-        {"ms", "seconds", kMilliseconds},
+        {"ours, ms", "seconds", kMilliseconds, kTime},
+        {"plain ATen, ms", "plain_seconds", kMilliseconds, kTime},
+        {"limit, ms", "limit_seconds", kMilliseconds},
+        {"share of limit", "share", kPercent},
         {"GFLOP/s", "gflops", kFixed1},
         {"GB/s", "gbytes", kFixed1}}}}},
     {"layers",
@@ -89,8 +95,9 @@ const BenchCase kCases[] = {
        {{"out x in", "shape"},
         {"bits", "bits", kNumber},
         {"rows", "rows", kCount},
-        {"dense, ms", "dense_seconds", kMilliseconds},
-        {"packed, ms", "packed_seconds", kMilliseconds},
+        {"dense, ms", "dense_seconds", kMilliseconds, kTime},
+        {"packed, ms", "packed_seconds", kMilliseconds, kTime},
+        {"limit, ms", "limit_seconds", kMilliseconds},
         {"packed is faster by", "ratio", kFixed2}}}}},
     {"step",
      "training steps of a made Llama (case.step), beside the time of their products alone",
@@ -102,10 +109,10 @@ const BenchCase kCases[] = {
        "blocks",
        {{"bits", "bits", kNumber},
         {"batch", "batch"},
-        {"fixed, s", "fixed", kNumber},
-        {"per block, s", "per_block", kNumber},
+        {"fixed, s", "fixed", kNumber, kTime},
+        {"per block, s", "per_block", kNumber, kTime},
         {"blocks", "blocks", kCount},
-        {"s", "seconds", kNumber},
+        {"s", "seconds", kNumber, kTime},
         {"tokens/s", "tokens_per_second", kCount},
         {"measured, s", "measured", kNumber},
         {"peak memory", "peak_bytes", kBytes},
@@ -118,10 +125,10 @@ const BenchCase kCases[] = {
        "Dense forward and backward",
        {{"blocks", "blocks", kCount},
         {"batch", "batch"},
-        {"s", "seconds", kNumber},
+        {"s", "seconds", kNumber, kTime},
         {"tokens/s", "tokens_per_second", kCount},
         {"peak memory", "peak_bytes", kBytes},
-        {"products alone, s", "product_seconds", kNumber},
+        {"products alone, s", "product_seconds", kNumber, kTime},
         {"share", "share", kPercent}}}}},
     {"generate",
      "tokens one by one from packed models against the dense one",
@@ -131,7 +138,8 @@ const BenchCase kCases[] = {
        "Generation",
        {{"model", "model"},
         {"blocks", "blocks", kCount},
-        {"tokens/s", "tokens_per_second", kFixed1},
+        {"tokens/s", "tokens_per_second", kFixed1, kRate},
+        {"limit, tokens/s", "limit_tokens_per_second", kFixed1},
         {"memory", "bytes", kBytes},
         {"times dense", "ratio", kFixed2}}}}},
     {"svd",
@@ -143,8 +151,8 @@ const BenchCase kCases[] = {
        {{"shape", "shape"},
         {"rank", "rank", kCount},
         {"matrices", "matrices", kCount},
-        {"s", "seconds", kNumber},
-        {"CPU s", "cpu_seconds", kNumber},
+        {"s", "seconds", kNumber, kTime},
+        {"CPU s", "cpu_seconds", kNumber, kTime},
         {"truncation error", "truncation_error", kNumber},
         {"Dual-SVID error", "dual_svid_error", kNumber}}}}},
     {"tokenizer",
@@ -154,11 +162,11 @@ const BenchCase kCases[] = {
      {{"rows",
        "Tokenizer",
        {{"tokenizer", "tokenizer"},
-        {"load, s", "load_seconds", kNumber},
-        {"whole, MB/s", "whole_mb_per_s", kFixed1},
-        {"documents, MB/s", "documents_mb_per_s", kFixed1},
+        {"load, s", "load_seconds", kNumber, kTime},
+        {"whole, MB/s", "whole_mb_per_s", kFixed1, kRate},
+        {"documents, MB/s", "documents_mb_per_s", kFixed1, kRate},
         {"threads", "threads", kCount},
-        {"documents on threads, MB/s", "documents_threads_mb_per_s", kFixed1}}}}},
+        {"documents on threads, MB/s", "documents_threads_mb_per_s", kFixed1, kRate}}}}},
 };
 
 std::string cell(const Json& value, CellFormat format) {
@@ -206,6 +214,47 @@ Table show(const CaseTable& table, const Json& result) {
     shown.add(std::move(cells));
   }
   return shown;
+}
+
+std::optional<Table> compare(const CaseTable& table, const Json& earlier, const Json& result) {
+  const auto first = std::find_if(table.columns.begin(), table.columns.end(),
+                                  [](const Column& column) { return column.role != kOther; });
+  const std::vector<Column> names(table.columns.begin(), first);
+  const auto names_of = [&](const Json& row) {
+    std::vector<std::string> cells;
+    for (const Column& name : names)
+      cells.push_back(cell(row.value(name.key, Json()), name.format));
+    return cells;
+  };
+  bool is_empty = true;
+  std::map<std::vector<std::string>, const Json*> before;
+  const Json none = Json::array();
+  const Json& earlier_rows = earlier.contains(table.key) ? earlier.at(table.key) : none;
+  for (const Json& row : earlier_rows) before[names_of(row)] = &row;
+
+  std::vector<std::string> header;
+  for (const Column& name : names) header.emplace_back(name.header);
+  for (const char* each : {"what", "before", "now", "times as fast"}) header.emplace_back(each);
+  Table shown(std::move(header));
+  for (const Json& row : result.value(table.key, Json::array())) {
+    const auto found = before.find(names_of(row));
+    if (found == before.end()) continue;
+    for (auto column = first; column != table.columns.end(); ++column) {
+      const Json was = found->second->value(column->key, Json()),
+                 is = row.value(column->key, Json());
+      if (column->role == kOther || !was.is_number() || !is.is_number()) continue;
+      const double ratio = column->role == kTime ? was.get<double>() / is.get<double>()
+                                                 : is.get<double>() / was.get<double>();
+      std::vector<std::string> cells = found->first;
+      for (std::string text : {std::string(column->header), cell(was, column->format),
+                               cell(is, column->format), format_fixed(ratio, 2)}) {
+        cells.push_back(std::move(text));
+      }
+      shown.add(std::move(cells));
+      is_empty = false;
+    }
+  }
+  return is_empty ? std::nullopt : std::optional(std::move(shown));
 }
 
 bool all_ok(const Json& result) {

@@ -2,6 +2,7 @@
 // a file with a function, a line below and a row in cases.cpp.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,10 +27,15 @@ struct BenchSetup {
 
 enum class CellFormat { kText, kCount, kNumber, kFixed1, kFixed2, kPercent, kBytes, kMilliseconds };
 
+// What a column is to a comparison with earlier results: columns that name a row come before its
+// first time or rate.
+enum class Role { kOther, kTime, kRate };
+
 struct Column {
   const char* header;
   const char* key;  // in the row; an absent value gives an empty cell
   CellFormat format = CellFormat::kText;
+  Role role = Role::kOther;
 };
 
 // One table: the rows `result[key]`.
@@ -52,6 +58,20 @@ const BenchCase* find_case(const std::string& name);  // nullptr: there is none
 
 // Of one table of a case's result; no rows: an empty table.
 Table show(const CaseTable& table, const Json& result);
+
+// Times and rates of `result` beside those of `earlier`, of rows that both have; nothing where they
+// have none in common.
+std::optional<Table> compare(const CaseTable& table, const Json& earlier, const Json& result);
+
+// What this machine gives, as `machine` measures it.
+struct MachineLimits {
+  double fp32_flops, bf16_flops;  // of a large product, per second
+  double bandwidth;               // bytes read and written by a copy, per second
+
+  // Seconds that so much arithmetic, or so many bytes, take at the least.
+  double seconds(double flops, double bytes, at::ScalarType dtype) const;
+};
+MachineLimits measure_limits(const BenchSetup& setup);
 
 // Whether every row that was compared (has "ok") agreed.
 bool all_ok(const Json& result);

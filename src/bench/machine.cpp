@@ -35,21 +35,40 @@ double copy_bandwidth(const BenchSetup& setup) {
   return 2.0 * static_cast<double>(from.nbytes()) / setup.timer.warm([&] { to.copy_(from); });
 }
 
+Product large_product(const BenchSetup& setup) {
+  const int64_t side = device_traits(setup.device()).is_host ? 1024 : 8192;
+  return {.m = side, .n = side, .k = side};
+}
+
 }  // namespace
 
+double MachineLimits::seconds(double flops, double bytes, at::ScalarType dtype) const {
+  const double rate = dtype == at::kBFloat16 ? bf16_flops : fp32_flops;
+  return std::max(flops / rate, bytes / bandwidth);
+}
+
+MachineLimits measure_limits(const BenchSetup& setup) {
+  const Product square = large_product(setup);
+  const auto rate = [&](at::ScalarType dtype) {
+    return square.flops() / ProductTimes(setup.timer, dtype).seconds(square);
+  };
+  return {.fp32_flops = rate(at::kFloat),
+          .bf16_flops = rate(at::kBFloat16),
+          .bandwidth = copy_bandwidth(setup)};
+}
+
 Json measure_machine(const BenchSetup& setup) {
+  const MachineLimits limits = measure_limits(setup);
   Json rows = Json::array();
-  const int64_t side = device_traits(setup.device()).is_host ? 1024 : 8192;
-  const Product square{.m = side, .n = side, .k = side};
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    ProductTimes times(setup.timer, dtype);
-    rows.push_back({{"what", std::string(name_of(dtype)) + " product, " + square.text()},
-                    {"dtype", name_of(dtype)},
-                    {"rate", square.flops() / times.seconds(square) * 1e-9},
-                    {"unit", "GFLOP/s"}});
+    const double flops = dtype == at::kFloat ? limits.fp32_flops : limits.bf16_flops;
+    rows.push_back(
+        {{"what", std::string(name_of(dtype)) + " product, " + large_product(setup).text()},
+         {"dtype", name_of(dtype)},
+         {"rate", flops * 1e-9},
+         {"unit", "GFLOP/s"}});
   }
-  rows.push_back(
-      {{"what", "memory, copy"}, {"rate", copy_bandwidth(setup) * 1e-9}, {"unit", "GB/s"}});
+  rows.push_back({{"what", "memory, copy"}, {"rate", limits.bandwidth * 1e-9}, {"unit", "GB/s"}});
   return {{"rows", rows}};
 }
 
@@ -89,14 +108,19 @@ Json measure_signs(const BenchSetup& setup) {
 }
 
 Json measure_operations(const BenchSetup& setup) {
+  const MachineLimits limits = measure_limits(setup);
   Json rows = Json::array();
   for (const OperationCase& each : operation_cases()) {
     if (!each.timed) continue;
     const double seconds = setup.timer.cold(prepare_operation(each, setup.device()));
+    const double limit = limits.seconds(each.flops, each.bytes, each.dtype);
     Json row = {{"operation", each.operation},
                 {"shape", each.shape},
                 {"dtype", name_of(each.dtype)},
-                {"seconds", seconds}};
+                {"seconds", seconds},
+                {"plain_seconds", setup.timer.cold(prepare_twin(each, setup.device()))},
+                {"limit_seconds", limit},
+                {"share", limit / seconds}};
     if (each.flops > 0) row["gflops"] = each.flops / seconds * 1e-9;
     if (each.bytes > 0) row["gbytes"] = each.bytes / seconds * 1e-9;
     rows.push_back(std::move(row));

@@ -46,6 +46,9 @@ std::vector<at::Tensor> run(const OperationCase& each, at::Device device, const 
   return given;
 }
 
+// A device that nobody has, for which nobody registers anything: what is left is the twin.
+constexpr c10::DispatchKey kTwin = c10::DispatchKey::PrivateUse3;
+
 }  // namespace
 
 at::Tensor made_numbers(const std::string& name, const std::vector<int64_t>& shape) {
@@ -79,8 +82,7 @@ std::vector<at::Tensor> run_operation(const OperationCase& each, at::Device devi
 }
 
 std::vector<at::Tensor> run_twin(const OperationCase& each) {
-  // A device that nobody has, for which nobody registers anything: what is left is the twin.
-  return run_operation(each, at::kCPU, c10::DispatchKey::PrivateUse3);
+  return run_operation(each, at::kCPU, kTwin);
 }
 
 std::function<void()> prepare_operation(const OperationCase& each, at::Device device) {
@@ -89,6 +91,16 @@ std::function<void()> prepare_operation(const OperationCase& each, at::Device de
     const c10::NoGradGuard no_grad;
     torch::jit::Stack stack = arguments;
     operation.callBoxed(stack);
+  };
+}
+
+std::function<void()> prepare_twin(const OperationCase& each, at::Device device) {
+  const auto operation = c10::Dispatcher::singleton().findSchemaOrThrow(each.operation.c_str(), "");
+  return [operation, arguments = each.arguments(device)] {
+    const c10::NoGradGuard no_grad;
+    const at::AutoDispatchBelowADInplaceOrView below;
+    torch::jit::Stack stack = arguments;
+    operation.redispatchBoxed(c10::DispatchKeySet(kTwin), &stack);
   };
 }
 

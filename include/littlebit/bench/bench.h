@@ -16,9 +16,12 @@ namespace littlebit {
 std::string bench_cases_help();
 
 // Runs the named cases in the order of the table (none named: those that need no option), prints a
-// table each, and writes bench.output (JSON) where it is set. kBug where a case that compares found
-// a difference. UsageError: an unknown case, a missing option.
-ExitCode run_bench(const BenchOptions& options, const std::vector<std::string>& names);
+// table each, and writes bench.output (JSON) where it is set. `earlier`: such a file of another
+// run, whose times and rates stand beside those of this one; empty: none. kBug where a case that
+// compares found a difference. UsageError: an unknown case, a missing option. InputError: `earlier`
+// cannot be read, or is none.
+ExitCode run_bench(const BenchOptions& options, const std::vector<std::string>& names,
+                   const std::filesystem::path& earlier = {});
 
 // What tests/device/check.sh found, out of the files in `folder` (that script says which): writes
 // check.json and check.md there. kBug where a part failed, ran out of its time or left no result.

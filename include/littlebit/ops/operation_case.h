@@ -33,8 +33,10 @@ std::vector<at::Tensor> run_operation(const OperationCase& each, at::Device devi
 // The form for devices that have none of their own, on the CPU.
 std::vector<at::Tensor> run_twin(const OperationCase& each);
 
-// The operation on arguments that are made now, to be run any number of times.
+// The operation on arguments that are made now, to be run any number of times; and its form for
+// devices that have none of their own.
 std::function<void()> prepare_operation(const OperationCase& each, at::Device device);
+std::function<void()> prepare_twin(const OperationCase& each, at::Device device);
 
 // ||got - want|| / ||want||, the worst of all tensors; where the norm is 0, ||got||. Numbers that
 // are not finite must be the same ones.

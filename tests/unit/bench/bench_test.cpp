@@ -2,10 +2,12 @@
 // device check sees what did not run.
 #include "littlebit/bench/bench.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "bench/cases.h"
 #include "littlebit/core/file.h"
 #include "littlebit/io/json.h"
 #include "temp_folder.h"
@@ -90,7 +92,50 @@ TEST_CASE("made models of every case run") {
   CHECK(error < 1);
 }
 
+TEST_CASE("every operation stands beside its plain form and the machine's limit") {
+  BenchOptions options = tiny();
+  options.run.repeats = 1;
+  const Json rows = run(options, {"operations"}).at("operations").at("rows");
+  REQUIRE(rows.size() > 10);
+  for (const Json& row : rows) {
+    CHECK(row.at("plain_seconds").get<double>() > 0);
+    CHECK(row.at("limit_seconds").get<double>() > 0);
+    CHECK(row.at("share").get<double>() ==
+          Approx(row.at("limit_seconds").get<double>() / row.at("seconds").get<double>()));
+  }
+}
+
+TEST_CASE("a run is held against an earlier one, row by row") {
+  const CaseTable table = {"rows",
+                           "Layers",
+                           {{"shape", "shape"},
+                            {"rows", "rows", CellFormat::kCount},
+                            {"ms", "seconds", CellFormat::kMilliseconds, Role::kTime},
+                            {"bits", "bits", CellFormat::kNumber},
+                            {"tokens/s", "rate", CellFormat::kFixed1, Role::kRate}}};
+  const auto row = [](const char* shape, int rows, double seconds, double rate) {
+    return Json{{"shape", shape}, {"rows", rows}, {"seconds", seconds}, {"rate", rate}};
+  };
+  Json before = {{"rows", {row("4x4", 1, 0.5, 100), row("8x8", 1, 2, 10)}}};
+  const Json now = {{"rows", {row("8x8", 1, 1, 5), row("4x4", 2, 1, 1), row("4x4", 1, 0.5, 1)}}};
+  const auto compared = compare(table, before, now);
+  REQUIRE(compared);
+  const std::string text = compared->markdown();
+  CAPTURE(text);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 6);  // two rows of two columns
+  CHECK(text.find("2.00") != std::string::npos);           // half the time
+  CHECK(text.find("0.50") != std::string::npos);           // half the rate
+  CHECK(text.find("0.01") != std::string::npos);
+  CHECK_FALSE(compare(table, Json::object(), now));
+  before["rows"][0]["seconds"] = "soon";  // somebody else's file
+  CHECK(compare(table, before, now));
+}
+
 TEST_CASE("what cannot be measured is refused") {
+  const TempFolder written;
+  write_file(written.path() / "other.json", "{\"cases\": 3}");
+  CHECK_THROWS_AS(run_bench(tiny(), {"machine"}, written.path() / "other.json"), InputError);
+  CHECK_THROWS_AS(run_bench(tiny(), {"machine"}, written.path() / "none.json"), InputError);
   CHECK_THROWS_AS(run_bench(tiny(), {"setp"}), UsageError);
   CHECK_THROWS_AS(run_bench(tiny(), {"golden"}), UsageError);
   CHECK_THROWS_AS(run_bench(tiny(), {"tokenizer"}), UsageError);
