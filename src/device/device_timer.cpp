@@ -41,6 +41,10 @@ double DeviceTimer::cold(const std::vector<at::Tensor>& operands,
   });
 }
 
+int64_t DeviceTimer::bytes_for_operands() const {
+  return device_.is_cpu() || cache_filler_.defined() ? 0 : kCacheBytes;
+}
+
 double DeviceTimer::measure(const std::function<void()>& work,
                             const std::function<void(int64_t)>& before) const {
   PartClock clock(device_, 1);

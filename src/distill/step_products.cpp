@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/device/memory.h"
 #include "littlebit/distill/kl_divergence.h"
 #include "littlebit/ops/product.h"
 
@@ -133,22 +134,39 @@ double ProductTimes::seconds(const Product& product) {
   const at::Tensor b = !is_head                ? made(batch, k, n, layout == Layout::kNt, options)
                        : layout == Layout::kNt ? head_.t()
                                                : head_;
-  // What the program calls, or ATen's where that is faster on this machine.
-  const std::vector<at::Tensor> operands = {a, b};
-  double best = timer_.cold(operands, [&] { at::matmul(a, b); });
-  if (batch == 1) best = std::min(best, timer_.cold(operands, [&] { product_nt(a, b.t()); }));
-  return known_[product.key()] = best;
+  return known_[product.key()] = timer_.cold({a, b}, [&] {
+    batch == 1 ? product_nt(a, b.t()) : at::matmul(a, b);  // what the program calls
+  });
 }
 
 std::optional<double> ProductTimes::seconds_within(double budget,
                                                    std::span<const ScheduledProduct> products) {
+  std::vector<Product> small_first;
+  for (const ScheduledProduct& each : products) small_first.push_back(each.product);
+  std::stable_sort(small_first.begin(), small_first.end(),
+                   [](const Product& a, const Product& b) { return a.flops() < b.flops(); });
   const Stopwatch stopwatch;
-  double sum = 0;
-  for (const ScheduledProduct& each : products) {
-    sum += each.times * seconds(each.product);
-    if (stopwatch.seconds() > budget) return std::nullopt;
+  double rate = 0;  // the best so far: a product takes no less than its arithmetic at it
+  for (const Product& each : small_first) {
+    if (known_.count(each.key()) > 0) continue;
+    const double runs = static_cast<double>(timer_.repeats() + 1);
+    const double least = rate > 0 ? runs * each.flops() / rate : 0;
+    if (stopwatch.seconds() + least > budget || !has_room_for(each)) return std::nullopt;
+    rate = std::max(rate, each.flops() / seconds(each));
   }
-  return sum;
+  if (stopwatch.seconds() > budget) return std::nullopt;
+  return seconds(products);
+}
+
+// Half of what is free: whoever runs beside it goes on.
+bool ProductTimes::has_room_for(const Product& product) const {
+  const auto [batch, m, n, k, layout] = product.key();
+  const auto bytes = static_cast<double>(c10::elementSize(dtype_)) * static_cast<double>(batch) *
+                     (static_cast<double>(m) * static_cast<double>(k) +
+                      static_cast<double>(k) * static_cast<double>(n) +
+                      static_cast<double>(m) * static_cast<double>(n));
+  return bytes + static_cast<double>(timer_.bytes_for_operands()) <
+         free_memory(timer_.device()) / 2;
 }
 
 double ProductTimes::seconds(std::span<const ScheduledProduct> products) {

@@ -25,6 +25,8 @@ class DeviceTimer {
   double cold(const std::function<void()>& work) const;
   // As above, with these tensors alone driven out of the caches on the CPU, which needs no memory.
   double cold(const std::vector<at::Tensor>& operands, const std::function<void()>& work) const;
+  // Memory that the last one takes beside the operands.
+  int64_t bytes_for_operands() const;
 
  private:
   double measure(const std::function<void()>& work,

@@ -49,7 +49,7 @@ std::vector<ScheduledProduct> dense_products(const ModelSpec& spec,
                                              std::span<const LayerPlan> plans, int64_t sequences,
                                              int64_t length);
 
-// Times of products alone, each measured once: cold operands, the program's own product.
+// Times of products alone, each measured once: cold operands, the product that the program calls.
 class ProductTimes {
  public:
   // `head`: where given, second operands of its shape are it: a matrix that large is not made
@@ -58,10 +58,13 @@ class ProductTimes {
       : timer_(timer), dtype_(dtype), head_(std::move(head)) {}
   double seconds(const Product& product);
   double seconds(std::span<const ScheduledProduct> products);
-  // Nothing where measuring them takes longer than `budget` seconds: it stops then.
+  // Nothing where measuring them takes longer than `budget` seconds, or an operand has no room: it
+  // stops then.
   std::optional<double> seconds_within(double budget, std::span<const ScheduledProduct> products);
 
  private:
+  bool has_room_for(const Product& product) const;
+
   const DeviceTimer& timer_;
   at::ScalarType dtype_;
   at::Tensor head_;

@@ -3,8 +3,11 @@
 
 #include <ATen/ATen.h>
 
+#include <array>
 #include <catch2/catch.hpp>
 
+#include "littlebit/core/stopwatch.h"
+#include "littlebit/core/stopwatch.h"
 #include "littlebit/models/model_spec.h"
 #include "support/loaded_model.h"
 #include "support/tiny_model.h"
@@ -67,6 +70,14 @@ TEST_CASE("times of products: known once measured, within a budget, and no numbe
   CHECK(at::equal(at::randn({4}), want));
   ProductTimes others(timer, at::kFloat);
   CHECK_FALSE(others.seconds_within(0, scene.products(true)).has_value());
+  // What no machine has room for is not tried, nor what the smaller ones say takes too long.
+  const ScheduledProduct wide = {{.m = 1 << 20, .n = 1 << 20, .k = 1 << 10}, 1};
+  CHECK_FALSE(others.seconds_within(1e9, std::array{wide}).has_value());
+  const std::array rising = {ScheduledProduct{{.m = 256, .n = 256, .k = 256}, 1},
+                             ScheduledProduct{{.m = 4096, .n = 4096, .k = 16384}, 1}};
+  const Stopwatch stopwatch;
+  CHECK_FALSE(others.seconds_within(0.5, rising).has_value());
+  CHECK(stopwatch.seconds() < 10);  // half a TFLOP six times takes longer
 }
 
 TEST_CASE("a timer measures operands that are cold, and gives the median") {
