@@ -28,3 +28,22 @@ std::span<const BuiltinTask> builtin_tasks() { return kTasks; }
 ]])
   target_sources(${target} PRIVATE ${source})
 endfunction()
+
+# littlebit_embed(TARGET NAME FILE HEADER): the text of FILE becomes what the function NAME of TARGET returns, which HEADER
+# declares.
+function(littlebit_embed target name file header)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${file})
+  file(READ ${CMAKE_SOURCE_DIR}/${file} text)
+  set(source ${CMAKE_BINARY_DIR}/generated/${name}.cpp)
+  file(CONFIGURE OUTPUT ${source} @ONLY CONTENT [[
+// Made from @file@ by src/cmake/Embed.cmake.
+#include "@header@"
+
+namespace littlebit {
+
+std::string_view @name@() { return R"text(@text@)text"; }
+
+}  // namespace littlebit
+]])
+  target_sources(${target} PRIVATE ${source})
+endfunction()

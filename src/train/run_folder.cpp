@@ -98,7 +98,7 @@ bool RunFolder::holds_a_run() const {
 }
 
 std::string RunFolder::foreign_file() const {
-  if (FolderLock::is_claimed(root_) || begins_as_log(log()) ||
+  if (FolderLock::is_claimed(root()) || begins_as_log(log()) ||
       holds_own_checkpoint(checkpoints())) {
     return "";
   }

@@ -1,5 +1,4 @@
-// A run's folder: what lies where (docs/formats.md, "Run folder"), whether a run is there, and the
-// small files in it. The names stand here and nowhere else.
+// A run's folder: whether a run is there, and the small files in it.
 #pragma once
 
 #include <filesystem>
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "littlebit/io/json.h"
+#include "littlebit/report/run_files.h"
 
 namespace littlebit {
 
@@ -15,23 +15,9 @@ class OptionTree;
 struct LayerReport;
 struct PackedExport;
 
-class RunFolder {
+class RunFolder : public RunFiles {
  public:
-  explicit RunFolder(std::filesystem::path root) : root_(std::move(root)) {}
-
-  const std::filesystem::path& root() const { return root_; }
-  std::filesystem::path config() const { return root_ / "config.yaml"; }
-  std::filesystem::path run_json() const { return root_ / "run.json"; }
-  std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
-  std::filesystem::path factorization() const { return root_ / "factorization.jsonl"; }
-  std::filesystem::path report() const { return root_ / "report.html"; }
-  std::filesystem::path log() const { return root_ / "log.txt"; }
-  std::filesystem::path tensorboard() const { return root_ / "tensorboard"; }
-  std::filesystem::path cache() const { return root_ / "cache"; }
-  std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
-  std::filesystem::path exports() const { return root_ / "export"; }
-  // `format` as export.formats names it.
-  std::filesystem::path export_of(const std::string& format) const { return exports() / format; }
+  using RunFiles::RunFiles;
 
   // Of what a run writes, exports aside, that which is there, in the order in which people are
   // shown it.
@@ -47,9 +33,6 @@ class RunFolder {
 
   Json read_run_json() const;  // {} where there is none yet
   void write_run_json(const Json& run) const;
-
- private:
-  std::filesystem::path root_;
 };
 
 // A part of run.json.

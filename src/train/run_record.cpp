@@ -9,7 +9,7 @@
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/quant/initialize.h"
-#include "littlebit/train/report.h"
+#include "littlebit/report/report.h"
 
 namespace littlebit {
 namespace {

@@ -1,5 +1,5 @@
 // What one training step is recorded as: a line of metrics.jsonl, and TensorBoard's scalars
-// (docs/formats.md). Nothing else spells the names of the numbers.
+// (docs/formats.md).
 #pragma once
 
 #include <cstdint>
@@ -9,25 +9,9 @@
 #include <vector>
 
 #include "littlebit/io/json.h"
+#include "littlebit/report/run_files.h"
 
 namespace littlebit {
-
-namespace metric_key {
-inline constexpr const char* kStep = "step";
-inline constexpr const char* kLoss = "loss";
-inline constexpr const char* kLossKl = "loss_kl";
-inline constexpr const char* kLossHidden = "loss_hidden";
-inline constexpr const char* kLearningRate = "learning_rate";
-inline constexpr const char* kLatentLearningRate = "latent_learning_rate";
-inline constexpr const char* kGradNorm = "grad_norm";
-inline constexpr const char* kSignFlipFraction = "sign_flip_fraction";
-inline constexpr const char* kTokens = "tokens";
-inline constexpr const char* kTokensPerSecond = "tokens_per_second";
-inline constexpr const char* kSeconds = "seconds";
-inline constexpr const char* kSecondsByPart = "seconds_by_part";
-inline constexpr const char* kWaiting = "waiting";  // a part
-inline constexpr const char* kProductShare = "product_share";
-}  // namespace metric_key
 
 struct StepRecord {
   int64_t step = 0;                     // from 1

@@ -23,6 +23,7 @@ using Rooms = std::set<std::string>;
 const std::vector<Rooms> kOrder = {{"apps"},
                                    {"bench"},
                                    {"train"},
+                                   {"report"},
                                    {"eval"},
                                    {"export", "checkpoint"},
                                    {"distill"},
@@ -60,7 +61,8 @@ const std::vector<Border> kBorders = {
     {"x86intrin.h", {"kernels"}},
     {"arm_neon.h", {"kernels"}},
 };
-const Rooms kTorchFree = {"core", "config", "io", "tokenizer", "logging", "kernels", "data"};
+const Rooms kTorchFree = {"core",    "config",  "io",   "tokenizer",
+                          "logging", "kernels", "data", "report"};
 const std::vector<std::string> kTorchFolders = {"ATen/", "c10/", "torch/", "caffe2/"};
 
 size_t place_of(const std::string& room) {

@@ -1,7 +1,7 @@
 // Sections about how the run was made: its options with their origins, and where it ran.
+#include "html.h"
 #include "littlebit/core/strings.h"
-#include "report_html.h"
-#include "report_sections.h"
+#include "sections.h"
 
 namespace littlebit {
 namespace {

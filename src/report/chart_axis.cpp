@@ -6,8 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "html.h"
 #include "littlebit/core/strings.h"
-#include "report_html.h"
 
 namespace littlebit {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
-#include "littlebit/train/report.h"
+#include "littlebit/report/report.h"
 #include "report_page.h"
 #include "temp_folder.h"
 

@@ -1,6 +1,6 @@
 // Reads a run's files for the report, with limits on lines and files. What is damaged becomes a
 // note and never an exception.
-#include "report_data.h"
+#include "run_data.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,9 +13,7 @@
 #include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/distill/step.h"
-#include "run_folder.h"
-#include "step_record.h"
+#include "littlebit/report/run_files.h"
 
 namespace littlebit {
 namespace {
@@ -25,7 +23,7 @@ namespace fs = std::filesystem;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr size_t kMostBytesOfLine = 1 << 20;
 constexpr size_t kMostBytesOfFile = 64 << 20;  // of run.json and config.yaml
-constexpr size_t kMostLayers = 20000, kMostOptions = 5000;
+constexpr size_t kMostLayers = 20000, kMostOptions = 5000, kMostParts = 20;
 
 std::string_view text_in(const MappedFile& file) {
   const auto bytes = file.bytes();
@@ -83,8 +81,6 @@ void read_metrics(const fs::path& path, ReportData* data) {
                               {&MetricColumns::sign_flip_fraction, metric_key::kSignFlipFraction},
                               {&MetricColumns::tokens_per_second, metric_key::kTokensPerSecond},
                               {&MetricColumns::product_share, metric_key::kProductShare}};
-  for (const char* part : kStepParts) columns.part_seconds[part];
-  columns.part_seconds[metric_key::kWaiting];
   for_json_lines(path, data, [&](const Json& object, int64_t) {
     const double step = number_of(object, metric_key::kStep);
     if (!(std::abs(step) <= 1e15)) throw InputError(path.filename().string() + ": no `step`");
@@ -92,8 +88,15 @@ void read_metrics(const fs::path& path, ReportData* data) {
     for (const auto& [column, key] : column_of_key) {
       (columns.*column).push_back(number_of(object, key));
     }
+    // Parts are called as the file calls them; one that comes late has no numbers before.
     const Json& parts = member_of(object, metric_key::kSecondsByPart);
+    if (parts.is_object()) {
+      for (const auto& [part, value] : parts.items()) {
+        if (columns.part_seconds.size() < kMostParts) columns.part_seconds[part];
+      }
+    }
     for (auto& [part, seconds] : columns.part_seconds) {
+      seconds.resize(columns.step.size() - 1, kNan);
       seconds.push_back(number_of(parts, part.c_str()));
     }
   });
@@ -256,7 +259,7 @@ std::string text_of(const Json& object, const char* key) {
 }
 
 ReportData read_report_data(const fs::path& run_folder) {
-  const RunFolder folder(run_folder);
+  const RunFiles folder(run_folder);
   ReportData data;
   read_run(folder.run_json(), &data);
   read_metrics(folder.metrics(), &data);

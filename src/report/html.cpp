@@ -1,6 +1,6 @@
 // Escaping, numbers for people, tables and sections. escaped() makes every text safe: characters of
 // markup, control characters, bytes that are not UTF-8.
-#include "report_html.h"
+#include "html.h"
 
 #include <algorithm>
 #include <cmath>

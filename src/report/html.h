@@ -49,7 +49,8 @@ std::string section(std::string_view title_html, const std::string& body_html);
 // <details> that is closed at first.
 std::string details(std::string_view summary_html, const std::string& body_html);
 
-// The contents of <style>: light and dark, from 400 px upwards.
+// report.css and report.html of this folder, as the build put them into the program.
 std::string_view style_sheet();
+std::string_view page_skeleton();
 
 }  // namespace littlebit

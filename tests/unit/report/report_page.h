@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "littlebit/core/file.h"
-#include "littlebit/train/report.h"
+#include "littlebit/report/report.h"
 
 namespace littlebit {
 

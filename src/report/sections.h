@@ -3,20 +3,20 @@
 
 #include <string>
 
-#include "report_data.h"
+#include "run_data.h"
 
 namespace littlebit {
 
-// report_results.cpp
+// result_sections.cpp
 std::string headline(const ReportData& data, const std::string& folder_name);
 std::string score_section(const ReportData& data);
 std::string training_section(const ReportData& data);
 
-// report_model.cpp
+// model_sections.cpp
 std::string bytes_section(const ReportData& data);
 std::string layer_section(const ReportData& data);
 
-// report_settings.cpp
+// settings_sections.cpp
 std::string config_section(const ReportData& data);
 std::string environment_section(const ReportData& data);
 

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "html.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/eval/results.h"
-#include "report_html.h"
-#include "report_sections.h"
+#include "sections.h"
 #include "svg_chart.h"
 
 namespace littlebit {

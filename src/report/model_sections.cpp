@@ -4,9 +4,9 @@
 #include <cmath>
 #include <map>
 
+#include "html.h"
 #include "littlebit/core/strings.h"
-#include "report_html.h"
-#include "report_sections.h"
+#include "sections.h"
 
 namespace littlebit {
 namespace {

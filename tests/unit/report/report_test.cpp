@@ -1,5 +1,5 @@
 // report.html from a made-up run folder: what it shows, and how its curves are thinned.
-#include "littlebit/train/report.h"
+#include "littlebit/report/report.h"
 
 #include <catch2/catch.hpp>
 #include <chrono>

@@ -7,9 +7,9 @@
 #include <cmath>
 
 #include "chart_axis.h"
+#include "html.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
-#include "report_html.h"
 
 namespace littlebit {
 namespace {
