@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "littlebit/commands/read_options.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/home.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/eval/commands.h"
 
 namespace littlebit {
 
@@ -83,7 +83,12 @@ inline std::string listed_word(const std::string& word) {
   const std::string key = word.substr(0, equals), value = word.substr(equals + 1);
   const bool is_plain = value.find_first_of("[]{}'\"") == std::string::npos;
   if ((key != "eval.tasks" && key != "export.formats") || !is_plain) return word;
-  return quoted_word(key, split(value, ','));
+  return quoted_override(key, split(value, ','));
+}
+
+inline std::vector<std::string> listed_words(std::vector<std::string> words) {
+  for (std::string& word : words) word = listed_word(word);
+  return words;
 }
 
 // Parses. The exit code where nothing more is to be done: --help, --version.

@@ -5,8 +5,8 @@
 #include <iostream>
 #include <string>
 
+#include "littlebit/train/estimate.h"
 #include "littlebit/train/quantity.h"
-#include "littlebit/train/run.h"
 
 namespace littlebit {
 

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "command_line.h"
+#include "littlebit/commands/read_options.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/eval/commands.h"
 
 namespace littlebit {
 
@@ -50,8 +50,8 @@ inline void declare_keys(CLI::App& app, std::span<const Shorthand> common,
 }
 
 inline std::string key_word(const Shorthand& shorthand, const std::string& value) {
-  if (shorthand.value == Value::kList) return quoted_word(shorthand.key, split(value, ','));
-  if (shorthand.value == Value::kText) return quoted_word(shorthand.key, value);
+  if (shorthand.value == Value::kList) return quoted_override(shorthand.key, split(value, ','));
+  if (shorthand.value == Value::kText) return quoted_override(shorthand.key, value);
   return shorthand.key + ("=" + value);
 }
 

@@ -1,4 +1,6 @@
 // littlebit-bench: the command line in front of include/littlebit/bench/bench.h.
+#include <algorithm>
+
 #include "command_line.h"
 #include "littlebit/bench/bench.h"
 #include "programs.h"
@@ -29,15 +31,11 @@ int littlebit_bench(int argc, char** argv) {
   BenchOptions options;
   OptionTree tree;
   options.declare(tree);
-  if (!config.empty()) tree.load_yaml(config);
-  std::vector<std::string> names;
-  for (const std::string& word : words) {
-    if (word.find('=') == std::string::npos) {
-      names.push_back(word);
-    } else {
-      tree.set(word);
-    }
-  }
+  const auto middle = std::stable_partition(
+      words.begin(), words.end(),
+      [](const std::string& word) { return word.find('=') == std::string::npos; });
+  const std::vector<std::string> names(words.begin(), middle);
+  read_options(tree, config, {middle, words.end()});
   tree.finish();
   return static_cast<int>(run_bench(options, names, earlier));
 }

@@ -1,10 +1,14 @@
-// littlebit-eval: the command line in front of include/littlebit/eval/commands.h.
+// littlebit-eval: the command line in front of the commands of include/littlebit/commands.
 #include <iostream>
 
 #include "command_line.h"
 #include "key_arguments.h"
+#include "littlebit/commands/compare.h"
+#include "littlebit/commands/forward.h"
+#include "littlebit/commands/generate.h"
+#include "littlebit/commands/score.h"
+#include "littlebit/commands/tokenize.h"
 #include "littlebit/distributed/launcher.h"
-#include "littlebit/eval/commands.h"
 #include "programs.h"
 
 namespace littlebit {

@@ -5,6 +5,8 @@
 #include "estimate_arguments.h"
 #include "littlebit/distributed/launcher.h"
 #include "littlebit/nn/among_processes.h"
+#include "littlebit/train/check_run.h"
+#include "littlebit/train/export_command.h"
 #include "littlebit/train/run.h"
 #include "littlebit/train/self_test.h"
 #include "programs.h"
@@ -61,8 +63,7 @@ int run(Arguments& arguments) {
     std::cout << (arguments.reference == "yaml" ? tree.reference_yaml() : tree.markdown());
     return 0;
   }
-  if (!arguments.config.empty()) tree.load_yaml(arguments.config);
-  for (const std::string& word : arguments.words) tree.set(listed_word(word));
+  read_options(tree, arguments.config, listed_words(arguments.words));
   const RunRequest request = make_request(arguments, tree);
   options.apply_recipe(tree);
   if (arguments.self_test) {
@@ -104,9 +105,7 @@ int run_export(const Arguments& arguments) {
   RunOptions options;
   OptionTree tree;
   options.declare(tree);
-  const std::filesystem::path config = config_of_run(arguments.checkpoint);
-  if (!config.empty()) tree.load_yaml(config);
-  for (const std::string& word : arguments.words) tree.set(listed_word(word));
+  read_options(tree, config_of_run(arguments.checkpoint), listed_words(arguments.words));
   options.export_.check(tree);
   tree.finish();
   export_checkpoint(options, tree, arguments.checkpoint, arguments.output);

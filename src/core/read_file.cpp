@@ -99,11 +99,6 @@ int open_to_read(const std::filesystem::path& path, struct stat* status) {
 
 }  // namespace
 
-bool path_exists(const std::filesystem::path& path) noexcept {
-  std::error_code error;
-  return std::filesystem::exists(path, error);
-}
-
 void drop_pages(std::span<const std::byte> part) {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<uintptr_t>(part.data());

@@ -26,9 +26,8 @@ void report_unused(const HfFolder& folder) {
 
 }  // namespace
 
-EvalModel::EvalModel(const std::filesystem::path& folder, at::ScalarType compute_dtype,
-                     at::Device device)
-    : folder_(std::make_unique<HfFolder>(folder)) {
+EvalModel::EvalModel(HfFolder folder, at::ScalarType compute_dtype, at::Device device)
+    : folder_(std::make_unique<HfFolder>(std::move(folder))) {
   folder_->open_tensors();
   if (is_packed_folder(*folder_)) {
     packed_ = true;

@@ -1,5 +1,8 @@
 // --estimate-memory: what one process of a run holds and sends, as tables and as JSON, for any
 // number of processes, and which ways to divide the run would fit a device.
+
+#include "littlebit/train/estimate.h"
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -11,7 +14,6 @@
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/nn/tensor_io.h"
-#include "littlebit/train/run.h"
 #include "memory_plan.h"
 #include "plan.h"
 #include "session.h"

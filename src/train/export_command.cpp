@@ -1,16 +1,17 @@
 // littlebit-train export: a checkpoint into model folders, or a packed folder into a dense one. No
 // optimizer and no training text is opened.
+
+#include "littlebit/train/export_command.h"
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "check.h"
 #include "export_model.h"
 #include "littlebit/checkpoint/checkpoint.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/quant/initialize.h"
-#include "littlebit/train/run.h"
 #include "model_card.h"
 #include "resume.h"
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <functional>
 
-#include "check.h"
+#include "check_output.h"
 #include "littlebit/core/disk_space.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"

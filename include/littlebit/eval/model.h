@@ -13,7 +13,9 @@ namespace littlebit {
 class EvalModel {
  public:
   // InputError naming what is missing or not understood.
-  EvalModel(const std::filesystem::path& folder, at::ScalarType compute_dtype, at::Device device);
+  EvalModel(HfFolder folder, at::ScalarType compute_dtype, at::Device device);
+  EvalModel(const std::filesystem::path& folder, at::ScalarType compute_dtype, at::Device device)
+      : EvalModel(HfFolder(folder), compute_dtype, device) {}
 
   const Decoder& decoder() const { return *decoder_; }
   const HfFolder& folder() const { return *folder_; }

@@ -9,7 +9,6 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/data/corpus.h"
-#include "littlebit/eval/commands.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/eval/perplexity_texts.h"
 #include "littlebit/eval/results.h"
@@ -163,26 +162,4 @@ TEST_CASE("results.json and the table") {
 |           |                          | nll        |  3.9361 |        |                 |       |
 | boolq     | a\|b                     | acc        |  0.6250 | 0.0120 | 1,024 documents | 2.5 s |
 )");
-}
-
-TEST_CASE("options by key, values quoted where they are text") {
-  OptionTree tree;
-  EvalOptions options;
-  EvalRunOptions run;
-  ModelOptions model;
-  tree.add("eval", "", options);
-  tree.add("eval", "", run);
-  tree.add("model", "", model);
-  tree.set(quoted_word("model.path", "a: b # [\"c\"]"));
-  tree.set(quoted_word("eval.tasks", std::vector<std::string>{"x", "y, z"}));
-  tree.set("eval.limit=7");
-  tree.set("eval.dtype=bf16");
-  tree.finish();
-  CHECK(model.path == "a: b # [\"c\"]");
-  CHECK(options.tasks == std::vector<std::string>{"x", "y, z"});
-  CHECK(options.limit == 7);
-  CHECK(run.dtype == EvalDtype::kBf16);
-  tree.set("eval.device=tpu");
-  tree.set("eval.sequence_length=-4");
-  expect_error(ExitCode::kUsage, {"eval.device", "eval.sequence_length"}, [&] { tree.finish(); });
 }

@@ -21,7 +21,7 @@ using Rooms = std::set<std::string>;
 
 // From left to right: a room includes only rooms of groups to its right, and itself.
 const std::vector<Rooms> kOrder = {{"apps"},
-                                   {"bench"},
+                                   {"bench", "commands"},
                                    {"train"},
                                    {"report"},
                                    {"eval"},

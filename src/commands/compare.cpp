@@ -1,4 +1,6 @@
 // The command `compare`: several results.json side by side, and whether they can be compared.
+#include "littlebit/commands/compare.h"
+
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -6,7 +8,6 @@
 #include "harness_results.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/eval/commands.h"
 #include "littlebit/eval/results.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"

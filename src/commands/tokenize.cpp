@@ -1,13 +1,14 @@
 // The command `tokenize`: token ids of given strings, for comparisons.
+#include "littlebit/commands/tokenize.h"
+
 #include <nlohmann/json.hpp>
 
-#include "command.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/eval/commands.h"
 #include "littlebit/io/json.h"
 #include "littlebit/tokenizer/tokenizer.h"
+#include "output_guard.h"
 
 namespace littlebit {
 

@@ -1,10 +1,10 @@
-// What the commands of littlebit-eval have in common, as far as it does not depend on their
-// options.
-#include "command.h"
+// Two paths are compared by where they lead, not by how they are spelled.
+#include "output_guard.h"
 
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/place.h"
 #include "littlebit/io/json.h"
 
 namespace littlebit {
@@ -12,27 +12,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Without links, also where the last one points to nothing yet; empty where they end nowhere.
-fs::path resolved(fs::path path) {
-  std::error_code error;
-  for (int links = 0; links < 40 && fs::is_symlink(path, error); ++links) {
-    path = path.parent_path() / fs::read_symlink(path, error);
-  }
-  path = fs::weakly_canonical(fs::absolute(path, error), error);
-  return error ? fs::path() : path;
-}
-
-bool same_file(const fs::path& a, const fs::path& b) {
-  std::error_code error;
-  if (fs::equivalent(a, b, error)) return true;
-  const fs::path whole = resolved(a);
-  return !whole.empty() && whole == resolved(b);
-}
-
 // Either itself or the unfinished file it grows in is the other.
 bool writes_over(const fs::path& output, const fs::path& other) {
   fs::path partial = output;
-  return same_file(output, other) || same_file(partial += ".partial", other);
+  return same_place(output, other) || same_place(partial += ".partial", other);
 }
 
 bool is_results(const fs::path& file) {
@@ -51,7 +34,7 @@ bool is_results(const fs::path& file) {
 bool spoils(const fs::path& output, const fs::path& folder) {
   std::error_code error;
   const fs::path parent = output.has_parent_path() ? output.parent_path() : fs::path(".");
-  if (output.extension() == ".safetensors" && same_file(parent, folder)) return true;
+  if (output.extension() == ".safetensors" && same_place(parent, folder)) return true;
   if (!fs::is_regular_file(output, error)) return false;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error)) {
@@ -62,11 +45,6 @@ bool spoils(const fs::path& output, const fs::path& folder) {
 }
 
 }  // namespace
-
-void require_model(const ModelOptions& options) {
-  if (!options.path.empty()) return;
-  throw UsageError("no model was given", "give its folder: --model DIR (model.path=DIR)");
-}
 
 void require_paths(const std::vector<NamedPath>& paths) {
   for (const NamedPath& each : paths) {
@@ -96,10 +74,6 @@ void check_outputs(const fs::path& model, const std::vector<NamedPath>& inputs,
     throw UsageError(what + " would be written over the files of the model in " + model.string(),
                      "write to another folder");
   }
-}
-
-at::ScalarType compute_type(EvalDtype dtype) {
-  return dtype == EvalDtype::kBf16 ? at::kBFloat16 : at::kFloat;
 }
 
 }  // namespace littlebit

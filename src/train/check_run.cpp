@@ -1,10 +1,11 @@
 // --check. A folder with tensor files is checked as a run would open it,
 // tensor by tensor. One without (a config.json is enough) gives the plan; weights, and tokenizer
 // and texts where they are missing, are then named as not checked instead of refused.
-#include "check.h"
+#include "littlebit/train/check_run.h"
 
 #include <algorithm>
 
+#include "check_output.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
@@ -134,13 +135,6 @@ void print_schedule(const RunOptions& options) {
            " in all");
 }
 
-// Whole and without links; "" where that is not known.
-fs::path place(const fs::path& path) {
-  std::error_code unknown;
-  const fs::path whole = fs::weakly_canonical(fs::absolute(path, unknown), unknown);
-  return whole.has_filename() ? whole : whole.parent_path();
-}
-
 // What is there of the way to `path` must be folders.
 void check_way(const char* option, const fs::path& path) {
   std::error_code unknown;
@@ -153,49 +147,6 @@ void check_way(const char* option, const fs::path& path) {
 }
 
 }  // namespace
-
-bool lies_in(const fs::path& path, const fs::path& folder) {
-  const fs::path inner = place(path), outer = place(folder);
-  return !outer.empty() &&
-         std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
-}
-
-void check_output(const RunFolder& folder, const RunOptions& options, const RunRequest& request) {
-  const auto refuse = [&](const std::string& what, const std::string& hint) {
-    throw UsageError("output.dir " + folder.root().string() + " " + what, hint);
-  };
-  if (const fs::path whole = place(folder.root()); !whole.empty() && whole == whole.root_path()) {
-    refuse("is the root of the file system", "give the run a folder of its own");
-  }
-  if (path_exists(folder.root() / "config.json")) {
-    refuse("is a model's folder: it holds config.json", "give the run a folder of its own");
-  }
-  const std::vector<fs::path> targets = {folder.export_of("packed"), folder.export_of("dense"),
-                                         folder.export_of("dbf")};
-  for (const fs::path& target : targets) {
-    if (!lies_in(options.model.path, target)) continue;
-    refuse("would have its export written over the model of model.path, " +
-               options.model.path.string(),
-           "give another output.dir");
-  }
-  for (const fs::path& target : targets) {
-    std::error_code error;
-    if (!path_exists(target) || fs::is_empty(target, error) || is_own_export(target)) continue;
-    refuse("holds something that is not an export of this program: " + target.string(),
-           "move it away, or give another output.dir");
-  }
-  const bool own = request.resume == Resume::kAuto ||
-                   (request.resume == Resume::kFolder &&
-                    place(request.resume_from).parent_path() == place(folder.checkpoints()));
-  if (!own && folder.holds_a_run()) {
-    refuse("holds a run already",
-           "--resume auto goes on with it; give another output.dir to start afresh");
-  }
-  if (const std::string file = folder.foreign_file(); !file.empty()) {
-    refuse("holds a " + file + " of yours: a run writes its own there",
-           "give the run a folder of its own");
-  }
-}
 
 void check_run(const RunOptions& options, const OptionTree& tree, const RunRequest& request) {
   const RunFolder folder(options.output.dir);

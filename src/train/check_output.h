@@ -6,9 +6,6 @@
 
 namespace littlebit {
 
-// Whether `path` is `folder` or something below it, links followed. Neither needs to be there.
-bool lies_in(const std::filesystem::path& path, const std::filesystem::path& folder);
-
 // UsageError where output.dir holds a run that this one would overwrite, is a model's folder or the
 // root of the file system, or has the teacher where its exports go.
 void check_output(const RunFolder& folder, const RunOptions& options, const RunRequest& request);

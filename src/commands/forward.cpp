@@ -1,14 +1,15 @@
 // The command `forward`: everything a model computes for given ids, for comparisons.
-#include "littlebit/models/forward.h"
+#include "littlebit/commands/forward.h"
 
-#include "command.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/device/device.h"
-#include "littlebit/eval/commands.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/models/forward.h"
 #include "littlebit/nn/tensor_io.h"
+#include "model_to_run.h"
+#include "output_guard.h"
 
 namespace littlebit {
 namespace {
@@ -32,7 +33,7 @@ int run_forward(const ForwardOptions& options) {
   const at::Device device = open_device(options.device, "--device");
   const SafetensorsFile input(options.input);
   const at::Tensor ids = read_ids(input);
-  const EvalModel model(options.model, compute_type(options.dtype), device);
+  const EvalModel model(HfFolder(options.model), compute_type(options.dtype), device);
   const ModelSpec& spec = model.decoder().spec();
   const int64_t length = ids.dim() == 2 ? ids.size(1) : 0;
   if (!spec.learned_positions && length > spec.max_positions) {

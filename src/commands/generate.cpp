@@ -1,19 +1,21 @@
 // The command `generate`: the text goes to standard output as it comes, everything else to standard
 // error.
+#include "littlebit/commands/generate.h"
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "command.h"
+#include "littlebit/commands/read_options.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/data/text.h"
 #include "littlebit/device/device.h"
-#include "littlebit/eval/commands.h"
 #include "littlebit/eval/generate.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/run_main.h"
+#include "model_to_run.h"
 
 namespace littlebit {
 namespace {
@@ -23,7 +25,7 @@ struct Options {
   GenerateOptions generate;
   ComputeOptions compute;
 
-  void add_to(OptionTree& tree) {
+  void declare(OptionTree& tree) {
     tree.add("model", "The model to run", model);
     tree.add("generate", "What is generated, and how", generate);
     tree.add("eval", "How it is computed", compute);
@@ -98,17 +100,17 @@ std::string speed(int64_t tokens, double seconds) {
 
 std::string generate_keys_help() { return keys_help<Options>(); }
 
-int run_generate(const std::filesystem::path& config, const std::vector<std::string>& words) {
-  const auto options = read_options<Options>(config, words);
+int run_generate(const std::filesystem::path& config, const std::vector<std::string>& overrides) {
+  const auto options = read_options<Options>(config, overrides);
   check(options);
   use_threads(options.compute.threads);
   const at::Device device = open_device(options.compute.device, "eval.device");
 
-  const HfFolder folder(options.model.path);  // its errors come first: there may be no folder
+  HfFolder folder(options.model.path);  // its errors come first: there may be no folder
   const std::vector<int32_t> ends = end_ids(folder);
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model.path);
   const std::vector<int32_t> prompt = prompt_ids(*tokenizer, prompt_text(options.generate));
-  const EvalModel model(options.model.path, compute_type(options.compute.dtype), device);
+  const EvalModel model(std::move(folder), compute_type(options.compute.dtype), device);
   const ModelSpec& spec = model.decoder().spec();
   const int64_t longest = static_cast<int64_t>(prompt.size()) + options.generate.max_new_tokens;
   if (!spec.learned_positions && longest > spec.max_positions) {

@@ -1,17 +1,18 @@
 // The main command of littlebit-eval. What can fail cheaply is done before what takes long.
+#include "littlebit/commands/score.h"
+
 #include <ATen/Parallel.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "command.h"
+#include "littlebit/commands/read_options.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/device/device.h"
 #include "littlebit/distributed/agreement.h"
-#include "littlebit/eval/commands.h"
 #include "littlebit/eval/environment.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/eval/results.h"
@@ -19,6 +20,8 @@
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/nn/among_processes.h"
+#include "model_to_run.h"
+#include "output_guard.h"
 
 namespace littlebit {
 namespace {
@@ -28,7 +31,7 @@ struct ScoreOptions {
   EvalOptions eval;
   EvalRunOptions run;
 
-  void add_to(OptionTree& tree) {
+  void declare(OptionTree& tree) {
     tree.add("model", "The model to score", model);
     tree.add("eval", "What is scored, and how", eval);
     tree.add("eval", "What is scored, and how", run);
@@ -82,20 +85,6 @@ Json describe(const ScoreOptions& options, const EvalModel& model, const Tokeniz
                                            fp32 ? "fp32" : "bf16")}};
 }
 
-}  // namespace
-
-std::string quoted_word(const std::string& key, const std::string& value) {
-  return key + "=" + to_json_line(Json(value));
-}
-
-std::string quoted_word(const std::string& key, const std::vector<std::string>& values) {
-  return key + "=" + to_json_line(Json(values));
-}
-
-std::string score_keys_help() { return keys_help<ScoreOptions>(); }
-
-namespace {
-
 // A model with its tasks, open in every process; the first has the files that are written.
 class Scoring {
  public:
@@ -140,7 +129,7 @@ class Scoring {
         check_outputs(options_.model.path, {{"--tasks", file}}, outputs);
       }
     }
-    model_.emplace(options_.model.path, compute_type(options_.run.dtype), device);
+    model_.emplace(std::move(folder), compute_type(options_.run.dtype), device);
     log_info(options_.model.path.string() + ": " +
              (model_->packed() ? "packed LittleBit" : "dense") + " " + spec.model_type + ", " +
              tokenizer_->description());
@@ -168,8 +157,10 @@ class Scoring {
 
 }  // namespace
 
-int run_score(const std::filesystem::path& config, const std::vector<std::string>& words) {
-  const auto options = read_options<ScoreOptions>(config, words);
+std::string score_keys_help() { return keys_help<ScoreOptions>(); }
+
+int run_score(const std::filesystem::path& config, const std::vector<std::string>& overrides) {
+  const auto options = read_options<ScoreOptions>(config, overrides);
   check(options);
   const std::vector<NamedPath> outputs = {{"--output", options.run.output},
                                           {"--samples", options.run.samples}};
