@@ -1,6 +1,5 @@
-// A block's matrices and biases stand one behind the other in a flat buffer, each at a multiple of
-// kAlignment; process r has the r-th of as many equal parts, which may begin and end inside a
-// matrix.
+// Of a block's flat buffer process r has the r-th of as many equal parts, which may begin and end
+// inside a matrix.
 #include "littlebit/distill/sharded_teacher.h"
 
 #include <ATen/ops/zeros.h>
@@ -12,34 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "littlebit/core/error.h"
-#include "littlebit/nn/linear.h"
-#include "littlebit/ops/affine.h"
+#include "block_layout.h"
 
 namespace littlebit {
 namespace {
-
-constexpr int64_t kAlignment = 128;  // elements: products read matrices from where they like them
-
-// A linear layer whose matrix comes and goes.
-class VisitingLinear : public Linear {
- public:
-  at::Tensor forward(const at::Tensor& x) const override {
-    LB_ASSERT(weight.defined(), "the block was acquired");
-    return affine(x, weight, bias);
-  }
-
-  at::Tensor weight, bias;
-};
-
-// A matrix or bias inside a block's flat buffer.
-struct Place {
-  VisitingLinear* linear;
-  bool is_bias;
-  TensorSource source;
-  std::vector<int64_t> shape;
-  int64_t begin, numel;
-};
 
 class ShardedBlocks : public BlockSource {
  public:
@@ -52,9 +27,8 @@ class ShardedBlocks : public BlockSource {
 
  private:
   struct StoredBlock {
-    std::vector<Place> places;
-    int64_t numel = 0;           // of the flat buffer
-    int64_t begin = 0, end = 0;  // this process's part of it
+    BlockLayout layout;
+    int64_t begin = 0, end = 0;  // this process's part of the flat buffer
     at::Tensor part;
   };
   struct Gathering {
@@ -62,7 +36,7 @@ class ShardedBlocks : public BlockSource {
     Pending pending;
   };
 
-  void lay_out(Decoder& decoder, int64_t layer);
+  void divide(StoredBlock& block) const;
   void load(StoredBlock& block, const HfFolder& folder, const at::TensorOptions& options) const;
   Gathering start(int64_t layer);
 
@@ -78,46 +52,29 @@ ShardedBlocks::ShardedBlocks(Decoder& decoder, const HfFolder& folder, Communica
       at::TensorOptions().dtype(decoder.compute_dtype()).device(decoder.device());
   int64_t most = 0;
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
-    lay_out(decoder, static_cast<int64_t>(layer));
+    blocks_[layer].layout = lay_out_block(decoder, static_cast<int64_t>(layer));
+    divide(blocks_[layer]);
     load(blocks_[layer], folder, options);
-    most = std::max(most, blocks_[layer].numel);
+    most = std::max(most, blocks_[layer].layout.numel);
   }
   if (communicator.world() == 1) return;
   buffers_[0] = at::zeros({most}, options);
   if (communicator.is_asynchronous()) buffers_[1] = at::zeros({most}, options);
 }
 
-void ShardedBlocks::lay_out(Decoder& decoder, int64_t layer) {
-  StoredBlock& block = blocks_[layer];
-  const auto place = [&](VisitingLinear* linear, bool is_bias, const TensorSource& source,
-                         std::vector<int64_t> shape) {
-    int64_t numel = 1;
-    for (const int64_t size : shape) numel *= size;
-    block.places.push_back({.linear = linear,
-                            .is_bias = is_bias,
-                            .source = source,
-                            .shape = std::move(shape),
-                            .begin = block.numel,
-                            .numel = numel});
-    block.numel += (numel + kAlignment - 1) / kAlignment * kAlignment;
-  };
-  decoder.visit_linears(layer + 1, [&](LinearSlot& slot) {
-    auto linear = std::make_unique<VisitingLinear>();
-    place(linear.get(), false, slot.weight, {slot.d_out, slot.d_in});
-    if (slot.has_bias) place(linear.get(), true, slot.bias, {slot.d_out});
-    slot.linear = std::move(linear);
-  });
-  const int64_t world = communicator_.world(), units = block.numel / kAlignment;
-  const int64_t each = (units + world - 1) / world * kAlignment;
-  block.begin = std::min(communicator_.rank() * each, block.numel);
-  block.end = std::min(block.begin + each, block.numel);
+void ShardedBlocks::divide(StoredBlock& block) const {
+  const int64_t numel = block.layout.numel;
+  const int64_t world = communicator_.world(), units = numel / BlockLayout::kAlignment;
+  const int64_t each = (units + world - 1) / world * BlockLayout::kAlignment;
+  block.begin = std::min(communicator_.rank() * each, numel);
+  block.end = std::min(block.begin + each, numel);
 }
 
 // Reads this process's part, and looks at the shapes of all.
 void ShardedBlocks::load(StoredBlock& block, const HfFolder& folder,
                          const at::TensorOptions& options) const {
   block.part = at::zeros({block.end - block.begin}, options);
-  for (const Place& place : block.places) {
+  for (const Place& place : block.layout.places) {
     const int64_t first = std::clamp(block.begin - place.begin, int64_t{0}, place.numel);
     const int64_t last = std::clamp(block.end - place.begin, int64_t{0}, place.numel);
     const at::Tensor values =
@@ -133,7 +90,7 @@ ShardedBlocks::Gathering ShardedBlocks::start(int64_t layer) {
   const StoredBlock& block = blocks_[layer];
   if (communicator_.world() == 1) return {layer, Pending(block.part)};
   const at::Tensor& buffer = buffers_[1].defined() ? buffers_[layer % 2] : buffers_[0];
-  const at::Tensor all = buffer.narrow(0, 0, block.numel);
+  const at::Tensor all = buffer.narrow(0, 0, block.layout.numel);
   all.narrow(0, block.begin, block.end - block.begin).copy_(block.part);
   return {layer, communicator_.start_all_gather(all, block.begin, block.end)};
 }
@@ -145,23 +102,14 @@ void ShardedBlocks::acquire(int64_t layer) {
     next_.reset();
   }
   Gathering gathering = next_ ? *std::exchange(next_, std::nullopt) : start(layer);
-  const at::Tensor all = gathering.pending.wait();
-  for (const Place& place : blocks_[layer].places) {
-    (place.is_bias ? place.linear->bias : place.linear->weight) =
-        all.narrow(0, place.begin, place.numel).view(place.shape);
-  }
+  blocks_[layer].layout.show(gathering.pending.wait());
   const int64_t after = layer + 1;
   if (communicator_.is_asynchronous() && after < static_cast<int64_t>(blocks_.size())) {
     next_ = start(after);
   }
 }
 
-void ShardedBlocks::release(int64_t layer) {
-  for (const Place& place : blocks_[layer].places) {
-    place.linear->weight.reset();
-    place.linear->bias.reset();
-  }
-}
+void ShardedBlocks::release(int64_t layer) { blocks_[layer].layout.hide(); }
 
 }  // namespace
 

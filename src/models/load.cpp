@@ -2,6 +2,7 @@
 // memory is taken.
 #include "littlebit/core/error.h"
 #include "littlebit/models/decoder.h"
+#include "littlebit/models/stored_tensor.h"
 #include "littlebit/nn/grouped_linear.h"
 #include "littlebit/nn/tensor_io.h"
 #include "load_grouped.h"
@@ -68,17 +69,21 @@ TensorView take_rows(const TensorView& view, const TensorSource& source) {
   return part;
 }
 
-TensorView find_checked(const HfFolder& folder, const TensorSource& source,
-                        std::vector<int64_t> shape) {
+}  // namespace
+
+TensorView stored_tensor(const HfFolder& folder, const TensorSource& source,
+                         std::vector<int64_t> shape) {
   const TensorView& view = require_tensor(folder, source.tensor);
   if (source.row_end >= 0) shape[0] = source.rows;
   check_shape(folder, view, shape);
   return take_rows(view, source);
 }
 
+namespace {
+
 at::Tensor load_checked(const HfFolder& folder, const TensorSource& source,
                         std::vector<int64_t> shape, at::ScalarType dtype, at::Device device) {
-  return load_tensor(find_checked(folder, source, std::move(shape)), dtype, device,
+  return load_tensor(stored_tensor(folder, source, std::move(shape)), dtype, device,
                      folder.path().string());
 }
 
@@ -165,7 +170,7 @@ at::Tensor load_slot_bias(const HfFolder& folder, const LinearSlot& slot, at::Sc
 at::Tensor load_elements(const HfFolder& folder, const TensorSource& source,
                          std::vector<int64_t> shape, int64_t begin, int64_t count,
                          at::ScalarType dtype, at::Device device) {
-  TensorView part = find_checked(folder, source, std::move(shape));
+  TensorView part = stored_tensor(folder, source, std::move(shape));
   LB_ASSERT(0 <= begin && begin + count <= part.numel(), "elements of the tensor");
   const size_t size = dtype_size(part.dtype);
   part.shape = {count};

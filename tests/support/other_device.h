@@ -18,6 +18,9 @@
 #include <sys/mman.h>
 #include <torch/library.h>
 
+#include <algorithm>
+#include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -39,6 +42,8 @@ class OtherMemory {
   void* allocate(size_t bytes) {
     const std::lock_guard lock(mutex_);
     const size_t size = rounded(bytes);
+    alive_ += static_cast<int64_t>(size);
+    peak_ = std::max(peak_, alive_);
     if (std::vector<char*>& old = free_[size]; !old.empty()) {
       char* piece = old.back();
       old.pop_back();
@@ -51,7 +56,11 @@ class OtherMemory {
   void free(void* piece, size_t bytes) {
     const std::lock_guard lock(mutex_);
     free_[rounded(bytes)].push_back(static_cast<char*>(piece));
+    alive_ -= static_cast<int64_t>(rounded(bytes));
   }
+  int64_t alive() const { return alive_; }
+  int64_t peak() const { return peak_; }
+  void reset_peak() { peak_ = alive_; }
   static void* content(void* address) { return static_cast<char*>(address) + kBytes; }
 
  private:
@@ -65,6 +74,7 @@ class OtherMemory {
   std::mutex mutex_;
   char* base_;
   size_t used_ = 0;
+  int64_t alive_ = 0, peak_ = 0;
   std::map<size_t, std::vector<char*>> free_;
 };
 
@@ -122,6 +132,44 @@ inline at::Tensor on_cpu(const at::Tensor& t) {
                        at::TensorOptions().dtype(t.scalar_type()));
 }
 
+// The default stream, 0, does everything at once. So does every other one, unless it is late: its
+// copies are then made when somebody waits for them, with what stands in the device's memory by
+// then. Streams but the default one share a queue.
+class OtherStreams {
+ public:
+  static OtherStreams& get() {
+    static OtherStreams streams;
+    return streams;
+  }
+  static inline thread_local c10::StreamId current = 0;
+  static inline bool late = false;
+
+  void add(std::function<void()> work) {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back(std::move(work));
+    ++given_;
+  }
+  int64_t given() {
+    const std::lock_guard lock(mutex_);
+    return given_;
+  }
+  // Whether there was something to do until then.
+  bool finish(int64_t given) {
+    const std::lock_guard lock(mutex_);
+    const bool pending = done_ < given;
+    for (; done_ < given; ++done_) {
+      waiting_.front()();
+      waiting_.pop_front();
+    }
+    return pending;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::deque<std::function<void()>> waiting_;
+  int64_t given_ = 0, done_ = 0;
+};
+
 // How often a GPU would have made its host wait: numbers read from the device, copies to or from it
 // that do not say non_blocking. What stands in for the device's own kernels does not count.
 inline int64_t host_waits = 0;
@@ -130,7 +178,12 @@ inline void count_wait() { host_waits += is_in_a_kernel ? 0 : 1; }
 
 inline at::Tensor other_copy_from(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
   if (!non_blocking && from.device() != to.device()) count_wait();
-  on_cpu(to).copy_(on_cpu(from));
+  if (OtherStreams::late && OtherStreams::current != 0) {
+    // The host's memory waits for its copies, the device's does not.
+    OtherStreams::get().add([there = on_cpu(to), here = on_cpu(from)] { there.copy_(here); });
+  } else {
+    on_cpu(to).copy_(on_cpu(from));
+  }
   return to;
 }
 
@@ -188,17 +241,35 @@ struct OtherHooks : at::PrivateUse1HooksInterface {
   c10::DeviceIndex getCurrentDevice() const override { return 0; }
 };
 
-// One stream, where everything is done at once: there is nothing to wait for.
+// An event is the number of works that were given to late streams when it was recorded in one.
 struct OtherGuard : c10::impl::NoOpDeviceGuardImpl<at::DeviceType::PrivateUse1> {
   at::Device exchangeDevice(at::Device) const override { return at::Device(kOther, 0); }
   at::Device getDevice() const override { return at::Device(kOther, 0); }
   c10::Stream getStream(at::Device device) const noexcept override {
-    return c10::Stream(c10::Stream::DEFAULT, device);
+    return c10::Stream(c10::Stream::UNSAFE, device, OtherStreams::current);
   }
-  void record(void**, const c10::Stream&, c10::DeviceIndex, c10::EventFlag) const override {}
-  void block(void*, const c10::Stream&) const override {}
+  c10::Stream getNewStream(at::Device device, int) const override {
+    return c10::Stream(c10::Stream::UNSAFE, device, 1);
+  }
+  c10::Stream exchangeStream(c10::Stream stream) const noexcept override {
+    return c10::Stream(c10::Stream::UNSAFE, stream.device(),
+                       std::exchange(OtherStreams::current, stream.id()));
+  }
+  void record(void** event, const c10::Stream& stream, c10::DeviceIndex,
+              c10::EventFlag) const override {
+    if (*event == nullptr) *event = new int64_t;
+    *static_cast<int64_t*>(*event) = stream.id() == 0 ? 0 : OtherStreams::get().given();
+  }
+  void block(void* event, const c10::Stream&) const override {
+    OtherStreams::get().finish(*static_cast<int64_t*>(event));
+  }
   bool queryEvent(void*) const override { return true; }
-  void destroyEvent(void*, c10::DeviceIndex) const noexcept override {}
+  void synchronizeEvent(void* event) const override {
+    if (OtherStreams::get().finish(*static_cast<int64_t*>(event))) count_wait();
+  }
+  void destroyEvent(void* event, c10::DeviceIndex) const noexcept override {
+    delete static_cast<int64_t*>(event);
+  }
   void recordDataPtrOnStream(const c10::DataPtr&, const c10::Stream&) const override {}
 };
 
