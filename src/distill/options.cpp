@@ -1,4 +1,4 @@
-// The one declaration of every option of section `distill`.
+// The one declaration of every option of sections `distill` and `blockwise`.
 #include "littlebit/distill/options.h"
 
 #include "littlebit/config/option_tree.h"
@@ -13,6 +13,28 @@ void DistillOptions::declare(OptionGroup& group) {
                {Decides::kRunChangeable});
   group.choice("normalization", &normalization, {"reference", "per_token"},
                "KL divided by the sequences of the batch (the paper's), or by its tokens.",
+               {Decides::kRunChangeable});
+}
+
+void BlockwiseOptions::declare(OptionGroup& group) {
+  group.integer("sequences", &sequences, {.min = 0, .max = 1 << 20},
+                "Sequences of training text that the blocks are trained on before the steps of "
+                "train.steps: each block in turn is to give what the teacher's gives, its inputs "
+                "being made by the finished blocks before it. train.steps may then be 0. 0: all "
+                "blocks are trained together from the start.",
+                {Decides::kRun});
+  group.integer("passes", &passes, {.min = 1, .max = 1024},
+                "How often each block goes through those sequences. Each pass counts sequences * "
+                "data.sequence_length tokens for all blocks together.",
+                {Decides::kRun});
+  group.integer("batch_size", &batch_size, {.min = 1, .max = 1 << 20},
+                "Sequences of such a step, which trains one block.", {Decides::kRun});
+  group.number("learning_rate", &learning_rate, {.min = 0, .max = 1e6},
+               "Peak rate of these steps, the schedule of optim beginning anew with each block; 0: "
+               "optim.learning_rate.",
+               {Decides::kRunChangeable});
+  group.number("latent_learning_rate", &latent_learning_rate, {.min = 0, .max = 1e6},
+               "The same for the latents; 0: as optim.latent_learning_rate says.",
                {Decides::kRunChangeable});
 }
 

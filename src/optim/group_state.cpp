@@ -86,6 +86,13 @@ void GroupState::set_latents(size_t layer, const LayerFactors& factors, double r
   }
 }
 
+void GroupState::forget_moments() const {
+  c10::NoGradGuard no_grad;
+  for (const at::Tensor& moments : {exp_avg_, exp_avg_sq_, vector_exp_avg_, vector_exp_avg_sq_}) {
+    moments.zero_();
+  }
+}
+
 void GroupState::update_bits(const at::Tensor& flips) const {
   if (slice_.size() == 0) return;
   update_signs(latents_, group_->bits().narrow(0, slice_.begin / 32, slice_.size() / 32), flips);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "blockwise.h"
 #include "check_output.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
@@ -122,11 +123,16 @@ void check_with_weights(Session& session) {
   }
 }
 
-void print_schedule(const RunOptions& options) {
+void print_schedule(const RunOptions& options, int64_t num_layers) {
   const TrainOptions& train = options.train;
+  if (const BlockwiseSchedule blockwise(options.blockwise, num_layers); blockwise.steps() > 0) {
+    log_info("block-wise training: " + format_count(blockwise.steps()) + " steps, " +
+             format_count(blockwise.tokens_after(blockwise.steps(), options.data.sequence_length)) +
+             " tokens");
+  }
   const std::string step = std::to_string(train.sequences_per_step()) + " x " +
                            std::to_string(options.data.sequence_length) + " tokens";
-  if (train.steps == 0) {
+  if (train.epochs > 0) {
     log_info("training: " + format_digits(train.epochs, 4) + " epochs in steps of " + step);
     return;
   }
@@ -173,7 +179,7 @@ void check_run(const RunOptions& options, const OptionTree& tree, const RunReque
   print_sizes(session);
   choose_recompute(session);
   print_memory(session);
-  print_schedule(options);
+  print_schedule(options, session.spec.num_layers);
   if (checkpoint) {
     log_info("the run would go on from step " + std::to_string(checkpoint->position.step) + " of " +
              checkpoint->folder.string());

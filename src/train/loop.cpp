@@ -27,8 +27,15 @@ namespace {
 constexpr double kMostMargin = 60, kMarginShare = 0.05;
 constexpr double kSlowBytesPerSecond = 100e6;
 
-std::string live_note(const StepRecord& step, double tokens_per_second) {
+std::string live_note(const StepRecord& step, double tokens_per_second, int64_t blocks) {
   char note[200];
+  if (step.block) {
+    std::snprintf(note, sizeof note,
+                  "block %lld of %lld, relative error %.4g, lr %.2e, grad norm %.3g, %.0f tokens/s",
+                  static_cast<long long>(*step.block), static_cast<long long>(blocks), step.loss(),
+                  step.learning_rate, step.grad_norm, tokens_per_second);
+    return note;
+  }
   std::snprintf(note, sizeof note,
                 "loss %.4g (KL %.4g + hidden %.4g), lr %.2e, grad norm %.3g, %.0f tokens/s",
                 step.loss(), step.loss_kl, step.loss_hidden, step.learning_rate, step.grad_norm,
@@ -72,9 +79,10 @@ class Loop {
   bool is_multiple(int64_t every) const { return every > 0 && position().step % every == 0; }
 
   void enter_step() {
-    communicator_.enter(
-        "step " + std::to_string(position().step + 1),
-        position().step == start_.step ? kLongSeconds : options_.train.peer_timeout);
+    communicator_.enter("step " + std::to_string(position().step + 1),
+                        position().step == start_.step || trainer_.prepares()
+                            ? kLongSeconds
+                            : options_.train.peer_timeout);
   }
   void enter_saving(const TrainingPosition& position) {
     communicator_.enter("saving step " + std::to_string(position.step), kLongSeconds);
@@ -159,7 +167,8 @@ class Loop {
   // while scoring.
   bool follow(const StepRecord& done) {
     const auto tokens_here = static_cast<double>(position().tokens - start_.tokens);
-    progress_.update(done.step, live_note(done, tokens_here / since_start_.seconds()));
+    progress_.update(
+        done.step, live_note(done, tokens_here / since_start_.seconds(), session_.spec.num_layers));
     if (is_multiple(options_.log.every) || is_last(done.step)) {
       in_all(communicator_, [&] { record_.append(done); });
       straggler_.tell(is_last(done.step));

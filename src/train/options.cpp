@@ -178,6 +178,7 @@ void RunOptions::declare(OptionTree& tree) {
   tree.add("quant", "How its linear layers become LittleBit layers", quant);
   tree.add("data", "Training text", data);
   tree.add("distill", "What the student learns from the teacher", distill);
+  tree.add("blockwise", "Blocks trained one by one before", blockwise);
   tree.add("optim", "How parameters move", optim);
   tree.add("train", "The run", train);
   tree.add("checkpoint", "Saving", checkpoint);
@@ -207,7 +208,11 @@ void RunOptions::check(OptionTree& tree) const {
   if (train.steps > 0 && train.epochs > 0) {
     tree.add_error_at("train.epochs", "contradicts train.steps: give one of the two");
   }
-  if (train.steps == 0 && train.epochs == 0) {
+  if (blockwise.sequences % std::max<int64_t>(1, blockwise.batch_size) != 0) {
+    tree.add_error_at("blockwise.sequences", "is not a multiple of blockwise.batch_size, " +
+                                                 std::to_string(blockwise.batch_size));
+  }
+  if (train.steps == 0 && train.epochs == 0 && blockwise.sequences == 0) {
     tree.add_error_at("train.steps", "is 0 and so is train.epochs: say how long to train");
   }
   if (!train.time_limit.empty() && !train.limit_seconds()) {

@@ -24,7 +24,13 @@ std::vector<std::string> changeable_keys() {
 
 // Options that checkpoints of the present format may be older than: those runs were as the default
 // has it.
-constexpr const char* kYounger[] = {"train.reduce_dtype", "optim.latent_learning_rate"};
+constexpr const char* kYounger[] = {"train.reduce_dtype",
+                                    "optim.latent_learning_rate",
+                                    "blockwise.sequences",
+                                    "blockwise.passes",
+                                    "blockwise.batch_size",
+                                    "blockwise.learning_rate",
+                                    "blockwise.latent_learning_rate"};
 
 bool is_younger_default(const std::string& key, const std::string& value) {
   RunOptions options;
@@ -66,7 +72,9 @@ Trajectory make_trajectory(const Session& session) {
   trajectory["ranks"] = ranks;
   trajectory["train.global_batch_size"] = std::to_string(options.train.sequences_per_step());
   trajectory["train.dtype"] = session.dtype == at::kFloat ? "fp32" : "bf16";
-  if (session.steps > 0) trajectory["train.steps"] = std::to_string(session.steps);
+  if (session.steps > 0) {
+    trajectory["train.steps"] = std::to_string(session.steps - session.blockwise_steps);
+  }
   if (session.corpus) trajectory["data.train (content)"] = session.corpus->content_hash();
   if (session.teacher_folder->has_tensor_files()) {
     trajectory[kTeacherKey] = session.teacher_folder->content_hash();

@@ -101,14 +101,18 @@ void describe(const Session& session, RunRecord& record) {
 }  // namespace
 
 void check_batch(const RunOptions& options, int64_t world) {
-  const int64_t batch = options.train.sequences_per_step();
-  if (batch % world == 0) return;
-  const int64_t below = batch / world * world, above = below + world;
-  throw UsageError(
-      "a step of " + std::to_string(batch) + " sequences cannot be divided among " +
-          std::to_string(world) + " processes",
-      "train.global_batch_size=" + (below > 0 ? std::to_string(below) + " or " : std::string()) +
-          std::to_string(above));
+  const auto check = [&](const char* what, const char* key, int64_t batch) {
+    if (batch % world == 0) return;
+    const int64_t below = batch / world * world, above = below + world;
+    throw UsageError(what + std::to_string(batch) + " sequences cannot be divided among " +
+                         std::to_string(world) + " processes",
+                     std::string(key) + "=" +
+                         (below > 0 ? std::to_string(below) + " or " : std::string()) +
+                         std::to_string(above));
+  };
+  check("a step of ", "train.global_batch_size", options.train.sequences_per_step());
+  if (options.blockwise.sequences == 0) return;
+  check("a step of block-wise training of ", "blockwise.batch_size", options.blockwise.batch_size);
 }
 
 void factorize_only(const RunOptions& options, const OptionTree& tree, const RunRequest& request,

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "blockwise.h"
 #include "export_model.h"
 #include "factor_cache.h"
 #include "layer_cache.h"
@@ -105,7 +106,7 @@ Session open_model(const RunOptions& options, const RunRequest& request) {
 }
 
 Session open_model(const RunOptions& options, at::Device device) {
-  Session session{.options = options, .device = device, .steps = options.train.steps};
+  Session session{.options = options, .device = device};
   const ComputeDtype dtype = options.train.dtype;
   session.dtype = dtype == ComputeDtype::kAuto   ? device_traits(device).auto_dtype
                   : dtype == ComputeDtype::kBf16 ? at::kBFloat16
@@ -117,6 +118,8 @@ Session open_model(const RunOptions& options, at::Device device) {
                      "give the original model; a packed one can be quant.init_file");
   }
   session.spec = parse_model_spec(session.teacher_folder->config());
+  session.blockwise_steps = BlockwiseSchedule(options.blockwise, session.spec.num_layers).steps();
+  if (options.train.epochs == 0) session.steps = session.blockwise_steps + options.train.steps;
   warn_of_what_does_not_act(*session.teacher_folder, session.spec);
   if (session.spec.learned_positions && options.data.sequence_length > session.spec.max_positions) {
     throw UsageError("data.sequence_length is " + std::to_string(options.data.sequence_length) +
@@ -188,12 +191,13 @@ void build_corpus(Session& session, const std::filesystem::path& default_cache) 
                                        data.cache_dir.empty() ? default_cache : data.cache_dir,
                                        at::get_num_threads()));
   const TrainOptions& train = session.options.train;
-  session.steps = train.steps;
-  if (session.steps == 0) {
-    session.steps =
+  session.steps = session.blockwise_steps + train.steps;
+  if (train.epochs > 0) {
+    const auto steps =
         static_cast<int64_t>(train.epochs * static_cast<double>(session.corpus->num_blocks()) /
                              static_cast<double>(train.sequences_per_step()));
-    if (session.steps < 1) {
+    session.steps += steps;
+    if (steps < 1) {
       throw UsageError("train.epochs=" + format_fixed(train.epochs, 3) + " over " +
                            format_count(session.corpus->num_blocks()) + " blocks of " +
                            std::to_string(data.sequence_length) +

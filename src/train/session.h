@@ -31,7 +31,8 @@ struct Session {
   std::unique_ptr<Tokenizer> tokenizer;          // null where nothing needs text
   std::vector<std::unique_ptr<EvalTask>> tasks;  // what eval.tasks and eval.text name
   std::optional<Corpus> corpus;
-  int64_t steps = 0;  // of the whole schedule; 0: the corpus is to tell, by train.epochs
+  int64_t steps = 0;            // of the whole schedule; 0: the corpus is to tell, by train.epochs
+  int64_t blockwise_steps = 0;  // of them, the first: each trains one block
   std::vector<LayerPlan> plans;
   std::unique_ptr<Decoder> teacher;
   std::unique_ptr<Student> student;

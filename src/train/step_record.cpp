@@ -20,6 +20,7 @@ Json metrics_line(const StepRecord& record) {
   for (const auto& [part, seconds] : record.part_seconds) {
     line[metric_key::kSecondsByPart][part] = seconds;
   }
+  if (record.block) line[metric_key::kBlock] = *record.block;
   if (record.product_share) line[metric_key::kProductShare] = *record.product_share;
   return line;
 }
@@ -28,7 +29,7 @@ std::vector<std::pair<std::string, double>> scalars_of(const StepRecord& record)
   const Json line = metrics_line(record);
   std::vector<std::pair<std::string, double>> scalars;
   for (const auto& [key, value] : line.items()) {
-    if (key == metric_key::kStep || key == metric_key::kSeconds ||
+    if (key == metric_key::kStep || key == metric_key::kBlock || key == metric_key::kSeconds ||
         key == metric_key::kSecondsByPart) {
       continue;
     }

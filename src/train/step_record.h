@@ -15,6 +15,7 @@ namespace littlebit {
 
 struct StepRecord {
   int64_t step = 0;                     // from 1
+  std::optional<int64_t> block;         // from 1: the one that is trained, where it is only one
   double loss_kl = 0, loss_hidden = 0;  // weighted, before the update
   double learning_rate = 0;             // of this update; that of scales, biases and norms
   double latent_learning_rate = 0;

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
@@ -37,24 +38,57 @@ Trainer::Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus,
       position_(start),
       clock_(student.decoder().device(), static_cast<int>(std::size(kStepParts))) {
   distillation_.set_clock(&clock_);
-  phase_.name = start.phase;
-  phase_.steps = steps;
+  const BlockwiseSchedule blockwise(options.blockwise, teacher.spec().num_layers);
+  blockwise_steps_ = blockwise.steps();
+  phase_.steps = steps - blockwise_steps_;
+  if (position_.step >= blockwise_steps_) return;
+  blockwise_.emplace(
+      options_, corpus.sequence_length(), teacher, student, optimizer,
+      [this](const std::vector<int64_t>& places) { return load_batch(places); }, clock_);
+  position_.phase = kBlockwisePhase;
+}
+
+// From block-wise training to that of all blocks: the averages of their gradients are of another
+// loss.
+void Trainer::enter_phase() {
+  if (position_.step < blockwise_steps_ || position_.phase == kDistillPhase) return;
+  blockwise_.reset();
+  for (GroupState& state : optimizer_.states()) state.forget_moments();
+  position_.phase = kDistillPhase;
+  position_.phase_begin = position_.step;
 }
 
 StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
   const Stopwatch stopwatch;
   const double waited_before = seconds_waited();
-  const int64_t tokens = options_.train.sequences_per_step() * corpus_.sequence_length();
-  const Rates rates = rates_at(options_.optim, phase_, position_.step - position_.phase_begin);
+  enter_phase();
+  const bool is_blockwise = in_blockwise();
+  const int64_t in_phase = position_.step - position_.phase_begin,
+                length = corpus_.sequence_length();
+  int64_t tokens = options_.train.sequences_per_step() * length;
+  int64_t update = in_phase + 1;
+  Rates rates;
+  std::optional<int64_t> block;
+  if (is_blockwise) {
+    const BlockwiseSchedule& schedule = blockwise_->schedule();
+    tokens = schedule.tokens_after(in_phase + 1, length) - schedule.tokens_after(in_phase, length);
+    update = blockwise_->update_number(in_phase);
+    rates = blockwise_->rates_at(in_phase);
+    block = schedule.block_at(in_phase) + 1;
+  } else {
+    rates = rates_at(options_.optim, phase_, in_phase);
+  }
 
-  const std::optional<DistillationLoss> loss = accumulate();
+  clock_.take();  // what a step left that was not taken
+  const std::optional<DistillationLoss> loss =
+      is_blockwise ? blockwise_->accumulate(in_phase) : accumulate();
   if (!loss) return StepVerdict::kStopped;
   clock_.enter(static_cast<int>(StepPart::kOptimizer));
-  reducer_.finish();
+  if (!is_blockwise) reducer_.finish();
   // Two sums over processes: what decides about the update before it, what came of it behind it,
   // with what the processes ask for.
   const at::Tensor losses = at::stack({loss->kl, loss->hidden});
-  const StepStatistics statistics = optimizer_.step(position_.step + 1, rates, losses);
+  const StepStatistics statistics = optimizer_.step(update, rates, losses);
   const StepRequests asked = mine();
   const auto number_of = [&](bool is_asked) { return at::full_like(loss->kl, is_asked ? 1 : 0); };
   const at::Tensor after = at::stack({statistics.sign_flips.to(at::kDouble), number_of(asked.stop),
@@ -79,8 +113,9 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
   position_.tokens += tokens;
   const std::vector<double> parts = clock_.take();
   const double seconds = stopwatch.seconds(), waited = seconds_waited() - waited_before;
-  if (!has_measured_) measure_products();
+  if (!has_measured_ && !is_blockwise) measure_products();
   record_ = {.step = position_.step,
+             .block = block,
              .loss_kl = kl,
              .loss_hidden = hidden,
              .learning_rate = rates.scales,
@@ -96,7 +131,7 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
     record_.part_seconds.emplace_back(kStepParts[i], parts[i]);
   }
   if (communicator_.world() > 1) record_.part_seconds.emplace_back(metric_key::kWaiting, waited);
-  if (product_seconds_) record_.product_share = *product_seconds_ / seconds;
+  if (product_seconds_ && !is_blockwise) record_.product_share = *product_seconds_ / seconds;
   return StepVerdict::kDone;
 }
 
@@ -114,9 +149,9 @@ int64_t Trainer::micro_batches() const {
 std::optional<DistillationLoss> Trainer::accumulate() {
   // The global batch is the same for any number of processes; each takes its stretch of it.
   const int64_t batch = options_.train.sequences_per_step(), mine = own_sequences();
-  const int64_t first = position_.step * batch + communicator_.rank() * mine;
+  const int64_t first = (blockwise_steps_ > 0 ? options_.blockwise.sequences : 0) +
+                        (position_.step - blockwise_steps_) * batch + communicator_.rank() * mine;
   DistillationLoss loss;
-  clock_.take();  // what a step left that was not taken
   for (int64_t done = 0; done < mine; done += options_.train.micro_batch_size) {
     if (done > 0 && communicator_.any(stop_requested())) {
       reducer_.drop();
@@ -125,7 +160,9 @@ std::optional<DistillationLoss> Trainer::accumulate() {
     const int64_t count = std::min(options_.train.micro_batch_size, mine - done);
     reducer_.begin_micro_batch();
     clock_.enter(static_cast<int>(StepPart::kData));
-    loss += distillation_.accumulate(load_batch(first + done, count), batch, reducer_);
+    std::vector<int64_t> places(static_cast<size_t>(count));
+    std::iota(places.begin(), places.end(), first + done);
+    loss += distillation_.accumulate(load_batch(places), batch, reducer_);
   }
   return loss;
 }
@@ -150,8 +187,9 @@ void Trainer::measure_products() {
                          .seconds_within(kMostSeconds, products);
 }
 
-// Sequences [first, first + count) of the endless stream as ids [count, T] on the device.
-at::Tensor Trainer::load_batch(int64_t first, int64_t count) const {
+// Sequences of the endless stream as ids [N, T] on the device.
+at::Tensor Trainer::load_batch(const std::vector<int64_t>& places) const {
+  const auto count = static_cast<int64_t>(places.size());
   const at::Device device = student_.decoder().device();
   const int64_t length = corpus_.sequence_length();
   // Pinned memory: the copy does not wait.
@@ -159,7 +197,7 @@ at::Tensor Trainer::load_batch(int64_t first, int64_t count) const {
                                                   device_traits(device).pins_host_memory));
   int32_t* data = ids.data_ptr<int32_t>();
   for (int64_t i = 0; i < count; ++i) {
-    corpus_.copy_block(sampler_.block_at(first + i),
+    corpus_.copy_block(sampler_.block_at(places[i]),
                        {data + i * length, static_cast<size_t>(length)});
   }
   return ids.to(device, /*non_blocking=*/true).to(at::kLong);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "blockwise.h"
 #include "littlebit/checkpoint/checkpoint.h"
 #include "littlebit/data/corpus.h"
 #include "littlebit/device/part_clock.h"
@@ -36,8 +37,9 @@ struct StepRequests {
 
 class Trainer {
  public:
-  // Keeps references to all but `options`; `steps` is the length of the schedule. Runs in the
-  // processes of the optimizer's communicator: each takes its part of a batch.
+  // Keeps references to all but `options`; `steps` is the length of the schedule, of which the
+  // first may be those of block-wise training. Runs in the processes of the optimizer's
+  // communicator: each takes its part of a batch.
   Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus, const Decoder& teacher,
           Student& student, std::span<const LayerPlan> plans, Optimizer& optimizer,
           const TrainingPosition& start);
@@ -52,11 +54,16 @@ class Trainer {
   const StepRecord& record() const { return record_; }  // of the last step that was done
   std::string problem() const { return problem_; }      // what was not finite
 
+  // Whether the next step begins with a walk of all sequences through a block, and takes as long.
+  bool prepares() const { return in_blockwise() && blockwise_->prepares(position_.step); }
+
  private:
+  bool in_blockwise() const { return blockwise_ && position_.step < blockwise_steps_; }
+  void enter_phase();
   std::optional<DistillationLoss> accumulate();  // nothing: told to stop
   int64_t own_sequences() const;                 // of a batch
   int64_t micro_batches() const;                 // of a step
-  at::Tensor load_batch(int64_t first, int64_t count) const;
+  at::Tensor load_batch(const std::vector<int64_t>& places) const;
   void measure_products();
 
   RunOptions options_;
@@ -75,6 +82,8 @@ class Trainer {
   std::string problem_;
   StepRequests requests_;
   PartClock clock_;
+  int64_t blockwise_steps_ = 0;
+  std::optional<BlockwisePhase> blockwise_;  // while it has steps to come
   bool has_measured_ = false;
   std::optional<double> product_seconds_;  // of a step, alone
 };

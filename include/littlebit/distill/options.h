@@ -1,5 +1,8 @@
-// What the student learns from the teacher (section `distill`).
+// What the student learns from the teacher (section `distill`), and whether its blocks are trained
+// one by one before (section `blockwise`).
 #pragma once
+
+#include <cstdint>
 
 namespace littlebit {
 
@@ -11,6 +14,14 @@ struct DistillOptions {
   double kl_weight = 1;
   double hidden_weight = 10;
   Normalization normalization = Normalization::kReference;
+  void declare(OptionGroup& group);
+};
+
+struct BlockwiseOptions {
+  int64_t sequences = 0;  // 0: no such phase
+  int64_t passes = 4;
+  int64_t batch_size = 1;
+  double learning_rate = 0, latent_learning_rate = 0;  // 0: those of optim
   void declare(OptionGroup& group);
 };
 

@@ -52,6 +52,9 @@ class GroupState {
   // that is not 0.
   void set_latents(size_t layer, const LayerFactors& factors, double rms = 0);
 
+  // Both moments of everything are zero again.
+  void forget_moments() const;
+
   // The student's bits of the slice become the signs of its latents; adds how many changed to
   // `flips` (int64, one element, on the latents' device; undefined: not counted).
   void update_bits(const at::Tensor& flips = {}) const;

@@ -8,7 +8,7 @@
 
 namespace littlebit {
 
-// A stretch of a run with a schedule of its own. A run has one, of all its steps, so far.
+// A stretch of a run with a schedule of its own: of training all blocks together, or one of them.
 struct Phase {
   std::string name = "distill";
   int64_t steps = 0;

@@ -32,6 +32,7 @@ class RunFiles {
 
 namespace metric_key {
 inline constexpr const char* kStep = "step";
+inline constexpr const char* kBlock = "block";
 inline constexpr const char* kLoss = "loss";
 inline constexpr const char* kLossKl = "loss_kl";
 inline constexpr const char* kLossHidden = "loss_hidden";

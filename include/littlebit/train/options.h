@@ -96,6 +96,7 @@ struct RunOptions {
   QuantOptions quant;
   DataOptions data;
   DistillOptions distill;
+  BlockwiseOptions blockwise;
   OptimOptions optim;
   TrainOptions train;
   CheckpointOptions checkpoint;

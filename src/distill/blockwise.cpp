@@ -1,0 +1,126 @@
+// Invariant: between two calls, `teacher_states_` are the targets and `student_states_` the inputs
+// of block `prepared_`, or nothing is prepared.
+#include "littlebit/distill/blockwise.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "littlebit/core/error.h"
+#include "littlebit/distill/block_tape.h"
+#include "littlebit/distill/hidden_loss.h"
+
+namespace littlebit {
+namespace {
+
+// scale * the squared error of each token over its mean square in the teacher, summed.
+HiddenTerm relative_error(const at::Tensor& student, const at::Tensor& teacher, double scale) {
+  const at::Tensor power = teacher.square().mean(-1, /*keepdim=*/true);
+  const at::Tensor difference = student - teacher;
+  at::Tensor direction = difference / power.clamp_min_(std::numeric_limits<float>::min());
+  at::Tensor loss = (difference * direction).sum(at::kDouble).mul_(scale);
+  return {.loss = std::move(loss), .direction = std::move(direction), .factor = 2 * scale};
+}
+
+}  // namespace
+
+BlockwiseStep::BlockwiseStep(const Decoder& teacher, Student& student, at::Tensor teacher_states,
+                             at::Tensor student_states)
+    : teacher_(teacher),
+      student_(student),
+      teacher_states_(std::move(teacher_states)),
+      student_states_(std::move(student_states)) {
+  const int64_t length = student_states_.size(1);
+  teacher_context_ = teacher.context(length);
+  student_context_ = student.decoder().context(length);
+}
+
+at::Tensor BlockwiseStep::on_device(const at::Tensor& states, int64_t first, int64_t count) const {
+  return states.narrow(0, first, count).to(teacher_.device());
+}
+
+void BlockwiseStep::embed(int64_t first, int64_t count, const at::Tensor& ids) {
+  const at::Tensor ids_bt = ids.to(teacher_.device());
+  teacher_states_.narrow(0, first, count).copy_(teacher_.stem_forward(ids_bt));
+  StudentGroup& stem = student_.groups()[0];
+  stem.materialize(/*differentiable=*/false);
+  student_states_.narrow(0, first, count).copy_(student_.decoder().stem_forward(ids_bt));
+  stem.release();
+}
+
+void BlockwiseStep::run_teacher(int64_t layer, int64_t first, int64_t count) {
+  begin(StepPart::kTeacher);
+  const at::Tensor x = on_device(teacher_states_, first, count);
+  teacher_states_.narrow(0, first, count).copy_(teacher_.block_forward(layer, x, teacher_context_));
+}
+
+void BlockwiseStep::run_student(int64_t layer, int64_t first, int64_t count) {
+  begin(StepPart::kStudent);
+  const at::Tensor x = on_device(student_states_, first, count);
+  student_states_.narrow(0, first, count)
+      .copy_(student_.decoder().block_forward(layer, x, student_context_));
+}
+
+bool BlockwiseStep::prepare(int64_t layer, int64_t at_once, const Ids& ids,
+                            const std::function<bool()>& stops) {
+  c10::NoGradGuard no_grad;
+  const int64_t sequences = student_states_.size(0);
+  int64_t from = prepared_;
+  prepared_ = -1;
+  // All sequences, some at a time.
+  const auto for_all = [&](const std::function<void(int64_t first, int64_t count)>& run) {
+    for (int64_t first = 0; first < sequences; first += at_once) {
+      if (stops()) return false;
+      run(first, std::min(at_once, sequences - first));
+    }
+    return true;
+  };
+  if (from < 0 || from > layer) {
+    if (!for_all([&](int64_t first, int64_t count) { embed(first, count, ids(first, count)); })) {
+      return false;
+    }
+    if (!for_all([&](int64_t first, int64_t count) { run_teacher(0, first, count); })) {
+      return false;
+    }
+    from = 0;
+  }
+  for (; from < layer; ++from) {
+    StudentGroup& finished = student_.groups()[from + 1];
+    finished.materialize(/*differentiable=*/false);
+    const bool is_done =
+        for_all([&](int64_t first, int64_t count) { run_student(from, first, count); });
+    finished.release();
+    if (!is_done) return false;
+    if (!for_all([&](int64_t first, int64_t count) { run_teacher(from + 1, first, count); })) {
+      return false;
+    }
+  }
+  prepared_ = layer;
+  return true;
+}
+
+DistillationLoss BlockwiseStep::accumulate(int64_t first, int64_t count, int64_t global_sequences,
+                                           GradientSink& sink) {
+  LB_ASSERT(prepared_ >= 0, "a block is prepared");
+  c10::NoGradGuard no_grad;
+  const Decoder& student = student_.decoder();
+  const auto group = static_cast<size_t>(prepared_ + 1);
+  begin(StepPart::kStudent);
+  BlockTape tape = BlockTape::record(
+      student_.groups()[group], on_device(student_states_, first, count),
+      /*input_needs_gradient=*/false,
+      [&](const at::Tensor& x) { return student.block_forward(prepared_, x, student_context_); });
+  begin(StepPart::kLoss);
+  const double numbers = static_cast<double>(global_sequences) *
+                         static_cast<double>(student_states_.size(1) * student_states_.size(2));
+  HiddenTerm term =
+      relative_error(tape.output(), on_device(teacher_states_, first, count), 1 / numbers);
+  begin(StepPart::kBackward);
+  tape.backward(term.direction.mul_(term.factor), sink, group);
+  return {.kl = at::zeros({}, term.loss.options()), .hidden = std::move(term.loss)};
+}
+
+}  // namespace littlebit
