@@ -18,6 +18,7 @@
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/nn/scratch_tensor.h"
 
 namespace littlebit {
 namespace {
@@ -185,7 +186,10 @@ void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
     }
   });
   for (const GroupState& state : optimizer.states()) {
-    state.visit([&](const StatePart& part) { file->read(part.name, part.begin, part.values); });
+    state.visit([&](const StatePart& part) {
+      file->read(part.name, part.begin, part.values);
+      drop_scratch_pages(part.values);
+    });
   }
   optimizer.refresh_bits();
 }

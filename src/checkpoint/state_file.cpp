@@ -11,6 +11,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/hash.h"
 #include "littlebit/core/kill_point.h"
+#include "littlebit/nn/scratch_tensor.h"
 #include "littlebit/nn/tensor_io.h"
 
 namespace littlebit {
@@ -114,6 +115,7 @@ std::vector<StoredTensor> write_state(const fs::path& folder, const std::string&
                       dtype_of(values.scalar_type()),
                       part.shape,
                       {{name, part.begin, values.numel(), content_hash(bytes_of(values))}}});
+    drop_scratch_pages(values);
   }
   writer.commit();
   return stored;

@@ -12,6 +12,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/distill/block_tape.h"
 #include "littlebit/distill/hidden_loss.h"
+#include "littlebit/nn/scratch_tensor.h"
 
 namespace littlebit {
 namespace {
@@ -38,30 +39,36 @@ BlockwiseStep::BlockwiseStep(const Decoder& teacher, Student& student, at::Tenso
   student_context_ = student.decoder().context(length);
 }
 
+void BlockwiseStep::keep(const at::Tensor& states, int64_t first, int64_t count,
+                         const at::Tensor& values) {
+  const at::Tensor rows = states.narrow(0, first, count);
+  rows.copy_(values);
+  drop_scratch_pages(rows);
+}
+
 at::Tensor BlockwiseStep::on_device(const at::Tensor& states, int64_t first, int64_t count) const {
   return states.narrow(0, first, count).to(teacher_.device());
 }
 
 void BlockwiseStep::embed(int64_t first, int64_t count, const at::Tensor& ids) {
   const at::Tensor ids_bt = ids.to(teacher_.device());
-  teacher_states_.narrow(0, first, count).copy_(teacher_.stem_forward(ids_bt));
+  keep(teacher_states_, first, count, teacher_.stem_forward(ids_bt));
   StudentGroup& stem = student_.groups()[0];
   stem.materialize(/*differentiable=*/false);
-  student_states_.narrow(0, first, count).copy_(student_.decoder().stem_forward(ids_bt));
+  keep(student_states_, first, count, student_.decoder().stem_forward(ids_bt));
   stem.release();
 }
 
 void BlockwiseStep::run_teacher(int64_t layer, int64_t first, int64_t count) {
   begin(StepPart::kTeacher);
   const at::Tensor x = on_device(teacher_states_, first, count);
-  teacher_states_.narrow(0, first, count).copy_(teacher_.block_forward(layer, x, teacher_context_));
+  keep(teacher_states_, first, count, teacher_.block_forward(layer, x, teacher_context_));
 }
 
 void BlockwiseStep::run_student(int64_t layer, int64_t first, int64_t count) {
   begin(StepPart::kStudent);
   const at::Tensor x = on_device(student_states_, first, count);
-  student_states_.narrow(0, first, count)
-      .copy_(student_.decoder().block_forward(layer, x, student_context_));
+  keep(student_states_, first, count, student_.decoder().block_forward(layer, x, student_context_));
 }
 
 bool BlockwiseStep::prepare(int64_t layer, int64_t at_once, const Ids& ids,
@@ -120,6 +127,9 @@ DistillationLoss BlockwiseStep::accumulate(int64_t first, int64_t count, int64_t
       relative_error(tape.output(), on_device(teacher_states_, first, count), 1 / numbers);
   begin(StepPart::kBackward);
   tape.backward(term.direction.mul_(term.factor), sink, group);
+  for (const at::Tensor& states : {teacher_states_, student_states_}) {
+    drop_scratch_pages(states.narrow(0, first, count));
+  }
   return {.kl = at::zeros({}, term.loss.options()), .hidden = std::move(term.loss)};
 }
 

@@ -36,6 +36,11 @@ void BlockwiseOptions::declare(OptionGroup& group) {
   group.number("latent_learning_rate", &latent_learning_rate, {.min = 0, .max = 1e6},
                "The same for the latents; 0: as optim.latent_learning_rate says.",
                {Decides::kRunChangeable});
+  group.choice(
+      "storage", &storage, {"memory", "disk"},
+      "disk: of the blocks only the one that is trained has latents and moments in memory; "
+      "the others', and the inputs of the sequences, are in files of output.dir/cache that "
+      "no folder shows, until all blocks are trained together. The numbers are the same.");
 }
 
 }  // namespace littlebit

@@ -2,6 +2,7 @@
 #include "littlebit/optim/group_state.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
@@ -10,6 +11,7 @@
 #include <limits>
 
 #include "littlebit/core/error.h"
+#include "littlebit/nn/scratch_tensor.h"
 #include "littlebit/ops/update_signs.h"
 
 namespace littlebit {
@@ -20,13 +22,44 @@ bool StatePart::is_whole() const {
   return values.numel() == numel;
 }
 
-GroupState::GroupState(StudentGroup& group, Slice slice) : group_(&group), slice_(slice) {
+GroupState::GroupState(StudentGroup& group, Slice slice, const StateKeeper& keeper)
+    : group_(&group), slice_(slice) {
   const auto zeros = [&](int64_t n) { return at::zeros({n}, group.vectors().options()); };
-  latents_ = zeros(slice.size());
-  exp_avg_ = zeros(slice.size());
-  exp_avg_sq_ = zeros(slice.size());
+  for (at::Tensor* tensor : large()) {
+    *tensor = keeper ? keeper(slice.size(), group.vectors().scalar_type()) : zeros(slice.size());
+    if (keeper) kept_.push_back(*tensor);
+  }
   vector_exp_avg_ = zeros(group.layout().num_vectors);
   vector_exp_avg_sq_ = zeros(group.layout().num_vectors);
+}
+
+bool GroupState::is_loaded() const { return kept_.empty() || !latents_.is_same(kept_[0]); }
+
+void GroupState::load() {
+  if (is_loaded()) return;
+  c10::NoGradGuard no_grad;
+  for (at::Tensor* tensor : large()) {
+    const at::Tensor kept = *tensor;
+    *tensor = at::empty(kept.sizes(), group_->vectors().options());
+    tensor->copy_(kept);
+    drop_scratch_pages(kept);
+  }
+}
+
+void GroupState::unload() {
+  if (kept_.empty() || !is_loaded()) return;
+  c10::NoGradGuard no_grad;
+  for (size_t i = 0; i < kept_.size(); ++i) {
+    at::Tensor& tensor = *large()[i];
+    kept_[i].copy_(tensor);
+    drop_scratch_pages(kept_[i]);
+    tensor = kept_[i];
+  }
+}
+
+void GroupState::load_for_good() {
+  load();
+  kept_.clear();
 }
 
 void GroupState::visit(const std::function<void(const StatePart&)>& visit) const {
@@ -81,6 +114,7 @@ void GroupState::set_latents(size_t layer, const LayerFactors& factors, double r
         if (part.segment != &layout.latents[segment]) continue;
         const at::Tensor whole = rms > 0 ? with_rms(*value, rms) : *value;
         part.view(latents_).copy_(whole.reshape({-1}).narrow(0, part.begin, part.count));
+        drop_scratch_pages(part.view(latents_));
       }
     }
   }
@@ -95,7 +129,9 @@ void GroupState::forget_moments() const {
 
 void GroupState::update_bits(const at::Tensor& flips) const {
   if (slice_.size() == 0) return;
-  update_signs(latents_, group_->bits().narrow(0, slice_.begin / 32, slice_.size() / 32), flips);
+  update_signs(latents_.to(group_->bits().device()),
+               group_->bits().narrow(0, slice_.begin / 32, slice_.size() / 32), flips);
+  drop_scratch_pages(latents_);
 }
 
 void LatentSink::put(size_t group, size_t layer, const LayerFactors& factors,

@@ -53,7 +53,7 @@ double StepStatistics::read_sign_flip_fraction() const {
 }
 
 Optimizer::Optimizer(Student& student, const OptimOptions& options, Surrogate surrogate,
-                     Communicator& communicator)
+                     Communicator& communicator, const StateKeeper& keeper)
     : student_(student),
       options_(options),
       surrogate_(surrogate),
@@ -61,8 +61,8 @@ Optimizer::Optimizer(Student& student, const OptimOptions& options, Surrogate su
       squared_norm_(at::zeros(
           {}, at::TensorOptions().dtype(at::kDouble).device(student.decoder().device()))) {
   for (StudentGroup& group : student.groups()) {
-    states_.emplace_back(group,
-                         slice_of(group.layout(), communicator.rank(), communicator.world()));
+    states_.emplace_back(group, slice_of(group.layout(), communicator.rank(), communicator.world()),
+                         keeper);
   }
 }
 

@@ -9,29 +9,35 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/device/device.h"
+#include "littlebit/nn/scratch_tensor.h"
 
 namespace littlebit {
 namespace {
 
-at::Tensor make_states(const Decoder& teacher, int64_t sequences, int64_t length) {
-  return at::empty({sequences, length, teacher.spec().hidden_size},
-                   at::TensorOptions()
-                       .dtype(teacher.residual_dtype())
-                       .pinned_memory(device_traits(teacher.device()).pins_host_memory));
+// In files of `scratch`, or in memory where that is empty.
+at::Tensor make_states(const Decoder& teacher, const std::filesystem::path& scratch,
+                       int64_t sequences, int64_t length) {
+  const std::vector<int64_t> sizes = {sequences, length, teacher.spec().hidden_size};
+  if (!scratch.empty()) return scratch_zeros(scratch, sizes, teacher.residual_dtype());
+  return at::empty(sizes, at::TensorOptions()
+                              .dtype(teacher.residual_dtype())
+                              .pinned_memory(device_traits(teacher.device()).pins_host_memory));
 }
 
 }  // namespace
 
-BlockwisePhase::BlockwisePhase(const RunOptions& options, int64_t sequence_length,
-                               const Decoder& teacher, Student& student, Optimizer& optimizer,
-                               Batches batches, PartClock& clock)
+BlockwisePhase::BlockwisePhase(const RunOptions& options, const std::filesystem::path& scratch,
+                               int64_t sequence_length, const Decoder& teacher, Student& student,
+                               Optimizer& optimizer, Batches batches, PartClock& clock)
     : options_(options),
       schedule_(options.blockwise, teacher.spec().num_layers),
       optimizer_(optimizer),
       batches_(std::move(batches)),
       step_(teacher, student,
-            make_states(teacher, schedule_.steps_per_pass() * own_sequences(), sequence_length),
-            make_states(teacher, schedule_.steps_per_pass() * own_sequences(), sequence_length)) {
+            make_states(teacher, scratch, schedule_.steps_per_pass() * own_sequences(),
+                        sequence_length),
+            make_states(teacher, scratch, schedule_.steps_per_pass() * own_sequences(),
+                        sequence_length)) {
   step_.set_clock(&clock);
 }
 
@@ -62,14 +68,20 @@ bool BlockwisePhase::prepare(int64_t block) {
   return step_.prepare(block, options_.train.micro_batch_size, ids, [&] { return told_to_stop(); });
 }
 
+void BlockwisePhase::begin_block(int64_t block) {
+  std::vector<GroupState>& states = optimizer_.states();
+  if (of_block_ >= 0) states[of_block_ + 1].unload();
+  gradients_.reset();
+  states[block + 1].load();
+  gradients_.emplace(optimizer_.student().groups()[block + 1]);
+  of_block_ = block;
+}
+
 std::optional<DistillationLoss> BlockwisePhase::accumulate(int64_t step) {
   const int64_t block = schedule_.block_at(step), mine = own_sequences();
   const auto group = static_cast<size_t>(block + 1);
   if (!step_.is_prepared(block) && !prepare(block)) return std::nullopt;
-  if (of_block_ != block) {
-    gradients_.emplace(optimizer_.student().groups()[group]);
-    of_block_ = block;
-  }
+  if (of_block_ != block) begin_block(block);
   // Takes the one group's.
   struct Sink : GradientSink {
     GroupGradients* sums;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -45,9 +46,10 @@ class BlockwisePhase {
   // Ids [N, T] of so many places of the training stream, on the device.
   using Batches = std::function<at::Tensor(const std::vector<int64_t>& places)>;
 
-  // Keeps references to all but the options.
-  BlockwisePhase(const RunOptions& options, int64_t sequence_length, const Decoder& teacher,
-                 Student& student, Optimizer& optimizer, Batches batches, PartClock& clock);
+  // Keeps references to all but the options. `scratch`: the folder of what is kept on the disk.
+  BlockwisePhase(const RunOptions& options, const std::filesystem::path& scratch,
+                 int64_t sequence_length, const Decoder& teacher, Student& student,
+                 Optimizer& optimizer, Batches batches, PartClock& clock);
 
   const BlockwiseSchedule& schedule() const { return schedule_; }
   // Whether the step begins with a walk of all sequences.
@@ -65,6 +67,7 @@ class BlockwisePhase {
   int64_t own_sequences() const;  // of a batch
   bool told_to_stop() const;
   bool prepare(int64_t block);
+  void begin_block(int64_t block);
 
   RunOptions options_;
   BlockwiseSchedule schedule_;

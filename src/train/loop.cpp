@@ -53,7 +53,7 @@ class Loop {
         options_(session.options),
         record_(record),
         trainer_(options_, session.steps, *session.corpus, *session.teacher, *session.student,
-                 session.plans, *session.optimizer, start),
+                 session.plans, *session.optimizer, start, session.scratch),
         trajectory_(make_trajectory(session)),
         progress_("training", session.steps, "steps", 10, start.step),
         start_(start),
@@ -193,7 +193,9 @@ class Loop {
     finish_save();
     is_answered_ = false;
     since_save_ = Stopwatch();
-    if (!options_.checkpoint.async || record_.is_saved(position().step)) {
+    // No copy is made of what has no room in memory.
+    const bool in_background = options_.checkpoint.async && !session_.optimizer->is_kept();
+    if (!in_background || record_.is_saved(position().step)) {
       write_on_the_way(position(), is_best, writer_);
       return;
     }

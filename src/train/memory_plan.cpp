@@ -261,6 +261,64 @@ double beside_tensors(std::span<const MemoryPart> parts, at::Device device) {
                                        : kContext + kBetween * tensors;
 }
 
+MemoryPart beside(std::span<const MemoryPart> parts, at::Device device) {
+  return {device_traits(device).is_host ? kBesideTensors : kContextAndGaps,
+          beside_tensors(parts, device)};
+}
+
+// Of block-wise training: one block is trained, beside the inputs and targets of all sequences.
+std::vector<MemoryPart> blockwise_parts(Decoder& decoder, std::span<const LayerPlan> plans,
+                                        const RunOptions& options, Shape shape,
+                                        const StateSizes& state, double teacher,
+                                        const ShardingChoice& choice) {
+  const BlockwiseOptions& blockwise = options.blockwise;
+  const auto number = [](int64_t n) { return static_cast<double>(n); };
+  const bool on_host = !device_traits(shape.device).is_host;
+  const bool on_disk = blockwise.storage == BlockwiseStorage::kDisk;
+  const int64_t mine = std::max<int64_t>(1, blockwise.batch_size / choice.world);
+  shape.tokens = number(std::min(options.train.micro_batch_size, mine)) * shape.length;
+  const double states = kWide * shape.tokens * shape.hidden;
+  const double largest = state.largest / number(choice.world);
+  Moment worst;
+  size_t next = 0;
+  group_sizes(decoder, plans, 0, &next);
+  for (int64_t layer = 0; layer < shape.spec.num_layers; ++layer) {
+    const GroupSizes group = group_sizes(decoder, plans, layer + 1, &next);
+    const BlockTape tape = block_tape(shape, layer, group.last_latent);
+    Moment backward{.what = "activations and gradients of a block"};
+    // The input, the output and its gradient; on a CPU the input is where all inputs are.
+    backward.states = (on_host ? 3 : 2) * states;
+    backward.weights = shape.compute * (group.weights + group.last);
+    backward.work =
+        shape.tokens * (tape.at_worst() + shape.compute * (group.latent - group.last_latent));
+    if (backward.total() > worst.total()) worst = backward;
+  }
+  std::vector<MemoryPart> parts = {
+      {"latents, two moments", 3 * kWide * (on_disk ? largest : state.owned)},
+      {"gradients of latents", kWide * (state.largest + (choice.world > 1 ? largest : 0))},
+      {"sign bits", state.all / 8},
+      {"scales, biases, norms", 4 * kWide * state.vectors},
+      {choice.teacher_sharded ? "teacher, divided, and gathered blocks"
+                              : "teacher, what is not mapped",
+       teacher},
+      {"states of a block", worst.states},
+      {"expanded weights and their gradients", worst.weights},
+      {worst.what, worst.work}};
+  if (!on_disk) {
+    parts.push_back({"inputs and targets of a block",
+                     2 * kWide * number(blockwise.sequences) / number(choice.world) * shape.length *
+                         shape.hidden,
+                     on_host});
+    if (choice.async_checkpoint) {
+      parts.push_back({"checkpoint being written",
+                       3 * kWide * (state.owned + (choice.rank == 0 ? state.vectors : 0)),
+                       on_host});
+    }
+  }
+  parts.push_back(beside(parts, shape.device));
+  return parts;
+}
+
 }  // namespace
 
 std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan> plans,
@@ -288,9 +346,12 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
                      3 * kWide * (state.owned + (choice.rank == 0 ? state.vectors : 0)),
                      /*on_host=*/!device_traits(device).is_host});
   }
-  parts.push_back({device_traits(device).is_host ? kBesideTensors : kContextAndGaps,
-                   beside_tensors(parts, device)});
-  return parts;
+  parts.push_back(beside(parts, device));
+  if (options.blockwise.sequences == 0) return parts;
+  std::vector<MemoryPart> blockwise =
+      blockwise_parts(decoder, plans, options, shape, state, teacher, choice);
+  const bool is_all = options.train.steps == 0 && options.train.epochs == 0;
+  return is_all || device_bytes(blockwise) > device_bytes(parts) ? blockwise : parts;
 }
 
 double device_bytes(std::span<const MemoryPart> parts) {

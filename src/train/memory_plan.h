@@ -26,7 +26,7 @@ inline constexpr const char* kBesideTensors = "libraries, pages kept";
 inline constexpr const char* kContextAndGaps = "context, workspaces, gaps (assumed)";
 
 // Of the process `choice.rank`: one part for each row of docs/architecture.md, "Memory of a step";
-// their sum is the peak.
+// their sum is the peak. Where blocks are trained one by one first: of the phase that takes more.
 // `decoder` holds no weights; `device` is where the run computes; `stored`: the type of the
 // teacher's matrices in its files, undefined where that is not known.
 std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan> plans,

@@ -200,6 +200,7 @@ constexpr Row kRecipe[] = {
     {"quant.bits_per_weight", "bits per weight asked for", ""},
     {"quant.kv_factor", "rank of k and v times", "1"},
     {"quant.surrogate", "derivative of the signs", ""},
+    {"blockwise.sequences", "sequences that blocks were trained on one by one first", "0"},
     {"train.steps", "steps of the schedule", ""},
     {"train.global_batch_size", "sequences a step", ""},
     {"data.sequence_length", "tokens a sequence", ""},

@@ -148,6 +148,10 @@ void prepare_run(const RunFolder& folder, RunStart& start) {
     if (processes.is_first()) folder.open_log();
     session.teacher_folder->open_tensors();  // missing files are found before hours of tokenising
   });
+  const BlockwiseOptions& blockwise = session.options.blockwise;
+  if (blockwise.sequences > 0 && blockwise.storage == BlockwiseStorage::kDisk) {
+    session.scratch = folder.root();
+  }
   // The first tokenises what is not in the cache yet.
   first_then_others(processes, [&] { build_corpus(session, folder.cache()); });
   share_teacher_hash(*session.teacher_folder, processes);

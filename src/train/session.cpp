@@ -21,15 +21,26 @@
 #include "littlebit/distributed/process_group.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/models/folder_notes.h"
+#include "littlebit/nn/scratch_tensor.h"
 #include "sharding.h"
 
 namespace littlebit {
 namespace {
 
-void make_student(Session& session) {
+// `step`: where the run goes on.
+void make_student(Session& session, int64_t step) {
+  StateKeeper keeper;
+  if (!session.scratch.empty() && step <= session.blockwise_steps) {
+    keeper = [folder = session.scratch](int64_t numel, at::ScalarType dtype) {
+      return scratch_zeros(folder, {numel}, dtype);
+    };
+  }
   session.student = std::make_unique<Student>(open_decoder(*session.teacher), session.plans);
-  session.optimizer = std::make_unique<Optimizer>(
-      *session.student, session.options.optim, session.options.quant.surrogate, *session.processes);
+  in_all(*session.processes, [&] {
+    session.optimizer =
+        std::make_unique<Optimizer>(*session.student, session.options.optim,
+                                    session.options.quant.surrogate, *session.processes, keeper);
+  });
 }
 
 void pass_over(const Error& damaged) {  // the factors are then made anew
@@ -306,7 +317,7 @@ void keep_factors(Session& session, const std::filesystem::path& file, const Lay
 void start_student(Session& session, const std::filesystem::path& own_cache) {
   Communicator& processes = *session.processes;
   const QuantOptions& quant = session.options.quant;
-  make_student(session);
+  make_student(session, 0);
   processes.enter("initial factors", kLongSeconds);
   if (quant.starts_from_file()) {
     in_all(processes, [&] { load_start_file(session); });
@@ -329,7 +340,7 @@ void start_student(Session& session, const std::filesystem::path& own_cache) {
 }
 
 void resume_student(Session& session, const Checkpoint& checkpoint) {
-  make_student(session);
+  make_student(session, checkpoint.position.step);
   load_checkpoint(checkpoint, *session.optimizer);
 }
 

@@ -33,6 +33,7 @@ struct Session {
   std::optional<Corpus> corpus;
   int64_t steps = 0;            // of the whole schedule; 0: the corpus is to tell, by train.epochs
   int64_t blockwise_steps = 0;  // of them, the first: each trains one block
+  std::filesystem::path scratch;  // of these steps, what is on the disk meanwhile; "": nothing is
   std::vector<LayerPlan> plans;
   std::unique_ptr<Decoder> teacher;
   std::unique_ptr<Student> student;

@@ -23,7 +23,8 @@ namespace littlebit {
 
 Trainer::Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus,
                  const Decoder& teacher, Student& student, std::span<const LayerPlan> plans,
-                 Optimizer& optimizer, const TrainingPosition& start)
+                 Optimizer& optimizer, const TrainingPosition& start,
+                 const std::filesystem::path& scratch)
     : options_(options),
       corpus_(corpus),
       sampler_(corpus.num_blocks(), static_cast<uint64_t>(options.train.seed),
@@ -43,7 +44,7 @@ Trainer::Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus,
   phase_.steps = steps - blockwise_steps_;
   if (position_.step >= blockwise_steps_) return;
   blockwise_.emplace(
-      options_, corpus.sequence_length(), teacher, student, optimizer,
+      options_, scratch, corpus.sequence_length(), teacher, student, optimizer,
       [this](const std::vector<int64_t>& places) { return load_batch(places); }, clock_);
   position_.phase = kBlockwisePhase;
 }
@@ -53,7 +54,10 @@ Trainer::Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus,
 void Trainer::enter_phase() {
   if (position_.step < blockwise_steps_ || position_.phase == kDistillPhase) return;
   blockwise_.reset();
-  for (GroupState& state : optimizer_.states()) state.forget_moments();
+  for (GroupState& state : optimizer_.states()) {
+    state.load_for_good();
+    state.forget_moments();
+  }
   position_.phase = kDistillPhase;
   position_.phase_begin = position_.step;
 }

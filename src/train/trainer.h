@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <span>
@@ -39,10 +40,11 @@ class Trainer {
  public:
   // Keeps references to all but `options`; `steps` is the length of the schedule, of which the
   // first may be those of block-wise training. Runs in the processes of the optimizer's
-  // communicator: each takes its part of a batch.
+  // communicator: each takes its part of a batch. `scratch`: where block-wise training keeps what
+  // it keeps on the disk; "": nowhere.
   Trainer(const RunOptions& options, int64_t steps, const Corpus& corpus, const Decoder& teacher,
           Student& student, std::span<const LayerPlan> plans, Optimizer& optimizer,
-          const TrainingPosition& start);
+          const TrainingPosition& start, const std::filesystem::path& scratch = {});
 
   // One step: accumulate, reduce, step, record. It waits for the device once, when it reads what it
   // records. Where the verdict is not kDone, position() is that of the step before. `mine` is asked

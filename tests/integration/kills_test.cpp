@@ -1,7 +1,7 @@
-// Runs of one and two processes that are killed again and again, one process or all, at random
-// times and at named points (core/kill_point.h), and resumed until they are done: lines of metrics
-// (without times) and export are those of a run that was never disturbed. LITTLEBIT_KILLS: how many
-// kills; `make soak` asks for 200.
+// Runs of one and two processes, with block-wise training and without, that are killed again and
+// again, one process or all, at random times and at named points (core/kill_point.h), and resumed
+// until they are done: lines of metrics (without times) and export are those of a run that was
+// never disturbed. LITTLEBIT_KILLS: how many kills; `make soak` asks for 200.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -10,9 +10,11 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <compare>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -114,33 +116,41 @@ const std::vector<Kill> kTurn = {{"factorisation", 10},
                                  {"between_renames", 2}};
 constexpr int kKillsOfARun = 4;
 
+// How a run is made: of so many processes, with block-wise training first or without.
+struct Way {
+  int world;
+  bool blockwise;
+  auto operator<=>(const Way&) const = default;
+};
+constexpr Way kWays[] = {{1, false}, {2, true}, {2, false}, {1, true}};
+
 class Soak {
  public:
   Soak() {
-    for (const int world : {1, 2}) {
+    for (const Way& way : kWays) {
       const Stopwatch stopwatch;
-      Started whole(words("whole", world), scene_ / "log", "");
+      Started whole(words("whole", way), scene_ / "log", "");
       REQUIRE(whole.wait_for(kHangSeconds));
       INFO(whole.said());
       REQUIRE(whole.code() == 0);
-      seconds_[world] = stopwatch.seconds();
+      seconds_[way] = stopwatch.seconds();
     }
   }
 
   // A run that is killed up to so many times and resumed until it is done; how often it was.
   int run(int index, int most_kills) {
-    const int world = 1 + (index + index / 3) % 2;
+    const Way way = kWays[index % std::size(kWays)];
     const std::string name = "run-" + std::to_string(index);
     int kills = 0;
     while (true) {
       const Kill* kind = kills < most_kills ? &kTurn[turn_++ % kTurn.size()] : nullptr;
-      const int code = start(name, world, kind);
+      const int code = start(name, way, kind);
       if (code == 0) break;
       ++kills;
       ++killed_at_[kind->point.empty() ? "a random time" : kind->point];
     }
-    check_same(name, world);
-    fs::remove_all(scene_ / (name + suffix(world)));
+    check_same(name, way);
+    fs::remove_all(scene_ / (name + suffix(way)));
     return kills;
   }
 
@@ -148,26 +158,33 @@ class Soak {
   double longest() const { return longest_; }
 
  private:
-  static std::string suffix(int world) { return "-of-" + std::to_string(world); }
+  static std::string suffix(const Way& way) {
+    return "-of-" + std::to_string(way.world) + (way.blockwise ? "-blockwise" : "");
+  }
   int draw(int below) { return std::uniform_int_distribution<int>(0, below - 1)(random_); }
 
-  std::vector<std::string> words(const std::string& name, int world) {
+  std::vector<std::string> words(const std::string& name, const Way& way) {
     std::vector<std::string> extra = {
         "--resume",
         "auto",
         "train.threads=1",
-        "train.steps=30",
+        way.blockwise ? "train.steps=18" : "train.steps=30",
         "checkpoint.every=3",
         "checkpoint.keep=1",
         draw(3) == 0 ? "checkpoint.async=false" : "checkpoint.async=true"};
-    if (world > 1) extra.insert(extra.begin(), {"--nproc", std::to_string(world)});
-    return scene_.words(name + suffix(world), extra);
+    if (way.blockwise) {  // 2 blocks of 6 steps
+      extra.insert(extra.end(),
+                   {"blockwise.sequences=4", "blockwise.passes=3", "blockwise.batch_size=2",
+                    draw(2) == 0 ? "blockwise.storage=disk" : "blockwise.storage=memory"});
+    }
+    if (way.world > 1) extra.insert(extra.begin(), {"--nproc", std::to_string(way.world)});
+    return scene_.words(name + suffix(way), extra);
   }
 
   // One start, which is to be killed where `kind` is given. 0: it was done before that.
-  int start(const std::string& name, int world, const Kill* kind) {
+  int start(const std::string& name, const Way& way, const Kill* kind) {
     std::string kill_at;
-    const int victim = world == 1 ? -1 : draw(world + 1) - 1;
+    const int victim = way.world == 1 ? -1 : draw(way.world + 1) - 1;
     if (kind != nullptr && !kind->point.empty()) {
       kill_at = kind->point + ":" + std::to_string(1 + draw(kind->most_count));
       // What only the first process does, it is killed at.
@@ -176,15 +193,14 @@ class Soak {
       if (victim >= 0 && !is_of_first) kill_at += ":" + std::to_string(victim);
     }
     const Stopwatch stopwatch;
-    Started program(words(name, world), scene_ / "log", kill_at);
+    Started program(words(name, way), scene_ / "log", kill_at);
     if (kind != nullptr && kind->point.empty()) {
       const double share = std::uniform_real_distribution<double>(0.05, 0.9)(random_);
-      if (!program.wait_for(share * seconds_.at(world))) program.kill_one_or_all(victim);
+      if (!program.wait_for(share * seconds_.at(way))) program.kill_one_or_all(victim);
     }
     const bool ended = program.wait_for(kHangSeconds);
     if (!ended) program.kill_one_or_all(-1);
-    INFO(name << suffix(world) << " " << kill_at << ", victim " << victim << "\n"
-              << program.said());
+    INFO(name << suffix(way) << " " << kill_at << ", victim " << victim << "\n" << program.said());
     REQUIRE(ended);
     longest_ = std::max(longest_, stopwatch.seconds());
     const int code = program.code();
@@ -196,8 +212,8 @@ class Soak {
     return code;
   }
 
-  void check_same(const std::string& name, int world) const {
-    const std::string whole = "whole" + suffix(world), run = name + suffix(world);
+  void check_same(const std::string& name, const Way& way) const {
+    const std::string whole = "whole" + suffix(way), run = name + suffix(way);
     INFO(run);
     REQUIRE(metrics_without_times(scene_ / run).size() == 30);
     REQUIRE(metrics_without_times(scene_ / run) == metrics_without_times(scene_ / whole));
@@ -210,7 +226,7 @@ class Soak {
 
   TinyScene scene_;
   std::mt19937 random_{20260};
-  std::map<int, double> seconds_;
+  std::map<Way, double> seconds_;
   std::map<std::string, int> killed_at_;
   size_t turn_ = 0;
   double longest_ = 0;

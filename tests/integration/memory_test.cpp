@@ -192,3 +192,39 @@ TEST_CASE("--estimate-memory --processes: within 10 % of what each of 1, 2 and 4
   CHECK(estimates[1] < 0.75 * estimates[0]);
   CHECK(estimates[2] < 0.8 * estimates[1]);
 }
+
+TEST_CASE("block-wise training on the disk: its memory does not grow with the number of blocks") {
+  const TempFolder temp;
+  if (anonymous_bytes(getpid()) == 0) {
+    std::cout << "skipped: this system does not tell anonymous memory\n";
+    return;
+  }
+  constexpr int64_t kHidden = 256, kInner = 688, kFew = 2, kMany = 12;
+  const std::string ids = (temp / "ids.safetensors").string();
+  test::write_tiny_ids(ids, 8, 128);
+  const auto peak = [&](int64_t layers, const std::string& storage) {
+    const auto teacher = temp / ("teacher" + std::to_string(layers));
+    test::write_tiny_llama(teacher, {.vocabulary = 512,
+                                     .hidden = kHidden,
+                                     .intermediate = kInner,
+                                     .layers = layers,
+                                     .heads = 8,
+                                     .kv_heads = 4,
+                                     .scale = 0.02});
+    return peak_of({"model.path=" + teacher.string(),
+                    "data.train=[{path: \"" + ids + "\", format: tokens}]",
+                    "data.sequence_length=128", "train.micro_batch_size=1", "train.threads=1",
+                    "train.steps=0", "blockwise.sequences=4", "blockwise.passes=1",
+                    "blockwise.storage=" + storage, "quant.bits_per_weight=1", "checkpoint.every=4",
+                    "output.dir=" + (temp / (storage + std::to_string(layers))).string()});
+  };
+  // Weights of a block's linear layers; at 1 bit about as many latents, 12 bytes each with their
+  // moments. What of a block stays: its bits, and its scales with their moments.
+  const int64_t weights = 2 * kHidden * kHidden + kHidden * kHidden + 3 * kHidden * kInner;
+  const int64_t state = (kMany - kFew) * weights * 12, stays = state / 12;
+  const int64_t few = peak(kFew, "disk"), many = peak(kMany, "disk"), whole = peak(kMany, "memory");
+  INFO("2 blocks " << (few >> 20) << " MiB, 12 blocks " << (many >> 20) << " MiB, all in memory "
+                   << (whole >> 20) << " MiB; the state of 10 blocks " << (state >> 20) << " MiB");
+  CHECK(many - few < stays);
+  CHECK(whole - many > state / 2);
+}

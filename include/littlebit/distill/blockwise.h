@@ -24,7 +24,8 @@ class BlockwiseStep {
   using Ids = std::function<at::Tensor(int64_t first, int64_t count)>;
 
   // Keeps references: teacher and student outlive it. `teacher_states`, `student_states`: where
-  // the states of all sequences [N, T, H] are kept, in the host's memory, in the residual dtype.
+  // the states of all sequences [N, T, H] are kept, in the host's memory or files of it
+  // (nn/scratch_tensor.h), in the residual dtype.
   BlockwiseStep(const Decoder& teacher, Student& student, at::Tensor teacher_states,
                 at::Tensor student_states);
 
@@ -45,6 +46,8 @@ class BlockwiseStep {
   void begin(StepPart part) {
     if (clock_ != nullptr) clock_->enter(static_cast<int>(part));
   }
+  static void keep(const at::Tensor& states, int64_t first, int64_t count,
+                   const at::Tensor& values);
   at::Tensor on_device(const at::Tensor& states, int64_t first, int64_t count) const;
   void embed(int64_t first, int64_t count, const at::Tensor& ids);
   void run_teacher(int64_t layer, int64_t first, int64_t count);

@@ -17,11 +17,15 @@ struct DistillOptions {
   void declare(OptionGroup& group);
 };
 
+// Where the inputs of a block are, and the latents and moments of blocks that are not trained.
+enum class BlockwiseStorage { kMemory, kDisk };
+
 struct BlockwiseOptions {
   int64_t sequences = 0;  // 0: no such phase
   int64_t passes = 4;
   int64_t batch_size = 1;
   double learning_rate = 0, latent_learning_rate = 0;  // 0: those of optim
+  BlockwiseStorage storage = BlockwiseStorage::kMemory;
   void declare(OptionGroup& group);
 };
 

@@ -5,6 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -30,10 +31,21 @@ struct StatePart {
   bool is_whole() const;
 };
 
+// Gives so many zeros in the host's memory, or where the host keeps what has no room there.
+using StateKeeper = std::function<at::Tensor(int64_t numel, at::ScalarType dtype)>;
+
 class GroupState {
  public:
-  // Latents and moments are zero. Refers to the group, which must outlive it.
-  GroupState(StudentGroup& group, Slice slice);
+  // Latents and moments are zero. Refers to the group, which must outlive it. With `keeper`,
+  // latents and their moments are kept in what it gives, and are on the group's device between
+  // load() and unload() only. All but the update itself is for a group that is not loaded too.
+  GroupState(StudentGroup& group, Slice slice, const StateKeeper& keeper = {});
+
+  bool is_kept() const { return !kept_.empty(); }  // elsewhere, loaded or not
+  // Nothing where it is done already, or nothing is kept elsewhere.
+  void load();
+  void unload();
+  void load_for_good();  // from then on, nothing is kept elsewhere
 
   const Slice& slice() const { return slice_; }
   StudentGroup& group() const { return *group_; }
@@ -52,17 +64,21 @@ class GroupState {
   // that is not 0.
   void set_latents(size_t layer, const LayerFactors& factors, double rms = 0);
 
-  // Both moments of everything are zero again.
-  void forget_moments() const;
+  void forget_moments() const;  // they are zero again
 
   // The student's bits of the slice become the signs of its latents; adds how many changed to
   // `flips` (int64, one element, on the latents' device; undefined: not counted).
   void update_bits(const at::Tensor& flips = {}) const;
 
  private:
+  bool is_loaded() const;
+  // What is kept elsewhere, in this order in kept_ too.
+  std::array<at::Tensor*, 3> large() { return {&latents_, &exp_avg_, &exp_avg_sq_}; }
+
   StudentGroup* group_;
   Slice slice_;
   at::Tensor latents_, exp_avg_, exp_avg_sq_, vector_exp_avg_, vector_exp_avg_sq_;
+  std::vector<at::Tensor> kept_;
 };
 
 // `latents` times a positive number, so that their root mean square is `rms`; zeros stay. Signs

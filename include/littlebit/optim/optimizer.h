@@ -37,9 +37,10 @@ struct StepStatistics {
 class Optimizer {
  public:
   // Keeps references: student and communicator outlive it. Latents and moments start at zero; put
-  // the start in through LatentSink(student, states()).
+  // the start in through LatentSink(student, states()). `keeper`: as GroupState; only groups that
+  // are loaded can be stepped.
   Optimizer(Student& student, const OptimOptions& options, Surrogate surrogate,
-            Communicator& communicator = solo());
+            Communicator& communicator = solo(), const StateKeeper& keeper = {});
 
   // For every group once per step, in any order; a group without gradients is left as it is by the
   // step. Finished gradients, summed over processes: this process's slice of the latents, and the
@@ -60,6 +61,9 @@ class Optimizer {
 
   // The student's bits become the signs of the latents, in all processes: after latents were read.
   void refresh_bits();
+
+  // Whether latents and moments of all groups are not in memory at once.
+  bool is_kept() const { return states_.at(0).is_kept(); }
 
   std::vector<GroupState>& states() { return states_; }
   const std::vector<GroupState>& states() const { return states_; }

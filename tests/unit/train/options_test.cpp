@@ -22,6 +22,7 @@ constexpr Decides kAll[] = {Decides::kStart, Decides::kRun, Decides::kRunChangea
 const std::set<std::string> kDecideNothing = {"recipe",  // the options that it sets do
                                               "quant.cache_dir",
                                               "data.cache_dir",
+                                              "blockwise.storage",
                                               "train.stop_after",
                                               "train.micro_batch_size",
                                               "train.device",
