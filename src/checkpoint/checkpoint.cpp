@@ -90,6 +90,8 @@ void remove_or_warn(const fs::path& folder) {
 }
 
 // The first MiB of a file; "" where there are none.
+// Enough to recognise a file by: keys are written in alphabetical order, so "format" precedes the
+// long list of tensors.
 std::string beginning_of(const fs::path& file) {
   constexpr size_t kBytes = 1 << 20;
   std::ifstream stream(file, std::ios::binary);
@@ -161,6 +163,7 @@ std::vector<Checkpoint> list_checkpoints(const fs::path& root) {
       log_warning("passing over " + folder.string() + ": " + damaged.what());
     }
   }
+  // By the manifests' steps: a folder can have been copied under another name.
   std::sort(found.begin(), found.end(), [](const Checkpoint& a, const Checkpoint& b) {
     return a.position.step > b.position.step;
   });
@@ -175,7 +178,8 @@ StateReader open_state(const Checkpoint& checkpoint) {
 void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
   c10::NoGradGuard no_grad;
   std::optional<StateReader> file;
-  // Everything is checked, by all processes, before anything is changed.
+  // Everything is checked, by all processes, before anything is changed: after a failure the
+  // optimizer is fit for an older checkpoint (--resume auto).
   in_all(optimizer.communicator(), [&] {
     file.emplace(open_state(checkpoint));
     for (const GroupState& state : optimizer.states()) {
@@ -191,6 +195,7 @@ void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
       drop_scratch_pages(part.values);
     });
   }
+  // Signs are not stored: they follow from the latents.
   optimizer.refresh_bits();
 }
 
@@ -206,9 +211,12 @@ bool is_own_checkpoint(const fs::path& folder) {
   const auto says = [&](const fs::path& file, const std::string& words) {
     return fs::is_regular_file(file, error) && beginning_of(file).find(words) != std::string::npos;
   };
+  // Marks are looked for and nothing is parsed: a damaged checkpoint is still ours, and must be
+  // recognised to be removed.
   for (const char* colon : {"\":\"", "\": \""}) {  // as we write it, and indented
     if (says(folder / kManifest, std::string("\"format") + colon + kFormat + "\"")) return true;
   }
+  // Where the manifest is lost: nobody else's file has moments under this name.
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
     if (is_state_file_name(entry.path().filename().string()) && says(entry.path(), "\"exp_avg/")) {
       return true;
@@ -227,6 +235,7 @@ void clean_checkpoints(const fs::path& root, const std::function<bool(int64_t st
     }
     log_warning(what + " and stays");
   };
+  // A folder of somebody else's is an error only where this run would have to replace it.
   for (const auto& [step, folder] : unfinished_folders(root)) {
     if (!clean_unfinished(folder)) stays(step, folder.string() + ".partial");
   }
@@ -243,6 +252,7 @@ void clean_checkpoints(const fs::path& root, const std::function<bool(int64_t st
 
 void discard_checkpoints_after(const fs::path& root, int64_t step) {
   std::error_code ignored;
+  // The mark first, so that a kill between the two leaves no mark of a folder that is gone.
   if (best_checkpoint(root) > step) fs::remove(root / kBest, ignored);
   for (const auto& [number, folder] : unfinished_folders(root)) clean_unfinished(folder);
   for (const auto& [number, folder] : step_folders(root)) {
@@ -261,6 +271,8 @@ std::optional<int64_t> best_checkpoint(const fs::path& root) {
   std::error_code error;
   if (!fs::is_regular_file(root / kBest, error)) return std::nullopt;
   if (fs::file_size(root / kBest, error) > kMostBytesOfName || error) return std::nullopt;
+  // Compared with the folders that are there, and not parsed: the mark of a removed folder counts
+  // for nothing.
   const std::string name = read_file(root / kBest);
   for (const auto& [step, folder] : step_folders(root)) {
     if (name == folder.filename().string() + "\n") return step;

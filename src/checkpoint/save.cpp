@@ -74,6 +74,7 @@ int64_t checkpoint_bytes(const Optimizer& optimizer) {
   int64_t bytes = 0;
   for (const GroupState& state : optimizer.states()) {
     const GroupLayout& layout = state.group().layout();
+    // Each number and its two moments.
     bytes += 3 * (layout.num_unpadded_latents() + layout.num_vectors) *
              static_cast<int64_t>(state.latents().element_size());
   }
@@ -109,9 +110,13 @@ CheckpointSave::CheckpointSave(const fs::path& root, const Optimizer& optimizer,
                   "the checkpoint of step " + std::to_string(position.step));
     output_ = std::make_unique<OutputFolder>(folder_);
   });
+  // The others learn from the first process where to write. in_all() around everything that can
+  // fail: a process that threw by itself would leave the others waiting in the next collective
+  // call.
   staging_ = processes_.gather(output_ ? output_->staging().string() : std::string()).front();
   in_all(processes_, [&] {
     const c10::NoGradGuard no_grad;
+    // Views of the state. A thread gets copies; finish() writes from the views themselves.
     parts_ = parts_to_write(optimizer);
     if (!in_background) return;
     copy_values(parts_);
@@ -123,9 +128,12 @@ CheckpointSave::CheckpointSave(const fs::path& root, const Optimizer& optimizer,
   });
 }
 
+// The thread is a member and is waited for after this: write_state() looks between two tensors.
 CheckpointSave::~CheckpointSave() { cancelled_ = true; }
 
 void CheckpointSave::write(const std::vector<StatePart>& parts) {
+  // Does not throw, since it may run in the thread. finish() rethrows in the main thread, where the
+  // other processes can be told.
   const Stopwatch since_begin;
   try {
     const c10::NoGradGuard no_grad;
@@ -145,6 +153,8 @@ fs::path CheckpointSave::finish() {
     if (!written_) write(std::exchange(parts_, {}));
     if (failure_) std::rethrow_exception(failure_);
   });
+  // The manifest comes last, when every process's file is complete; the folder gets its name after
+  // it. A kill at any point leaves either a whole checkpoint or none.
   const std::vector<std::string> lists = processes_.gather(stored_);
   in_all(processes_, [&] {
     if (!processes_.is_first()) return;

@@ -50,7 +50,8 @@ StoredTensor stored_tensor(const Json& entry) {
   return tensor;
 }
 
-// all_finite() by the calling thread alone: pieces of this size are not divided among threads.
+// all_finite() by the calling thread alone: pieces of this size are not divided among threads,
+// which belong to the training while a checkpoint is written beside it.
 bool all_finite_in_pieces(const at::Tensor& contiguous) {
   constexpr int64_t kPiece = 1 << 15;
   const at::Tensor flat = contiguous.view({-1});
@@ -60,7 +61,8 @@ bool all_finite_in_pieces(const at::Tensor& contiguous) {
   return true;
 }
 
-// Whether the parts are all of the tensor, one behind the other.
+// Whether the parts are all of the tensor, one behind the other. Counts are compared by
+// subtraction, which cannot overflow, whatever a damaged manifest says.
 bool is_complete(const StoredTensor& tensor) {
   int64_t end = 0;
   for (const int64_t size : tensor.shape) {
@@ -93,6 +95,7 @@ std::vector<StoredTensor> write_state(const fs::path& folder, const std::string&
                                       std::span<const StatePart> parts, const std::string& when,
                                       const std::atomic<bool>* cancelled) {
   SafetensorsWriter writer(folder / name);
+  // The header comes first in the file, so every tensor is declared before one is written.
   for (const StatePart& part : parts) {
     writer.declare(part.name, dtype_of(part.values.scalar_type()),
                    part.is_whole() ? part.shape : std::vector<int64_t>{part.values.numel()});
@@ -104,6 +107,8 @@ std::vector<StoredTensor> write_state(const fs::path& folder, const std::string&
     }
     kill_point("write");
     const at::Tensor values = part.values.cpu().contiguous();
+    // Optimizer steps refuse gradients that are not finite; this keeps a state that broke in
+    // another way from replacing a good checkpoint.
     if (!all_finite_in_pieces(values)) {
       throw NumericsError(
           when + " " + part.name + " holds NaN or infinite values; nothing of this step was saved",
@@ -179,6 +184,7 @@ StateReader::StateReader(const fs::path& folder, const Json& list) : folder_(fol
   for (const auto& [name, tensor] : tensors_) {
     if (!is_complete(tensor)) damaged("the parts of tensor " + name + " are not all of it");
     for (const StoredPart& part : tensor.parts) {
+      // A manifest must not name files outside its folder.
       if (part.file.find('/') != std::string::npos) damaged("a state file is named " + part.file);
       std::unique_ptr<SafetensorsFile>& file = files_[part.file];
       if (!file) file = std::make_unique<SafetensorsFile>(folder_ / part.file);
@@ -214,6 +220,8 @@ void StateReader::verify(const std::string& name, std::span<const int64_t> shape
                      kHint);
   }
   for (const StoredPart& part : tensor.parts) {
+    // A part's hash is of the whole part, so one that overlaps the range is read whole. Parts of
+    // other processes' slices are left alone.
     if (part.begin >= begin + count || part.begin + part.count <= begin) continue;
     if (content_hash(files_.at(part.file)->find(name)->data) == part.hash) continue;
     throw InputError("tensor " + name + " of checkpoint " + folder_.string() +
@@ -225,6 +233,8 @@ void StateReader::verify(const std::string& name, std::span<const int64_t> shape
 void StateReader::read(const std::string& name, int64_t begin, const at::Tensor& into) const {
   const int64_t end = begin + into.numel();
   for (const StoredPart& part : require(name).parts) {
+    // The borders of parts are those of the processes that wrote, begin and end those of the one
+    // that reads: they need not have anything in common.
     const int64_t from = std::max(begin, part.begin), to = std::min(end, part.begin + part.count);
     if (from >= to) continue;
     const at::Tensor values = map_tensor(*files_.at(part.file)->find(name)).view({-1});

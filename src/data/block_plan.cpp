@@ -10,6 +10,7 @@
 namespace littlebit {
 namespace {
 
+// The authors' batch of documents (specs section 6).
 constexpr int64_t kGroupDocuments = 1000;
 
 // Calls visit(n) per pass over `count` things: count for each whole pass, then the first part of a
@@ -46,6 +47,8 @@ void BlockPlan::end_group() {
   int64_t tokens = 0;
   for (size_t i = first; i < stretches_.size(); ++i) tokens += stretches_[i].count;
   const int64_t blocks = tokens / sequence_length_;
+  // A group without a whole block is forgotten, so that first_block rises from group to group:
+  // for_each_stretch() searches by it.
   if (blocks == 0) {
     stretches_.resize(first);
     return;
@@ -56,6 +59,8 @@ void BlockPlan::end_group() {
 
 BlockPlan BlockPlan::contiguous(std::span<const PlannedSource> sources, int64_t sequence_length) {
   BlockPlan plan(sequence_length);
+  // The files of one entry are one stream, so blocks run across their borders. Each pass is a group
+  // of its own: no block holds the end of an entry and its beginning again.
   for_each_entry(sources, [&](std::span<const PlannedSource> entry, size_t first) {
     int64_t tokens = 0;
     for (const PlannedSource& source : entry) tokens += source.num_tokens;
@@ -73,8 +78,11 @@ BlockPlan BlockPlan::contiguous(std::span<const PlannedSource> sources, int64_t 
 
 BlockPlan BlockPlan::reference(std::span<const PlannedSource> sources, int64_t sequence_length) {
   BlockPlan plan(sequence_length);
+  // Outside the loop over sources and passes: the authors join all documents before they divide
+  // them, so a group may begin in one source and end in the next.
   int64_t room = kGroupDocuments;
   const auto add = [&](size_t s, int64_t count) {
+    // Documents that follow each other in a source are one stretch, however many they are.
     const std::span<const uint64_t> starts = sources[s].document_starts;
     for (int64_t document = 0; document < count;) {
       const int64_t end = std::min(document + room, count);
@@ -108,6 +116,8 @@ void BlockPlan::for_each_stretch(int64_t index, const Visit& visit) const {
   const auto next =
       std::upper_bound(groups_.begin(), groups_.end(), index,
                        [](int64_t block, const Group& group) { return block < group.first_block; });
+  // There is one before `next`: the first group begins with block 0. It has the tokens of all its
+  // blocks, so the walk below ends inside it.
   const Group& group = *(next - 1);
   int64_t skip = (index - group.first_block) * sequence_length_;
   int64_t wanted = sequence_length_;

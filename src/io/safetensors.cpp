@@ -20,9 +20,12 @@ static_assert(std::endian::native == std::endian::little);
 
 namespace {
 
+// The limit of Hugging Face's own reader.
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr size_t kLengthBytes = sizeof(uint64_t);
 
+// In the order of Dtype. A type that is not in the list is no error yet: a file may hold such
+// tensors beside those that are asked for.
 struct DtypeRow {
   const char* name;
   size_t size;
@@ -51,6 +54,7 @@ std::string_view header_of(const MappedFile& file) {
   const std::span<const std::byte> bytes = file.bytes();
   const std::string path = file.path().string();
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  // First, because a pointer's text would be read as a header of a senseless length.
   if (text.starts_with("version https://git-lfs")) {
     throw InputError(path + ": a Git LFS pointer, not the safetensors file itself",
                      "run `git lfs pull` in its folder");
@@ -153,6 +157,8 @@ std::map<std::string, std::string> read_metadata(const std::string& path, const 
 // The claims, sorted by place, must tile [0, data_bytes) exactly.
 void check_tiling(const std::string& path, const std::vector<Claim>& claims, uint64_t data_start,
                   uint64_t data_bytes) {
+  // As the format demands. It makes a shortened file fail when it is opened, and not when its last
+  // tensor is needed.
   uint64_t end = 0;
   const std::string* before = nullptr;
   for (const Claim& claim : claims) {
@@ -228,6 +234,8 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
       claims.push_back(read_claim(name + ": tensor \"" + key + "\"", key, entry));
     }
   }
+  // By place, since the header is in any order. Empty tensors share a place; their end and name
+  // make the order certain.
   std::sort(claims.begin(), claims.end(), [](const Claim& a, const Claim& b) {
     return std::tie(a.begin, a.end, a.tensor.name) < std::tie(b.begin, b.end, b.tensor.name);
   });
@@ -236,6 +244,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
   check_tiling(name, claims, data_start, data.size());
   tensors_.reserve(claims.size());
   for (Claim& claim : claims) {
+    // Within the data, as the tiling has shown.
     claim.tensor.data = data.subspan(claim.begin, claim.end - claim.begin);
     index_[claim.tensor.name] = tensors_.size();
     tensors_.push_back(std::move(claim.tensor));

@@ -1,5 +1,10 @@
 // One table look-up adds 4 columns to 16 rows. The AVX-512 and AVX2 forms and the plain one add the
 // same numbers in the same order, but for the halves that the accumulators split a row into.
+//
+// A product with signs needs no multiplication: 4 inputs have 16 signed sums, which fit the
+// registers that a permutation reads, and 4 bits of a row say which of them it needs. The tables
+// are made once and serve all rows. Rows are interleaved by 16 so that one load gives the same
+// columns of 16 rows.
 #include "littlebit/kernels/sign_product.h"
 
 #include <algorithm>
@@ -50,6 +55,8 @@ template <int kBlocks>
 __attribute__((target("avx512f"))) void pass_avx512(const uint32_t* words, int64_t stride,
                                                     int64_t per_row, const float* tables,
                                                     float* y) {
+  // Two sums per row: with one, each addition would wait for the one before it. Several blocks
+  // share the loads of the tables.
   __m512 even[kBlocks], odd[kBlocks];
   for (int k = 0; k < kBlocks; ++k) even[k] = odd[k] = _mm512_setzero_ps();
   for (int64_t w = 0; w < per_row; ++w) {
@@ -63,6 +70,7 @@ __attribute__((target("avx512f"))) void pass_avx512(const uint32_t* words, int64
       const __m512 first = _mm512_loadu_ps(table + j * kTable);
       const __m512 second = _mm512_loadu_ps(table + (j + 1) * kTable);
       for (int k = 0; k < kBlocks; ++k) {
+        // No mask: the permutation reads the lowest 4 bits of each lane.
         even[k] = _mm512_add_ps(even[k], _mm512_permutexvar_ps(bits[k], first));
         odd[k] =
             _mm512_add_ps(odd[k], _mm512_permutexvar_ps(_mm512_srli_epi32(bits[k], 4), second));
@@ -88,6 +96,7 @@ __attribute__((target("avx2"))) void pass_avx2(const uint32_t* words, int64_t /*
     for (int j = 0; j < kTablesPerWord; ++j, table += kTable) {
       const __m256 low = _mm256_loadu_ps(table), high = _mm256_loadu_ps(table + 8);
       for (int h = 0; h < 2; ++h) {
+        // The permutation reads 3 bits; the fourth becomes the sign bit, by which blendv chooses.
         const __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(bits[h], 28));
         sum[h] =
             _mm256_add_ps(sum[h], _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, bits[h]),
@@ -139,6 +148,7 @@ LITTLEBIT_LOOP void expand(const InterleavedExpansion<T>* job, int64_t row_begin
         expand_word(*words, scale, out + c);
         continue;
       }
+      // The last word of a row may reach beyond the matrix, whose memory need not go on there.
       T last_scale[32] = {}, last[32];
       std::memcpy(last_scale, scale, count * sizeof(T));
       expand_word(*words, last_scale, last);
@@ -150,6 +160,7 @@ LITTLEBIT_LOOP void expand(const InterleavedExpansion<T>* job, int64_t row_begin
 LITTLEBIT_LOOP void tables_of(const float* x, const float* scale, int64_t cols, float* tables) {
   for (int64_t c = 0; c < cols; c += 32, tables += kPerWord) {
     const int64_t count = std::min<int64_t>(32, cols - c);
+    // Zeros behind the last column, so that the bits there do not matter.
     float scaled[32] = {};
     for (int64_t i = 0; i < count; ++i) scaled[i] = scale ? x[c + i] * scale[c + i] : x[c + i];
     make_tables(scaled, tables, kTablesPerWord);
@@ -158,6 +169,8 @@ LITTLEBIT_LOOP void tables_of(const float* x, const float* scale, int64_t cols, 
 
 LITTLEBIT_LOOP void multiply_rows(const uint16_t* w, int64_t cols, const float* x,
                                   int64_t row_begin, int64_t row_end, float* y) {
+  // Many sums per row, so that vectors of any width are filled and additions do not wait for each
+  // other.
   constexpr int64_t kLanes = 64;
   for (int64_t r = row_begin; r < row_end; ++r) {
     const uint16_t* row = w + r * cols;
@@ -221,6 +234,8 @@ void build_sign_tables(const float* x, const float* scale, int64_t cols, float* 
 
 Instructions best_instructions() {
 #ifdef LITTLEBIT_X86
+  // GCC's level 4 and not AVX-512F alone: the clones that run_variant() chooses from are compiled
+  // for it.
   static const Instructions best = __builtin_cpu_supports(LITTLEBIT_AVX512) ? Instructions::kAvx512
                                    : __builtin_cpu_supports("avx2")         ? Instructions::kAvx2
                                                                             : Instructions::kPlain;
@@ -248,6 +263,7 @@ void multiply_signs_plain(const InterleavedSigns& signs, const float* x, const f
   const int64_t per_row = signs.words_per_row();
   for (int64_t r = 0; r < signs.rows; ++r) {
     const uint32_t* words = signs.words + (r / kBlock) * per_row * kBlock + r % kBlock;
+    // In fp64: what the other forms are compared with.
     double sum = 0;
     for (int64_t c = 0; c < signs.cols; ++c) {
       const double value = scale ? static_cast<double>(x[c]) * scale[c] : x[c];

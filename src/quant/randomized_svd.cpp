@@ -153,6 +153,7 @@ LowRank randomized_svd(const at::Tensor& w, int64_t rank, const SvdOptions& opti
   c10::NoGradGuard no_grad;
   const int64_t smaller = std::min(w.size(0), w.size(1));
   LB_ASSERT(rank >= 1 && rank <= smaller, "rank of the SVD");
+  // The extra columns take up what the trailing directions mix in, and are cut off at the end.
   const int64_t k = std::min(rank + options.oversampling, smaller);
   const at::Tensor start = random_signs(k, w.size(0), w, RandomStream(seed, purpose));
   at::Tensor z, b, e, s;  // W ~= b^T z, b b^T = E S^2 E^T

@@ -16,14 +16,17 @@ namespace {
 at::Tensor orthonormal(const at::Tensor& y) { return std::get<0>(at::linalg_qr(y, "reduced")); }
 
 // Alternates between the signs of the rotated left and right^T, and the rotation that is nearest to
-// them.
+// them. One rotation for both sides: it goes into left, its inverse into right, and their product
+// stays what it was.
 void rotate_towards_signs(LowRank& factors, int64_t iterations, uint64_t seed,
                           const std::string& purpose) {
   const at::Tensor x = at::cat({factors.left, factors.right.t()});  // [m + n, r]
   const at::Tensor x_t = x.t().contiguous();
+  // Random, as the paper has it: the SVD's own directions differ widely in size.
   at::Tensor rotation = orthonormal(gaussian(x.size(1), x.size(1), x, seed, purpose));
   for (int64_t i = 0; i < iterations; ++i) {
     const at::Tensor b = sign_of(product_nt(x, rotation.t()));
+    // Orthogonal Procrustes: of all rotations Q P^T brings x nearest to b, where b^T x = P S Q^T.
     const auto [p, s, q_t] = at::linalg_svd(product_nt(b.t(), x_t), false);
     rotation = product_nt(q_t.t(), p);
   }

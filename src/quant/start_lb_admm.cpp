@@ -94,6 +94,8 @@ LayerFactors make(const LayerInput& input, const QuantOptions& options) {
   Side left = start(weight.size(0), "/U"), right = start(weight.size(1), "/V");
   for (int64_t i = 0; i < options.admm_iterations; ++i) {
     const double rho = static_cast<double>(i) / static_cast<double>(options.admm_iterations);
+    // Each side is fitted to the other's projection, not to its values: the result is made of
+    // projections. Rows of length 1 make ridge and pull act on all latent dimensions alike.
     left.fit(w, rows_of_length_one(right.target.whole().t()), rho);
     right.fit(w_t, rows_of_length_one(left.target.whole().t()), rho);
     left.draw();
@@ -109,6 +111,8 @@ LayerFactors make(const LayerInput& input, const QuantOptions& options) {
   at::Tensor rest = weight;
   for (int64_t first = 0; first < all; first += rank) {
     const auto part = [&](const at::Tensor& t) { return t.narrow(-1, first, rank).contiguous(); };
+    // Latents are what was projected last: they have the path's signs, and their size says how far
+    // each is from another sign.
     factors.paths.push_back({.U = part(u.whole() + left.pull),
                              .V = part(v.whole() + right.pull).t().contiguous(),
                              .u1 = h.clone(),

@@ -47,7 +47,8 @@ StudentGroup::StudentGroup(Decoder& decoder, int64_t group, std::span<const Laye
     const Segment& matrix = layout_.latents[segment];
     return SignMatrix(bits_, matrix.offset, matrix.shape[0], matrix.shape[1]);
   };
-  // A leaf that shares the buffer's storage.
+  // A leaf of autograd that shares the buffer's storage: what the optimizer writes into the buffer
+  // is the layer's value at once, and nothing is copied between the two.
   const auto leaf = [&](size_t segment) {
     return vector(segment).detach().set_requires_grad(true);
   };
@@ -70,6 +71,7 @@ StudentGroup::StudentGroup(Decoder& decoder, int64_t group, std::span<const Laye
     slots[i]->linear = std::move(linear);
   }
   for (size_t i = 0; i < parameters.size(); ++i) {
+    // The student's norms begin as the teacher's. From here on the buffer is their only place.
     vector(layout_.parameters[i]).copy_(parameters[i]->value);
     parameters[i]->value = leaf(layout_.parameters[i]);
     parameters_.push_back(parameters[i]->value);
@@ -79,6 +81,8 @@ StudentGroup::StudentGroup(Decoder& decoder, int64_t group, std::span<const Laye
 void StudentGroup::set_signs(const Segment& matrix, const at::Tensor& latents) {
   LB_ASSERT(latents.sizes() == matrix.shape, "shape of a factor");
   const at::Tensor flat = latents.cpu().contiguous();
+  // Matrices begin at multiples of kSegmentAlignment latents, so no two of them share a word, and
+  // threads may set different layers at once.
   const at::Tensor stored = bits_.narrow(0, matrix.offset / 32, (matrix.numel + 31) / 32);
   const at::Tensor words = stored.cpu();  // itself, where it is there
   auto* word_data = reinterpret_cast<uint32_t*>(words.data_ptr<int32_t>());

@@ -29,6 +29,7 @@ LayerFactors factorize_paths(const LayerInput& input, const QuantOptions& option
                              .u2 = u.column,
                              .v1 = v.row,
                              .v2 = v.column});
+    // What the signs and scales leave, not what the SVD left: the next path makes up for both.
     rest = rest - effective_weight(factors.paths.back());
   }
   const double whole = frobenius(input.weight);

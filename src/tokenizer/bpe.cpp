@@ -15,6 +15,8 @@ namespace littlebit::tokenizer {
 namespace {
 
 constexpr int32_t kUnknown = -1;  // a character that is not in the vocabulary
+// Up to here merge_few() searches again, which costs less than keeping a heap. Nearly all words are
+// this short.
 constexpr size_t kFewSymbols = 24;
 
 // Which two characters may ever stand side by side inside a token made by merges. A Bloom filter:
@@ -34,6 +36,8 @@ class Neighbours {
  private:
   static constexpr size_t kBits = 1u << 21;
   static size_t index(char32_t left, char32_t right) {
+    // A code point has 21 bits. Multiplying by 2^64 / golden ratio spreads all bits of the key over
+    // the upper ones, of which the first 21 number a bit of the filter.
     uint64_t key = static_cast<uint64_t>(left) << 21 | right;
     return key * 0x9E3779B97F4A7C15u >> 43;
   }
@@ -85,6 +89,7 @@ Bpe::Bpe(const Vocabulary& vocabulary, const BpeSettings& settings, const std::s
       byte_fallback_(settings.byte_fallback),
       ignore_merges_(settings.ignore_merges),
       bytes_(settings.bytes && prefix_.empty() && suffix_.empty()) {
+  // Affixes are characters, byte-level symbols are single bytes.
   if (settings.bytes && !bytes_)
     throw InputError(where + ": byte-level BPE with a subword prefix or suffix is not supported");
   byte_tokens_.fill(kUnknown);
@@ -125,6 +130,8 @@ void Bpe::read_merges(const BpeSettings& settings, const std::string& where) {
     merges_.insert(static_cast<uint32_t>(left_id), static_cast<uint32_t>(right_id), rank, id);
     if (rank >= id_of_rank_.size()) id_of_rank_.resize(rank + 1, kUnknown);
     id_of_rank_[rank] = id;
+    // All neighbours inside the token count, not only the two where its parts meet: a later cut is
+    // decided by characters, before anything is merged.
     if (bytes_) whole = from_byte_level(whole).value_or("");
     for (size_t at = 0, next; at < whole.size(); at = next) {
       next = at + step(whole, at);
@@ -151,6 +158,7 @@ void Bpe::read_symbols() {
     else
       high_.emplace(symbol, id);
   }
+  // From here on only whole pieces (ignore_merges) and affixed symbols are looked up by text.
   if (!ignore_merges_ && prefix_.empty() && suffix_.empty()) tokens_ = {};
 }
 
@@ -181,6 +189,7 @@ void Bpe::to_symbols(std::string_view word, std::vector<int32_t>& symbols) const
       symbols.push_back(id);
       continue;
     }
+    // Bytes are taken only if every one of them has a token; half a character is worth nothing.
     if (byte_fallback_) {
       std::string whole = (at == 0 ? "" : prefix_) +
                           (bytes_ ? to_byte_level(text) : std::string(text)) +
@@ -239,6 +248,8 @@ void Bpe::merge_many(Workspace& work) const {
   auto pair_at = [&](int32_t i) -> const PairTable::Merge& {
     return merges_.find(static_cast<uint32_t>(symbols[i]), static_cast<uint32_t>(symbols[next[i]]));
   };
+  // The position is the lower half, so that of equal ranks the leftmost comes first, as in
+  // merge_few().
   auto entry = [](uint32_t rank, int32_t at) {
     return static_cast<uint64_t>(rank) << 32 | static_cast<uint32_t>(at);
   };
@@ -262,6 +273,9 @@ void Bpe::merge_many(Workspace& work) const {
     work.heap.pop_back();
     auto at = static_cast<int32_t>(top & UINT32_MAX);
     if (symbols[at] < 0 || next[at] < 0) continue;  // merged into its left neighbour, or the last
+    // An entry stays in the heap when its pair is merged away. It is recognised here by the token
+    // that its rank makes: symbols only grow, so the same token at the same position is made from
+    // the same pair, and another pair makes another token.
     const PairTable::Merge& merge = pair_at(at);
     if (merge.rank == PairTable::kNone || merge.id != id_of_rank_[top >> 32]) continue;  // outdated
     int32_t right = next[at];
@@ -310,6 +324,8 @@ void Bpe::tokenize_long(std::string_view piece, Workspace& work, std::vector<int
   for (size_t at = step(piece, 0); at < piece.size(); at += step(piece, at)) {
     char32_t right = symbol_at(piece, at);
     bool right_known = symbol_id(right) != kUnknown;
+    // Never beside an unknown character: neighbours of its kind may be fused to one unknown token,
+    // across the cut.
     if (left_known && right_known && !neighbours_.maybe(left, right)) {
       tokenize_word(piece.substr(begin, at - begin), false, work, ids);
       begin = at;
@@ -321,6 +337,8 @@ void Bpe::tokenize_long(std::string_view piece, Workspace& work, std::vector<int
 }
 
 void Bpe::tokenize(std::string_view piece, Workspace& work, std::vector<int32_t>& ids) const {
+  // Short pieces are found in the cache whole. With affixes the ends of a part would be spelled as
+  // the ends of a piece, and a piece that is a token itself must not be cut.
   bool cuts = piece.size() > WordCache::kLongestWord && prefix_.empty() && suffix_.empty() &&
               !(ignore_merges_ && tokens_.count(std::string(piece)));
   if (cuts)

@@ -1,5 +1,7 @@
 // A parser of Oniguruma's syntax that writes PCRE2's. It knows each construct that it lets through;
-// anything else is refused with the reason.
+// anything else is refused with the reason. That a pattern compiles in PCRE2 proves nothing: many
+// constructs exist in both engines with different meanings, and a difference would change ids
+// without a word.
 #include "tokenizer/regex_translation.h"
 
 #include <vector>
@@ -15,6 +17,8 @@ constexpr size_t kLongestPattern = 10'000;
 constexpr char32_t kLastCode = 0x10FFFF;
 constexpr char32_t kSomeLetter = 1;  // stands for one of a class
 
+// Whatever is neither letter nor digit is escaped or written as a number, so that no character of a
+// pattern can have a meaning of PCRE2's own.
 std::string literal(char32_t code) {
   if (code < 0x80) {
     char c = static_cast<char>(code);
@@ -70,6 +74,8 @@ class Translation {
         out_ += '|';
         last_letter_ = 0;
         return;
+      // In Oniguruma these match at every line; PCRE2 is given PCRE2_MULTILINE, with \n alone as
+      // line end (regex.cpp).
       case '^':
       case '$':
         out_ += in_[at_++];
@@ -97,6 +103,7 @@ class Translation {
 
   void open() {
     static constexpr std::string_view kSame[] = {"(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>"};
+    // check_fold() compares neighbouring letters, which a group would hide from it.
     if (ignores_case()) refuse("a group where case is ignored");
     last_letter_ = 0;
     if (starts("(?i:")) {
@@ -154,6 +161,7 @@ class Translation {
     quantifier();
   }
 
+  // No pattern needs a repeated position, and engines treat it differently.
   void no_quantifier() {
     if (at_ < in_.size() && std::string_view("*+?{").find(in_[at_]) != std::string_view::npos)
       refuse("a quantifier after a position");
@@ -170,6 +178,8 @@ class Translation {
       if (starts("?") || starts("+")) out_ += in_[at_++];
     } else if (c == '{') {
       bool range = interval();
+      // In Oniguruma's own syntax {n,m}+ repeats the interval, and {n}? makes it optional; in PCRE2
+      // the one is possessive and the other lazy.
       if (starts("+")) refuse("a possessive interval");
       if (starts("?")) {
         if (!range) refuse("a lazy fixed count");
@@ -191,6 +201,7 @@ class Translation {
       if (digits.size() > 5) refuse("a count of more than five digits");
       return digits;
     };
+    // Oniguruma reads {,m} as {0,m}; PCRE2 before 10.43 takes it for text, so the 0 is written.
     std::string least = number(), most;
     bool range = starts(",");
     if (range) {
@@ -216,6 +227,7 @@ class Translation {
       case 'f':
         return '\f';
       case 'v':
+        // In PCRE2 \v is a class, all vertical white space.
         return 0x0B;
       case 'a':
         return 0x07;
@@ -231,6 +243,8 @@ class Translation {
           ++at_;
           return value;
         } else {
+          // \xHH is a byte of the UTF-8 text in Oniguruma, a code point in PCRE2: they agree on
+          // ASCII.
           char32_t value = hex(2, 2);
           if (value >= 0x80) refuse("a byte beyond ASCII");
           return value;
@@ -269,6 +283,8 @@ class Translation {
     char c = in_[at_];
     negated = c == 'S' || c == 'D' || c == 'W' || c == 'P';
     if (c == 's' || c == 'S') {
+      // The members are written out, here and below, instead of the shorthand: PCRE2's tables are
+      // of an older Unicode than Oniguruma's (docs/tokenizers.md), and its \s is a different set.
       items = kWhiteSpaceItems;
     } else if (c == 'd' || c == 'D') {
       items = property_items("Nd");
@@ -332,6 +348,8 @@ class Translation {
         std::string members;
         bool negated = false;
         if (shorthand(members, negated)) {
+          // A complement cannot be an item of a class. That of white space, the one that known
+          // patterns have there, is short enough to be listed.
           if (negated && members != kWhiteSpaceItems) refuse("an opposite class inside a class");
           items += negated ? kNotWhiteSpaceItems : members;
           continue;
