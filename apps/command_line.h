@@ -1,5 +1,5 @@
-// How both programs read their command lines: every word is text, nothing is given that nobody
-// reads. Whatever is wrong is a UsageError.
+// How the programs read their command lines: arguments must be UTF-8, and an argument that no
+// command uses is an error. Every mistake is a UsageError.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,5 +1,5 @@
-// Options given by key (eval.limit=3) or by another spelling of one (--limit 3): told to the option
-// tree in the order in which they stand, so that later ones win whatever their spelling.
+// Options given by key (eval.limit=3) or by a flag that stands for one (--limit 3): passed to the
+// option tree in the order of the command line, so that the last value wins in either spelling.
 #pragma once
 
 #include <CLI/CLI.hpp>

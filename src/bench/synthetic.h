@@ -1,5 +1,4 @@
-// Models made of random numbers, in memory and at once: what they compute is nonsense of the right
-// size.
+// Models of random numbers, made in memory: their results mean nothing, their sizes are real.
 #pragma once
 
 #include <memory>

@@ -35,7 +35,7 @@ struct YamlDocument {
   const YamlNode& at(uint32_t index) const { return nodes[index]; }
 };
 
-// Text that is no YAML, or beyond the limits. line and column count from 1; 0 where unknown.
+// Text that is not valid YAML, or beyond the limits. line and column count from 1; 0 where unknown.
 struct YamlError : std::runtime_error {
   YamlError(const std::string& message, int error_line, int error_column)
       : std::runtime_error(message), line(error_line), column(error_column) {}

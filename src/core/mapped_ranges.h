@@ -1,4 +1,4 @@
-// Which bytes of memory are of which mapped file: what a fault in reading them is told by. Entries
+// Which bytes of memory belong to which mapped file, to report a fault in reading them. Entries
 // are found by a signal handler, so they are never freed, only used again. Inside core only.
 #pragma once
 

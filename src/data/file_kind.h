@@ -1,5 +1,5 @@
-// What a file really is, told by its first bytes: text readers refuse what is no text by its name
-// instead of complaining about some byte of it.
+// The kind of a file, recognised by its first bytes: text readers refuse what is not text by its
+// kind, instead of complaining about some byte of it.
 #pragma once
 
 #include <filesystem>

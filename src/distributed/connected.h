@@ -1,4 +1,4 @@
-// A communicator of processes that are connected, so that some of them can be once more.
+// A communicator that can connect some of its processes a second time.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What a process writes into a pipe, written on in whole lines with a mark before each.
+// Relays what a process writes into a pipe, in whole lines with a mark before each.
 #pragma once
 
 #include <string>

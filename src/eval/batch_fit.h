@@ -1,4 +1,4 @@
-// eval.batch_size settled for a model that is there.
+// eval.batch_size resolved for a loaded model.
 #pragma once
 
 #include <cstdint>

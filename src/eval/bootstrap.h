@@ -1,4 +1,4 @@
-// The perplexity of words to be foretold, and its standard error, as lm-evaluation-harness 0.4.8
+// The perplexity of predicted words, and its standard error, as lm-evaluation-harness 0.4.8
 // takes them.
 #pragma once
 

@@ -1,6 +1,6 @@
 // The files of configs/eval/tasks as the build put them into the program (src/cmake/Embed.cmake).
-// They are part of it, so that the numbers of a protocol do not hang on where the program was
-// started or on who edited a file.
+// They are part of it, so that the numbers of a protocol do not depend on where the program
+// was started or on an edited file.
 #pragma once
 
 #include <span>

@@ -1,4 +1,4 @@
-// With what numbers were made, as JSON: versions, device, processor, threads, dtype. What cannot be
+// Provenance of results as JSON: versions, device, processor, threads, dtype. What cannot be
 // found out is "unknown" and never an error.
 #include "littlebit/eval/environment.h"
 

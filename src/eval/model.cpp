@@ -1,5 +1,5 @@
-// Opens a folder to score by what it holds, packed or dense. What is in the folder and means
-// nothing to the model is told, for that hints at a misread checkpoint.
+// Opens a folder to score according to its content, packed or dense. Tensors that the model does
+// not use are reported, because they hint at a misread checkpoint.
 #include "littlebit/eval/model.h"
 
 #include "littlebit/core/strings.h"

@@ -1,4 +1,4 @@
-// Keys of config.json that may say what they like.
+// Keys of config.json that have no effect, whatever their value.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Arguments of cases: the same numbers wherever they go.
+// Arguments of cases: the same numbers on every device.
 #pragma once
 
 #include <ATen/core/Tensor.h>

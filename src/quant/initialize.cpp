@@ -1,7 +1,7 @@
-// Start factors for all layers: made from the teacher's weights, a layer a thread and the costliest
-// first, or read from a file. Each thread holds one layer's weight at a time. Several processes
-// work in rounds of a layer for each of their threads, all of about the same cost, and hand out
-// what a round made: a process holds factors of one round, whatever the model.
+// Initial factors for all layers: made from the teacher's weights, a layer a thread and the
+// costliest first, or read from a file. Each thread holds one layer's weight at a time. Several
+// processes work in rounds of a layer for each of their threads, all of about the same cost, and
+// hand out what a round made: a process holds factors of one round, whatever the model.
 #include "littlebit/quant/initialize.h"
 
 #include <ATen/Parallel.h>

@@ -1,4 +1,4 @@
-// The rows of the table of starts, one function a file.
+// The rows of the table of starts, one function in each file.
 #pragma once
 
 #include "littlebit/quant/starts.h"

@@ -1,4 +1,4 @@
-// What the starts from a singular value decomposition have in common.
+// Code shared by the starts that begin with a singular value decomposition.
 #pragma once
 
 #include <functional>

@@ -1,7 +1,7 @@
-// What the report knows about a run: the files of its folder, read with patience.
+// What the report knows about a run: the files of its folder, read leniently.
 //
-// Invariant: reading never fails. A file that is not there leaves its part empty; what is damaged
-// is skipped and told in `notes`.
+// Invariant: reading never fails. A file that is not there leaves its part empty; damaged
+// data is skipped and mentioned in `notes`.
 #pragma once
 
 #include <filesystem>

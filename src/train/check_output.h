@@ -1,4 +1,4 @@
-// What is looked at before a run writes its first byte.
+// The checks of output.dir before a run writes its first byte.
 #pragma once
 
 #include "littlebit/train/run.h"

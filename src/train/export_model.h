@@ -1,4 +1,4 @@
-// Exports with what a person wants to know about them: at the end of a run, and by the command.
+// Exports and what is printed about them: at the end of a run, and by the command.
 #pragma once
 
 #include <filesystem>

@@ -1,6 +1,6 @@
-// The cache's file name holds a hash of everything that start factors depend on, so a file that is
-// there is the right one; other settings find no file. A hash of its content in its metadata tells
-// damage.
+// The cache's file name holds a hash of everything that initial factors depend on, so a file that
+// is there is the right one; other settings find no file. A hash of its content in its metadata
+// tells damage.
 #include "factor_cache.h"
 
 #include "littlebit/core/error.h"

@@ -1,5 +1,5 @@
-// Start factors kept between runs (quant.cache_dir): one safetensors file per teacher and settings,
-// under the authors' names, readable as quant.init_file too.
+// Initial factors cached between runs (quant.cache_dir): one safetensors file per teacher and
+// settings, under the authors' names, readable as quant.init_file too.
 #pragma once
 
 #include <filesystem>
@@ -13,7 +13,7 @@
 
 namespace littlebit {
 
-// The file that this session's start factors have in `folder` (quant.cache_dir): keyed by the
+// The file of this session's initial factors in `folder` (quant.cache_dir): keyed by the
 // teacher's content, every layer's plan, the kind of start and its options, and the seed.
 std::filesystem::path factor_cache_file(const Session& session,
                                         const std::filesystem::path& folder);

@@ -1,6 +1,6 @@
-// Layers kept while a model is being factorised, one file each, so that a start that was stopped or
-// killed is gone on with: a folder of ours beside the start factors that it leads to, removed when
-// they are whole.
+// Finished layers kept while a model is being factorised, one file each, so that a start that was
+// stopped or killed can be continued: a folder of ours beside the file of initial factors that it
+// leads to, removed when that is complete.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,4 @@
-// The training loop: batches, steps, and what follows a step; stops at step borders.
+// The training loop: batches, steps, and what follows a step; it stops between steps.
 #pragma once
 
 #include <string>

@@ -7,7 +7,7 @@
 namespace littlebit {
 
 // Lines and tables for people. print_plan: layers of one kind and plan make one row; with relative
-// errors once the start factors were made.
+// errors once the initial factors were computed.
 void print_model(const Session& session);
 void print_plan(const Session& session);
 void print_sizes(const Session& session);

@@ -1,5 +1,5 @@
-// Going on from a checkpoint: which one, the plans it brings, and whether its run had the settings
-// of this one.
+// Resuming from a checkpoint: which one, the plans it brings, and whether its run had the same
+// fingerprint, the settings that decide the numbers (`Trajectory`).
 #pragma once
 
 #include <optional>

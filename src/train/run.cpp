@@ -31,7 +31,7 @@ void claim(RunStart& start, const OptionTree& tree, RunRecord& record) {
   });
 }
 
-// A student with start factors; teacher and student are scored before the first step.
+// A student with initial factors; teacher and student are scored before the first step.
 TrainingPosition begin_run(const RunFolder& folder, const OptionTree& tree,
                            const RunRequest& request, RunStart& start, RunRecord& record) {
   Session& session = *start.session;

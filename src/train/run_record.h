@@ -1,5 +1,5 @@
-// What a run says about itself, and the only writer of it: lines of metrics, scores, TensorBoard's
-// events, the best checkpoint's mark, checkpoints, run.json, and the small files beside them
+// The only writer of a run's records: lines of metrics, scores, TensorBoard's events, checkpoints
+// and the mark of the best one, run.json, and the small files beside them
 // (docs/formats.md, "Run folder").
 //
 // A record is read (the constructor), taken back to where the run goes on (rewind), opened, and

@@ -1,4 +1,4 @@
-// A score of a run: what one task said of one model after one step, as run.json keeps it
+// A score of a run: the result of one task on one model after one step, as run.json keeps it
 // (docs/formats.md, "run.json").
 #pragma once
 

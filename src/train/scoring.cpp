@@ -1,4 +1,4 @@
-// Every process scores its batches of each task. One that is told to stop ends the task in all.
+// Every process scores its batches of each task. One that is asked to stop ends the task in all.
 #include "scoring.h"
 
 #include <optional>

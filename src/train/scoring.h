@@ -11,8 +11,8 @@
 namespace littlebit {
 
 // Runs every task on `decoder` and appends their scores to the record: all of them, or none where a
-// task throws or some process was told to stop (false, in all processes). `model`: kTeacherModel or
-// kStudentModel.
+// task throws or some process was asked to stop (false, in all processes). `model`: kTeacherModel
+// or kStudentModel.
 [[nodiscard]] bool score_model(const Session& session, const Decoder& decoder,
                                const std::string& model, int64_t step, RunRecord& record);
 

@@ -31,14 +31,14 @@ struct Session {
   std::unique_ptr<Tokenizer> tokenizer;          // null where nothing needs text
   std::vector<std::unique_ptr<EvalTask>> tasks;  // what eval.tasks and eval.text name
   std::optional<Corpus> corpus;
-  int64_t steps = 0;            // of the whole schedule; 0: the corpus is to tell, by train.epochs
-  int64_t blockwise_steps = 0;  // of them, the first: each trains one block
+  int64_t steps = 0;  // of the whole schedule; 0: derived from train.epochs once the corpus is open
+  int64_t blockwise_steps = 0;    // of them, the first: each trains one block
   std::filesystem::path scratch;  // of these steps, what is on the disk meanwhile; "": nothing is
   std::vector<LayerPlan> plans;
   std::unique_ptr<Decoder> teacher;
   std::unique_ptr<Student> student;
   std::unique_ptr<Optimizer> optimizer;
-  std::vector<LayerReport> layers;        // after the start factors were made; empty after a resume
+  std::vector<LayerReport> layers;  // after the initial factors were computed; empty after a resume
   std::vector<TrajectoryChange> changes;  // of settings, since the run began
   std::filesystem::path kept_factors;     // the file that they were written to in quant.cache_dir
 };
@@ -65,10 +65,10 @@ void build_corpus(Session& session, const std::filesystem::path& default_cache);
 void place_teacher(Session& session);
 void load_teacher(Session& session);  // a whole one, unless it was placed
 
-// Student and optimizer with start factors, shown layer by layer; or from a checkpoint. Layers are
-// kept as they are made, in quant.cache_dir or, where that is not set, in `own_cache` of the run:
-// the next start, of any number of processes, goes on from them. Each process makes its part of
-// them. Collective, as is resume_student.
+// Student and optimizer with initial factors, shown layer by layer; or from a checkpoint. Layers
+// are kept as they are made, in quant.cache_dir or, where that is not set, in `own_cache` of the
+// run: the next start, of any number of processes, goes on from them. Each process makes its part
+// of them. Collective, as is resume_student.
 void start_student(Session& session, const std::filesystem::path& own_cache);
 void resume_student(Session& session, const Checkpoint& checkpoint);
 

@@ -1,4 +1,4 @@
-// Which process the others wait for: a line of the log where a run has several.
+// Finds the slowest process, for which the others wait, and logs it in runs of several.
 #pragma once
 
 #include <cstdint>

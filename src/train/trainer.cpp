@@ -1,5 +1,5 @@
 // One optimizer step from its batch to its record. What is decided is decided here, at three
-// points: between micro-batches (told to stop), and when the numbers are read (not finite).
+// points: between micro-batches (stop requested), and when the numbers are read (not finite).
 #include "trainer.h"
 
 #include <ATen/TensorOperators.h>

@@ -1,5 +1,5 @@
-// What littlebit-bench measures: the options of its sections, told in the option tree like those of
-// the other programs.
+// What littlebit-bench measures: the options of its sections, declared in the option tree like
+// those of the other programs.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// A checkpoint on its way to the disk. In the background: the state is copied, then a thread of
-// this process writes its file while training goes on; what the processes say to each other (who
-// has failed, the manifest, the folder's name) is said by finish(), from the main thread.
+// Writes a checkpoint. In the background: the state is copied, then a thread of this process writes
+// its file while training continues. Everything that the processes must agree on (who has failed,
+// the manifest, the folder's name) is exchanged by finish(), from the main thread.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,4 @@
-// The typed option tree: one declaration per option feeds YAML files, `key.path=value` words,
+// The typed option tree: one declaration per option feeds YAML files, `key.path=value` overrides,
 // --help, --print-config, docs/config.md and configs/reference.yaml.
 //
 // A component owns a plain options struct with defaults as member initialisers and one member
@@ -124,7 +124,7 @@ class OptionTree {
   }
 
   void load_yaml(
-      const std::filesystem::path& file);  // InputError where it cannot be read or is no YAML
+      const std::filesystem::path& file);  // InputError where it cannot be read or is not YAML
   void load_yaml_text(std::string_view text,
                       std::string name);  // `name` stands for the file in messages
   // "key.path=value"; later words win. A text or a path is taken as it stands there unless all of

@@ -20,7 +20,7 @@ enum class ExitCode : int {
   kNumerics = 4,   // numbers went bad during a run
   kOutput = 5,     // output not writable, disk or memory full
   kPeerLost = 75,  // another process is in the way, or was lost: start again
-  kStopped = 143,  // told to stop, by a signal or train.time_limit; state saved
+  kStopped = 143,  // stop requested by a signal or train.time_limit; state saved
 };
 
 class Error : public std::runtime_error {

@@ -2,7 +2,7 @@
 //
 // Invariant: a reader never sees half a file. Writers build `<path>.partial` and publish it by
 // fsync + rename; a writer destroyed before commit() removes what it built, and what a killed one
-// left is known by a mark and taken over by the next. What stands under that name and is not ours
+// left is recognised by a mark and taken over by the next. Whatever has that name and is not ours
 // is never followed, emptied or removed. Two writers of one name: the second is refused. Only
 // regular files and folders are replaced, never a device or a pipe. A symbolic link is followed: it
 // stays, and what it points to is replaced (or made, where it points to nothing yet); a link to a
@@ -42,8 +42,8 @@ class MappedFile {
   std::filesystem::path path_;
 };
 
-// Lets go of the memory of whole pages inside `part` of a mapped file; they are read again when
-// they are looked at.
+// Releases the resident pages that lie fully inside `part` of a mapped file; they are read again
+// when they are looked at.
 void drop_pages(std::span<const std::byte> part);
 
 // The whole file as a string. A file longer than `max_bytes` is refused by name.
@@ -102,7 +102,7 @@ bool clean_unfinished(const std::filesystem::path& path);
 void remove_folder(const std::filesystem::path& path);
 
 // A file that grows by whole lines (metrics.jsonl): each append is one write(2), so a reader sees
-// whole lines only. An append that fails takes its piece back; behind a torn last line that is
+// whole lines only. A failed append is rolled back; behind a torn last line that is
 // already there, a new line is begun.
 class AppendFile {
  public:

@@ -1,5 +1,5 @@
 // Content hashes: XXH3-128 (libxxhash), written as 32 lower-case hex digits. Not cryptographic:
-// they tell versions of a file apart and catch damage, they do not resist an adversary.
+// they distinguish versions of a file and detect damage, but do not resist an attacker.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// `~` at the start of a path, as shells understand it. A shell expands it in words of its own only:
-// in a file, or behind `key=`, it comes to us as it was written.
+// `~` at the start of a path, as shells understand it. A shell expands it only at the start of an
+// argument: in a file, or after `key=`, it reaches us as it was written.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// Test hook: places at which a test has a process die, as a machine that loses its power does.
+// Test hook: points at which a test kills a process, as a power failure would.
 //
 // LITTLEBIT_KILL_AT=POINT:COUNT sends SIGKILL to this process when it passes the point for the
 // COUNT-th time (from 1 on); with :RANK behind it, only to the process whose variable RANK is that.

@@ -1,4 +1,4 @@
-// Places on disk that several processes may want: whether something is there, and who has it.
+// Paths that several processes may want: whether something is there, and who has locked it.
 // Locks end with the process that holds them; file systems without locks are tolerated.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What a program settles about its own process before anything else happens in it.
+// Process-wide start-up settings.
 #pragma once
 
 namespace littlebit {

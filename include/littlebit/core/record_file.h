@@ -1,7 +1,7 @@
 // A new file that grows by whole records of bytes (TensorBoard events).
 //
-// Invariant: each append is one write(2); one that fails takes its piece back. OutputError on
-// failure. Not thread-safe.
+// Invariant: each append is one write(2); a failed one is rolled back. OutputError on failure. Not
+// thread-safe.
 #pragma once
 
 #include <filesystem>

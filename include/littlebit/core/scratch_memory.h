@@ -1,5 +1,5 @@
 // Memory beyond the machine's: a file without a name, mapped for reading and writing. The system
-// may write its pages out and read them again; whoever is done with a part says so by drop_pages()
+// may write its pages out and read them again; whoever has finished with a part calls drop_pages()
 // (file.h). The file is gone with the object, and with the process however that ends.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Signals that tell a program to stop (SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU): the
+// Signals that ask a program to stop (SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU): the
 // handler sets a flag, nothing else; long work asks for it at points where stopping is safe. One
 // that whoever started the program had ignored stays ignored (nohup). SIGXFSZ and SIGPIPE are
 // ignored: a file size limit ends in the file layer's OutputError and not in a kill, and a run does

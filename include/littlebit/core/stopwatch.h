@@ -1,4 +1,4 @@
-// How long something takes, by the clock that never goes back.
+// Elapsed time by the monotonic clock.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,5 @@
-// Small text helpers that several rooms need: numbers and sizes for people, nearest names, UTF-8.
+// Small text helpers that several rooms need: human-readable numbers and sizes, closest names,
+// UTF-8.
 #pragma once
 
 #include <cstdint>

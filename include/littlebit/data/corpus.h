@@ -39,7 +39,7 @@ std::vector<int32_t> separator_ids(const DataOptions& options, const Tokenizer& 
 // .zst is unpacked, line ends become "\n" and a byte order mark is skipped (text.h), NUL bytes are
 // kept. Not for kTokens. InputError: missing,
 // truncated or damaged compression, a file of another kind than its name or format says, not UTF-8
-// (file, offset), a record that is no JSON object or lacks the field (file, line), Parquet where
+// (file, offset), a record that is not a JSON object or lacks the field (file, line), Parquet where
 // its library is not there, a document beyond 2 GiB, nothing but white space in the whole file.
 // Warns of jsonl that is read as text, and of a known text that is not whole.
 void for_each_document(const SourceOptions& source,

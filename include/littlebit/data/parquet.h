@@ -1,5 +1,5 @@
-// The way to Parquet files: a library of its own (parquet/, built where `make setup` fetched Apache
-// Arrow) that is loaded when such a file is met. This contract knows no header of Arrow's.
+// Reads Parquet files through a separate library (parquet/, built where `make setup` fetched Apache
+// Arrow) that is loaded when such a file is met. This contract includes no header of Arrow's.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// The way to NVIDIA GPUs: a library of its own (cuda/, built where nvcc is) that is loaded when it
-// is asked for, so that programs start quickly and run where there is neither GPU nor CUDA. Loading
-// it also brings ATen's CUDA operations into the process. This contract knows no CUDA header.
+// Loads the CUDA library (cuda/, built where nvcc is installed), on request only, so that programs
+// start quickly and run where there is neither GPU nor CUDA. Loading it also brings ATen's CUDA
+// operations into the process. This contract knows no CUDA header.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// What a run computes with: an ATen device out of "auto", "cpu" or "cuda", what is to be known of
-// it, and the number of threads. Beside room ops, which chooses by device what an operation does,
+// The device a run computes on: an ATen device chosen by "auto", "cpu" or "cuda", its properties,
+// and the number of threads. Beside room ops, which chooses by device what an operation does,
 // no other room asks a device of what kind it is.
 #pragma once
 
@@ -14,10 +14,11 @@ namespace littlebit {
 
 // kAuto: the first GPU where there is one and this program was built for it, else the CPU. kCuda:
 // UsageError, naming `key`, where CUDA cannot be used. The first GPU is the first that
-// CUDA_VISIBLE_DEVICES leaves. Sums on the GPU are settled to be taken in fp32 and in a fixed order
-// (docs/numerics.md). A program's first use of ATen but for the number of threads: what asks ATen
-// about CUDA before, as at::manual_seed does, settles that there is none. `local_rank`: the
-// process's number among those of its host, each of which has the GPU of that number.
+// CUDA_VISIBLE_DEVICES leaves. Sums on the GPU are taken in fp32 and in a fixed order from then on
+// (docs/numerics.md). Must be the first ATen call of the process, setting the number of threads
+// excepted: anything that queries CUDA earlier, as at::manual_seed does, makes ATen conclude that
+// there is no GPU. `local_rank`: the process's number among those of its host, each of which has
+// the GPU of that number.
 at::Device open_device(DeviceKind kind, const std::string& key, int64_t local_rank = 0);
 
 // The GPU of a process where it sees `count`: UsageError where there are not as many.

@@ -1,4 +1,4 @@
-// How long work takes on a device when it is done again and again. One thread.
+// Measures repeated work on a device. One thread.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,4 +1,4 @@
-// Memory in use on a device, and giving back what is not.
+// Memory in use on a device, and releasing what is not.
 #pragma once
 
 #include <ATen/core/Tensor.h>

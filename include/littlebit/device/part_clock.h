@@ -1,5 +1,5 @@
-// Divides the time of work on a device among its parts without waiting for the device: on the CPU
-// by the clock, elsewhere by events in the device's current stream.
+// Measures how the time of work on a device divides among its parts, without waiting for the
+// device: on the CPU by the clock, elsewhere by events in the device's current stream.
 #pragma once
 
 #include <c10/core/Device.h>

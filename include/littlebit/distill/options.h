@@ -1,5 +1,5 @@
-// What the student learns from the teacher (section `distill`), and whether its blocks are trained
-// one by one before (section `blockwise`).
+// Knowledge distillation: what the student learns from the teacher (section `distill`), and whether
+// its blocks are trained one by one before (section `blockwise`).
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// No exception leaves a process out of a collective call: what fails in one fails in all.
+// Agreement about failures: an exception in one process becomes one in all, so that none waits for
+// it in a collective call.
 #pragma once
 
 #include <cstdint>

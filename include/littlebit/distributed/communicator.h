@@ -1,4 +1,4 @@
-// What the processes of a run tell each other. Every call but fail() is collective: all processes
+// Communication between the processes of a run. Every call but fail() is collective: all processes
 // make the same calls in the same order, with tensors of the same shapes and types. A run of one
 // process has a communicator too (solo), so that there is one code path.
 //
@@ -73,7 +73,7 @@ class Communicator {
   // Every process's text, by rank, on every process.
   virtual std::vector<std::string> gather(const std::string& text) = 0;
 
-  // Whether any process says so: how a verdict of one (told to stop, cannot write) becomes
+  // Whether any process says so: how a verdict of one (stop requested, cannot write) becomes
   // everybody's. To be asked at points that all processes reach.
   virtual bool any(bool mine) = 0;
 

@@ -1,5 +1,5 @@
-// Which process of a run this is, as whoever started the processes says it in environment
-// variables: torchrun, Slurm's srun, Open MPI's mpirun, a launcher that speaks PMI, our own --nproc
+// Rank and number of the processes of a run, from the environment variables of whoever started
+// them: torchrun, Slurm's srun, Open MPI's mpirun, a launcher that speaks PMI, our own --nproc
 // (launcher.h), or a person. Without ATen: a program asks before it touches any device.
 #pragma once
 

@@ -4,7 +4,7 @@
 //
 // Lines of the processes come out whole, with their rank before them: "[2] ...". Signals that are
 // sent to the launcher (SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGXCPU) go on to every
-// process. When one ends badly the others are told to stop (SIGTERM, and SIGCONT for one that was
+// process. When one fails the others are asked to stop (SIGTERM, and SIGCONT for one that was
 // stopped), and killed after a grace period; they stop, too, when the launcher itself is killed.
 #pragma once
 

@@ -1,5 +1,5 @@
-// A process of any world as a plan: it knows its rank and the world, moves nothing, and counts what
-// would be moved.
+// A communicator for plans: it has a rank in a world of any size, sends nothing, and counts what
+// would be sent.
 #pragma once
 
 #include <map>

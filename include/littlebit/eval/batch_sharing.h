@@ -23,8 +23,8 @@ class BatchSharing {
 
   // score(i) for those of the batches [0, count) that are this process's: i modulo the number of
   // processes. `done(batches)`, which may be empty, after each round, with how many are scored in
-  // all processes. What fails in one fails in all; where any is told to stop, all end with an Error
-  // of kStopped that says "stopped before `what`".
+  // all processes. What fails in one fails in all; where any is asked to stop, all end with an
+  // Error of kStopped that says "stopped before `what`".
   void for_each(int64_t count, const std::string& what, const std::function<void(int64_t)>& score,
                 const std::function<void(int64_t batches)>& done) const;
 

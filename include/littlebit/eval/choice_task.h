@@ -62,7 +62,7 @@ std::vector<std::string> choice_task_names(const std::filesystem::path& folder);
 bool is_choice_task(const std::string& name, const std::filesystem::path& folder);
 
 // Reads it. UsageError listing everything that is wrong with the file, each with file:line, unknown
-// keys with the nearest name; InputError where it cannot be read or is no YAML.
+// keys with the nearest name; InputError where it cannot be read or is not valid YAML.
 ChoiceTask load_choice_task(const std::string& name, const std::filesystem::path& folder);
 
 // The same from a text; `place` stands for the file in messages.

@@ -1,4 +1,4 @@
-// With what numbers were made: a part of results.json and of run.json.
+// Provenance of results (versions, hardware, settings): a part of results.json and run.json.
 #pragma once
 
 #include <c10/core/Device.h>

@@ -1,8 +1,8 @@
 // The texts of the perplexity protocols as token ids (specs section 8), tokenised with the special
 // tokens that the tokenizer itself puts around a text. Where the data lies: docs/evaluation.md.
 //
-// Errors of the loaders: InputError naming the places looked at and where people get a file that is
-// missing, what is wrong with one that is there, the line that converts a Parquet file.
+// Errors of the loaders: InputError with the paths that were tried and where to get a missing file,
+// with what is wrong in one that exists, or with the command that converts a Parquet file.
 #pragma once
 
 #include <cstdint>

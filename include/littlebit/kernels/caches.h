@@ -1,4 +1,4 @@
-// What lies in the processor's caches, for who measures.
+// Control of the processor's caches, for measurements.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Matrices of small whole numbers, some neighbours in a row sharing a scale: exported embeddings
-// and heads.
+// Matrices of 8- or 4-bit integers, groups of neighbours in a row sharing a scale: exported
+// embeddings and LM heads.
 //
 // A row is `groups` groups of `size` columns, a multiple of 32, at most 256. With 8 bits a group is
 // `size` bytes of two's complement. With 4 bits it is size / 2 bytes: byte i has column i in its

@@ -1,5 +1,5 @@
 // The instruction sets that the CPU kernels are compiled for. Each kernel takes one as its last
-// argument: the best of this machine where nothing is said, any that it has where a test names it.
+// argument: by default the best of this machine; tests name any that it has.
 #pragma once
 
 namespace littlebit {

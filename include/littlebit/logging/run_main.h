@@ -1,5 +1,4 @@
-// What a program does with what it did not catch: one place that turns exceptions into a message
-// and an exit code.
+// Top-level handler: turns uncaught exceptions into a message and an exit code.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// What lies in a model's folder and does not act: told to the user, since another program may make
-// another model of the same folder.
+// Files in a model's folder that have no effect here: reported to the user, because another program
+// may build another model from the same folder.
 #pragma once
 
 #include "littlebit/io/hf_folder.h"

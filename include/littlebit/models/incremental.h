@@ -1,6 +1,5 @@
-// A decoder that remembers: tokens are appended, and only they are run. What comes out is what one
-// run over everything so far would give, windows and rotation tables that depend on the length
-// included.
+// A decoder with a cache: tokens are appended, and only they are run. The results are those of one
+// run over everything so far, also with windows and with rotation tables that depend on the length.
 #pragma once
 
 #include <ATen/core/Tensor.h>

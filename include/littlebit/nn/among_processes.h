@@ -1,4 +1,4 @@
-// What a program does around its work where several processes share it, and where it is alone.
+// The frame around a program's work, whether several processes share it or one does it alone.
 #pragma once
 
 #include <cstdint>

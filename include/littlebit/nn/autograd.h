@@ -1,4 +1,4 @@
-// The one door to autograd's engine (its headers are slow to compile).
+// The only access to autograd's engine, whose headers are slow to compile.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,4 +1,4 @@
-// A head whose matrix stays in groups of small whole numbers, as it was exported.
+// An LM head whose matrix stays in groups of 8- or 4-bit integers, as it was exported.
 #pragma once
 
 #include "littlebit/nn/linear.h"

@@ -1,5 +1,5 @@
-// The linear slot: the seam between a decoder and what fills it. `models` leaves slots open;
-// DenseLinear (here) or a LittleBit layer (room quant) fills them.
+// The linear slot: the interface between a decoder and its linear layers. `models` leaves slots
+// open; DenseLinear (here) or a LittleBit layer (room quant) fills them.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,8 +1,8 @@
-// Gradients of a step on their way from backward passes to the optimizer: finished, summed over
-// processes, this process's slice of the latents kept. Either every group's sums stay whole until
-// the step's last micro-batch, or they leave after every backward: then whole gradients exist of
-// one group only (two, where one travels beside the next one's backward), in buffers that all
-// groups share, and each process adds up its slices.
+// Gradient accumulation: gradients of a step from the backward passes to the optimizer, finished,
+// summed over processes, with this process's slice of the latents kept. Either every group's sums
+// stay whole until the step's last micro-batch, or they leave after every backward: then whole
+// gradients exist of one group only (two, where one travels beside the next one's backward), in
+// buffers that all groups share, and each process adds up its slices.
 //
 // The chain rule is linear in the sums, so both ways give the same numbers but for rounding; with
 // one micro-batch a step, the same bits.

@@ -1,5 +1,5 @@
-// The gradients of one parameter group, in the group's layout: added leaf by leaf as backward
-// passes deliver them, finished once, handed on, cleared.
+// The gradients of one parameter group, in the group's layout: accumulated leaf by leaf as backward
+// passes deliver them, finished once, passed on, cleared.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,6 +1,6 @@
-// What AdamW moves and remembers of one parameter group: this process's slice of the latents and
-// their moments, and the moments of the vectors (whose values are the student's). The only source
-// of names for what is written to and read from files: training checkpoints, start factors.
+// The training state of one parameter group: this process's slice of the latents and their moments,
+// and the moments of the vectors (whose values are the student's). The only source
+// of names for what is written to and read from files: training checkpoints, initial factors.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -85,7 +85,7 @@ class GroupState {
 // stay too, also of what becomes too small for the type.
 at::Tensor with_rms(const at::Tensor& latents, double rms);
 
-// Start factors into the student, and their latents into the states' slices.
+// Initial factors into the student, and their latents into the states' slices.
 class LatentSink : public StudentSink {
  public:
   // `latent_rms`: quant.latent_rms.

@@ -1,4 +1,4 @@
-// How parameters move (section `optim`).
+// Optimizer and learning-rate schedule (section `optim`).
 #pragma once
 
 namespace littlebit {

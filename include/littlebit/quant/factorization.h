@@ -1,5 +1,5 @@
-// The factors of a LittleBit layer: what they are made of, the weight they stand for, and the
-// rank-one fit that their scales come from. Ways to find them: quant/starts.h.
+// The factors of a LittleBit layer: their parts, the effective weight that they stand for, and the
+// rank-one fit that gives their scales. quant/starts.h has the methods that compute them.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,4 +1,4 @@
-// Gives a student its starting factors: by factorising the teacher's weights, or from a file.
+// Gives a student its initial factors: by factorising the teacher's weights, or from a file.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -21,7 +21,7 @@ struct LayerReport {
   double seconds = 0;
 };
 
-// Where layers are kept as they are made, and found again by a start that came after. Called by
+// A cache of finished layers, which a later start of the program reads. Called by
 // several threads at once, each for a layer of its own.
 struct LayerKeeper {
   std::function<std::optional<LayerFactors>(const LayerPlan& plan)> find;

@@ -19,7 +19,7 @@ struct QuantOptions {
   Surrogate surrogate = Surrogate::kSmoothSign;
   std::string init = "dual_svid";   // a start by its name (quant/starts.h), or "file":
   std::filesystem::path init_file;  // a packed folder, or a safetensors file with latents
-  std::filesystem::path cache_dir;  // start factors kept between runs; empty: not kept
+  std::filesystem::path cache_dir;  // initial factors cached between runs; empty: not cached
   int64_t svd_oversampling = 16;
   int64_t svd_power_iterations = 2;
   int64_t itq_iterations = 50;

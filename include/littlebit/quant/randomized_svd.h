@@ -1,4 +1,4 @@
-// The low-rank approximation that starts begin with, on any device.
+// The randomised SVD: the low-rank approximation that most starts begin with, on any device.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,7 +1,7 @@
-// The starts: ways to find a layer's initial factors in the teacher's weight. Each is a file
-// (src/quant/start_<name>.cpp) and a row of the table in starts.cpp; quant.init picks one by name.
-// Deterministic: every random number is a pure function of (seed, layer name, path), so the result
-// depends on neither threads nor other layers.
+// The starts: methods that compute a layer's initial factors from the teacher's weight. Each is a
+// file (src/quant/start_<name>.cpp) and a row of the table in starts.cpp; quant.init picks one by
+// name. Deterministic: every random number is a pure function of (seed, layer name, path), so the
+// result depends on neither threads nor other layers.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
 // What a run's folder holds (docs/formats.md, "Run folder"): where each file lies, and the names of
-// the numbers in metrics.jsonl. They stand here and nowhere else.
+// the numbers in metrics.jsonl. They are defined only here.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// Amounts as a command line gives them.
+// Amounts with units, as given on a command line.
 #pragma once
 
 #include <string>

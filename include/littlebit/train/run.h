@@ -1,5 +1,4 @@
-// One training run from its options to its finished folder (docs/architecture.md, "The way of the
-// data").
+// One training run from its options to its finished folder (docs/architecture.md, "Data flow").
 #pragma once
 
 #include <filesystem>
@@ -28,8 +27,8 @@ struct RunRequest {
 // UsageError where one of request.changing may not be changed in a run, or nothing is resumed.
 void check_changing(const RunRequest& request);
 
-// Makes the start factors and keeps them in quant.cache_dir, which must be set; nothing else is
-// written. `processes` as for run_training.
+// Computes the initial factors and caches them in quant.cache_dir, which must be set; nothing else
+// is written. `processes` as for run_training.
 void factorize_only(const RunOptions& options, const OptionTree& tree,
                     const RunRequest& request = {}, Communicator& processes = solo());
 
