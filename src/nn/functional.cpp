@@ -22,6 +22,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/device/device.h"
+#include "littlebit/ops/causal_attention.h"
 #include "littlebit/ops/gated_activation.h"
 #include "littlebit/ops/rms_norm.h"
 #include "littlebit/ops/rotary.h"
@@ -130,6 +131,7 @@ at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& 
 at::Tensor causal_band(int64_t length, int64_t window, double softcap, at::ScalarType dtype,
                        at::Device device) {
   if (window >= length) window = 0;
+  if (CausalAttention::is_blocked(dtype, device)) return {};
   if (one_call(length, window, softcap, device)) return {};
   const int64_t queries = chunk_size(length, window);
   const int64_t keys = window > 0 ? std::min(length, queries + window - 1) : length;
@@ -144,6 +146,9 @@ at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::
                             double scale, int64_t window, double softcap, const at::Tensor& band) {
   const int64_t length = q.size(2);
   if (window >= length) window = 0;
+  if (CausalAttention::is_blocked(q.scalar_type(), q.device())) {
+    return std::get<0>(CausalAttention::call(q, k, v, scale, window, softcap));
+  }
   if (one_call(length, window, softcap, q.device())) {
     return at::scaled_dot_product_attention(q, k, v, {}, 0.0, /*is_causal=*/true, scale,
                                             /*enable_gqa=*/q.size(1) != k.size(1));
@@ -171,7 +176,8 @@ AttentionScores attention_scores(int64_t length, int64_t window, double softcap,
                                  at::Device device) {
   AttentionScores scores;
   if (window >= length) window = 0;
-  if (softcap == 0 || one_call(length, window, softcap, device)) return scores;
+  // Nobody trains in a type without blocks.
+  if (softcap == 0 || CausalAttention::is_blocked(at::kFloat, device)) return scores;
   const int64_t size = chunk_size(length, window);
   for (int64_t begin = 0; begin < length; begin += size) {
     const int64_t end = std::min(length, begin + size);

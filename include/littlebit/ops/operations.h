@@ -3,6 +3,7 @@
 
 #include "littlebit/ops/affine.h"
 #include "littlebit/ops/bf16_product.h"
+#include "littlebit/ops/causal_attention.h"
 #include "littlebit/ops/expand_interleaved_signs.h"
 #include "littlebit/ops/expand_signs.h"
 #include "littlebit/ops/gated_activation.h"
@@ -35,6 +36,8 @@ using AllOperations = OperationList<ExpandSigns,               //
                                     GatedActivationGradient,   //
                                     KlRows,                    //
                                     SquaredDifference,         //
-                                    Rotary>;
+                                    Rotary,                    //
+                                    CausalAttention,           //
+                                    CausalAttentionGradient>;
 
 }  // namespace littlebit

@@ -1,0 +1,323 @@
+// Attention: the plain form, and blocks where tensors are on the CPU.
+#include "littlebit/ops/causal_attention.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/tanh.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <limits>
+
+#include "ops/attention_blocks.h"
+#include "ops/made_numbers.h"
+#include "ops/operation.h"
+
+namespace littlebit {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+at::ScalarType accumulate_type(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+// [B, K, T, D] for each of N heads of queries.
+at::Tensor for_queries(const at::Tensor& x, int64_t heads) {
+  const at::Tensor wide = x.to(accumulate_type(x));
+  const int64_t group = heads / x.size(1);
+  if (group == 1) return wide;
+  return wide.unsqueeze(2)
+      .expand({x.size(0), x.size(1), group, x.size(2), x.size(3)})
+      .reshape({x.size(0), heads, x.size(2), x.size(3)});
+}
+
+// The other way round: sums over the heads of queries.
+at::Tensor for_keys(const at::Tensor& x, const at::Tensor& like) {
+  return x
+      .view({like.size(0), like.size(1), x.size(1) / like.size(1), like.size(2), like.size(3)})
+      .sum(2)
+      .to(like.scalar_type());
+}
+
+// All scores, those that are not seen among them.
+at::Tensor all_scores(const at::Tensor& q, const at::Tensor& k, double scale, double softcap) {
+  const at::Tensor wide = q.to(accumulate_type(q));
+  const at::Tensor scores = at::matmul(wide, for_queries(k, q.size(1)).transpose(2, 3)) * scale;
+  return softcap > 0 ? at::tanh(scores / softcap) * softcap : scores;
+}
+
+at::Tensor hidden_places(const at::Tensor& scores, int64_t window) {
+  at::Tensor seen =
+      at::ones({scores.size(2), scores.size(3)}, scores.options().dtype(at::kBool)).tril();
+  if (window > 0) seen = seen.triu(1 - window);
+  return seen.logical_not();
+}
+
+// As [B, T, N, D] in memory.
+at::Tensor by_positions(const at::Tensor& x) {
+  return x.transpose(1, 2).contiguous().transpose(1, 2);
+}
+at::Tensor empty_by_positions(const at::Tensor& like) {
+  return like.new_empty({like.size(0), like.size(2), like.size(1), like.size(3)}).transpose(1, 2);
+}
+
+void check_shapes(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  TORCH_CHECK(q.dim() == 4 && k.dim() == 4 && k.sizes() == v.sizes() && q.size(0) == k.size(0) &&
+                  q.size(2) == k.size(2) && q.size(3) == k.size(3) && k.size(1) > 0 &&
+                  q.size(1) % k.size(1) == 0,
+              "shapes of an attention: ", q.sizes(), ", ", k.sizes(), ", ", v.sizes());
+}
+
+bool has_blocks(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  return CausalAttention::is_blocked(q.scalar_type(), q.device()) &&
+         k.scalar_type() == q.scalar_type() && v.scalar_type() == q.scalar_type();
+}
+
+AttentionRule rule_of(double scale, int64_t window, double softcap) {
+  return {
+      .window = window, .scale = static_cast<float>(scale), .softcap = static_cast<float>(softcap)};
+}
+
+// What blocks read: bf16 where that is multiplied, rows without gaps.
+class Readable {
+ public:
+  explicit Readable(const at::Tensor& q)
+      : type_(attends_in_bf16(q.size(3)) ? q.scalar_type() : at::kFloat) {}
+  at::Tensor operator()(const at::Tensor& x) const {
+    const at::Tensor typed = x.to(type_);
+    return typed.stride(3) == 1 ? typed : typed.contiguous();
+  }
+
+ private:
+  at::ScalarType type_;
+};
+
+class RecordedAttention : public torch::autograd::Function<RecordedAttention> {
+ public:
+  static variable_list forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
+                               const at::Tensor& v, double scale, int64_t window, double softcap) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    const auto [y, log_sum] = CausalAttention::cpu(q, k, v, scale, window, softcap);
+    context->save_for_backward({q, k, v, y, log_sum});
+    context->saved_data["scale"] = scale;
+    context->saved_data["window"] = window;
+    context->saved_data["softcap"] = softcap;
+    context->set_materialize_grads(false);
+    return {y, log_sum};
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& given) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor dy = given[0].defined() ? given[0] : saved[3].new_zeros(saved[3].sizes());
+    auto [dq, dk, dv] = dispatched<CausalAttentionGradient>().call(
+        dy, optional_tensor(given[1]), saved[0], saved[1], saved[2], saved[3], saved[4],
+        context->saved_data["scale"].toDouble(), context->saved_data["window"].toInt(),
+        context->saved_data["softcap"].toDouble());
+    return {dq, dk, dv, {}, {}, {}};
+  }
+};
+
+}  // namespace
+
+CausalAttention::Result CausalAttention::call(const at::Tensor& q, const at::Tensor& k,
+                                              const at::Tensor& v, double scale, int64_t window,
+                                              double softcap) {
+  return dispatched<CausalAttention>().call(q, k, v, scale, window, softcap);
+}
+
+bool CausalAttention::is_blocked(at::ScalarType dtype, at::Device device) {
+  return device.is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16);
+}
+
+CausalAttention::Result CausalAttention::twin(const at::Tensor& q, const at::Tensor& k,
+                                              const at::Tensor& v, double scale, int64_t window,
+                                              double softcap) {
+  check_shapes(q, k, v);
+  at::Tensor scores = all_scores(q, k, scale, softcap);
+  scores =
+      scores.masked_fill(hidden_places(scores, window), -std::numeric_limits<double>::infinity());
+  at::Tensor log_sum = at::logsumexp(scores, -1);
+  const at::Tensor weights = (scores - log_sum.unsqueeze(-1)).exp();
+  const at::Tensor y = at::matmul(weights, for_queries(v, q.size(1))).to(q.scalar_type());
+  return {by_positions(y), std::move(log_sum)};
+}
+
+CausalAttention::Result CausalAttention::cpu(const at::Tensor& q, const at::Tensor& k,
+                                             const at::Tensor& v, double scale, int64_t window,
+                                             double softcap) {
+  if (!has_blocks(q, k, v)) return twin(q, k, v, scale, window, softcap);
+  check_shapes(q, k, v);
+  const Readable readable(q);
+  const at::Tensor queries = readable(q), y = empty_by_positions(queries);
+  at::Tensor log_sum =
+      q.new_empty({q.size(0), q.size(1), q.size(2)}, q.options().dtype(at::kFloat));
+  if (q.numel() > 0) {
+    attend_by_blocks(queries, readable(k), readable(v), rule_of(scale, window, softcap), y,
+                     log_sum);
+  }
+  return {y.to(q.scalar_type()), std::move(log_sum)};
+}
+
+CausalAttention::Result CausalAttention::autograd_cpu(const at::Tensor& q, const at::Tensor& k,
+                                                      const at::Tensor& v, double scale,
+                                                      int64_t window, double softcap) {
+  if (!has_blocks(q, k, v)) return twin(q, k, v, scale, window, softcap);
+  if (c10::GradMode::is_enabled() &&
+      (q.requires_grad() || k.requires_grad() || v.requires_grad())) {
+    variable_list both = RecordedAttention::apply(q, k, v, scale, window, softcap);
+    return {std::move(both[0]), std::move(both[1])};
+  }
+  const at::AutoDispatchBelowADInplaceOrView below;
+  return cpu(q, k, v, scale, window, softcap);
+}
+
+CausalAttentionGradient::Result CausalAttentionGradient::twin(
+    const at::Tensor& dy, const std::optional<at::Tensor>& d_log_sum, const at::Tensor& q,
+    const at::Tensor& k, const at::Tensor& v, const at::Tensor& y, const at::Tensor& log_sum,
+    double scale, int64_t window, double softcap) {
+  const at::ScalarType type = accumulate_type(q);
+  const at::Tensor scores = all_scores(q, k, scale, softcap), of_y = dy.to(type);
+  const at::Tensor weights =
+      (scores - log_sum.unsqueeze(-1)).exp().masked_fill(hidden_places(scores, window), 0);
+  at::Tensor delta = (of_y * y.to(type)).sum(-1);
+  if (d_log_sum) delta = delta - *d_log_sum;
+  const at::Tensor values = for_queries(v, q.size(1)), keys = for_queries(k, q.size(1));
+  at::Tensor d_scores =
+      weights * (at::matmul(of_y, values.transpose(2, 3)) - delta.unsqueeze(-1)) * scale;
+  if (softcap > 0) d_scores = d_scores * (1 - (scores / softcap).square());
+  return {by_positions(at::matmul(d_scores, keys).to(q.scalar_type())),
+          by_positions(for_keys(at::matmul(d_scores.transpose(2, 3), q.to(type)), k)),
+          by_positions(for_keys(at::matmul(weights.transpose(2, 3), of_y), v))};
+}
+
+CausalAttentionGradient::Result CausalAttentionGradient::cpu(
+    const at::Tensor& dy, const std::optional<at::Tensor>& d_log_sum, const at::Tensor& q,
+    const at::Tensor& k, const at::Tensor& v, const at::Tensor& y, const at::Tensor& log_sum,
+    double scale, int64_t window, double softcap) {
+  if (!has_blocks(q, k, v) || log_sum.scalar_type() != at::kFloat) {
+    return twin(dy, d_log_sum, q, k, v, y, log_sum, scale, window, softcap);
+  }
+  check_shapes(q, k, v);
+  TORCH_CHECK(dy.sizes() == q.sizes() && y.sizes() == q.sizes(), "shapes of an attention's result");
+  const Readable readable(q);
+  const at::Tensor queries = readable(q), keys = readable(k), values = readable(v);
+  const at::Tensor dq = empty_by_positions(queries), dk = empty_by_positions(keys),
+                   dv = empty_by_positions(values);
+  if (q.numel() > 0) {
+    attention_gradients_by_blocks(readable(dy),
+                                  d_log_sum ? d_log_sum->to(at::kFloat).contiguous() : at::Tensor(),
+                                  queries, keys, values, readable(y), log_sum.contiguous(),
+                                  rule_of(scale, window, softcap), dq, dk, dv);
+  }
+  const at::ScalarType dtype = q.scalar_type();
+  return {dq.to(dtype), dk.to(dtype), dv.to(dtype)};
+}
+
+namespace {
+
+struct CaseShape {
+  int64_t batch, heads, kv_heads, length, size;
+  int64_t window = 0;
+  double softcap = 0;
+  bool timed = false;
+
+  double pairs() const {
+    const int64_t seen = window > 0 && window < length ? window : length;
+    return static_cast<double>(batch * heads) * static_cast<double>(seen) *
+           (static_cast<double>(length) - static_cast<double>(seen - 1) / 2);
+  }
+  at::Tensor numbers(const char* name, int64_t count, at::Device device,
+                     at::ScalarType dtype) const {
+    return made_numbers(name, {batch, length, count, size}).transpose(1, 2).to(device, dtype);
+  }
+};
+
+constexpr CaseShape kShapes[] = {
+    {2, 4, 4, 9, 4},
+    {1, 6, 2, 70, 8, 5},
+    {1, 3, 1, 130, 12, 0, 1.5},
+    {2, 2, 2, 65, 6, 64, 0.7},
+    {1, 2, 1, 301, 16, 40},
+    {3, 8, 8, 33, 5},
+    {1, 1, 1, 1, 8},
+    {1, 2, 2, 0, 8},
+    {0, 2, 2, 3, 8},
+    {9, 4, 2, 67, 10, 1},
+    {4, 8, 8, 512, 64, 0, 0, true},
+    {1, 9, 3, 2048, 64, 0, 0, true},
+    {1, 8, 4, 2048, 128, 512, 50, true},
+};
+
+// `products`: how many of each pair of query and key.
+template <class Make>
+std::vector<OperationCase> attention_cases(const char* name, double products, double narrow,
+                                           const Make& make) {
+  std::vector<OperationCase> cases;
+  for (const CaseShape& shape : kShapes) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
+      if (shape.timed && dtype == at::kDouble) continue;
+      const auto number = [](int64_t n) { return std::to_string(n); };
+      cases.push_back({.operation = name,
+                       .shape = number(shape.batch) + " x " + number(shape.length) + ", " +
+                                number(shape.heads) + " heads on " + number(shape.kv_heads) +
+                                " of " + number(shape.size) +
+                                (shape.window > 0 ? ", window " + number(shape.window) : "") +
+                                (shape.softcap > 0 ? ", soft cap" : ""),
+                       .dtype = dtype,
+                       // In bf16 weights are rounded before they are multiplied.
+                       .tolerance = dtype == at::kDouble  ? 1e-12
+                                    : dtype == at::kFloat ? 3e-6
+                                                          : narrow,
+                       .flops = 2 * products * shape.pairs() * static_cast<double>(shape.size),
+                       .timed = shape.timed,
+                       .arguments = [=](at::Device device) { return make(shape, device, dtype); }});
+    }
+  }
+  return cases;
+}
+
+}  // namespace
+
+std::vector<OperationCase> CausalAttention::cases() {
+  return attention_cases(
+      kName, 2, 6e-3, [](const CaseShape& shape, at::Device device, at::ScalarType dtype) {
+        return torch::jit::Stack{shape.numbers("q", shape.heads, device, dtype),
+                                 shape.numbers("k", shape.kv_heads, device, dtype),
+                                 shape.numbers("v", shape.kv_heads, device, dtype),
+                                 0.4,
+                                 shape.window,
+                                 shape.softcap};
+      });
+}
+
+std::vector<OperationCase> CausalAttentionGradient::cases() {
+  return attention_cases(
+      kName, 5, 1e-2, [](const CaseShape& shape, at::Device device, at::ScalarType dtype) {
+        const at::Tensor q = shape.numbers("q", shape.heads, device, dtype),
+                         k = shape.numbers("k", shape.kv_heads, device, dtype),
+                         v = shape.numbers("v", shape.kv_heads, device, dtype);
+        const auto [y, log_sum] = CausalAttention::call(q, k, v, 0.4, shape.window, shape.softcap);
+        const bool with_sum = shape.batch != 2;
+        return torch::jit::Stack{
+            shape.numbers("dy", shape.heads, device, dtype),
+            with_sum
+                ? c10::IValue(made_numbers("d_log_sum", {shape.batch, shape.heads, shape.length})
+                                  .to(log_sum.options()))
+                : c10::IValue(),
+            q,
+            k,
+            v,
+            y,
+            log_sum,
+            0.4,
+            shape.window,
+            shape.softcap};
+      });
+}
+
+}  // namespace littlebit
