@@ -202,7 +202,7 @@ TEST_CASE("block-wise training on the disk: its memory does not grow with the nu
   constexpr int64_t kHidden = 256, kInner = 688, kFew = 2, kMany = 12;
   const std::string ids = (temp / "ids.safetensors").string();
   test::write_tiny_ids(ids, 8, 128);
-  const auto peak = [&](int64_t layers, const std::string& storage) {
+  const auto words = [&](int64_t layers, const std::string& storage) {
     const auto teacher = temp / ("teacher" + std::to_string(layers));
     test::write_tiny_llama(teacher, {.vocabulary = 512,
                                      .hidden = kHidden,
@@ -211,12 +211,31 @@ TEST_CASE("block-wise training on the disk: its memory does not grow with the nu
                                      .heads = 8,
                                      .kv_heads = 4,
                                      .scale = 0.02});
-    return peak_of({"model.path=" + teacher.string(),
-                    "data.train=[{path: \"" + ids + "\", format: tokens}]",
-                    "data.sequence_length=128", "train.micro_batch_size=1", "train.threads=1",
-                    "train.steps=0", "blockwise.sequences=4", "blockwise.passes=1",
-                    "blockwise.storage=" + storage, "quant.bits_per_weight=1", "checkpoint.every=4",
-                    "output.dir=" + (temp / (storage + std::to_string(layers))).string()});
+    return std::vector<std::string>{
+        "model.path=" + teacher.string(),
+        "data.train=[{path: \"" + ids + "\", format: tokens}]",
+        "data.sequence_length=128",
+        "train.micro_batch_size=1",
+        "train.threads=1",
+        "train.steps=0",
+        "blockwise.sequences=4",
+        "blockwise.passes=1",
+        "blockwise.storage=" + storage,
+        "quant.bits_per_weight=1",
+        "checkpoint.every=4",
+        "output.dir=" + (temp / (storage + std::to_string(layers))).string()};
+  };
+  std::vector<std::string> start = words(kFew, "disk");
+  start.insert(start.begin(), "--estimate-memory");
+  const int64_t started = peak_of(start);
+  const auto peak = [&](int64_t layers, const std::string& storage) {
+    const int64_t taken = peak_of(words(layers, storage)) - started;
+    const int64_t estimate = estimate_of(words(layers, storage));
+    INFO(layers << " blocks, " << storage << ": estimate " << (estimate >> 20) << " MiB, measured "
+                << (taken >> 20) << " MiB");
+    CHECK(estimate > taken * 80 / 100);
+    CHECK(estimate < taken * 120 / 100);
+    return taken;
   };
   // Weights of the linear layers of a block; at 1 bit about as many latents, of 12 bytes with their
   // moments. What of a block stays: its bits, and its scales with their moments.

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "littlebit/checkpoint/checkpoint.h"
+#include "littlebit/distill/blockwise.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/eval/perplexity.h"
@@ -124,6 +125,57 @@ TEST_CASE("a step makes no host wait, however many micro-batches and groups it h
       }
     }
   }
+}
+
+TEST_CASE("block-wise training on another device, its state kept on the host", "[device]") {
+  const TempFolder folder;
+  test::write_tiny_llama(folder.path(), {.biases = true});
+  // Losses of some steps of each block, and the latents.
+  const auto train = [&](at::Device device, bool is_kept) {
+    Run run(folder.path(), device);
+    const auto on_host = [](int64_t numel, at::ScalarType dtype) {
+      return at::zeros({numel}, dtype);
+    };
+    Optimizer optimizer(*run.student, OptimOptions{}, Surrogate::kSmoothSign, solo(),
+                        is_kept ? StateKeeper(on_host) : StateKeeper());
+    CHECK(optimizer.is_kept() == is_kept);
+    LatentSink sink(*run.student, optimizer.states());
+    factorize_model(sink, run.teacher.folder, run.plans, run.quant, 1, {});
+    const at::Tensor states = at::zeros({4, 12, 32});
+    BlockwiseStep step(run.teacher.decoder, *run.student, states, states.clone());
+    at::manual_seed(5);
+    const at::Tensor ids = at::randint(48, {4, 12}, at::kLong);
+    std::vector<double> seen;
+    for (int64_t layer = 0; layer < 2; ++layer) {
+      step.prepare(
+          layer, 2, [&](int64_t first, int64_t n) { return ids.narrow(0, first, n).to(device); },
+          [] { return false; });
+      GroupState& state = optimizer.states()[layer + 1];
+      CHECK(state.latents().is_cpu() == (is_kept || device.is_cpu()));
+      state.load();
+      CHECK(state.latents().device() == device);
+      GradientSums sums(run.gradients);
+      for (int64_t k = 1; k <= 3; ++k) {
+        const DistillationLoss loss = step.accumulate(0, 4, 4, sums);
+        optimizer.reduce(layer + 1, run.gradients[layer + 1]);
+        optimizer.step(k, {1e-2, 1e-2, 1e-2});
+        seen.push_back(loss.read_hidden());
+      }
+      state.unload();
+    }
+    for (GroupState& state : optimizer.states()) {
+      state.load_for_good();
+      CHECK(state.latents().device() == device);
+      seen.push_back(state.latents().abs().sum().item<double>());
+      seen.push_back(state.exp_avg_sq().abs().sum().item<double>());
+    }
+    return seen;
+  };
+  const std::vector<double> want = train(at::kCPU, false);
+  CHECK(want[2] < want[0]);
+  CHECK(train(at::kCPU, true) == want);
+  check_close(train(test::other_device(), false), want);
+  check_close(train(test::other_device(), true), want);
 }
 
 TEST_CASE("a run on another device: training, checkpoint, exports, scores", "[device]") {
