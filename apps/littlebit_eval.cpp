@@ -47,7 +47,9 @@ constexpr Shorthand kScoreShorthands[] = {
     {"--data-root", "eval.data_root", "DIR", Value::kText, "Where the tasks' data lies"},
     {"--output", "eval.output", "FILE", Value::kText, "Write results.json here"},
     {"--samples", "eval.samples", "FILE", Value::kText,
-     "Write the scores of each document here (jsonl)"},
+     "Write the scores of each document or chunk here (jsonl)"},
+    {"--teacher", "eval.teacher", "DIR", Value::kText,
+     "A model to take the KL divergence from, beside a perplexity"},
 };
 constexpr Shorthand kGenerateShorthands[] = {
     {"--prompt", "generate.prompt", "TEXT", Value::kText, "The text to continue"},

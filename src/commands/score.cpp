@@ -46,6 +46,10 @@ void check(const ScoreOptions& options) {
                                              ", or a text file with --text FILE");
   }
   check_tasks(options.eval);
+  if (!options.run.teacher.empty() && !has_divergence(options.eval)) {
+    throw UsageError("--teacher: none of the tasks has a divergence",
+                     "perplexities of chunks have one, such as wikitext2, or text of --text FILE");
+  }
 }
 
 // Done first, so that a place that cannot be written is not found out after hours.
@@ -101,7 +105,10 @@ class Scoring {
     if (samples_) sink = [&](const Json& line) { samples_->write(to_json_line(line) + "\n"); };
     processes_.enter("scoring", kLongSeconds);
     try {
-      for (const auto& task : tasks_) results.add(task->run(model_->decoder(), sink, sharing));
+      const Decoder* teacher = teacher_ ? &teacher_->decoder() : nullptr;
+      for (const auto& task : tasks_) {
+        results.add(task->run(model_->decoder(), sink, sharing, teacher));
+      }
     } catch (const NumericsError&) {  // of the sums, which all processes have
       in_all(processes_, [] { throw; });
     }
@@ -130,10 +137,19 @@ class Scoring {
       }
     }
     model_.emplace(std::move(folder), compute_type(options_.run.dtype), device);
+    if (!options_.run.teacher.empty()) {
+      teacher_.emplace(options_.run.teacher, compute_type(options_.run.dtype), device);
+    }
     log_info(options_.model.path.string() + ": " +
              (model_->packed() ? "packed LittleBit" : "dense") + " " + spec.model_type + ", " +
              tokenizer_->description());
-    if (output_) about_ = describe(options_, *model_, *tokenizer_);
+    if (output_) {
+      about_ = describe(options_, *model_, *tokenizer_);
+      if (teacher_) {
+        about_["teacher"] = options_.run.teacher.string();
+        about_["teacher_hash"] = teacher_->folder().content_hash();
+      }
+    }
   }
 
   void write(const Results& results) {
@@ -151,7 +167,7 @@ class Scoring {
   std::optional<OutputFile> output_, samples_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::vector<std::unique_ptr<EvalTask>> tasks_;
-  std::optional<EvalModel> model_;
+  std::optional<EvalModel> model_, teacher_;
   Json about_;
 };
 
@@ -164,7 +180,9 @@ int run_score(const std::filesystem::path& config, const std::vector<std::string
   check(options);
   const std::vector<NamedPath> outputs = {{"--output", options.run.output},
                                           {"--samples", options.run.samples}};
-  check_outputs(options.model.path, {{"--config", config}, {"--text", options.eval.text}}, outputs);
+  const std::vector<NamedPath> inputs = {{"--config", config}, {"--text", options.eval.text}};
+  check_outputs(options.model.path, inputs, outputs);
+  if (!options.run.teacher.empty()) check_outputs(options.run.teacher, inputs, outputs);
   return among_processes(
       options.run.threads, options.run.device, "eval.device",
       [&](const ProcessPlace& place) { return Scoring(options, outputs, place).run(); });

@@ -51,8 +51,8 @@ class ChoiceEvalTask : public EvalTask {
 
   int64_t cut() const { return cut_; }
 
-  TaskResult run(const Decoder& decoder, const SampleSink& samples,
-                 const BatchSharing& sharing) const override {
+  TaskResult run(const Decoder& decoder, const SampleSink& samples, const BatchSharing& sharing,
+                 const Decoder*) const override {
     const Stopwatch stopwatch;
     Progress progress(name_, static_cast<int64_t>(documents_.size()), "documents");
     const std::vector<DocumentScores> scores = score_choices(

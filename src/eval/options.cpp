@@ -75,7 +75,11 @@ void EvalRunOptions::declare(OptionGroup& group) {
   ComputeOptions::declare(group);
   group.path("output", &output, "Write the scores to this file (results.json)");
   group.path("samples", &samples,
-             "Write the scores of each document of multiple-choice tasks to this file (jsonl)");
+             "Write the scores of each document of multiple-choice tasks, and of each chunk of a "
+             "perplexity, to this file (jsonl)");
+  group.path("teacher", &teacher,
+             "Folder of a model with the same vocabulary, dense or packed: perplexities of chunks "
+             "come with kl, the mean KL divergence of the scored model from it");
 }
 
 void ModelOptions::declare(OptionGroup& group) {

@@ -7,22 +7,68 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distill/kl_divergence.h"
 #include "row_scores.h"
 
 namespace littlebit {
 namespace {
 
-// Sum of the cross-entropies of predicting ids[:, 1:] [B, T].
-double batch_nll(const Decoder& decoder, const SequenceContext& context, const at::Tensor& ids) {
-  const int64_t predictions = ids.size(1) - 1;
-  const at::Tensor z = final_rows(decoder, context, ids).narrow(1, 0, predictions);
-  const at::Tensor targets = ids.narrow(1, 1, predictions).reshape({-1});
-  return row_scores(decoder, z.reshape({-1, z.size(-1)}), targets).sum().item<double>();
+// A model with what its blocks need of sequences of one length.
+struct Scored {
+  const Decoder& decoder;
+  SequenceContext context;
+  Scored(const Decoder& scored, int64_t length)
+      : decoder(scored), context(scored.context(length)) {}
+
+  // What the head reads where ids [B, T] predict a next one: [B, T - 1, E].
+  at::Tensor rows(const at::Tensor& ids) const {
+    return final_rows(decoder, context, ids).narrow(1, 0, ids.size(1) - 1);
+  }
+};
+
+// Sums of the cross-entropies of predicting ids[:, 1:] [B, T], by sequence.
+void batch_nll(const Scored& model, const at::Tensor& ids, const at::Tensor& z, double* sums) {
+  const at::Tensor targets = ids.narrow(1, 1, z.size(1)).reshape({-1});
+  const at::Tensor scores =
+      row_scores(model.decoder, z.reshape({-1, z.size(-1)}), targets).view({z.size(0), -1});
+  const at::Tensor by_sequence = scores.sum(1).cpu();
+  std::copy_n(by_sequence.const_data_ptr<double>(), z.size(0), sums);
+}
+
+void batch_kl(const Scored& model, const Scored& teacher, const at::Tensor& ids,
+              const at::Tensor& z, double* sums) {
+  const at::Tensor z_teacher = teacher.rows(ids);
+  for (int64_t i = 0; i < z.size(0); ++i) {
+    sums[i] =
+        kl_divergence(teacher.decoder, model.decoder, z_teacher[i], z[i], 0, {}).item<double>();
+  }
+}
+
+double mean(const std::vector<double>& sums, int64_t predictions) {
+  return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(predictions);
+}
+
+void check_comparable(const ModelSpec& model, const ModelSpec& teacher, int64_t length) {
+  if (model.vocab_size != teacher.vocab_size) {
+    throw InputError("the teacher knows " + format_count(teacher.vocab_size) + " ids, the model " +
+                         format_count(model.vocab_size),
+                     "a divergence is of two models with one vocabulary");
+  }
+  if (model.logit_softcap != teacher.logit_softcap) {
+    throw InputError("teacher and model cap their logits differently",
+                     "take the divergence from the model that this one was made from");
+  }
+  if (teacher.learned_positions && length > teacher.max_positions) {
+    throw InputError("the teacher has learned " + std::to_string(teacher.max_positions) +
+                         " positions, a chunk has " + std::to_string(length),
+                     "lower the sequence length");
+  }
 }
 
 }  // namespace
@@ -45,34 +91,51 @@ TaskResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids
   check_text_ids(ids.first(chunks * length), decoder.spec().vocab_size);
 
   const int64_t batch = options.batch_size.of_length(length);
-  const SequenceContext context = decoder.context(length);
-  std::vector<double> sums(static_cast<size_t>((chunks + batch - 1) / batch));  // by batch
+  const Scored model(decoder, length);
+  std::optional<Scored> teacher;
+  if (options.teacher != nullptr) {
+    check_comparable(decoder.spec(), options.teacher->spec(), length);
+    teacher.emplace(*options.teacher, length);
+  }
+  std::vector<double> nll(static_cast<size_t>(chunks)), kl(teacher ? nll.size() : 0);  // sums
   const auto score = [&](int64_t i) {
     const int64_t first = i * batch, count = std::min(batch, chunks - first);
     const auto part = ids.subspan(first * length, count * length);
     const at::Tensor batch_ids =
         at::from_blob(const_cast<int32_t*>(part.data()), {count, length}, at::kInt);
-    sums[static_cast<size_t>(i)] =
-        batch_nll(decoder, context, batch_ids.to(decoder.device(), at::kLong));
+    const at::Tensor there = batch_ids.to(decoder.device(), at::kLong);
+    const at::Tensor z = model.rows(there);
+    batch_nll(model, there, z, nll.data() + first);
+    if (teacher) batch_kl(model, *teacher, there, z, kl.data() + first);
   };
-  sharing.for_each(static_cast<int64_t>(sums.size()), "the text was scored", score,
+  sharing.for_each((chunks + batch - 1) / batch, "the text was scored", score,
                    [&](int64_t batches) {
                      if (progress) progress(std::min(batches * batch, chunks), chunks);
                    });
-  sharing.complete(sums, decoder.device());
+  sharing.complete(nll, decoder.device());
+  sharing.complete(kl, decoder.device());
 
-  const double sum = std::accumulate(sums.begin(), sums.end(), 0.0);
-  const double nll = sum / static_cast<double>(chunks * (length - 1));
-  const double perplexity = std::exp(nll);
-  if (!std::isfinite(perplexity)) {
-    throw NumericsError("the mean cross-entropy came out as " + std::to_string(nll) +
+  const int64_t predictions = chunks * (length - 1);
+  const double mean_nll = mean(nll, predictions), mean_kl = mean(kl, predictions);
+  const double perplexity = std::exp(mean_nll);
+  if (!std::isfinite(perplexity) || !std::isfinite(mean_kl)) {
+    throw NumericsError("the mean cross-entropy came out as " + std::to_string(mean_nll) +
                             ": the model's numbers overflow",
                         "compute in fp32; if it does not help, the model is damaged");
   }
-  return {.protocol = "concatenated_chunks@" + std::to_string(length),
-          .metrics = {{"perplexity", perplexity}, {"nll", nll}},
-          .counts = {{"tokens", chunks * length}, {"chunks", chunks}},
-          .seconds = stopwatch.seconds()};
+  if (options.each) {
+    const auto predicted = static_cast<double>(length - 1);
+    for (size_t i = 0; i < nll.size(); ++i) {
+      options.each(static_cast<int64_t>(i),
+                   {.nll = nll[i] / predicted, .kl = teacher ? kl[i] / predicted : 0});
+    }
+  }
+  TaskResult result{.protocol = "concatenated_chunks@" + std::to_string(length),
+                    .metrics = {{"perplexity", perplexity}, {"nll", mean_nll}},
+                    .counts = {{"tokens", chunks * length}, {"chunks", chunks}}};
+  if (teacher) result.metrics.emplace_back("kl", mean_kl);
+  result.seconds = stopwatch.seconds();
+  return result;
 }
 
 }  // namespace littlebit

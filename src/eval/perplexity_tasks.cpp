@@ -2,6 +2,7 @@
 #include "perplexity_tasks.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "batch_fit.h"
 #include "littlebit/core/error.h"
@@ -45,12 +46,20 @@ class ChunkTask : public EvalTask {
     how_.limit = limited(options.limit, text_.chunks > 0 ? text_.chunks : chunks);
   }
 
-  TaskResult run(const Decoder& decoder, const SampleSink&,
-                 const BatchSharing& sharing) const override {
+  TaskResult run(const Decoder& decoder, const SampleSink& samples, const BatchSharing& sharing,
+                 const Decoder* teacher) const override {
     const int64_t chunks = static_cast<int64_t>(text_.ids.size()) / how_.sequence_length;
     Progress progress(protocol_.task, std::min(how_.limit, chunks), "chunks");
     ChunkOptions how = how_;
     how.batch_size = settled_batch(batch_size_, decoder, how.sequence_length, sharing);
+    how.teacher = teacher;
+    if (samples) {
+      how.each = [&](int64_t chunk, const ChunkScore& score) {
+        Json line = {{"task", protocol_.task}, {"index", chunk}, {"nll", score.nll}};
+        if (teacher != nullptr) line["kl"] = score.kl;
+        samples(line);
+      };
+    }
     TaskResult result = chunk_perplexity(
         decoder, text_.ids, how, [&](int64_t done, int64_t) { progress.update(done); }, sharing);
     result.task = protocol_.task;
@@ -89,8 +98,8 @@ class RollingTask : public EvalTask {
     hash_ = file_hash(file_);
   }
 
-  TaskResult run(const Decoder& decoder, const SampleSink&,
-                 const BatchSharing& sharing) const override {
+  TaskResult run(const Decoder& decoder, const SampleSink&, const BatchSharing& sharing,
+                 const Decoder*) const override {
     const Stopwatch stopwatch;
     Progress progress(kRollingTask, 0, "windows");
     const std::vector<double> loglikelihoods = rolling_loglikelihoods(
@@ -144,6 +153,17 @@ std::vector<std::string> perplexity_tasks() {
   }
   names.emplace_back(kRollingTask);
   return names;
+}
+
+bool has_divergence(const EvalOptions& options) {
+  const auto is_chunked = [](const std::string& name) {
+    return std::any_of(std::begin(kProtocols), std::end(kProtocols),
+                       [&](const Protocol& protocol) { return name == protocol.task; });
+  };
+  const bool rolls =
+      std::find(options.tasks.begin(), options.tasks.end(), kRollingTask) != options.tasks.end();
+  return std::any_of(options.tasks.begin(), options.tasks.end(), is_chunked) ||
+         (!options.text.empty() && !rolls);
 }
 
 std::unique_ptr<EvalTask> prepare_perplexity(const std::string& name, const TaskInput& input) {

@@ -35,7 +35,8 @@ double TaskResult::metric(std::string_view name) const { return require(metrics,
 int64_t TaskResult::count(std::string_view name) const { return require(counts, name); }
 
 bool lower_is_better(std::string_view metric) {
-  return metric.ends_with("perplexity") || metric == "nll" || metric == "bits_per_byte";
+  return metric.ends_with("perplexity") || metric == "nll" || metric == "kl" ||
+         metric == "bits_per_byte";
 }
 
 bool is_metric(std::string_view name) {

@@ -48,7 +48,8 @@ struct ComputeOptions {
 
 struct EvalRunOptions : ComputeOptions {
   std::filesystem::path output;   // results.json; empty: none is written
-  std::filesystem::path samples;  // a line per scored document; empty: none is written
+  std::filesystem::path samples;  // a line per scored document or chunk; empty: none is written
+  std::filesystem::path teacher;  // a model to take the divergence from; empty: none is taken
   void declare(OptionGroup& group);
 };
 

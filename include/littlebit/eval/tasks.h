@@ -16,7 +16,7 @@
 
 namespace littlebit {
 
-// Takes a line of samples.jsonl: a scored document of a task that has such.
+// Takes a line of samples.jsonl: a scored document, or chunk, of a task that has such.
 using SampleSink = std::function<void(const Json&)>;
 
 // A task ready to run: its data read and tokenised, its lengths settled.
@@ -25,11 +25,13 @@ class EvalTask {
   virtual ~EvalTask() = default;
 
   // Scores `decoder`, whose spec is the one the task was prepared for, with a progress line.
-  // `samples` may be empty. The result does not depend on the batch size beyond rounding, nor on
+  // `samples` may be empty. `teacher`, in all processes or none: perplexities of chunks come with
+  // the divergence from it. The result does not depend on the batch size beyond rounding, nor on
   // the number of processes; all of them have it. Collective among those of `sharing`. Errors:
   // NumericsError where scores are not finite, Error kStopped where a stop was requested.
   virtual TaskResult run(const Decoder& decoder, const SampleSink& samples,
-                         const BatchSharing& sharing = BatchSharing()) const = 0;
+                         const BatchSharing& sharing = BatchSharing(),
+                         const Decoder* teacher = nullptr) const = 0;
 
   // What it was prepared from: its data, and its task file where that is one of the user's.
   virtual std::vector<std::filesystem::path> files() const = 0;
@@ -51,6 +53,9 @@ void check_tasks(const EvalOptions& options);
 
 // Whether anything is to be scored.
 bool any_tasks(const EvalOptions& options);
+
+// Whether a task to be scored has the divergence from a teacher: perplexities of chunks do.
+bool has_divergence(const EvalOptions& options);
 
 // The tasks of options.tasks in order, each name once; then, where eval.text is given and no task
 // named reads it, the task `text`. InputError naming the data that is missing and where people get

@@ -83,6 +83,61 @@ TEST_CASE("chunks are scored alone, whatever the batch size") {
         Approx(plain_nll(tiny.model->decoder(), ids, 10, 2)).epsilon(1e-6));
 }
 
+TEST_CASE("the divergence from a teacher, chunk by chunk") {
+  const TinyModel tiny, other({.scale = 0.9});
+  const Decoder &model = tiny.model->decoder(), &teacher = other.model->decoder();
+  const std::vector<int32_t> ids = random_ids(5 * 8 + 3, 48);
+  std::vector<double> want(5);
+  for (int64_t chunk = 0; chunk < 5; ++chunk) {
+    at::Tensor x = at::empty({1, 8}, at::kLong);
+    for (int64_t t = 0; t < 8; ++t) x[0][t] = ids[static_cast<size_t>(chunk * 8 + t)];
+    const auto log_p = [&](const Decoder& decoder) {
+      return at::log_softmax(
+          forward_full(decoder, x, false).logits[0].narrow(0, 0, 7).to(at::kDouble), -1);
+    };
+    const at::Tensor p = log_p(teacher), q = log_p(model);
+    want[static_cast<size_t>(chunk)] = (p.exp() * (p - q)).sum().item<double>() / 7;
+  }
+  REQUIRE(want[0] > 1e-4);
+  for (const int64_t batch_size : {1, 2, 100}) {
+    std::vector<ChunkScore> seen;
+    const TaskResult result =
+        chunk_perplexity(model, ids,
+                         {.sequence_length = 8,
+                          .batch_size = batch_size,
+                          .teacher = &teacher,
+                          .each =
+                              [&](int64_t chunk, const ChunkScore& score) {
+                                REQUIRE(chunk == static_cast<int64_t>(seen.size()));
+                                seen.push_back(score);
+                              }},
+                         {});
+    REQUIRE(seen.size() == 5);
+    double nll = 0, kl = 0;
+    for (size_t i = 0; i < 5; ++i) {
+      CHECK(seen[i].kl == Approx(want[i]).epsilon(1e-4));
+      const std::vector<int32_t> chunk(ids.begin() + static_cast<int64_t>(8 * i),
+                                       ids.begin() + static_cast<int64_t>(8 * i + 8));
+      CHECK(seen[i].nll == Approx(plain_nll(model, chunk, 8, 1)).epsilon(1e-6));
+      nll += seen[i].nll / 5;
+      kl += seen[i].kl / 5;
+    }
+    CHECK(result.metric("nll") == Approx(nll).epsilon(1e-12));
+    CHECK(result.metric("kl") == Approx(kl).epsilon(1e-12));
+  }
+  const ChunkOptions of_itself{.sequence_length = 8, .teacher = &model};
+  CHECK(std::abs(chunk_perplexity(model, ids, of_itself, {}).metric("kl")) < 1e-9);
+}
+
+TEST_CASE("a teacher that a divergence cannot be taken from") {
+  const TinyModel tiny, wider({.vocabulary = 56});
+  const std::vector<int32_t> ids = random_ids(40, 48);
+  expect_error(ExitCode::kInput, {"56 ids", "48"}, [&] {
+    chunk_perplexity(tiny.model->decoder(), ids,
+                     {.sequence_length = 8, .teacher = &wider.model->decoder()}, {});
+  });
+}
+
 TEST_CASE("more rows of logits than are made at a time") {
   const TinyModel tiny({.vocabulary = 40, .layers = 1});
   const std::vector<int32_t> ids = random_ids(12 * 100, 40);  // 1188 predictions in one batch

@@ -23,8 +23,9 @@ using namespace littlebit;
 namespace {
 
 struct TinyModel {
+  uint32_t seed = 1;
   TempFolder temp;
-  test::LoadedModel model{(test::write_tiny_llama(temp.path()), temp.path())};
+  test::LoadedModel model{(test::write_tiny_llama(temp.path(), {.seed = seed}), temp.path())};
   const Decoder& decoder() const { return model.decoder; }
 };
 
@@ -64,17 +65,18 @@ void check_divided(const std::function<Numbers(const BatchSharing&)>& score) {
 }  // namespace
 
 TEST_CASE("a divided perplexity is the undivided one") {
-  const TinyModel tiny;
+  const TinyModel tiny, teacher{.seed = 2};
   at::manual_seed(3);
   const std::vector<int32_t> ids = random_ids(11 * 10 + 3);
   for (const int64_t batch_size : {1, 2, 5, 100}) {  // down to one batch, which one process has
     check_divided([&](const BatchSharing& sharing) {
       int64_t seen = 0;
       const TaskResult result = chunk_perplexity(
-          tiny.decoder(), ids, {.sequence_length = 10, .batch_size = batch_size},
+          tiny.decoder(), ids,
+          {.sequence_length = 10, .batch_size = batch_size, .teacher = &teacher.decoder()},
           [&](int64_t done, int64_t) { seen = done; }, sharing);
       if (seen != 11) throw std::logic_error("the progress ends before the text does");
-      return Numbers{result.metric("nll"), result.metric("perplexity"),
+      return Numbers{result.metric("nll"), result.metric("perplexity"), result.metric("kl"),
                      static_cast<double>(result.count("chunks"))};
     });
   }
