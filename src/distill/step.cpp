@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "host_stack.h"
 #include "littlebit/core/error.h"
 #include "littlebit/distill/kl_divergence.h"
 
@@ -33,10 +34,19 @@ DistillationLoss& DistillationLoss::operator+=(const DistillationLoss& other) {
 at::Tensor DistillationLoss::total() const { return kl + hidden; }
 
 DistillationStep::DistillationStep(const Decoder& teacher, Student& student,
-                                   const DistillOptions& options, Recompute recompute)
-    : teacher_(teacher), student_(student), options_(options), recompute_(recompute) {
+                                   const DistillOptions& options, Recompute recompute,
+                                   const KeptInputs& inputs)
+    : teacher_(teacher),
+      student_(student),
+      options_(options),
+      recompute_(recompute),
+      inputs_(inputs),
+      waiting_(std::make_unique<HostStack>(student.decoder().device(),
+                                           inputs.place == InputsPlace::kCpu)) {
   LB_ASSERT(recompute != Recompute::kAuto, "somebody has decided");
 }
+
+DistillationStep::~DistillationStep() = default;
 
 BlockTape DistillationStep::record_block(int64_t layer, const at::Tensor& input) {
   return BlockTape::record(student_.groups()[layer + 1], input, /*input_needs_gradient=*/true,
@@ -52,14 +62,16 @@ HiddenTerm DistillationStep::hidden_term(const at::Tensor& student_h, const at::
   return squared_error(student_h, teacher_h, options_.hidden_weight / numbers, dtype);
 }
 
-// 1. Stem and blocks in lockstep. Kept per block: the student's input (or graph), and the hidden
-// term of its output.
+// 1. Stem and blocks in lockstep. Kept per block: the student's input (or graph), and the direction
+// of its output's hidden term.
 DistillationStep::Ends DistillationStep::run_blocks(const at::Tensor& ids_bt, const Counts& counts,
                                                     std::vector<KeptBlock>& kept,
                                                     DistillationLoss& loss) {
   const Decoder& student = student_.decoder();
   std::vector<StudentGroup>& groups = student_.groups();
   const auto num_layers = static_cast<int64_t>(kept.size());
+  const bool is_narrow = inputs_.type == BlockInputs::kBf16;
+  const at::ScalarType direction_type = is_narrow ? at::kBFloat16 : student.compute_dtype();
   Ends ends;
   begin(StepPart::kTeacher);
   ends.teacher_h = teacher_.stem_forward(ids_bt);
@@ -69,6 +81,7 @@ DistillationStep::Ends DistillationStep::run_blocks(const at::Tensor& ids_bt, co
   groups[0].release();
   for (int64_t layer = 0; layer < num_layers; ++layer) {
     KeptBlock& block = kept[layer];
+    at::Tensor input;
     begin(StepPart::kTeacher);
     ends.teacher_h = teacher_.block_forward(layer, ends.teacher_h, teacher_context_);
     begin(StepPart::kStudent);
@@ -77,16 +90,19 @@ DistillationStep::Ends DistillationStep::run_blocks(const at::Tensor& ids_bt, co
       ends.student_h = block.tape.output();
     } else {
       StudentGroup& group = groups[layer + 1];
-      block.input = ends.student_h;
+      input = is_narrow ? ends.student_h.to(at::kBFloat16) : ends.student_h;
       group.materialize(false);
       ends.student_h = student.block_forward(layer, ends.student_h, student_context_);
       group.release();
     }
     begin(StepPart::kLoss);
+    HiddenTerm hidden;
     if (layer + 1 < num_layers) {
-      block.hidden = hidden_term(ends.student_h, ends.teacher_h, counts, student.compute_dtype());
-      loss.hidden.add_(block.hidden.loss);
+      hidden = hidden_term(ends.student_h, ends.teacher_h, counts, direction_type);
+      loss.hidden.add_(hidden.loss);
+      block.hidden_factor = hidden.factor;
     }
+    waiting_->push({std::move(input), std::move(hidden.direction)});
   }
   return ends;
 }
@@ -138,6 +154,7 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
   const Counts counts{.sequences = sequences, .tokens = sequences * static_cast<double>(length)};
   DistillationLoss loss;
   loss.hidden = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(student.device()));
+  waiting_->clear();  // of a call that was not finished
   std::vector<KeptBlock> kept(static_cast<size_t>(num_layers));
   at::Tensor gradient = run_tail(run_blocks(ids_bt, counts, kept, loss), counts, loss, sink);
 
@@ -145,11 +162,13 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
   // above.
   for (int64_t layer = num_layers - 1; layer >= 0; --layer) {
     KeptBlock block = std::move(kept[layer]);
-    if (block.hidden.is_defined()) {
-      gradient = gradient.add(block.hidden.direction, block.hidden.factor);
-      block.hidden = {};
+    auto [input, direction] = waiting_->pop();
+    if (direction.defined()) {
+      gradient = gradient.add(std::exchange(direction, {}), block.hidden_factor);
     }
-    if (block.input.defined()) block.tape = record_block(layer, std::exchange(block.input, {}));
+    if (input.defined()) {
+      block.tape = record_block(layer, std::exchange(input, {}).to(student.residual_dtype()));
+    }
     gradient = block.tape.backward(gradient, sink, layer + 1);
   }
   StudentGroup& stem = student_.groups()[0];

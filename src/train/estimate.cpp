@@ -82,6 +82,21 @@ class Estimate {
   double total(const ShardingChoice& choice, int64_t rank) {
     return device_bytes(memory(choice, rank));
   }
+  // Of a device that is not the host's memory; see plan.h.
+  bool fits_streamed_only(ShardingChoice choice, double free) {
+    choice.teacher_sharded = choice.teacher_spread = choice.teacher_streamed = false;
+    if (total(choice, 0) <= free) return false;
+    choice.teacher_sharded = choice.world > 1;
+    if (choice.teacher_sharded && total(choice, 0) <= free) return false;
+    choice.teacher_sharded = false;
+    choice.teacher_streamed = true;
+    return total(choice, 0) <= free;
+  }
+  bool streams_on_host(const ShardingChoice& choice) const {
+    const int64_t tokens =
+        sequences_at_once(session_.options, choice.world) * session_.options.data.sequence_length;
+    return stored_ && littlebit::streams_on_host(*stored_, session_.dtype, tokens);
+  }
   std::vector<TrafficPart> traffic(const ShardingChoice& choice) {
     return traffic_parts(shape_, session_.plans, session_.options, choice);
   }
@@ -95,10 +110,11 @@ class Estimate {
 // The other ways to divide the same run, those that send less first.
 std::vector<ShardingChoice> ways_of(const ShardingChoice& choice) {
   std::vector<ShardingChoice> ways;
-  for (const int parts : {1, 2, 3}) {  // whole, of a host, of all
+  for (const int parts : {0, 1, 2, 3}) {  // streamed, whole, of a host, of all
     for (const bool per_microbatch : {false, true}) {
       if (choice.world == 1 && (parts > 1 || per_microbatch)) continue;
       ShardingChoice way = choice;
+      way.teacher_streamed = parts == 0;
       way.teacher_sharded = parts > 1;
       way.teacher_spread = false;
       if (parts == 3 && way.teacher_parts() == way.world) continue;
@@ -111,6 +127,7 @@ std::vector<ShardingChoice> ways_of(const ShardingChoice& choice) {
 }
 
 const char* teacher_word(const ShardingChoice& way) {
+  if (way.teacher_streamed) return "streamed";
   if (!way.teacher_sharded) return "replicated";
   return way.teacher_spread ? "spread" : "sharded";
 }
@@ -128,10 +145,10 @@ void print_parts(Estimate& estimate, const ShardingChoice& choice) {
   if (choice.world > 1) header[1] = "process 0 of " + std::to_string(choice.world);
   if (both) header.push_back("process " + std::to_string(choice.world - 1));
   Table table(header);
-  double host = 0;
+  std::vector<std::string> on_host;
   for (size_t i = 0; i < first.size(); ++i) {
     if (first[i].on_host) {
-      host += first[i].bytes;
+      on_host.push_back(first[i].what + " " + shown(first[i].bytes));
       continue;
     }
     std::vector<std::string> row = {first[i].what, shown(first[i].bytes)};
@@ -141,7 +158,7 @@ void print_parts(Estimate& estimate, const ShardingChoice& choice) {
   table.add(both ? std::vector<std::string>{"total", shown(total), shown(least)}
                  : std::vector<std::string>{"total", shown(total)});
   table.print();
-  if (host > 0) log_info("and in the host's memory, for checkpoints being written: " + shown(host));
+  if (!on_host.empty()) log_info("and in the host's memory: " + join(on_host, ", "));
 }
 
 void print_traffic(Estimate& estimate, const ShardingChoice& choice, double bandwidth) {
@@ -235,10 +252,27 @@ double free_for_one(at::Device device, const ShardingChoice& choice) {
   return free_memory(device) / sharers;
 }
 
+void choose_teacher(Session& session, const ShardingChoice& choice) {
+  TeacherPlacement& teacher = session.options.train.teacher;
+  if (teacher != TeacherPlacement::kAuto || !device_traits(session.device).is_host) return;
+  if (!Estimate(session).streams_on_host(choice)) return;
+  teacher = TeacherPlacement::kStreamed;
+  log_info("train.teacher: auto: streamed, its matrices are converted to " +
+           std::string(session.dtype == at::kFloat ? "fp32" : "bf16") + " block by block");
+}
+
 // train.recompute: auto, for a process with that much free.
 void choose_recompute(Session& session, const ShardingChoice& choice, double free) {
   Recompute& recompute = session.options.train.recompute;
   if (recompute != Recompute::kAuto) return;
+  const KeptInputs& inputs = session.options.train.inputs;
+  const bool is_away = inputs.place == InputsPlace::kCpu && !device_traits(session.device).is_host;
+  if (is_away || inputs.type == BlockInputs::kBf16) {
+    recompute = Recompute::kFull;
+    log_info(std::string("train.recompute: auto: full, as train.block_inputs") +
+             (is_away ? "_device is cpu" : " is bf16"));
+    return;
+  }
   constexpr double kMostOfFree = 0.5;
   recompute = Recompute::kNone;
   const double total = Estimate(session).total(choice, 0);
@@ -251,18 +285,41 @@ void choose_recompute(Session& session, const ShardingChoice& choice, double fre
            shown(total) + " and " + shown(free) + " are free");
 }
 
-Session open_estimate(const RunOptions& options, const OptionTree& tree,
-                      const ShardingChoice& choice, double device_memory) {
+// As a run on a device of that much memory would.
+void place_teacher(Estimate& estimate, const Session& session, ShardingChoice& choice,
+                   double device_memory) {
+  choice.teacher_sharded = estimate.shards(choice.world, device_memory);
+  const bool is_open = session.options.train.teacher == TeacherPlacement::kAuto &&
+                       !device_traits(session.device).is_host && device_memory > 0;
+  if (!is_open || !estimate.fits_streamed_only(choice, device_memory)) return;
+  choice.teacher_sharded = false;
+  choice.teacher_streamed = true;
+}
+
+Session open_estimate(const RunOptions& options, const OptionTree& tree, ShardingChoice& choice,
+                      double device_memory) {
   Session session = options.train.device == DeviceKind::kCuda
                         ? open_model(options, at::Device(at::kCUDA, 0))
                         : open_model(options);
   make_plans(session, tree);
   const bool is_here = device_memory == 0 && options.train.device != DeviceKind::kCuda;
+  choose_teacher(session, choice);
+  choice.teacher_streamed = session.options.train.teacher == TeacherPlacement::kStreamed;
   choose_recompute(session, choice, is_here ? free_for_one(session.device, choice) : device_memory);
   return session;
 }
 
 }  // namespace
+
+void choose_teacher(Session& session) {
+  choose_teacher(session,
+                 sharding_of(session.options, session.processes->world(), session.local_world));
+}
+
+bool fits_streamed_only(const Session& session, double free) {
+  return Estimate(session).fits_streamed_only(
+      sharding_of(session.options, session.processes->world(), session.local_world), free);
+}
 
 void choose_recompute(Session& session) {
   const ShardingChoice choice =
@@ -281,7 +338,7 @@ void estimate_memory(const RunOptions& options, const OptionTree& tree,
   const Session session = open_estimate(options, tree, choice, request.device_memory);
   print_model(session);
   Estimate estimate(session);
-  choice.teacher_sharded = estimate.shards(choice.world, request.device_memory);
+  place_teacher(estimate, session, choice, request.device_memory);
   print_parts(estimate, choice);
   print_traffic(estimate, choice, request.bandwidth);
   if (request.device_memory > 0) print_fit(estimate, choice, request.device_memory);
@@ -292,7 +349,7 @@ std::string estimate_memory_json(const RunOptions& options, const OptionTree& tr
   ShardingChoice choice = choice_of(options, request);
   const Session session = open_estimate(options, tree, choice, request.device_memory);
   Estimate estimate(session);
-  choice.teacher_sharded = estimate.shards(choice.world, request.device_memory);
+  place_teacher(estimate, session, choice, request.device_memory);
   Json json = way_json(estimate, choice, request);
   json["processes"] = choice.world;
   json["processes_per_host"] = choice.per_host;

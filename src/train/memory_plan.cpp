@@ -126,11 +126,38 @@ struct Moment {
   double total() const { return states + weights + work; }
 };
 
+// States that wait for the backward pass of so many blocks: inputs, and differences of the outputs
+// of all but the last.
+struct WaitingStates {
+  double inputs = 0, differences = 0;  // bytes of one
+  bool is_away = false;                // but for those of two blocks
+
+  double bytes(double blocks) const {
+    return blocks * inputs + std::max(0.0, blocks - 1) * differences;
+  }
+  double on_device(double blocks) const {
+    constexpr double kOnDevice = 2;
+    return is_away ? std::min(blocks, kOnDevice) * (inputs + differences) : bytes(blocks);
+  }
+};
+
+WaitingStates waiting_states(const Shape& shape, const RunOptions& options) {
+  constexpr double kNarrow = 2;
+  const KeptInputs& kept = options.train.inputs;
+  const bool is_narrow = kept.type == BlockInputs::kBf16;
+  const double numbers = shape.tokens * shape.hidden;
+  return {.inputs = (is_narrow ? kNarrow : kWide) * numbers,
+          .differences = (is_narrow ? kNarrow : shape.compute) * numbers,
+          .is_away = kept.place == InputsPlace::kCpu && !device_traits(shape.device).is_host};
+}
+
 Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerPlan> plans,
-                    Recompute recompute) {
+                    const RunOptions& options) {
   const ModelSpec& spec = shape.spec;
   const double c = shape.compute, state = kWide * shape.tokens * shape.hidden;
-  const bool keep_all = recompute == Recompute::kNone;
+  const bool keep_all = options.train.recompute == Recompute::kNone;
+  const WaitingStates waiting = waiting_states(shape, options);
+  const bool is_narrow = options.train.inputs.type == BlockInputs::kBf16;
   size_t next = 0;
   group_sizes(decoder, plans, 0, &next);
   // While logits are compared: the student's last hidden state (the teacher's, where nothing
@@ -145,9 +172,8 @@ Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerP
     const BlockTape tape = block_tape(shape, layer, group.last_latent);
     const double blocks = static_cast<double>(layer + 1);
     Moment backward{.what = "activations and gradients of a block"};
-    // Inputs and differences, the gradient that comes in, the block's output.
-    backward.states = blocks * state + (blocks - 1) * c * shape.tokens * shape.hidden +
-                      (keep_all ? 1 : 2) * state;
+    // Inputs and differences, the gradient that comes in, the block's output, its input as it was.
+    backward.states = waiting.on_device(blocks) + (keep_all ? 1 : is_narrow ? 3 : 2) * state;
     backward.weights = kept_weights + c * (group.weights + group.last);
     backward.work =
         kept + shape.tokens * (tape.at_worst() + c * (group.latent - group.last_latent));
@@ -159,7 +185,7 @@ Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerP
   const double layers = static_cast<double>(spec.num_layers);
   const double rows = std::min(static_cast<double>(head_rows(spec.vocab_size)), shape.tokens);
   Moment loss{.what = "logits of a chunk"};
-  loss.states = layers * state + (layers - 1) * c * shape.tokens * shape.hidden + ends;
+  loss.states = waiting.on_device(layers) + ends;
   loss.weights = kept_weights;
   loss.work = kept + 3 * kWide * rows * static_cast<double>(spec.vocab_size);
   return loss.total() > worst.total() ? loss : worst;
@@ -192,6 +218,12 @@ TeacherSizes teacher_sizes(Decoder& decoder) {
 // travels while the other is worked on.
 double whole_at_once(at::Device device) { return device_traits(device).is_host ? 1 : 2; }
 
+double largest_block(Decoder& decoder) {
+  double largest = 0;
+  for (const double block : teacher_blocks(decoder)) largest = std::max(largest, block);
+  return largest;
+}
+
 double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::ScalarType> stored,
                      const ShardingChoice& choice) {
   TeacherSizes sizes = teacher_sizes(decoder);
@@ -200,22 +232,23 @@ double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::Scal
   };
   const at::ScalarType compute = decoder.compute_dtype();
   const bool mapped = device_traits(device).is_host;
-  double divided = 0;
-  if (choice.teacher_sharded) {
-    double all = 0, largest = 0;
-    for (const double block : teacher_blocks(decoder)) {
-      all += block;
-      largest = std::max(largest, block);
-    }
+  double blocks = 0;
+  if (choice.teacher_sharded || choice.teacher_streamed) {
+    double all = 0;
+    for (const double block : teacher_blocks(decoder)) all += block;
     sizes.computed -= all;
-    const int64_t parts = choice.teacher_parts();
-    const double gathered = parts > 1 ? whole_at_once(device) * largest : 0;
-    divided = bytes(compute) * (all / static_cast<double>(parts) + gathered);
+    const double at_once = whole_at_once(device) * largest_block(decoder);
+    if (choice.teacher_streamed) {
+      blocks = mapped && stored == compute ? 0 : bytes(compute) * at_once;
+    } else {
+      const int64_t parts = choice.teacher_parts();
+      blocks = bytes(compute) * (all / static_cast<double>(parts) + (parts > 1 ? at_once : 0));
+    }
   }
   const double computed = mapped && stored == compute ? 0 : bytes(compute) * sizes.computed;
   const double as_stored = mapped ? 0 : bytes(stored.value_or(compute)) * sizes.as_stored;
   const double wide = mapped && stored == at::kFloat ? 0 : kWide * sizes.wide;
-  return divided + computed + as_stored + wide;
+  return blocks + computed + as_stored + wide;
 }
 
 // Of this process: what it owns of the latents, and the buffers of their gradients.
@@ -327,7 +360,8 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
                                      const ShardingChoice& choice) {
   const StateSizes state = state_sizes(group_layouts(decoder, plans), choice);
   const Shape shape = shape_of(decoder, options, device, choice.world);
-  const Moment moment = worst_moment(decoder, shape, plans, options.train.recompute);
+  const Moment moment = worst_moment(decoder, shape, plans, options);
+  const WaitingStates waiting = waiting_states(shape, options);
   const double teacher = teacher_bytes(decoder, device, stored, choice);
   std::vector<MemoryPart> parts = {
       {"latents, two moments", 3 * kWide * state.owned},
@@ -335,8 +369,9 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
        gradient_bytes(state, choice, device, reduces_in_backward(options, choice))},
       {"sign bits", state.all / 8},
       {"scales, biases, norms", 4 * kWide * state.vectors},
-      {choice.teacher_sharded ? "teacher, divided, and gathered blocks"
-                              : "teacher, what is not mapped",
+      {choice.teacher_sharded    ? "teacher, divided, and gathered blocks"
+       : choice.teacher_streamed ? "teacher, and blocks of it as they run"
+                                 : "teacher, what is not mapped",
        teacher},
       {"states of blocks and their differences", moment.states},
       {"expanded weights and their gradients", moment.weights},
@@ -345,6 +380,14 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
     parts.push_back({"checkpoint being written",
                      3 * kWide * (state.owned + (choice.rank == 0 ? state.vectors : 0)),
                      /*on_host=*/!device_traits(device).is_host});
+  }
+  if (waiting.is_away) {
+    parts.push_back({"states of blocks", waiting.bytes(static_cast<double>(shape.spec.num_layers)),
+                     /*on_host=*/true});
+  }
+  if (choice.teacher_streamed && !device_traits(device).is_host) {
+    parts.push_back({"teacher's blocks on their way", 2 * shape.compute * largest_block(decoder),
+                     /*on_host=*/true});
   }
   parts.push_back(beside(parts, device));
   if (options.blockwise.sequences == 0) return parts;

@@ -83,16 +83,26 @@ void TrainOptions::declare(OptionGroup& group) {
       "full: re-run each block in the backward pass, least memory. none: keep every block's "
       "activations, about 15 % faster. auto: none where by the estimate it takes at most half of "
       "the free memory, else full. The numbers are the same.");
+  group.choice(
+      "block_inputs", &inputs.type, {"full", "bf16"},
+      "Type in which a block's input, and the difference of its output from the teacher's, "
+      "wait for the backward pass of train.recompute=full. full: as they are. bf16: "
+      "rounded, half the bytes.",
+      {Decides::kRunChangeable});
+  group.choice("block_inputs_device", &inputs.place, {"device", "cpu"},
+               "Where they wait. cpu: in pinned memory of a GPU's host; the numbers are the same. "
+               "On CPUs there is no difference.");
   group.integer("threads", &threads, {.min = 0, .max = 4096},
                 "CPU threads; 0: every core this process may use.");
   group.choice(
-      "teacher", &teacher, {"auto", "replicated", "sharded", "spread"},
+      "teacher", &teacher, {"auto", "replicated", "sharded", "spread", "streamed"},
       "Of several processes: replicated: each holds the whole teacher. sharded: each holds "
       "a part of every block, which is gathered when it runs, among the processes of its host "
       "where that has several. spread: the same among all processes, for a teacher that no host "
-      "can hold; blocks travel between hosts. auto: sharded on GPUs that it would not fit into, "
-      "else "
-      "replicated.");
+      "can hold; blocks travel between hosts. streamed, of one process or several: blocks are read "
+      "from the files each time they run, and a device holds two of them. auto: sharded on GPUs "
+      "that it would not fit into, else replicated; streamed where neither fits, and on CPUs whose "
+      "products need another type than the files have.");
   group.choice("gradient_reduce", &reduce.when, {"auto", "step", "microbatch"},
                "When gradients are summed over processes. step: after the last micro-batch, each "
                "process keeps sums of all of them. microbatch: after each, then it keeps its "
@@ -214,6 +224,16 @@ void RunOptions::check(OptionTree& tree) const {
   }
   if (train.steps == 0 && train.epochs == 0 && blockwise.sequences == 0) {
     tree.add_error_at("train.steps", "is 0 and so is train.epochs: say how long to train");
+  }
+  if (train.recompute == Recompute::kNone) {
+    constexpr const char* kNoInputs =
+        ", but train.recompute is none: blocks keep their activations then, not their inputs";
+    if (train.inputs.type == BlockInputs::kBf16) {
+      tree.add_error_at("train.block_inputs", std::string("is bf16") + kNoInputs);
+    }
+    if (train.inputs.place == InputsPlace::kCpu) {
+      tree.add_error_at("train.block_inputs_device", std::string("is cpu") + kNoInputs);
+    }
   }
   if (!train.time_limit.empty() && !train.limit_seconds()) {
     tree.add_error_at("train.time_limit", "is \"" + train.time_limit +

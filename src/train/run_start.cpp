@@ -105,6 +105,7 @@ Session open_session(const RunOptions& options, const OptionTree& tree,
   }
   in_all(processes, [&] {
     if (checkpoint) plans_from_checkpoint(*session, tree, *checkpoint, request);
+    choose_teacher(*session);
     choose_recompute(*session);
   });
   return std::move(*session);

@@ -17,11 +17,13 @@
 #include "littlebit/device/device.h"
 #include "littlebit/device/memory.h"
 #include "littlebit/distill/sharded_teacher.h"
+#include "littlebit/distill/streamed_teacher.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/distributed/process_group.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/models/folder_notes.h"
 #include "littlebit/nn/scratch_tensor.h"
+#include "plan.h"
 #include "sharding.h"
 
 namespace littlebit {
@@ -235,7 +237,24 @@ bool shards_teacher(const Session& session) {
 
 }  // namespace
 
+namespace {
+
+// train.teacher: auto on GPUs. Collective.
+bool streams_teacher(const Session& session) {
+  if (session.options.train.teacher != TeacherPlacement::kAuto ||
+      device_traits(session.device).is_host) {
+    return false;
+  }
+  return !session.processes->any(!fits_streamed_only(session, free_memory(session.device)));
+}
+
+}  // namespace
+
 void place_teacher(Session& session) {
+  if (streams_teacher(session)) {
+    session.options.train.teacher = TeacherPlacement::kStreamed;
+    log_info("train.teacher: auto: streamed, since by the estimate it would not fit otherwise");
+  }
   if (!shards_teacher(session)) return;
   Communicator& all = *session.processes;
   const bool is_spread = session.options.train.teacher == TeacherPlacement::kSpread;
@@ -251,8 +270,10 @@ void load_teacher(Session& session) {
   session.teacher_folder->open_tensors();
   if (!session.spec.left_out.empty()) log_info(session.spec.left_out);
   const HfFolder& folder = *session.teacher_folder;
+  const bool is_streamed = session.options.train.teacher == TeacherPlacement::kStreamed;
   session.teacher = std::make_unique<Decoder>(
-      session.teacher_processes != nullptr
+      is_streamed ? load_streamed_decoder(folder, session.spec, session.dtype, session.device)
+      : session.teacher_processes != nullptr
           ? load_sharded_decoder(folder, session.spec, session.dtype, session.device,
                                  *session.teacher_processes)
           : load_decoder(folder, session.spec, session.dtype, session.device));

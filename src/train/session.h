@@ -61,9 +61,10 @@ void check_exports(const Session& session);
 
 void build_corpus(Session& session, const std::filesystem::path& default_cache);
 // Sets teacher_processes by train.teacher, or what auto comes to: sharded where several processes
-// are on GPUs and the teacher's matrices take more than a third of what is free there. Collective.
+// are on GPUs and the teacher's matrices take more than a third of what is free there, streamed (in
+// the session's options) where it fits no other way. Collective.
 void place_teacher(Session& session);
-void load_teacher(Session& session);  // a whole one, unless it was placed
+void load_teacher(Session& session);  // as it was placed
 
 // Student and optimizer with initial factors, shown layer by layer; or from a checkpoint. Layers
 // are kept as they are made, in quant.cache_dir or, where that is not set, in `own_cache` of the

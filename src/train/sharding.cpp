@@ -9,10 +9,18 @@ namespace littlebit {
 
 bool shards_teacher(TeacherPlacement asked, at::Device device, int64_t world, double block_bytes,
                     double free_bytes) {
-  if (asked != TeacherPlacement::kAuto) return asked != TeacherPlacement::kReplicated;
+  if (asked != TeacherPlacement::kAuto) {
+    return asked == TeacherPlacement::kSharded || asked == TeacherPlacement::kSpread;
+  }
   // On the host the system holds mapped weights once for all processes.
   constexpr double kMostOfFree = 1.0 / 3;
   return world > 1 && !device_traits(device).is_host && block_bytes > kMostOfFree * free_bytes;
+}
+
+bool streams_on_host(at::ScalarType stored, at::ScalarType compute, int64_t tokens) {
+  // Converting takes what products of some ten tokens take (docs/benchmarks.md).
+  constexpr int64_t kFewTokens = 256;
+  return stored != compute && tokens >= kFewTokens;
 }
 
 ShardingChoice sharding_of(const RunOptions& options, int64_t world, int64_t per_host) {
@@ -27,6 +35,7 @@ ShardingChoice sharding_of(const RunOptions& options, int64_t world, int64_t per
           .teacher_sharded = world > 1 && (options.train.teacher == TeacherPlacement::kSharded ||
                                            options.train.teacher == TeacherPlacement::kSpread),
           .teacher_spread = options.train.teacher == TeacherPlacement::kSpread,
+          .teacher_streamed = options.train.teacher == TeacherPlacement::kStreamed,
           .reduce_per_microbatch = reduce.when == GradientReduce::kMicrobatch ||
                                    (reduce.when == GradientReduce::kAuto && world > 1),
           .reduce_bytes = reduce.dtype == ReduceDtype::kBf16 && world > 1 ? 2 : 4,

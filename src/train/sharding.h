@@ -18,6 +18,7 @@ struct ShardingChoice {
   int64_t per_host = 1;                // of these processes
   bool teacher_sharded = false;        // its blocks, among teacher_parts()
   bool teacher_spread = false;         // if so: among all processes, whatever their hosts
+  bool teacher_streamed = false;       // else: its blocks are read as they run
   bool reduce_per_microbatch = false;  // gradients are summed after each backward pass of a block
   int64_t reduce_bytes = 4;            // of a number on its way to another process
   bool async_checkpoint = false;       // what is written is a copy, beside the next steps
@@ -26,10 +27,14 @@ struct ShardingChoice {
   int64_t teacher_parts() const { return per_host > 1 && !teacher_spread ? per_host : world; }
 };
 
-// Where the teacher is, by train.teacher: auto goes by the bytes of its blocks and those that are
-// free on a GPU.
+// Whether the teacher is divided, by train.teacher: auto goes by the bytes of its blocks and those
+// that are free on a GPU.
 bool shards_teacher(TeacherPlacement asked, at::Device device, int64_t world, double block_bytes,
                     double free_bytes);
+
+// train.teacher: auto on a CPU: whether matrices of type `stored` are better converted block by
+// block, as products of so many tokens at a time need them, than all held converted.
+bool streams_on_host(at::ScalarType stored, at::ScalarType compute, int64_t tokens);
 
 // As the options say, for `world` processes, `per_host` of them on each host (0: as many, up to
 // 8, as divide them); train.teacher=auto as replicated.

@@ -12,6 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "littlebit/device/part_clock.h"
@@ -25,6 +26,18 @@ namespace littlebit {
 // kFull runs each block again in the backward pass, kNone keeps every block's graph until then; the
 // numbers are the same. kAuto is for options: whoever makes a step has decided.
 enum class Recompute { kAuto, kFull, kNone };
+
+// How block inputs, and the directions of hidden terms, wait for the backward pass of
+// Recompute::kFull. kBf16: rounded to it, which halves them. kCpu: those of another device in its
+// host's memory, with the same numbers.
+enum class BlockInputs { kFull, kBf16 };
+enum class InputsPlace { kDevice, kCpu };
+struct KeptInputs {
+  BlockInputs type = BlockInputs::kFull;
+  InputsPlace place = InputsPlace::kDevice;
+};
+
+class HostStack;
 
 // What a step's time is spent on, for a PartClock.
 enum class StepPart { kTeacher, kStudent, kLoss, kBackward, kOptimizer, kData };
@@ -47,7 +60,8 @@ struct DistillationLoss {
 class DistillationStep {
  public:
   DistillationStep(const Decoder& teacher, Student& student, const DistillOptions& options,
-                   Recompute recompute);
+                   Recompute recompute, const KeptInputs& inputs = {});
+  ~DistillationStep();
 
   // One micro-batch ids [B, T] (int64) of a global batch of `global_sequences`: gives each group's
   // gradients to `sink` when its backward is done, from the tail to the stem, and returns this
@@ -67,11 +81,11 @@ class DistillationStep {
     if (clock_ != nullptr) clock_->enter(static_cast<int>(part));
   }
 
-  // A block's input, or its graph, until its backward.
+  // A block's graph, where it has one already, until its backward; its input and the direction of
+  // its hidden term wait on `waiting_`.
   struct KeptBlock {
-    at::Tensor input;
     BlockTape tape;
-    HiddenTerm hidden;
+    double hidden_factor = 0;
   };
   // The two states behind the last block.
   struct Ends {
@@ -92,6 +106,8 @@ class DistillationStep {
   Student& student_;
   DistillOptions options_;
   Recompute recompute_;
+  KeptInputs inputs_;
+  std::unique_ptr<HostStack> waiting_;
   SequenceContext teacher_context_, student_context_;
   PartClock* clock_ = nullptr;
 };

@@ -20,7 +20,7 @@
 namespace littlebit {
 
 enum class ComputeDtype { kAuto, kFp32, kBf16 };
-enum class TeacherPlacement { kAuto, kReplicated, kSharded, kSpread };
+enum class TeacherPlacement { kAuto, kReplicated, kSharded, kSpread, kStreamed };
 
 // A set of defaults: which of an option's values a run has that nobody gave
 // (src/train/recipes.cpp).
@@ -40,6 +40,7 @@ struct TrainOptions {
   DeviceKind device = DeviceKind::kAuto;
   int64_t seed = 42;
   Recompute recompute = Recompute::kAuto;
+  KeptInputs inputs;
   TeacherPlacement teacher = TeacherPlacement::kAuto;
   ReduceOptions reduce;
   int64_t threads = 0;     // 0: all

@@ -40,9 +40,13 @@ def table(header, rows):
     return line(header) + "|" + "|".join("-" * (width + 2) for width in widths) + "|\n" + "".join(map(line, rows))
 
 
+def resident(found):
+    return [way for way in found["ways"] if way["teacher"] != "streamed"]
+
+
 def ways(found):
-    """Ways to divide the run, the least traffic first."""
-    return sorted(found["ways"], key=lambda way: way["sent"])
+    """Ways to divide the run, the least traffic first; the teacher is on the devices."""
+    return sorted(resident(found), key=lambda way: way["sent"])
 
 
 def fewest(estimates, memory):
@@ -83,7 +87,7 @@ def terms(way):
 
 
 def least(found):
-    return min(found["ways"], key=lambda way: way["total"])
+    return min(resident(found), key=lambda way: way["total"])
 
 
 def main():

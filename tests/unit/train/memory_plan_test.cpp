@@ -47,6 +47,7 @@ struct Run {
   Recompute recompute = Recompute::kFull;
   double bits = 0.55;
   bool two_paths = true;
+  BlockInputs inputs = BlockInputs::kFull;
   int64_t rank = 0, world = 1;  // of a process that is alone in this test
 };
 
@@ -66,6 +67,7 @@ double estimate_by_peak(const Run& run) {
   options.train.micro_batch_size = run.sequences;
   options.train.global_batch_size = 2 * run.sequences * run.world;
   options.train.recompute = run.recompute;
+  options.train.inputs.type = run.inputs;
   options.data.sequence_length = run.length;
   Decoder open = open_decoder(teacher);
   const std::vector<LayerPlan> plans = plan_model(open, options.quant);
@@ -73,7 +75,7 @@ double estimate_by_peak(const Run& run) {
   PlannedCommunicator processes(run.rank, run.world);
   Optimizer optimizer(student, {}, Surrogate::kSmoothSign, processes);
   std::vector<GroupGradients> gradients = gradients_of(student);
-  DistillationStep step(teacher, student, {}, run.recompute);
+  DistillationStep step(teacher, student, {}, run.recompute, options.train.inputs);
   const at::Tensor ids = at::randint(spec.vocab_size, {run.sequences, run.length}, at::kLong);
   step.accumulate(ids, run.sequences, gradients);
   optimizer.step(gradients, 1, 1e-6);
@@ -137,6 +139,9 @@ TEST_CASE("memory estimate: a Llama, its types, its schedules, attention of ever
   }
   check_close({.config = llama, .sequences = 1, .length = 1200});
   check_close({.config = llama, .bits = 1, .two_paths = false});
+  const Json deep = config_of("llama", {{"num_hidden_layers", 16}});
+  check_close({.config = deep, .inputs = BlockInputs::kBf16});
+  check_close({.config = deep, .dtype = at::kBFloat16, .inputs = BlockInputs::kBf16});
   check_close({.config = config_of("llama", {{"attention_bias", true}, {"mlp_bias", true}})});
 }
 
@@ -241,6 +246,32 @@ TEST_CASE("memory estimate: what is divided, what is whole, what is on a GPU's h
   const double norms = 4 * (2 * 3 + 1) * 128;
   CHECK(part_of(parts(four, at::kCPU), "teacher") == norms);
   CHECK(part_of(parts(sharded, at::kCPU), "teacher") == norms + 2 * (0.75 + 1) * linears);
+
+  // Streamed: two blocks on a GPU, and two of its host's; on the CPU one, where it is converted.
+  ShardingChoice read = four;
+  read.teacher_streamed = true;
+  CHECK(part_of(parts(read, gpu), "teacher, and blocks") == head + 2 * 2 * linears);
+  CHECK(part_of(parts(read, gpu), "teacher's blocks") == 2 * 2 * linears);
+  CHECK(part_of(parts(read, at::kCPU), "teacher") == norms);
+  const std::vector<MemoryPart> converted =
+      memory_parts(shape, plans, options, at::kCPU, at::kFloat, read);
+  CHECK(part_of(converted, "teacher") == 2 * linears + 2 * 512 * 128);
+
+  // Block inputs, fp32, and differences, bf16, of four sequences: on a GPU's host but for those of
+  // two blocks; of three blocks there are two differences.
+  const double state = 4.0 * static_cast<double>(options.data.sequence_length) * 128;
+  const double on_device = part_of(parts(four, gpu), "states");
+  options.train.inputs.place = InputsPlace::kCpu;
+  CHECK(part_of(parts(four, gpu), "states of blocks and") ==
+        on_device - (3 * 4 + 2 * 2) * state + 2 * (4 + 2) * state);
+  double away = 0;
+  for (const MemoryPart& part : parts(four, gpu)) away += part.on_host ? part.bytes : 0;
+  CHECK(away == (3 * 4 + 2 * 2) * state);
+  CHECK(device_bytes(parts(four, at::kCPU)) ==
+        device_bytes(memory_parts(shape, plans, options, at::kCPU, at::kBFloat16, four)));
+  options.train.inputs = {.type = BlockInputs::kBf16};
+  CHECK(part_of(parts(four, gpu), "states of blocks and") < on_device);
+  options.train.inputs = {};
 
   ShardingChoice saving = four;
   saving.async_checkpoint = true;

@@ -27,6 +27,7 @@ const std::set<std::string> kDecideNothing = {"recipe",  // the options that it 
                                               "train.micro_batch_size",
                                               "train.device",
                                               "train.recompute",
+                                              "train.block_inputs_device",
                                               "train.threads",
                                               "train.time_limit",
                                               "train.peer_timeout",

@@ -1,14 +1,15 @@
-// A teacher that is read block by block, on the CPU and on a device whose copies come late
-// (tests/support/other_device.h), beside one that is there as a whole.
-#include "littlebit/distill/streamed_teacher.h"
-
+// What makes a step need less of a device's memory, on the CPU and on a device whose copies come
+// late (tests/support/other_device.h): a teacher that is read block by block, block inputs that are
+// narrow or in the host's memory.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
 #include <catch2/catch.hpp>
+#include <stdexcept>
 
 #include "littlebit/core/error.h"
 #include "littlebit/distill/step.h"
+#include "littlebit/distill/streamed_teacher.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/nn/tensor_io.h"
 #include "support/counted_memory.h"
@@ -218,5 +219,139 @@ TEST_CASE("a streamed teacher's numbers are looked at before it runs") {
   for (const at::Device device : {at::Device(at::kCPU), test::other_device()}) {
     CHECK_THROWS_WITH(streamed(damaged, at::kFloat, device),
                       Contains("model.layers.1.mlp.up_proj.weight") && Contains("NaN"));
+  }
+}
+
+namespace {
+
+struct Dropped : GradientSink {
+  void add(size_t, const std::vector<at::Tensor>&) override {}
+};
+
+// Stops a step in the middle of its backward pass.
+struct Broken : GradientSink {
+  void add(size_t group, const std::vector<at::Tensor>&) override {
+    if (group == 3) throw std::runtime_error("stopped");
+  }
+};
+
+struct Result {
+  double kl, hidden;
+  std::vector<at::Tensor> gradients;
+};
+
+Result run_step(TinyTraining& bench, DistillationStep& step, at::Device device) {
+  DistillationLoss loss;
+  for (const int64_t length : {9, 4, 9}) {
+    loss += step.accumulate(some_ids(48, length).to(device), 6, bench.gradients);
+  }
+  Result result{loss.read_kl(), loss.read_hidden(), {}};
+  for (GroupGradients& group : bench.gradients) {
+    if (group.is_empty()) continue;
+    group.finish();
+    result.gradients.push_back(group.latents().cpu().clone());
+    result.gradients.push_back(group.vectors().cpu().clone());
+    group.clear();
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("block inputs in the host's memory: the same numbers, and no host waits") {
+  const TempFolder temp;
+  const at::Device other = test::other_device();
+  const Late late;
+  for (const int64_t layers : {1, 2, 3, 7}) {
+    const std::filesystem::path folder = temp / std::to_string(layers);
+    test::write_tiny_llama(folder, {.biases = true, .layers = layers});
+    TinyTraining bench(folder, {}, other);
+    for (const BlockInputs type : {BlockInputs::kFull, BlockInputs::kBf16}) {
+      for (const Recompute recompute : {Recompute::kFull, Recompute::kNone}) {
+        CAPTURE(layers, type == BlockInputs::kBf16, recompute == Recompute::kNone);
+        DistillationStep there(bench.teacher.decoder, *bench.student, {}, recompute,
+                               {type, InputsPlace::kDevice});
+        DistillationStep away(bench.teacher.decoder, *bench.student, {}, recompute,
+                              {type, InputsPlace::kCpu});
+        const Result want = run_step(bench, there, other), got = run_step(bench, away, other);
+        CHECK(got.kl == want.kl);
+        CHECK(got.hidden == want.hidden);
+        for (size_t i = 0; i < want.gradients.size(); ++i) {
+          CHECK(at::equal(got.gradients[i], want.gradients[i]));
+        }
+        const at::Tensor ids = some_ids(48, 9).to(other);
+        test::host_waits = 0;
+        away.accumulate(ids, 2, bench.gradients);
+        CHECK(test::host_waits == 0);
+        for (GroupGradients& group : bench.gradients) group.clear();
+      }
+    }
+  }
+}
+
+TEST_CASE("a step that broke off leaves nothing to the next one") {
+  const TempFolder temp;
+  test::write_tiny_llama(temp.path(), {.layers = 6});
+  const Late late;
+  for (const at::Device device : {at::Device(at::kCPU), test::other_device()}) {
+    TinyTraining bench(temp.path(), {}, device);
+    DistillationStep step(bench.teacher.decoder, *bench.student, {}, Recompute::kFull,
+                          {BlockInputs::kFull, InputsPlace::kCpu});
+    const Result want = run_step(bench, step, device);
+    Broken broken;
+    CHECK_THROWS_WITH(step.accumulate(some_ids(48).to(device), 2, broken), "stopped");
+    const Result got = run_step(bench, step, device);
+    CHECK(got.kl == want.kl);
+    for (size_t i = 0; i < want.gradients.size(); ++i) {
+      CHECK(at::equal(got.gradients[i], want.gradients[i]));
+    }
+  }
+}
+
+TEST_CASE("a device holds no block inputs but those at hand, or half of their bytes") {
+  const at::Device other = test::other_device();
+  test::OtherMemory& memory = test::OtherMemory::get();
+  const at::Tensor ids = some_ids(48, 64).to(other);
+  constexpr int64_t kState = 2 * 64 * 32 * 4;
+  // What a step of 12 blocks takes more than one of 4, in states of fp32.
+  const auto growth = [&](const KeptInputs& inputs) {
+    int64_t peaks[2];
+    for (int i = 0; i < 2; ++i) {
+      const TempFolder temp;
+      test::write_tiny_llama(temp.path(), {.layers = i == 0 ? 4 : 12});
+      TinyTraining bench(temp.path(), {}, other);
+      DistillationStep step(bench.teacher.decoder, *bench.student, {}, Recompute::kFull, inputs);
+      Dropped dropped;
+      step.accumulate(ids, 2, dropped);
+      const int64_t before = memory.alive();
+      memory.reset_peak();
+      step.accumulate(ids, 2, dropped);
+      peaks[i] = memory.peak() - before;
+    }
+    return static_cast<double>(peaks[1] - peaks[0]) / kState;
+  };
+  // Inputs and differences of eight blocks.
+  CHECK(growth({}) == Approx(16).margin(0.01));
+  CHECK(growth({.type = BlockInputs::kBf16}) == Approx(8).margin(0.01));
+  CHECK(growth({.place = InputsPlace::kCpu}) == Approx(0).margin(0.01));
+  CHECK(growth({BlockInputs::kBf16, InputsPlace::kCpu}) == Approx(0).margin(0.01));
+}
+
+TEST_CASE("block inputs in bf16 change the loss by nothing, gradients by their rounding") {
+  const TempFolder temp;
+  test::write_tiny_llama(temp.path(), {.biases = true, .layers = 4});
+  TinyTraining bench(temp.path());
+  DistillationStep full(bench.teacher.decoder, *bench.student, {}, Recompute::kFull);
+  DistillationStep narrow(bench.teacher.decoder, *bench.student, {}, Recompute::kFull,
+                          {.type = BlockInputs::kBf16});
+  const Result want = run_step(bench, full, at::kCPU), got = run_step(bench, narrow, at::kCPU);
+  CHECK(got.kl == want.kl);
+  CHECK(got.hidden == want.hidden);
+  for (size_t i = 0; i < want.gradients.size(); ++i) {
+    const double size = want.gradients[i].norm().item<double>();
+    if (size == 0) continue;
+    const double gap = (got.gradients[i] - want.gradients[i]).norm().item<double>() / size;
+    CHECK(gap > 1e-5);
+    CHECK(gap < 1e-2);  // 2^-9 for each number that is rounded
   }
 }
