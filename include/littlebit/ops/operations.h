@@ -9,11 +9,13 @@
 #include "littlebit/ops/gated_activation.h"
 #include "littlebit/ops/grouped_rows.h"
 #include "littlebit/ops/kl_rows.h"
+#include "littlebit/ops/latent_gradients.h"
 #include "littlebit/ops/multiply_interleaved_signs.h"
 #include "littlebit/ops/product.h"
 #include "littlebit/ops/rms_norm.h"
 #include "littlebit/ops/rotary.h"
 #include "littlebit/ops/squared_difference.h"
+#include "littlebit/ops/update_latents.h"
 #include "littlebit/ops/update_signs.h"
 
 namespace littlebit {
@@ -36,6 +38,8 @@ using AllOperations = OperationList<ExpandSigns,               //
                                     GatedActivationGradient,   //
                                     KlRows,                    //
                                     SquaredDifference,         //
+                                    LatentGradients,           //
+                                    UpdateLatents,             //
                                     Rotary,                    //
                                     CausalAttention,           //
                                     CausalAttentionGradient>;
