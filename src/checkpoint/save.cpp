@@ -72,12 +72,7 @@ Json make_manifest(const TrainingPosition& position, const Trajectory& trajector
 
 int64_t checkpoint_bytes(const Optimizer& optimizer) {
   int64_t bytes = 0;
-  for (const GroupState& state : optimizer.states()) {
-    const GroupLayout& layout = state.group().layout();
-    // Each number and its two moments.
-    bytes += 3 * (layout.num_unpadded_latents() + layout.num_vectors) *
-             static_cast<int64_t>(state.latents().element_size());
-  }
+  for (const GroupState& state : optimizer.states()) bytes += state.whole_bytes();
   return bytes;
 }
 

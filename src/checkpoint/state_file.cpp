@@ -32,7 +32,7 @@ std::span<const std::byte> bytes_of(const at::Tensor& contiguous) {
 }
 
 std::optional<Dtype> dtype_by_name(const std::string& name) {
-  for (const Dtype dtype : {Dtype::kF32, Dtype::kF64, Dtype::kBF16, Dtype::kF16}) {
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kF64, Dtype::kBF16, Dtype::kF16, Dtype::kU8}) {
     if (name == dtype_name(dtype)) return dtype;
   }
   return std::nullopt;

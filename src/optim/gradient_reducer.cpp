@@ -1,5 +1,5 @@
 // Invariant: at most one group's gradients are in flight, while the next one's are made. The
-// optimizer accepts groups in their own order, whichever order backward passes came in.
+// optimizer gets a group's when they have landed, in the order of the last backward passes.
 #include "littlebit/optim/gradient_reducer.h"
 
 #include <ATen/TensorOperators.h>
@@ -29,6 +29,7 @@ GradientReducer::GradientReducer(Optimizer& optimizer, const ReduceOptions& opti
       early_(options.when == GradientReduce::kMicrobatch ||
              (communicator_.world() > 1 &&
               (options.when == GradientReduce::kAuto || micro_batches == 1))),
+      keeps_slices_(micro_batches > 1 || !optimizer.copies_latents()),
       groups_(optimizer.states().size()) {
   LB_ASSERT(micro_batches > 0, "a step has micro-batches");
 }
@@ -40,7 +41,7 @@ void GradientReducer::take_memory() {
     num_vectors += state.group().layout().num_vectors;
     most_vectors = std::max(most_vectors, state.group().layout().num_vectors);
   }
-  const at::TensorOptions options = optimizer_.states().at(0).latents().options();
+  const at::TensorOptions options = optimizer_.states().at(0).group().vectors().options();
   all_vectors_ = at::empty({num_vectors}, options);
   if (early_) scratch_ = at::empty({most_vectors}, options);
   int64_t begin = 0;
@@ -51,7 +52,7 @@ void GradientReducer::take_memory() {
     group.vectors = all_vectors_.narrow(0, begin, layout.num_vectors);
     begin += layout.num_vectors;
     if (early_) {
-      group.latents = at::empty({state.slice().size()}, options);
+      if (keeps_slices_) group.latents = at::empty({state.slice().size()}, options);
     } else {
       group.whole.emplace(state.group(), at::empty({layout.num_latents}, options), group.vectors);
     }
@@ -118,6 +119,7 @@ void GradientReducer::send(size_t index, const at::Tensor& latents, at::Tensor b
   land();
   kill_point("reduce");
   flight_ = {.group = index,
+             .is_last = begun_ == micro_batches_,
              .pending = communicator_.start_reduce_scatter_sum(travelling, slice.begin, slice.end),
              .buffer = std::move(buffer)};
   // What has arrived already only takes up a buffer.
@@ -131,7 +133,9 @@ void GradientReducer::land() {
   Group& group = groups_[flight.group];
   const at::Tensor slice = flight.pending.wait();
   const bool is_further = std::exchange(group.has_latents, true);
-  if (early_ && is_further) {
+  if (early_ && !keeps_slices_) {
+    group.latents = slice.to(all_vectors_.scalar_type());
+  } else if (early_ && is_further) {
     group.latents.add_(slice);
   } else if (early_) {
     group.latents.copy_(slice);
@@ -142,6 +146,8 @@ void GradientReducer::land() {
     group.latents = group.whole->latents().narrow(0, mine.begin, mine.size());
     group.latents.copy_(slice);
   }
+  if (flight.is_last) optimizer_.accept_latents(flight.group, group.latents);
+  if (early_ && !keeps_slices_) group.latents.reset();
   if (flight.buffer.defined()) buffers_.push_back(std::move(flight.buffer));
 }
 
@@ -151,13 +157,18 @@ void GradientReducer::finish() {
   land();
   communicator_.all_reduce_sum(all_vectors_);
   for (size_t i = 0; i < groups_.size(); ++i) {
-    if (groups_[i].has_vectors) optimizer_.accept(i, groups_[i].latents, groups_[i].vectors);
+    if (groups_[i].has_vectors) optimizer_.accept_vectors(i, groups_[i].vectors);
   }
-  drop();
+  clear();
 }
 
 void GradientReducer::drop() {
   land();
+  optimizer_.drop();
+  clear();
+}
+
+void GradientReducer::clear() {
   begun_ = 0;
   for (Group& group : groups_) {
     group.has_latents = group.has_vectors = false;

@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "littlebit/core/error.h"
+#include "littlebit/device/device.h"
 #include "littlebit/nn/scratch_tensor.h"
 #include "littlebit/ops/update_signs.h"
 
@@ -22,15 +23,35 @@ bool StatePart::is_whole() const {
   return values.numel() == numel;
 }
 
-GroupState::GroupState(StudentGroup& group, Slice slice, const StateKeeper& keeper)
-    : group_(&group), slice_(slice) {
-  const auto zeros = [&](int64_t n) { return at::zeros({n}, group.vectors().options()); };
-  for (at::Tensor* tensor : large()) {
-    *tensor = keeper ? keeper(slice.size(), group.vectors().scalar_type()) : zeros(slice.size());
-    if (keeper) kept_.push_back(*tensor);
-  }
-  vector_exp_avg_ = zeros(group.layout().num_vectors);
-  vector_exp_avg_sq_ = zeros(group.layout().num_vectors);
+namespace {
+
+int64_t blocks_of(int64_t count) { return (count + kMomentBlock - 1) / kMomentBlock; }
+
+}  // namespace
+
+GroupState::GroupState(StudentGroup& group, Slice slice, MomentType moments, at::Device device,
+                       const StateKeeper& keeper)
+    : group_(&group), slice_(slice), device_(device) {
+  // Blocks of codes end where slices and matrices do.
+  static_assert(kSegmentAlignment % kMomentBlock == 0);
+  const at::TensorOptions of_vectors = group.vectors().options();
+  const at::ScalarType type = group.vectors().scalar_type();
+  const bool has_codes = moments == MomentType::kInt8;
+  const at::ScalarType of_moments = has_codes                      ? at::kByte
+                                    : moments == MomentType::kBf16 ? at::kBFloat16
+                                                                   : type;
+  const auto zeros = [&](int64_t count, at::ScalarType dtype) {
+    if (keeper && count > 0) return keeper(count, dtype);
+    return at::zeros({count}, of_vectors.device(device).dtype(dtype));
+  };
+  const int64_t scales = has_codes ? blocks_of(slice.size()) : 0;
+  latents_ = zeros(slice.size(), type);
+  moments_ = {zeros(slice.size(), of_moments), zeros(slice.size(), of_moments),
+              zeros(scales, at::kFloat), zeros(scales, at::kFloat)};
+  vector_exp_avg_ = at::zeros({group.layout().num_vectors}, of_vectors);
+  vector_exp_avg_sq_ = at::zeros({group.layout().num_vectors}, of_vectors);
+  if (!keeper) return;
+  for (const at::Tensor* tensor : large()) kept_.push_back(*tensor);
 }
 
 bool GroupState::is_loaded() const { return kept_.empty() || !latents_.is_same(kept_[0]); }
@@ -40,7 +61,7 @@ void GroupState::load() {
   c10::NoGradGuard no_grad;
   for (at::Tensor* tensor : large()) {
     const at::Tensor kept = *tensor;
-    *tensor = at::empty(kept.sizes(), group_->vectors().options());
+    *tensor = at::empty(kept.sizes(), kept.options().device(device_).pinned_memory(false));
     tensor->copy_(kept);
     drop_scratch_pages(kept);
   }
@@ -87,8 +108,34 @@ void GroupState::visit(const std::function<void(const StatePart&)>& visit) const
     }
   };
   visit_all("", latents_, group_->vectors());
-  visit_all("exp_avg/", exp_avg_, vector_exp_avg_);
-  visit_all("exp_avg_sq/", exp_avg_sq_, vector_exp_avg_sq_);
+  visit_all("exp_avg/", moments_.exp_avg, vector_exp_avg_);
+  visit_all("exp_avg_sq/", moments_.exp_avg_sq, vector_exp_avg_sq_);
+  if (moments_.average_scales.numel() == 0) return;
+  const auto visit_scales = [&](const std::string& prefix, const at::Tensor& scales) {
+    for (const SegmentPart& part : parts) {
+      visit({.kind = StateKind::kMoments,
+             .name = prefix + part.segment->name,
+             .shape = {blocks_of(part.segment->numel)},
+             .begin = part.begin / kMomentBlock,
+             .values = scales.narrow(0, part.place / kMomentBlock, blocks_of(part.count))});
+    }
+  };
+  visit_scales("exp_avg_scale/", moments_.average_scales);
+  visit_scales("exp_avg_sq_scale/", moments_.root_scales);
+}
+
+int64_t GroupState::whole_bytes() const {
+  const GroupLayout& layout = group_->layout();
+  const auto bytes = [](const at::Tensor& tensor) {
+    return static_cast<int64_t>(tensor.element_size());
+  };
+  int64_t sum = layout.num_unpadded_latents() * (bytes(latents_) + 2 * bytes(moments_.exp_avg)) +
+                3 * layout.num_vectors * bytes(vector_exp_avg_);
+  if (moments_.exp_avg.scalar_type() != at::kByte) return sum;
+  for (const Segment& segment : layout.latents) {
+    sum += 2 * blocks_of(segment.numel) * bytes(moments_.average_scales);
+  }
+  return sum;
 }
 
 at::Tensor with_rms(const at::Tensor& latents, double rms) {
@@ -120,18 +167,40 @@ void GroupState::set_latents(size_t layer, const LayerFactors& factors, double r
   }
 }
 
-void GroupState::forget_moments() const {
+void GroupState::forget_moments() {
   c10::NoGradGuard no_grad;
-  for (const at::Tensor& moments : {exp_avg_, exp_avg_sq_, vector_exp_avg_, vector_exp_avg_sq_}) {
-    moments.zero_();
+  for (at::Tensor* tensor : large()) {
+    if (tensor != &latents_) tensor->zero_();
   }
+  vector_exp_avg_.zero_();
+  vector_exp_avg_sq_.zero_();
 }
 
-void GroupState::update_bits(const at::Tensor& flips) const {
+void GroupState::update_bits() const {
   if (slice_.size() == 0) return;
-  update_signs(latents_.to(group_->bits().device()),
-               group_->bits().narrow(0, slice_.begin / 32, slice_.size() / 32), flips);
+  update_signs(latents_.to(device_), words());
+  give_bits();
   drop_scratch_pages(latents_);
+}
+
+const at::Tensor& GroupState::words() const {
+  if (words_.defined()) return words_;
+  if (!is_apart()) {
+    words_ = group_->bits().narrow(0, slice_.begin / 32, slice_.size() / 32);
+    return words_;
+  }
+  const bool pinned = device_traits(group_->bits().device()).pins_host_memory;
+  words_ = at::empty({slice_.size() / 32},
+                     at::TensorOptions().dtype(at::kInt).device(device_).pinned_memory(pinned));
+  if (slice_.size() > 0) update_signs(latents_.to(device_), words_);
+  return words_;
+}
+
+void GroupState::give_bits() const {
+  if (!is_apart()) return;
+  group_->bits()
+      .narrow(0, slice_.begin / 32, slice_.size() / 32)
+      .copy_(words(), /*non_blocking=*/true);
 }
 
 void LatentSink::put(size_t group, size_t layer, const LayerFactors& factors,

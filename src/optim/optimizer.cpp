@@ -6,10 +6,11 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/tanh.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
@@ -18,26 +19,26 @@
 
 #include "littlebit/core/kill_point.h"
 #include "littlebit/device/device.h"
+#include "littlebit/device/part_clock.h"
+#include "littlebit/ops/latent_gradients.h"
+#include "optim/worker.h"
 
 namespace littlebit {
 namespace {
 
-int64_t chunk_of(const at::Tensor& flat) { return device_traits(flat.device()).numbers_at_a_time; }
+// Numbers of a piece of gradients on the host. Pinned memory is taken in powers of two: only the
+// last piece of a group leaves some unused.
+constexpr int64_t kHostPiece = int64_t{1} << 24;
 
-// sum (double, on the tensor's device, no waiting for it) += the squared norm.
-void add_squared_norm(at::Tensor& sum, const at::Tensor& flat) {
-  const int64_t chunk = chunk_of(flat);
-  for (int64_t begin = 0; begin < flat.numel(); begin += chunk) {
-    const int64_t count = std::min(chunk, flat.numel() - begin);
-    sum.add_(at::linalg_vector_norm(flat.narrow(0, begin, count)).to(at::kDouble).square_());
-  }
-}
-
-// d sign / d v of the surrogate at `latents`, in their dtype: specs section 2.
-at::Tensor surrogate_derivative(const at::Tensor& latents, Surrogate surrogate) {
-  if (surrogate == Surrogate::kSte) return latents.abs().lt(1).to(latents.scalar_type());
-  at::Tensor t = at::tanh(latents * 100);
-  return t.mul_(t).neg_().add_(1).mul_(100);
+// What gradients count times: min(1, max / (norm + 1e-6)); NaN, so that nothing is updated, where
+// one of the sums is not finite. `sums`: StepStatistics.
+at::Tensor clip_of(const at::Tensor& sums, double max_norm, at::ScalarType dtype) {
+  const at::Tensor norm = sums[0].sqrt();
+  const at::Tensor coefficient = max_norm > 0
+                                     ? at::full_like(norm, max_norm).div_(norm + 1e-6).clamp_max_(1)
+                                     : at::ones_like(norm);
+  const at::Tensor all = norm + sums.narrow(0, 1, sums.numel() - 1).sum();
+  return coefficient.masked_fill(all.isfinite().logical_not(), std::nan("")).to(dtype);
 }
 
 }  // namespace
@@ -58,13 +59,20 @@ Optimizer::Optimizer(Student& student, const OptimOptions& options, Surrogate su
       options_(options),
       surrogate_(surrogate),
       communicator_(communicator),
-      squared_norm_(at::zeros(
-          {}, at::TensorOptions().dtype(at::kDouble).device(student.decoder().device()))) {
+      state_device_(options.state_device == StateDevice::kCpu ? at::Device(at::kCPU) : device()),
+      accepted_(student.groups().size()),
+      squared_norm_(at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device()))) {
   for (StudentGroup& group : student.groups()) {
     states_.emplace_back(group, slice_of(group.layout(), communicator.rank(), communicator.world()),
-                         keeper);
+                         options.moments, state_device_, keeper);
   }
+  if (state_device_ == device()) return;
+  host_squared_norm_ = at::zeros({}, at::TensorOptions().dtype(at::kDouble));
+  copies_.resize(states_.size());
+  worker_ = std::make_unique<Worker>();
 }
+
+Optimizer::~Optimizer() = default;
 
 void Optimizer::reduce(size_t group, GroupGradients& gradients) {
   if (gradients.is_empty()) return;
@@ -74,26 +82,85 @@ void Optimizer::reduce(size_t group, GroupGradients& gradients) {
   const Slice slice = states_[group].slice();
   accept(group, communicator_.reduce_scatter_sum(gradients.latents(), slice.begin, slice.end),
          gradients.vectors());
-  reduced_.back().gradients = &gradients;
+  accepted_[group].gradients = &gradients;
 }
 
 void Optimizer::accept(size_t group, const at::Tensor& latents, const at::Tensor& vectors) {
+  accept_latents(group, latents);
+  accept_vectors(group, vectors);
+}
+
+void Optimizer::accept_latents(size_t group, const at::Tensor& latents) {
   c10::NoGradGuard no_grad;
-  GroupState& state = states_[group];
-  const int64_t chunk = chunk_of(latents);
-  for (int64_t begin = 0; begin < latents.numel(); begin += chunk) {
-    const int64_t count = std::min(chunk, latents.numel() - begin);
-    latents.narrow(0, begin, count)
-        .mul_(surrogate_derivative(state.latents().narrow(0, begin, count), surrogate_));
+  const GroupState& state = states_[group];
+  std::vector<Piece>& pieces = accepted_[group].latents;
+  if (!worker_) {
+    pieces = {{0, latents}};
+    add_latents(state, pieces[0], squared_norm_);
+    return;
   }
-  add_squared_norm(squared_norm_, latents);
+  pieces = copy_to_host(group, latents);
+  worker_->add([this, &state, &pieces, mark = std::make_shared<StreamMark>(latents.device())] {
+    const c10::NoGradGuard no_grad_here;
+    mark->wait();
+    for (const Piece& piece : pieces) add_latents(state, piece, host_squared_norm_);
+  });
+}
+
+void Optimizer::accept_vectors(size_t group, const at::Tensor& vectors) {
+  c10::NoGradGuard no_grad;
+  accepted_[group].vectors = vectors;
   // Every process has all of the vectors: they count once.
-  if (communicator_.is_first()) add_squared_norm(squared_norm_, vectors);
-  reduced_.push_back({.state = &state, .latents = latents, .vectors = vectors});
+  if (!communicator_.is_first()) return;
+  squared_norm_.add_(
+      at::linalg_vector_norm(vectors, 2, {}, /*keepdim=*/false, at::kDouble).square_());
+}
+
+void Optimizer::drop() {
+  c10::NoGradGuard no_grad;
+  if (worker_) {
+    worker_->wait();
+    host_squared_norm_.zero_();
+  }
+  squared_norm_.zero_();
+  for (Accepted& accepted : accepted_) accepted = {};
+}
+
+// The first pass.
+void Optimizer::add_latents(const GroupState& state, const Piece& piece,
+                            const at::Tensor& squared_norm) {
+  squared_norm.add_(latent_gradients(
+      piece.gradients, state.latents().narrow(0, piece.begin, piece.gradients.numel()),
+      surrogate_ == Surrogate::kSmoothSign));
+}
+
+// On their way when this returns.
+std::vector<Optimizer::Piece> Optimizer::copy_to_host(size_t group, const at::Tensor& latents) {
+  if (is_kept()) {  // one group's at a time: the room of the others is not held
+    for (size_t other = 0; other < copies_.size(); ++other) {
+      if (other != group) copies_[other].clear();
+    }
+  }
+  std::vector<Piece>& pieces = copies_[group];
+  const bool pinned = device_traits(device()).pins_host_memory;
+  for (int64_t begin = 0, i = 0; begin < latents.numel(); begin += kHostPiece, ++i) {
+    const int64_t count = std::min(kHostPiece, latents.numel() - begin);
+    if (i == static_cast<int64_t>(pieces.size())) {
+      pieces.push_back(
+          {begin, at::empty({count}, states_[group].latents().options().pinned_memory(pinned))});
+    }
+    pieces[static_cast<size_t>(i)].gradients.copy_(latents.narrow(0, begin, count),
+                                                   /*non_blocking=*/true);
+  }
+  return pieces;
 }
 
 StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tensor& must_be_finite) {
   c10::NoGradGuard no_grad;
+  if (worker_) {
+    worker_->wait();
+    squared_norm_.add_(host_squared_norm_.to(device(), /*non_blocking=*/true));
+  }
   // One sum for all that decides about the update.
   const bool with_more = must_be_finite.defined();
   const at::Tensor more = with_more ? must_be_finite.view({-1}) : at::Tensor();
@@ -101,52 +168,76 @@ StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tenso
       with_more ? at::cat({squared_norm_.view({1}), more}) : squared_norm_.clone().view({1});
   communicator_.all_reduce_sum(sums);
   if (with_more) more.copy_(sums.narrow(0, 1, more.numel()));
-  StepStatistics statistics{.squared_norm = sums[0],
-                            .sign_flips = at::zeros({}, squared_norm_.options().dtype(at::kLong))};
   squared_norm_.zero_();
-  const at::Tensor norm = statistics.squared_norm.sqrt();
-  const at::Tensor not_finite =
-      (with_more ? norm + more.sum() : norm).isfinite().logical_not().to(at::kFloat);
-  at::Tensor coefficient;
-  if (options_.max_grad_norm > 0) {
-    coefficient = at::full_like(norm, options_.max_grad_norm).div_(norm + 1e-6).clamp_max_(1);
-  }
-  const at::Tensor step_number = at::full({}, static_cast<double>(step), not_finite.options());
-  const auto update = [&](const at::Tensor& values, const at::Tensor& gradients,
-                          const at::Tensor& average, const at::Tensor& square, double rate,
-                          double decay) {
-    if (values.numel() == 0) return;
-    at::_fused_adamw_({values}, {gradients}, {average}, {square}, {}, {step_number}, rate,
-                      options_.beta1, options_.beta2, decay, options_.epsilon, /*amsgrad=*/false,
-                      /*maximize=*/false, /*grad_scale=*/{}, /*found_inf=*/not_finite);
-  };
-  for (const Reduced& reduced : reduced_) {
-    const GroupState& state = *reduced.state;
-    const StudentGroup& group = state.group();
-    const GroupLayout& layout = group.layout();
-    const at::Tensor& vectors = reduced.vectors;
-    if (coefficient.defined()) {
-      reduced.latents.mul_(coefficient);
-      vectors.mul_(coefficient);
-    }
+  const at::ScalarType dtype = squared_norm_.scalar_type();
+  const at::Tensor clip = clip_of(sums, options_.max_grad_norm, dtype);
+  for (size_t group = 0; group < states_.size(); ++group) update_vectors(group, clip, step, rates);
+  // The one wait, where latents are on the host.
+  const at::Tensor known = sums.to(state_device_);
+  if (worker_) host_squared_norm_.zero_();
+  StepStatistics statistics{
+      .squared_norm = known[0],
+      .sums = known,
+      .sign_flips = at::zeros({}, at::TensorOptions().dtype(at::kLong).device(state_device_))};
+  const at::Tensor latent_clip =
+      clip_of(known, options_.max_grad_norm, states_.at(0).latents().scalar_type());
+  for (size_t group = 0; group < states_.size(); ++group) {
+    Accepted& accepted = accepted_[group];
+    if (!accepted.vectors.defined()) continue;
+    const GroupState& state = states_[group];
     kill_point("update");
-    update(state.latents(), reduced.latents, state.exp_avg(), state.exp_avg_sq(), rates.latents,
-           options_.weight_decay);
-    const auto update_vectors = [&](int64_t first, int64_t count, double rate, double decay) {
-      const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, first, count); };
-      update(part(group.vectors()), part(vectors), part(state.vector_exp_avg()),
-             part(state.vector_exp_avg_sq()), rate, decay);
-    };
-    update_vectors(0, layout.num_scales, rates.scales, options_.weight_decay);
-    update_vectors(layout.num_scales, layout.num_vectors - layout.num_scales, rates.norms, 0);
-    state.update_bits(statistics.sign_flips);
+    update_latents(group, latent_clip, step, rates, statistics.sign_flips);
     kill_point("gather");
-    communicator_.all_gather(group.bits(), state.slice().begin / 32, state.slice().end / 32);
-    statistics.num_latents += layout.num_unpadded_latents();
-    if (reduced.gradients != nullptr) reduced.gradients->clear();
+    communicator_.all_gather(state.group().bits(), state.slice().begin / 32,
+                             state.slice().end / 32);
+    statistics.num_latents += state.group().layout().num_unpadded_latents();
+    if (accepted.gradients != nullptr) accepted.gradients->clear();
+    accepted = {};
   }
-  reduced_.clear();
   return statistics;
+}
+
+void Optimizer::update_vectors(size_t index, const at::Tensor& clip, int64_t step,
+                               const Rates& rates) {
+  const at::Tensor& gradients = accepted_[index].vectors;
+  if (!gradients.defined()) return;
+  const GroupState& state = states_[index];
+  const StudentGroup& group = state.group();
+  gradients.mul_(clip);
+  const at::Tensor is_left_out = clip.isnan().to(at::kFloat);
+  const at::Tensor number = at::full({}, static_cast<double>(step), is_left_out.options());
+  const auto update = [&](int64_t first, int64_t count, double rate, double decay) {
+    if (count == 0) return;
+    const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, first, count); };
+    at::_fused_adamw_({part(group.vectors())}, {part(gradients)}, {part(state.vector_exp_avg())},
+                      {part(state.vector_exp_avg_sq())}, {}, {number}, rate, options_.beta1,
+                      options_.beta2, decay, options_.epsilon, /*amsgrad=*/false,
+                      /*maximize=*/false, /*grad_scale=*/{}, /*found_inf=*/is_left_out);
+  };
+  const int64_t num_scales = group.layout().num_scales;
+  update(0, num_scales, rates.scales, options_.weight_decay);
+  update(num_scales, group.layout().num_vectors - num_scales, rates.norms, 0);
+}
+
+// The second pass.
+void Optimizer::update_latents(size_t group, const at::Tensor& clip, int64_t step,
+                               const Rates& rates, const at::Tensor& flips) {
+  const GroupState& state = states_[group];
+  LatentStep by{.rate = rates.latents,
+                .beta1 = options_.beta1,
+                .beta2 = options_.beta2,
+                .epsilon = options_.epsilon,
+                .weight_decay = options_.weight_decay,
+                .step = step,
+                .group = static_cast<int64_t>(group)};
+  for (const Piece& piece : accepted_[group].latents) {
+    const int64_t begin = piece.begin, count = piece.gradients.numel();
+    by.first = state.slice().begin + begin;
+    littlebit::update_latents(piece.gradients, state.latents().narrow(0, begin, count),
+                              state.moments().narrow(begin, count),
+                              state.words().narrow(0, begin / 32, count / 32), flips, clip, by);
+  }
+  state.give_bits();
 }
 
 void Optimizer::refresh_bits() {

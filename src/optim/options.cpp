@@ -32,6 +32,17 @@ void OptimOptions::declare(OptionGroup& group) {
   group.number("max_grad_norm", &max_grad_norm, {.min = 0, .max = 1e12},
                "Gradients are scaled down to this global norm; 0 leaves them as they are.",
                {Decides::kRunChangeable});
+  group.choice(
+      "moments", &moments, {"fp32", "bf16", "int8"},
+      "How AdamW's two moments of latents are kept: 8, 4 or 2.06 bytes a latent. bf16 and "
+      "int8 (codes of 8 bits with a scale per 128) are rounded up or down by chance. Those "
+      "of scales, biases and norms are fp32.",
+      {Decides::kRun});
+  group.choice(
+      "state_device", &state_device, {"auto", "device", "cpu"},
+      "Where latents and their moments are on a GPU: on it, or in the host's memory, where "
+      "the CPU then makes the update and gives back sign bits. auto: on it where that "
+      "fits. The numbers are the same.");
 }
 
 }  // namespace littlebit

@@ -95,15 +95,19 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
   const at::Tensor losses = at::stack({loss->kl, loss->hidden});
   const StepStatistics statistics = optimizer_.step(update, rates, losses);
   const StepRequests asked = mine();
-  const auto number_of = [&](bool is_asked) { return at::full_like(loss->kl, is_asked ? 1 : 0); };
-  const at::Tensor after = at::stack({statistics.sign_flips.to(at::kDouble), number_of(asked.stop),
-                                      number_of(asked.save), number_of(asked.unwritten)});
-  communicator_.all_reduce_sum(after);
+  const at::Tensor flipped = statistics.sign_flips.to(at::kDouble);
+  const auto number_of = [&](bool is_asked) { return at::full_like(flipped, is_asked ? 1 : 0); };
+  at::Tensor after = at::stack(
+      {flipped, number_of(asked.stop), number_of(asked.save), number_of(asked.unwritten)});
+  if (communicator_.world() > 1) {  // they talk from where the student is
+    after = after.to(losses.device());
+    communicator_.all_reduce_sum(after);
+  }
 
-  // The one wait for the device.
-  const at::Tensor numbers = at::cat({losses, statistics.squared_norm.view({1}), after}).cpu();
+  // The one wait for the device; where the optimizer is on the host it was in its step.
+  const at::Tensor numbers = at::cat({statistics.sums.to(after.device()), after}).cpu();
   const double* number = numbers.const_data_ptr<double>();
-  const double kl = number[0], hidden = number[1], norm = std::sqrt(number[2]), flips = number[3];
+  const double norm = std::sqrt(number[0]), kl = number[1], hidden = number[2], flips = number[3];
   requests_ = {.stop = number[4] > 0, .save = number[5] > 0, .unwritten = number[6] > 0};
   const std::string step = std::to_string(position_.step + 1);
   if (!std::isfinite(kl + hidden)) {

@@ -17,8 +17,8 @@
 
 namespace littlebit {
 
-// Of the whole state, on disk: latents, vectors, and two moments of each. The small manifest is
-// not counted.
+// Of the whole state, on disk: latents, vectors, and two moments of each with their scales. The
+// small manifest is not counted.
 int64_t checkpoint_bytes(const Optimizer& optimizer);
 
 // Of what this process writes, which is what a save in the background copies.

@@ -54,6 +54,7 @@ class GradientReducer : public GradientSink {
   };
   struct Flight {
     size_t group;
+    bool is_last;  // of the step
     Pending pending;
     at::Tensor buffer;  // to be used again; undefined: none
   };
@@ -62,12 +63,14 @@ class GradientReducer : public GradientSink {
   void send(size_t group, const at::Tensor& latents, at::Tensor buffer);
   void land();
   at::Tensor take_buffer();
+  void clear();
 
   Optimizer& optimizer_;
   Communicator& communicator_;
   ReduceOptions options_;
   int64_t micro_batches_, begun_ = 0;
   bool early_;
+  bool keeps_slices_;  // early: from one micro-batch to the next, or for the optimizer
   std::vector<Group> groups_;
   at::Tensor all_vectors_, scratch_;  // scratch_: vectors of one group and micro-batch
   std::vector<at::Tensor> buffers_;   // of whole gradients, those not in use
