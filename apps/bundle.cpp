@@ -21,7 +21,7 @@ int main(int argc, char** argv) {
   if (name == "littlebit-bench") program = littlebit_bench;
   if (program == nullptr) {
     std::fputs(
-        "error: started under a name that is none of littlebit-train, -eval, -bench\n"
+        "error: this program's name is not littlebit-train, littlebit-eval or littlebit-bench\n"
         "hint: use the programs in bin/\n",
         stderr);
     return 2;

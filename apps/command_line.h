@@ -23,7 +23,7 @@ inline void require_utf8(int argc, char** argv) {
     throw UsageError("argument " + std::to_string(i) + " is not UTF-8: byte " +
                          std::to_string(at + 1) + " of its " +
                          std::to_string(std::string_view(argv[i]).size()),
-                     "write it in UTF-8; a file whose name is not can be reached by a link");
+                     "write it in UTF-8; use a link to reach a file whose name is not UTF-8");
   }
 }
 
@@ -39,9 +39,9 @@ inline void refuse_misplaced(const CLI::App& app) {
   const CLI::Option* option = app.parse_order().front();
   const std::string word =
       option->get_positional() ? option->results().front() : option->get_name();
-  throw UsageError(word + " stands before `" + command + "`, which does not read it",
-                   "put what is meant for the command behind its name; " + app.get_name() + " " +
-                       command + " --help lists its options");
+  throw UsageError(word + " is given before `" + command + "`, which does not use it",
+                   "put the command's options after its name; " + app.get_name() + " " + command +
+                       " --help lists its options");
 }
 
 // Of options that each decide what the program does, one may be given.
@@ -68,7 +68,7 @@ inline void take_config_word(std::vector<std::string>& words, std::string& confi
     }
     if (!config.empty()) {
       throw UsageError("two configurations were given: " + config + " and " + *word,
-                       "give one file; single options go behind it as key.path=value");
+                       "give one file; single options follow it as key.path=value");
     }
     config = expand_home(*word).string();
     word = words.erase(word);

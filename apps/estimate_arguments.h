@@ -20,12 +20,13 @@ struct EstimateArguments {
     const auto add = [&](const char* name, auto& value, const char* type, const char* help) {
       app.add_option(name, value, help)->type_name(type)->needs(estimate);
     };
-    add("--processes", request.processes, "N", "estimate a process of N");
+    add("--processes", request.processes, "N", "plan for N processes");
     add("--processes-per-host", request.processes_per_host, "N",
-        "of them on each host, which share a sharded teacher; without it up to 8");
-    add("--device-memory", device_memory, "SIZE", "tell whether it fits, and what would: 80GiB");
+        "processes on each host, which share a sharded teacher; default: up to 8");
+    add("--device-memory", device_memory, "SIZE",
+        "say whether the run fits into this memory, and what would: 80GiB");
     add("--bandwidth", bandwidth, "RATE",
-        "tell how long a step's sums take where a process sends so fast: 400Gb/s");
+        "estimate the time of a step's sums at this bandwidth per process: 400Gb/s");
     app.add_flag("--json", json, "print the estimate as JSON")->needs(estimate);
   }
 

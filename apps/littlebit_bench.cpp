@@ -14,11 +14,11 @@ int littlebit_bench(int argc, char** argv) {
   std::vector<std::string> words;
   app.add_option("--config", config, "YAML file with options")->type_name("FILE");
   app.add_option("--compare", earlier,
-                 "Results of an earlier run (its bench.output) to hold this one against")
+                 "Results of an earlier run (its bench.output) to compare this one with")
       ->type_name("FILE");
   app.add_option("cases", words, "Names of cases, and options as key=value");
   CLI::App* report =
-      app.add_subcommand("report", "Puts together what tests/device/check.sh left in a folder");
+      app.add_subcommand("report", "Summarises the results of tests/device/check.sh in a folder");
   report->add_option("folder", folder, "The folder")->required();
   app.footer([] {
     BenchOptions options;

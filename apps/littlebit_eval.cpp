@@ -15,8 +15,8 @@ namespace littlebit {
 namespace {
 
 constexpr char kDescription[] =
-    "Scores a dense or packed model, or runs it. Options may stand in a YAML file (--config) and "
-    "be given as key=value words; later words win.";
+    "Scores a dense or packed model, or runs it. Options come from a YAML file (--config) and from "
+    "key=value overrides; the last value given wins.";
 
 constexpr char kUsage[] =
     R"(littlebit-eval --model DIR --tasks A,B,... [--text FILE] [key=value ...] [options]
@@ -40,7 +40,7 @@ constexpr Shorthand kScoreShorthands[] = {
     {"--text", "eval.text", "FILE", Value::kText, "A text file to score"},
     {"--seqlen", "eval.sequence_length", "N", Value::kYaml, "Tokens per chunk"},
     {"--limit", "eval.limit", "N", Value::kYaml,
-     "Score only the first N chunks or documents; below 1: that share of them"},
+     "Score only the first N chunks or documents; a number below 1: that fraction of them"},
     {"--batch-size", "eval.batch_size", "N|auto", Value::kYaml, "Sequences per forward pass"},
     {"--num-fewshot", "eval.num_fewshot", "N", Value::kYaml,
      "Solved examples in front of each document"},
@@ -53,16 +53,18 @@ constexpr Shorthand kScoreShorthands[] = {
 };
 constexpr Shorthand kGenerateShorthands[] = {
     {"--prompt", "generate.prompt", "TEXT", Value::kText, "The text to continue"},
-    {"--prompt-file", "generate.prompt_file", "FILE", Value::kText, "Its file; -: standard input"},
+    {"--prompt-file", "generate.prompt_file", "FILE", Value::kText,
+     "File with the text to continue; -: standard input"},
     {"--max-new-tokens", "generate.max_new_tokens", "N", Value::kYaml,
      "Tokens to generate at most"},
     {"--temperature", "generate.temperature", "X", Value::kYaml,
      "0: always the most probable token"},
     {"--top-k", "generate.top_k", "K", Value::kYaml, "Draw from the K most probable tokens"},
     {"--top-p", "generate.top_p", "P", Value::kYaml, "Draw from the tokens that make up P"},
-    {"--seed", "generate.seed", "N", Value::kYaml, "Of the random draws"},
+    {"--seed", "generate.seed", "N", Value::kYaml, "Seed of the random draws"},
     {"--stop", "generate.stop", "TEXT", Value::kText, "Text before which generation ends"},
-    {"--kv-cache", "generate.kv_cache", "full|latent|none", Value::kYaml, "What is kept of tokens"},
+    {"--kv-cache", "generate.kv_cache", "full|latent|none", Value::kYaml,
+     "What is cached of earlier tokens"},
 };
 
 void declare_forward(CLI::App& command, ForwardOptions& options) {
@@ -115,8 +117,8 @@ int littlebit_eval(int argc, char** argv) {
   declare_keys(app, kCommonShorthands, kScoreShorthands, score);
   app.footer(score_keys_help);
   app.add_option("--nproc",
-                 "start N processes on this host, which share the scoring; without it torchrun, "
-                 "srun or mpirun may have started several")
+                 "start N processes on this host to share the scoring; torchrun, srun or mpirun "
+                 "can start them instead")
       ->type_name("N");  // read by launch_if_asked()
   CLI::App* forward_command = app.add_subcommand(
       "forward", "One forward pass over given ids: logits and hidden states as safetensors");

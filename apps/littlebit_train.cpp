@@ -21,8 +21,8 @@ Compresses a Hugging Face language model to 1 ... 0.1 bits per weight. For examp
     littlebit-train model.path=models/SmolLM2-135M data.train=corpus/ quant.bits_per_weight=0.55 \
       train.steps=2000 output.dir=runs/smol
 
-  --check                   check settings, files and places; write nothing
-  --resume auto             go on from the newest checkpoint of output.dir
+  --check                   check settings, files and folders; write nothing
+  --resume auto             continue from the newest checkpoint of output.dir
   --help                    every option
   export RUN --output DIR   write the model of a checkpoint
 )";
@@ -38,7 +38,7 @@ struct Arguments {
 RunRequest parse_resume(const std::string& text) {
   if (text == "never") return {.resume = Resume::kNever};
   if (text == "auto") return {.resume = Resume::kAuto};
-  if (text.empty()) throw UsageError("--resume was given nothing", "auto, never, or a checkpoint");
+  if (text.empty()) throw UsageError("--resume needs a value", "auto, never, or a checkpoint");
   return {.resume = Resume::kFolder, .resume_from = text};
 }
 
@@ -129,32 +129,32 @@ int littlebit_train(int argc, char** argv) {
                         "YAML file with options; the same as the file's name alone"))
       ->check(CLI::ExistingFile.description(""))  // --help says FILE, no more
       ->type_name("FILE");
-  app.add_option("options", arguments.words, "FILE.yaml, and key.path=value over the file's")
+  app.add_option("options", arguments.words, "FILE.yaml, and key.path=value overrides")
       ->type_name("");
-  a_path(app.add_option(
-             "--resume", arguments.resume,
-             "auto (newest checkpoint of output.dir, else afresh), a checkpoint folder, or never"))
+  a_path(app.add_option("--resume", arguments.resume,
+                        "auto (the newest checkpoint of output.dir, or a fresh start), a "
+                        "checkpoint folder, or never"))
       ->type_name("auto|DIR|never");
   app.add_option("--resume-with", arguments.resume_with,
-                 "go on although this setting of optim or distill differs from the checkpoint's: "
+                 "resume although this setting of optim or distill differs from the checkpoint's: "
                  "its key, or key=value")
       ->type_name("KEY")
       ->allow_extra_args(false);
   app.add_option("--nproc",
-                 "start N processes on this host, which train together; without it "
-                 "torchrun, srun or mpirun may have started several")
+                 "start N processes on this host to train together; torchrun, srun or mpirun can "
+                 "start them instead")
       ->type_name("N");               // read by launch_if_asked()
   std::vector<CLI::Option*> instead;  // of training; one of them at a time
   const auto add_instead = [&](const char* name, bool& value, const char* help) {
     instead.push_back(app.add_flag(name, value, help));
   };
   add_instead("--check", arguments.check,
-              "check settings, files and places, print the plan, write nothing");
+              "check settings, files and folders, print the plan, write nothing");
   add_instead("--estimate-memory", arguments.estimate_memory,
-              "print what a run would hold in memory, part by part; config.json is enough");
+              "print how much memory a run would take, part by part; config.json is enough");
   arguments.estimate.add_to(app, instead.back());
   add_instead("--factorize-only", arguments.factorize_only,
-              "make the start factors and keep them in quant.cache_dir");
+              "compute the initial factors and cache them in quant.cache_dir");
   add_instead("--self-test", arguments.self_test,
               "compare what train.device computes with the CPU's fp64, and write nothing");
   add_instead("--print-config", arguments.print_config,
@@ -178,7 +178,7 @@ int littlebit_train(int argc, char** argv) {
       ->required();
   exporting
       ->add_option("options", arguments.words,
-                   "key.path=value over the run's config.yaml: model.path, export.*")
+                   "key.path=value overrides of the run's config.yaml: model.path, export.*")
       ->type_name("");
   app.footer([] {
     RunOptions options;

@@ -112,15 +112,15 @@ ExitCode run_bench(const BenchOptions& options, const std::vector<std::string>& 
   ExitCode code = ExitCode::kDone;
   for (const BenchCase* each : cases) {
     if (stop_requested())
-      throw Error(ExitCode::kStopped, "told to stop before case " + std::string(each->name));
+      throw Error(ExitCode::kStopped, "stopped before case " + std::string(each->name));
     const Stopwatch stopwatch;
     Json result = each->run(setup);
     release_memory(device);
     result["seconds"] = stopwatch.seconds();
     print(*each, result, earlier.is_object() ? earlier["cases"].value(each->name, Json()) : Json());
     if (!all_ok(result)) {
-      log_error(std::string("case ") + each->name + ": differences beyond what is allowed",
-                "do not train on this device before the reason is known");
+      log_error(std::string("case ") + each->name + ": differences exceed the tolerance",
+                "do not train on this device until the cause is known");
       code = ExitCode::kBug;
     }
     results["cases"][each->name] = std::move(result);

@@ -45,7 +45,7 @@ Json read_parts(const fs::path& file, std::string& device) {
 std::string what_happened(const Json& part) {
   if (part.is_null()) return "did not run";
   const int code = part.at("exit_code");
-  if (code == kTimedOut || code == kKilled) return "ran out of its time";
+  if (code == kTimedOut || code == kKilled) return "timed out";
   return code == 0 ? "" : "ended with exit code " + std::to_string(code);
 }
 
@@ -146,7 +146,7 @@ ExitCode report_device_check(const fs::path& folder) {
         if (why.empty()) failures.push_back("demo left no result");
         continue;
       }
-      if (!demo.value("ok", true)) failures.push_back("the demo's perplexity is another one");
+      if (!demo.value("ok", true)) failures.push_back("the demo's perplexity differs");
       tables += demo_markdown(demo);
       check["demo"] = std::move(demo);
       continue;
@@ -155,7 +155,7 @@ ExitCode report_device_check(const fs::path& folder) {
       Json processes = read_processes(folder);
       if (processes.is_null() && why.empty()) failures.push_back("processes left no result");
       if (!processes.is_null() && !processes.at("ok").get<bool>()) {
-        failures.push_back("two processes come to other losses than one");
+        failures.push_back("two processes give other losses than one");
       }
       check["processes"] = std::move(processes);
       continue;

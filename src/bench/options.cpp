@@ -14,14 +14,14 @@ void BenchRunOptions::declare(OptionGroup& group) {
   group.integer("threads", &threads, {.min = 0, .max = 4096},
                 "Threads to compute with; 0: every core this process may use");
   group.integer("repeats", &repeats, {.min = 1, .max = 1000},
-                "Timed runs of each thing after one that is not timed; the median counts");
+                "Timed runs of each case after an untimed one; the median is reported");
   group.path("output", &output, "Write the results to this file as JSON");
 }
 
 void StackOptions::declare(OptionGroup& group) {
   const IntegerRange size{.min = 1, .max = 1 << 24};
-  group.integer("hidden_size", &hidden_size, size, "Width of the Llama that is made");
-  group.integer("intermediate_size", &intermediate_size, size, "Width inside its MLPs");
+  group.integer("hidden_size", &hidden_size, size, "Hidden size of the synthetic Llama");
+  group.integer("intermediate_size", &intermediate_size, size, "Width of its MLPs");
   group.integer("heads", &heads, size, "Attention heads; must divide hidden_size");
   group.integer("kv_heads", &kv_heads, size, "Heads of keys and values; must divide heads");
   group.integer("vocabulary", &vocabulary, size, "Rows of embedding and LM head");
@@ -34,7 +34,7 @@ void StackOptions::declare(OptionGroup& group) {
 void StepRun::declare(OptionGroup& group) {
   const IntegerRange size{.min = 1, .max = 1 << 24};
   group.number("bits", &bits, {.min = 0, .max = 64, .min_open = true}, "Bits per weight");
-  group.integer("blocks", &blocks, {.min = 1, .max = 4096}, "Blocks that are made");
+  group.integer("blocks", &blocks, {.min = 1, .max = 4096}, "Blocks of the synthetic Llama");
   group.integer("micro_batch_size", &micro_batch_size, size, "Sequences per micro-batch");
   group.integer("micro_batches", &micro_batches, size, "Micro-batches per step");
   group.integer("sequence_length", &sequence_length, size, "Tokens per sequence");
@@ -54,14 +54,14 @@ void CaseOptions::declare(OptionGroup& group) {
              "Folder of `golden`: every folder below it that holds a model and its "
              "expected.safetensors");
   group.path("matrices", &matrices,
-             "safetensors file whose matrices OUTxIN/... `svd` takes instead of made ones");
+             "safetensors file whose matrices OUTxIN/... `svd` takes instead of synthetic ones");
   group.path("tokenizer", &tokenizer, "Folder of `tokenizer`");
   group.path("text", &text, "Text file of `tokenizer`");
 }
 
 void BenchOptions::declare(OptionTree& tree) {
-  tree.add("bench", "How it is measured", run);
-  tree.add("stack", "The Llama that is made", stack);
+  tree.add("bench", "Measurement", run);
+  tree.add("stack", "The synthetic Llama", stack);
   tree.add("case", "What the cases measure", cases);
 }
 

@@ -47,7 +47,7 @@ double timed(const BenchSetup& setup, Progress& progress, const Work& work) {
   constexpr double kEnough = 20;  // seconds
   const int64_t repeats = setup.timer.repeats();
   for (int64_t i = 0; i < repeats && (i == 0 || total < kEnough); ++i) {
-    if (stop_requested()) throw Error(ExitCode::kStopped, "told to stop while measuring");
+    if (stop_requested()) throw Error(ExitCode::kStopped, "stopped while measuring");
     const Stopwatch stopwatch;
     work();
     synchronize(setup.device());

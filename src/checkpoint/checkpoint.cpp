@@ -131,7 +131,7 @@ Checkpoint read_checkpoint(const fs::path& folder) {
     throw InputError("checkpoint " + folder.string() + " has format " + std::to_string(version) +
                          ", this program reads format " + std::to_string(kVersion),
                      version < kVersion
-                         ? "go on with the program that wrote it, or start a new output.dir"
+                         ? "continue with the program that wrote it, or start a new output.dir"
                          : "use the program that wrote it");
   }
   const auto phase = field<Json>(manifest, "phase", file);
@@ -160,7 +160,7 @@ std::vector<Checkpoint> list_checkpoints(const fs::path& root) {
     try {
       found.push_back(read_checkpoint(folder));
     } catch (const InputError& damaged) {
-      log_warning("passing over " + folder.string() + ": " + damaged.what());
+      log_warning("skipping " + folder.string() + ": " + damaged.what());
     }
   }
   // By the manifests' steps: a folder can have been copied under another name.
@@ -227,13 +227,13 @@ bool is_own_checkpoint(const fs::path& folder) {
 
 void clean_checkpoints(const fs::path& root, const std::function<bool(int64_t step)>& will_write) {
   const auto stays = [&](int64_t step, const fs::path& path) {
-    const std::string what = path.string() + " is not of this program";
+    const std::string what = path.string() + " was not made by this program";
     if (will_write(step)) {
       throw OutputError(
           what + ", and the checkpoint of step " + std::to_string(step) + " will be written there",
           "move it away, or give another output.dir");
     }
-    log_warning(what + " and stays");
+    log_warning(what + " and is left in place");
   };
   // A folder of somebody else's is an error only where this run would have to replace it.
   for (const auto& [step, folder] : unfinished_folders(root)) {
@@ -246,8 +246,9 @@ void clean_checkpoints(const fs::path& root, const std::function<bool(int64_t st
   const fs::path best = root / kBest;
   if (!fs::exists(fs::symlink_status(best, error))) return;
   if (fs::is_regular_file(best, error) && names_a_step(beginning_of(best))) return;
-  throw OutputError(best.string() + " is not of this program, and a run writes its own there",
-                    "move it away, or give another output.dir");
+  throw OutputError(
+      best.string() + " was not made by this program, and a run writes its own file there",
+      "move it away, or give another output.dir");
 }
 
 void discard_checkpoints_after(const fs::path& root, int64_t step) {
@@ -257,7 +258,7 @@ void discard_checkpoints_after(const fs::path& root, int64_t step) {
   for (const auto& [number, folder] : unfinished_folders(root)) clean_unfinished(folder);
   for (const auto& [number, folder] : step_folders(root)) {
     if (step_of(folder, number) <= step || !may_be_replaced(folder)) continue;
-    log_warning("removing " + folder.string() + ": the run goes on from step " +
+    log_warning("removing " + folder.string() + ": the run continues from step " +
                 std::to_string(step));
     remove_or_warn(folder);
   }

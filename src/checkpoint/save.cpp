@@ -98,7 +98,7 @@ CheckpointSave::CheckpointSave(const fs::path& root, const Optimizer& optimizer,
     create_lasting_folders(root);
     if (!may_be_replaced(folder_)) {
       throw OutputError("cannot write the checkpoint " + folder_.string() +
-                            ": something of that name is not of this program",
+                            ": something with that name was not made by this program",
                         "move it away");
     }
     require_space(root, static_cast<uint64_t>(checkpoint_bytes(optimizer)),

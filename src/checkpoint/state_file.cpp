@@ -112,7 +112,7 @@ std::vector<StoredTensor> write_state(const fs::path& folder, const std::string&
     if (!all_finite_in_pieces(values)) {
       throw NumericsError(
           when + " " + part.name + " holds NaN or infinite values; nothing of this step was saved",
-          "go on from the last checkpoint with a lower rate: --resume auto "
+          "continue from the last checkpoint with a lower rate: --resume auto "
           "--resume-with optim.learning_rate=RATE");
     }
     write_tensor(writer, values);
@@ -182,7 +182,8 @@ StateReader::StateReader(const fs::path& folder, const Json& list) : folder_(fol
     damaged("its manifest's list of tensors cannot be read");
   }
   for (const auto& [name, tensor] : tensors_) {
-    if (!is_complete(tensor)) damaged("the parts of tensor " + name + " are not all of it");
+    if (!is_complete(tensor))
+      damaged("the parts of tensor " + name + " do not make up the whole tensor");
     for (const StoredPart& part : tensor.parts) {
       // A manifest must not name files outside its folder.
       if (part.file.find('/') != std::string::npos) damaged("a state file is named " + part.file);

@@ -36,7 +36,7 @@ Scores read_scores(const fs::path& file) {
   const std::string where = file.string();
   if (is_harness_file(scores.json)) scores.json = from_harness(scores.json);
   if (!scores.json.is_object() || !scores.json.contains("tasks") || !scores.tasks().is_object()) {
-    throw InputError(where + " is no results.json: it has no object \"tasks\"", kNotAResult);
+    throw InputError(where + " is not a results.json: it has no object \"tasks\"", kNotAResult);
   }
   for (const auto& [task, entry] : scores.tasks().items()) {
     if (!entry.is_object() || !entry.value("protocol", Json()).is_string()) {

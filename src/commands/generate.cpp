@@ -39,12 +39,13 @@ void check(const Options& options) {
     throw UsageError("a prompt and a prompt file were given", "give one of them");
   }
   for (const std::string& stop : generate.stop) {
-    if (stop.empty()) throw UsageError("generate.stop: an empty text is in every text");
+    if (stop.empty()) throw UsageError("generate.stop: an empty text would match everywhere");
   }
   const bool drawn = generate.top_k != 0 || generate.top_p != 1;
   if (drawn && generate.temperature == 0) {
-    throw UsageError("generate.top_k and generate.top_p choose among draws, and nothing is drawn",
-                     "give a temperature above 0, 1 is the model's own");
+    throw UsageError(
+        "generate.top_k and generate.top_p act on random draws, but the temperature is 0",
+        "give a temperature above 0; 1 leaves the model's probabilities unchanged");
   }
 }
 
@@ -79,11 +80,11 @@ std::string cache_report(const EvalModel& model, CacheKind used) {
 std::string reason(GenerationEnd end) {
   switch (end) {
     case GenerationEnd::kLength:
-      return "as many as asked for";
+      return "the requested number was reached";
     case GenerationEnd::kEndToken:
       return "the model ended the text";
     case GenerationEnd::kStopString:
-      return "a stop text came";
+      return "a stop text was reached";
     case GenerationEnd::kPositions:
       return "the model has no more positions";
   }

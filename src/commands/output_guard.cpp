@@ -62,7 +62,7 @@ void check_outputs(const fs::path& model, const std::vector<NamedPath>& inputs,
     const std::string what = std::string(option) + " " + path.string();
     for (const NamedPath& input : inputs) {
       if (input.path.empty() || !writes_over(path, input.path)) continue;
-      throw UsageError(what + " would be written over what " + input.option + " reads", hint);
+      throw UsageError(what + " would overwrite what " + input.option + " reads", hint);
     }
     for (size_t k = 0; k < i; ++k) {
       const NamedPath& other = outputs[k];
@@ -71,7 +71,7 @@ void check_outputs(const fs::path& model, const std::vector<NamedPath>& inputs,
       throw UsageError(what + " is the file of " + other.option + " too", hint);
     }
     if (!spoils(path, model)) continue;
-    throw UsageError(what + " would be written over the files of the model in " + model.string(),
+    throw UsageError(what + " would overwrite files of the model in " + model.string(),
                      "write to another folder");
   }
 }

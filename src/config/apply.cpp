@@ -145,7 +145,7 @@ std::string suggestion(const OptionNode& root, const OptionNode& parent, const s
   collect_keys(root, &keys);
   if (const size_t dot = name.rfind('.');
       parent.key.empty() && std::find(keys.begin(), keys.end(), name) != keys.end()) {
-    return "; in a file it stands in its section: `" + name.substr(0, dot) + ": {" +
+    return "; in a file it belongs in its section: `" + name.substr(0, dot) + ": {" +
            name.substr(dot + 1) + ": ...}`";
   }
   // The right name in the wrong section, or a slip of one.

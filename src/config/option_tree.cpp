@@ -44,7 +44,7 @@ YamlDocument parse_word(const OptionNode& node, std::string_view value) {
   if (form == WordForm::kLiteral && !quoted) return literal_document(value);
   if (form == WordForm::kLiteralOrList && !quoted && !list) return literal_document(value);
   if (has_yaml_comment(value)) {
-    throw YamlError("a comment (#) begins in it, which a word cannot have", 0, 0);
+    throw YamlError("a comment (#) begins in it, which an override cannot have", 0, 0);
   }
   return parse_yaml(value);
 }

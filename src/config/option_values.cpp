@@ -206,8 +206,8 @@ class TextsValue : public OptionValue {
     std::vector<std::string> parsed;
     if (node.kind == YamlNode::Kind::kScalar) {
       if (!node.quoted && looks_like_list(node.text)) {
-        return "expected a list of texts, got " + got(node) + "; a list stands in brackets: [" +
-               node.text + "], a text with a comma in quotes";
+        return "expected a list of texts, got " + got(node) + "; write a list in brackets: [" +
+               node.text + "], and a text with a comma in quotes";
       }
       parsed.push_back(node.text);
     } else if (node.kind == YamlNode::Kind::kList) {

@@ -49,7 +49,7 @@ class Builder : public YAML::EventHandler {
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const uint32_t index = anchors_.at(anchor);
     for (const uint32_t open : open_) {
-      if (open == index) fail(mark, "this alias lies inside of what it stands for");
+      if (open == index) fail(mark, "this alias lies inside the value that it refers to");
     }
     at_ = mark;
     attach(index);
@@ -126,7 +126,7 @@ class Builder : public YAML::EventHandler {
     for (size_t i = 0; i < map.children.size(); i += 2) {
       const YamlNode& key = document.at(map.children[i]);
       if (key.kind != YamlNode::Kind::kScalar) {
-        throw YamlError("a key that is no text; expected `key: value`", key.line, 0);
+        throw YamlError("a key that is not text; expected `key: value`", key.line, 0);
       }
       const auto [known, is_new] = lines.emplace(key.text, key.line);
       if (!is_new) document.duplicates.push_back({key.text, key.line, known->second});

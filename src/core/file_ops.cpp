@@ -214,7 +214,7 @@ int open_unfinished(const std::filesystem::path& path, std::filesystem::path* pa
       break;
     }
   }
-  refuse_in_the_way(path, *partial, "not of this program, as those before it");
+  refuse_in_the_way(path, *partial, "not made by this program, like the ones tried before");
 }
 
 void mark_finished(int descriptor, const std::filesystem::path& partial) {
@@ -226,7 +226,7 @@ void mark_finished(int descriptor, const std::filesystem::path& partial) {
 std::filesystem::path replaceable(const std::filesystem::path& path) {
   const auto refuse = [&](const char* is) {
     throw OutputError("cannot write `" + path.string() + "`: it is " + is,
-                      "give a place that may be replaced, such as ./results");
+                      "give a path that may be replaced, such as ./results");
   };
   constexpr int kMostLinks = 40;  // what Linux follows
   std::filesystem::path end = path;
@@ -235,7 +235,7 @@ std::filesystem::path replaceable(const std::filesystem::path& path) {
     if (links == kMostLinks) output_error("write", path, ELOOP);
     struct statfs system {};
     if (statfs(folder_of(end).c_str(), &system) == 0 && system.f_type == PROC_SUPER_MAGIC) {
-      refuse("what a process has open, not a file of its own");
+      refuse("an open file of a process, not a path of its own");
     }
     const std::filesystem::path next = std::filesystem::read_symlink(end, error);
     if (error) output_error("write", path, error.value());

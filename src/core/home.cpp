@@ -27,8 +27,8 @@ std::filesystem::path expand_home(const std::filesystem::path& path) {
   const std::string text = path.string();
   if (!text.starts_with('~')) return path;
   if (text.size() > 1 && text[1] != '/') {
-    throw UsageError(text + ": only ~ and ~/... are understood, your own home folder",
-                     "write the folder in full; a name that begins with ~: ./" + text);
+    throw UsageError(text + ": only ~ and ~/... are supported, for your own home folder",
+                     "write the folder in full; for a name that begins with ~, write ./" + text);
   }
   const std::string home = home_folder();
   if (home.empty()) {

@@ -62,7 +62,7 @@ const char* reason_of(const Range& range) {
 }
 
 constexpr char kHint[] =
-    "put the whole file back, keep other programs from writing it, and start again";
+    "restore the whole file, keep other programs from writing to it, and start again";
 
 // A text put together without allocating.
 class Text {

@@ -151,7 +151,7 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   const uint64_t limit = regular ? max_bytes : std::min(max_bytes, kMaxStreamBytes);
   const auto refuse_size = [&] {
     throw InputError("`" + path.string() + "` is longer than " + format_bytes(limit) +
-                         ", the most that is read of such a file",
+                         ", the limit for such a file",
                      "check that it is the file you meant");
   };
   if (regular && static_cast<uint64_t>(status.st_size) > limit) refuse_size();
@@ -167,8 +167,8 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
                                   may_wait ? kPipePatience : std::chrono::milliseconds(0));
     if (got < 0) input_error(path, errno);
     if (got == 0 && may_wait) {
-      throw InputError("cannot read `" + path.string() + "`: nothing comes out of this pipe",
-                       "start what writes to it, or give a file");
+      throw InputError("cannot read `" + path.string() + "`: no data comes from this pipe",
+                       "start the program that writes to it, or give a file");
     }
     if (got == 0) break;
     length += static_cast<size_t>(got);

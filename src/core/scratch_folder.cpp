@@ -53,7 +53,8 @@ ScratchFolder::ScratchFolder(const fs::path& path) : path_(path) {
     std::error_code error;
     const fs::file_status status = fs::symlink_status(path, error);
     if (fs::is_symlink(status)) refuse(path, "a link");
-    if (fs::exists(status) && !fs::is_directory(status)) refuse(path, "no folder of this program");
+    if (fs::exists(status) && !fs::is_directory(status))
+      refuse(path, "not a folder of this program");
     file_ops::create_folders(path);
     int folder = -1, opened = -1;
     int failed = file_ops::try_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, &folder);
@@ -62,7 +63,7 @@ ScratchFolder::ScratchFolder(const fs::path& path) : path_(path) {
       file_ops::lock(folder, path);
       if (!has_mark(path) && holds_files(path)) {
         close(folder);
-        refuse(path, "a folder that is not of this program");
+        refuse(path, "a folder that this program did not make");
       }
       failed = file_ops::try_open(mark, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, &opened);
     }

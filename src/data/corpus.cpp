@@ -65,7 +65,7 @@ TokenFileOptions tokenize_options(const DataOptions& options, const Tokenizer* t
   if (!any_text) return result;
   result.separator = separator_ids(options, *tokenizer);
   if (!result.separator.empty()) {
-    log_info("behind each document: " + tokenizer->decode(result.separator) +
+    log_info("after each document: " + tokenizer->decode(result.separator) +
              " (data.separator: " + options.separator + ")");
   }
   return result;

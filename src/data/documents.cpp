@@ -138,8 +138,8 @@ class Records {
 };
 
 [[noreturn]] void refuse_blank(const std::filesystem::path& file) {
-  throw InputError(file.string() + ": no text in it, nothing but white space",
-                   "give a file with text, or take it off the list");
+  throw InputError(file.string() + ": it holds nothing but white space",
+                   "give a file with text, or remove it from the list");
 }
 
 constexpr size_t kLookedBytes = 256u << 10;
@@ -162,7 +162,7 @@ void warn_unless_whole_wikitext(const std::filesystem::path& file, std::string_v
     if (name != known.name || lines == known.lines || lines == known.other_lines) continue;
     log_warning(file.string() + ": " + format_count(lines) + " lines; WikiText's " + known.name +
                 " has " + format_count(known.lines) +
-                ", so the file is not the whole text or another one");
+                ", so the file is incomplete or another text");
   }
 }
 

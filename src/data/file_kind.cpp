@@ -87,7 +87,7 @@ bool is_safetensors(std::string_view head) {
 
 [[noreturn]] void refuse_compressed(const std::filesystem::path& file, const char* what,
                                     const char* program) {
-  refuse(file, std::string("compressed with ") + what + ", which is not read",
+  refuse(file, std::string("compressed with ") + what + ", which is not supported",
          program == nullptr
              ? "unpack it first; plain text, gzip and zstd are read"
              : "unpack it first: " + std::string(program) + " '" + file.string() + "' > FILE");
@@ -146,15 +146,15 @@ void refuse_no_text(const std::filesystem::path& file, std::string_view head) {
   constexpr char kConvert[] = "convert it to text, or to jsonl with the text in a field";
   for (const Format& format : kFormats) {
     if (head.starts_with(format.magic))
-      refuse(file, std::string(format.what) + ", no text", kConvert);
+      refuse(file, std::string(format.what) + ", not text", kConvert);
   }
-  if (is_arrow_stream(head)) refuse(file, "an Arrow stream, no text", kConvert);
+  if (is_arrow_stream(head)) refuse(file, "an Arrow stream, not text", kConvert);
   if (head.size() > 262 && head.substr(257, 5) == "ustar") {
-    refuse(file, "a tar archive, no text", "unpack it first: tar -xf '" + file.string() + "'");
+    refuse(file, "a tar archive, not text", "unpack it first: tar -xf '" + file.string() + "'");
   }
   if (is_safetensors(head)) {
-    refuse(file, "a safetensors file, no text",
-           "where it holds input_ids for training, set the source's format: tokens");
+    refuse(file, "a safetensors file, not text",
+           "if it holds input_ids for training, set the source's format to tokens");
   }
   if (head.starts_with("version https://git-lfs.github.com/spec/")) {
     refuse(file, "a Git LFS pointer, not the file itself", "run `git lfs pull` in its folder");
@@ -166,7 +166,8 @@ void refuse_wide_text(const std::filesystem::path& file, std::string_view head) 
   for (const Wide& wide : kWides) {
     const bool marked = head.starts_with(wide.mark);
     if (!marked && !looks_like(wide, head)) continue;
-    refuse(file, std::string("not UTF-8 but ") + wide.name + (marked ? "" : ", as its bytes look"),
+    refuse(file,
+           std::string("not UTF-8 but ") + wide.name + (marked ? "" : ", judging by its bytes"),
            std::string("convert it: iconv -f ") + wide.name + " -t UTF-8 '" + file.string() +
                "' > FILE");
   }

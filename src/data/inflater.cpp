@@ -68,7 +68,7 @@ size_t Inflater::read(std::span<char> out) {
       throw std::bad_alloc();
     } else if (result == Z_DATA_ERROR || result == Z_NEED_DICT) {
       throw InputError(name_ + ": damaged gzip data at byte " + std::to_string(consumed_) + ": " +
-                           (stream_.msg == nullptr ? "it asks for a dictionary" : stream_.msg),
+                           (stream_.msg == nullptr ? "it requires a dictionary" : stream_.msg),
                        kAgainHint);
     } else if (taken == 0 && given == 0) {
       throw InputError(name_ + ": truncated: the gzip data ends at byte " +

@@ -7,17 +7,18 @@ namespace littlebit {
 
 void SourceOptions::declare(OptionGroup& group) {
   group.path("path", &path,
-             "A file; a folder, for the files in it and below with names of text (.txt, .jsonl, "
-             ".ndjson, .json, .parquet) or, with format tokens, of ids (.bin, .safetensors); or a "
-             "glob such as shards/*.jsonl.gz. Several files are taken in the order of their names, "
+             "A file; a folder, for the files in it and its subfolders whose names end as text "
+             "files do (.txt, .jsonl, .ndjson, .json, .parquet) or, with format tokens, as files "
+             "of ids do (.bin, .safetensors); or a glob such as shards/*.jsonl.gz. Several files "
+             "are taken in the order of their names, "
              "as one source. Text may be compressed: the name then ends in .gz or .zst.");
   group.choice(
       "format", &format, {"auto", "text", "lines", "wikitext", "jsonl", "parquet", "tokens"},
       "auto: jsonl where a file's name ends in .jsonl, .ndjson or .json (before .gz or "
-      ".zst), parquet where in .parquet, else text; text: the file is one document; lines: "
+      ".zst), parquet where it ends in .parquet, else text; text: the file is one document; lines: "
       "each line that is not blank is a document; wikitext: rows joined to one document; "
-      "jsonl: a document per record; parquet: a document per row; tokens: a token file of "
-      "ours, or safetensors with input_ids [N, sequence_length] int32 or int64, where each "
+      "jsonl: a document per record; parquet: a document per row; tokens: a token file of this "
+      "program, or safetensors with input_ids [N, sequence_length] int32 or int64, where each "
       "row is a block.");
   group.text("field", &field,
              "jsonl, parquet: the key or column whose value is the document; meta.text is the key "
@@ -36,28 +37,29 @@ void DataOptions::declare(OptionGroup& group) {
                 "Tokens per block. Training sees whole blocks only, without padding.",
                 {Decides::kRun});
   group.choice("blocking", &blocking, {"contiguous", "reference"},
-               "How token streams are cut into blocks. contiguous: each source as one stream; "
+               "Sequence packing: how token streams are cut into blocks. contiguous: each source "
+               "as one stream; "
                "reference: groups of 1000 documents running across the sources, as the authors "
-               "do. What fills no whole block is dropped, per source or per group.",
+               "do. A remainder that fills no block is dropped, per source or per group.",
                {Decides::kRunResolved});
   group.flag("shuffle", &shuffle,
-             "Whether each epoch takes the blocks in an order of its own; false: in file order.",
+             "true: each epoch takes the blocks in another random order; false: in file order.",
              {Decides::kRun});
   group.text(
       "separator", &separator,
-      "What stands behind each document of a text source: none; a text of your own, for "
+      "What is put after each document of a text source: none; a text of your own, for "
       "instance \"\\n\\n\"; auto: with blocking: contiguous and a tokenizer that puts nothing "
       "around a text (Qwen's, GPT-2's) its end-of-text token, so that the model sees where "
       "a document ends; otherwise none.",
       {Decides::kRunResolved});
   group.choice("on_bad_record", &on_bad_record, {"fail", "skip"},
-               "What a record without a text does, one that is no JSON or not UTF-8 among them: "
-               "fail ends the run at the first one; skip leaves them out, and tells their number "
-               "and the first places.",
+               "What happens at a record without text, which includes one that is not valid JSON "
+               "or not UTF-8: fail ends the run at the first one; skip leaves them out and reports "
+               "their number and the first places.",
                {Decides::kRunResolved});
   group.path("cache_dir", &cache_dir,
-             "Folder of tokenised sources, used again while text and tokenizer stay the same. "
-             "Empty: `cache` in output.dir.");
+             "Cache of tokenised sources, reused while text and tokenizer stay the same. Empty: "
+             "`cache` in output.dir.");
 }
 
 }  // namespace littlebit

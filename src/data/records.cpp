@@ -65,8 +65,9 @@ void for_each_element(const std::filesystem::path& file, std::string_view text, 
   for (const Json& record : array) {
     const std::string place = record_place(file, ++number);
     if (!record.is_object()) {
-      throw InputError(place + ": expected a JSON object, found " + record.type_name(),
-                       "one record an element, its fields by name: [{\"question\": \"...\", ...}]");
+      throw InputError(
+          place + ": expected a JSON object, found " + record.type_name(),
+          "write one record per element, its fields by name: [{\"question\": \"...\", ...}]");
     }
     if (!sink(record, place)) return;
   }
@@ -88,8 +89,9 @@ void for_each_record(const std::filesystem::path& file, const Sink& sink) {
     const std::string place = file.string() + ":" + std::to_string(number);
     const Json record = parse_json(line, file.string(), number);
     if (!record.is_object()) {
-      throw InputError(place + ": expected a JSON object on each line",
-                       "one record a line, its fields by name: {\"question\": \"...\", ...}");
+      throw InputError(
+          place + ": expected a JSON object on each line",
+          "write one record per line, its fields by name: {\"question\": \"...\", ...}");
     }
     if (!sink(record, place)) return;
   }

@@ -16,7 +16,7 @@ constexpr char kMagic[] = "PAR1";
 
 std::string columns_hint(const std::vector<std::string>& columns) {
   constexpr size_t kMostListed = 10;
-  if (columns.empty()) return "no column of the file holds a text in each row";
+  if (columns.empty()) return "no column of the file holds text in every row";
   return "set the column (data.train.field, eval.text_field); text columns here: " +
          join(std::span(columns).first(std::min(columns.size(), kMostListed)), ", ");
 }
@@ -53,7 +53,7 @@ const ParquetLibrary& parquet_library(const std::filesystem::path& path) {
     std::filesystem::path jsonl = path;
     jsonl.replace_extension(".jsonl");
     throw InputError(name + ": a Parquet file, and " + missing,
-                     "build again after `.ci/setup parquet`, which fetches Apache Arrow, or " +
+                     "build again after `.ci/setup parquet`, which downloads Apache Arrow, or " +
                          parquet_conversion(path, jsonl));
   }
   return *library;

@@ -15,9 +15,9 @@ std::vector<int32_t> separator_ids(const DataOptions& options, const Tokenizer& 
   }
   const std::vector<int32_t> ids = tokenizer.encode(options.separator, false);
   if (ids.empty()) {
-    throw UsageError("data.separator is a text that becomes no token",
+    throw UsageError("data.separator is a text that gives no token",
                      "give auto, none, or a text such as \"\\n\\n\" (in double quotes, so that it "
-                     "is two line ends)");
+                     "is two line feeds)");
   }
   return ids;
 }

@@ -76,9 +76,10 @@ std::vector<fs::path> glob_files(const fs::path& pattern) {
 
 void refuse_address(const std::string& path) {
   if (path.find("://") == std::string::npos) return;
-  throw InputError("training data " + path + " is an address, not a file",
-                   "the programs download nothing: fetch it first (docs/data.md has the commands), "
-                   "then give the file");
+  throw InputError(
+      "training data " + path + " is an address, not a file",
+      "the programs download nothing: download it first (docs/data.md has the commands), "
+      "then give the file");
 }
 
 // "allenai/c4": a name on the Hub looks like a file in a folder that is not there.
@@ -106,14 +107,14 @@ std::vector<fs::path> source_files(const SourceOptions& source) {
     int64_t others = 0;
     const std::vector<fs::path> files = files_below(source, &others);
     const std::string left =
-        others == 0 ? "" : ", " + format_count(others) + " of other names left";
+        others == 0 ? "" : ", " + format_count(others) + " with other names ignored";
     if (files.empty()) {
       const bool tokens = source.format == SourceFormat::kTokens;
       throw InputError(
-          "training data " + name + ": no file in this folder has a name of " +
-              (tokens ? "ids (.bin, .safetensors)"
-                      : "text (.txt, .jsonl, .ndjson, .json, also with .gz or .zst behind, "
-                        ".parquet)") +
+          "training data " + name + ": no file in this folder has a name for " +
+              (tokens
+                   ? "ids (.bin, .safetensors)"
+                   : "text (.txt, .jsonl, .ndjson, .json, each also with .gz or .zst, .parquet)") +
               left,
           "name the files by a glob, for instance '" + (source.path / "*").string() + "'");
     }
@@ -125,9 +126,9 @@ std::vector<fs::path> source_files(const SourceOptions& source) {
   if (is_glob(name)) {
     std::vector<fs::path> files = glob_files(source.path);
     if (files.empty()) {
-      throw InputError("training data " + name + ": no file fits this glob",
-                       "* and ? stand for characters of one name, not for folders; a folder itself "
-                       "takes all below it");
+      throw InputError("training data " + name + ": no file matches this glob",
+                       "* and ? match characters within one name, not folders; give a folder to "
+                       "take everything below it");
     }
     log_info(name + ": " + format_count(static_cast<int64_t>(files.size())) + " files");
     return files;

@@ -48,7 +48,7 @@ TextReader::TextReader(const std::filesystem::path& path) : file_(path) {
   const std::span<const std::byte> bytes = file_.bytes();
   if (bytes.empty())
     throw InputError(path.string() + ": the file is empty",
-                     "give a file with text, or take it off the list");
+                     "give a file with text, or remove it from the list");
   text_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   if (is_gzip(text_) && path.extension() != ".gz") {
     throw InputError(

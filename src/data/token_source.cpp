@@ -14,8 +14,9 @@ namespace {
 
 constexpr char kTensor[] = "input_ids";
 constexpr char kKindsHint[] =
-    "data.train.format tokens is for token files of ours and for safetensors with input_ids "
-    "[N, sequence_length] of int32 or int64; text has the formats text, lines, wikitext and jsonl";
+    "data.train.format tokens is for token files of this program and safetensors files with "
+    "input_ids [N, sequence_length] of int32 or int64; for text, use text, lines, wikitext or "
+    "jsonl";
 
 template <class Id>
 Id load(const TensorView& tensor, int64_t i) {
@@ -103,7 +104,7 @@ void TokenSource::check_ids(int64_t vocab_size) const {
     }
     throw InputError(name_ + ": " + place + ": id " + std::to_string(id) +
                          " is outside the model's vocabulary of " + std::to_string(vocab_size),
-                     "the ids belong to another tokenizer than the model's");
+                     "the ids come from another tokenizer than the model's");
   }
 }
 

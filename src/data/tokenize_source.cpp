@@ -58,7 +58,7 @@ std::optional<TokenFile> open_cached(const fs::path& path, const std::string& ke
   try {
     TokenFile file(path);
     if (file.key() == key) return file;
-    log_warning(path.string() + ": made for something else; tokenising again");
+    log_warning(path.string() + ": it was made from another source; tokenising again");
   } catch (const InputError& damage) {
     log_warning(std::string(damage.what()) + "; tokenising again");
   }
@@ -71,7 +71,7 @@ void check_link(const fs::path& path) {
   if (!fs::is_symlink(path, unknown) || !path_exists(path)) return;
   if (fs::is_regular_file(path, unknown) && TokenFile::has_magic(MappedFile(path).bytes())) return;
   throw OutputError(path.string() + " is a link to something that is not a token file",
-                    "remove the link; the file is then made");
+                    "remove the link; the file is then written");
 }
 
 // Collects documents and writes their ids batch by batch.
@@ -120,7 +120,7 @@ class BatchTokenizer {
 };
 
 [[noreturn]] void stop(const SourceOptions& source) {
-  throw Error(ExitCode::kStopped, source.path.string() + ": told to stop while tokenising it",
+  throw Error(ExitCode::kStopped, source.path.string() + ": stopped while tokenising it",
               "start the same command again; this file is then tokenised from its beginning");
 }
 

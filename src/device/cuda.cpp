@@ -64,7 +64,7 @@ CudaState look() {
   state.hint = kCpuHint;
   state.driver_has_gpu = count_gpus(state.problem) > 0;
   if (!state.driver_has_gpu) {
-    state.hint += "; nvidia-smi and CUDA_VISIBLE_DEVICES tell what the driver sees";
+    state.hint += "; nvidia-smi and CUDA_VISIBLE_DEVICES show what the driver sees";
     return state;
   }
   // The same sums in the same order in every run; cuBLAS reads this when it is first used.

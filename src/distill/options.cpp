@@ -11,36 +11,36 @@ void DistillOptions::declare(OptionGroup& group) {
   group.number("hidden_weight", &hidden_weight, {.min = 0, .max = 1e9},
                "Weight of the sum over layers of the mean squared difference of hidden states.",
                {Decides::kRunChangeable});
-  group.choice("normalization", &normalization, {"reference", "per_token"},
-               "KL divided by the sequences of the batch (the paper's), or by its tokens.",
-               {Decides::kRunChangeable});
+  group.choice(
+      "normalization", &normalization, {"reference", "per_token"},
+      "Whether KL is divided by the sequences of the batch (as in the paper) or by its tokens.",
+      {Decides::kRunChangeable});
 }
 
 void BlockwiseOptions::declare(OptionGroup& group) {
   group.integer("sequences", &sequences, {.min = 0, .max = 1 << 20},
-                "Sequences of training text that the blocks are trained on before the steps of "
-                "train.steps: each block in turn is to give what the teacher's gives, its inputs "
-                "being made by the finished blocks before it. train.steps may then be 0. 0: all "
+                "Sequences of training text for block-wise training, which precedes the steps of "
+                "train.steps: each block in turn learns to reproduce the output of the teacher's, "
+                "with inputs from the finished blocks before it. train.steps may then be 0. 0: all "
                 "blocks are trained together from the start.",
                 {Decides::kRun});
   group.integer("passes", &passes, {.min = 1, .max = 1024},
-                "How often each block goes through those sequences. Each pass counts sequences * "
+                "Passes of each block through those sequences. Each pass counts sequences * "
                 "data.sequence_length tokens for all blocks together.",
                 {Decides::kRun});
   group.integer("batch_size", &batch_size, {.min = 1, .max = 1 << 20},
-                "Sequences of such a step, which trains one block.", {Decides::kRun});
+                "Sequences per step of block-wise training.", {Decides::kRun});
   group.number("learning_rate", &learning_rate, {.min = 0, .max = 1e6},
-               "Peak rate of these steps, the schedule of optim beginning anew with each block; 0: "
-               "optim.learning_rate.",
+               "Peak learning rate of these steps; the schedule of optim restarts with each block. "
+               "0: optim.learning_rate.",
                {Decides::kRunChangeable});
   group.number("latent_learning_rate", &latent_learning_rate, {.min = 0, .max = 1e6},
                "The same for the latents; 0: as optim.latent_learning_rate says.",
                {Decides::kRunChangeable});
-  group.choice(
-      "storage", &storage, {"memory", "disk"},
-      "disk: of the blocks only the one that is trained has latents and moments in memory; "
-      "the others', and the inputs of the sequences, are in files of output.dir/cache that "
-      "no folder shows, until all blocks are trained together. The numbers are the same.");
+  group.choice("storage", &storage, {"memory", "disk"},
+               "disk: only the block that is being trained has latents and moments in memory; "
+               "those of the others, and the inputs of the sequences, are in unnamed files of "
+               "output.dir/cache until all blocks are trained together. The numbers are the same.");
 }
 
 }  // namespace littlebit

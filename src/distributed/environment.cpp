@@ -115,7 +115,7 @@ bool is_this_host(const std::string& address) {
 std::optional<Source> read_ranks(const Reader& read) {
   if (!read.has("RANK") && !read.has("WORLD_SIZE")) return std::nullopt;
   if (!read.has("RANK") || !read.has("WORLD_SIZE")) {
-    throw UsageError(read.said("RANK", "WORLD_SIZE") + ": one says nothing without the other",
+    throw UsageError(read.said("RANK", "WORLD_SIZE") + ": each needs the other",
                      "set both, or neither");
   }
   const char* name = by_ourselves(read)  ? "--nproc"
@@ -171,9 +171,9 @@ std::optional<Source> read_slurm(const Reader& read) {
   source.hint =
       "set MASTER_ADDR to the host of rank 0, as `scontrol show hostnames` names it first";
   if (source.local_rank < 0) {
-    throw UsageError(read.said("SLURM_PROCID", "SLURM_LOCALID") +
-                         ": the place among the processes of this host is missing",
-                     "start the processes by srun");
+    throw UsageError(
+        read.said("SLURM_PROCID", "SLURM_LOCALID") + ": the rank on this host is missing",
+        "start the processes by srun");
   }
   // The numbers of jobs on one host are close to each other, as are those of a job's steps.
   if (!job.empty()) {

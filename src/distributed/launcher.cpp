@@ -39,7 +39,7 @@ constexpr const char* kOuterVariables[] = {"TORCHELASTIC_RUN_ID", "TORCHELASTIC_
 
 [[noreturn]] void fail(const std::string& what, int error) {
   throw OutputError(what + ": " + std::generic_category().message(error),
-                    "fewer processes may do; see ulimit -u and ulimit -n");
+                    "try fewer processes; see ulimit -u and ulimit -n");
 }
 
 struct Descriptor {
@@ -66,7 +66,7 @@ void listen_anywhere(Descriptor& descriptor, int64_t& port) {
   if (descriptor.number < 0 || bind(descriptor.number, generic, size) != 0 ||
       listen(descriptor.number, SOMAXCONN) != 0 ||
       getsockname(descriptor.number, generic, &size) != 0) {
-    fail("no port for the processes to meet at", errno);
+    fail("no free port for the processes to connect to", errno);
   }
   port = ntohs(address.sin_port);
 }
@@ -90,7 +90,7 @@ class TakenSignals {
   TakenSignals() : taken_(signals_to_take()) {
     pthread_sigmask(SIG_BLOCK, &taken_, &before_);
     descriptor_.number = signalfd(-1, &taken_, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (descriptor_.number < 0) fail("signals cannot be taken", errno);
+    if (descriptor_.number < 0) fail("signal handlers cannot be installed", errno);
   }
   TakenSignals(const TakenSignals&) = delete;
   TakenSignals& operator=(const TakenSignals&) = delete;
@@ -178,10 +178,10 @@ Variables Family::variables(int64_t rank, int64_t port) const {
 // In a group of its own: a terminal's Ctrl-C reaches it once, from us.
 void Family::start_one(int64_t rank, const Descriptor& listening, int64_t port) {
   std::array<int, 2> out{}, err{};
-  if (pipe2(out.data(), O_CLOEXEC) != 0) fail("no pipe for a process", errno);
+  if (pipe2(out.data(), O_CLOEXEC) != 0) fail("cannot create a pipe for a process", errno);
   Descriptor out_write(out[1]);
   LineRelay out_relay(out[0], STDOUT_FILENO, "[" + std::to_string(rank) + "] ");
-  if (pipe2(err.data(), O_CLOEXEC) != 0) fail("no pipe for a process", errno);
+  if (pipe2(err.data(), O_CLOEXEC) != 0) fail("cannot create a pipe for a process", errno);
   Descriptor err_write(err[1]);
   LineRelay err_relay(err[0], STDERR_FILENO, "[" + std::to_string(rank) + "] ");
 

@@ -65,7 +65,7 @@ c10::intrusive_ptr<c10d::Store> open_store(const Environment& environment, doubl
     throw Error(ExitCode::kPeerLost,
                 "rank " + std::to_string(environment.rank) + " cannot reach rank 0 at " +
                     place(environment) + ": " + first_line(error.what()),
-                "see whether rank 0 runs, and whether this host reaches that address");
+                "check that rank 0 is running and that this host can reach that address");
   }
 }
 
@@ -77,9 +77,9 @@ Meeting::Meeting(const Environment& environment, double start_seconds)
     come_together(start_seconds);
   } catch (const c10::Error& error) {
     throw Error(ExitCode::kPeerLost,
-                "the place where the processes meet, " + place(environment_) +
-                    ", was lost: " + first_line(error.what_without_backtrace()),
-                "see what rank 0 says");
+                "the rendezvous of the processes at " + place(environment_) +
+                    " was lost: " + first_line(error.what_without_backtrace()),
+                "see the messages of rank 0");
   }
 }
 
@@ -89,7 +89,7 @@ void Meeting::come_together(double seconds) {
   const int64_t rank = environment_.rank, world = environment_.world;
   if (store_->add(key_of("claim/", rank), 1) > 1) {
     throw UsageError(
-        "two processes say they are rank " + std::to_string(rank) + " (" + environment_.found + ")",
+        "two processes claim to be rank " + std::to_string(rank) + " (" + environment_.found + ")",
         "each needs a rank of its own, from 0 to one less than the world");
   }
   store_->set(key_of("here/", rank), std::to_string(world) + " " + host_name());
@@ -108,18 +108,18 @@ void Meeting::come_together(double seconds) {
     const size_t space = text.find(' ');
     hosts_.push_back(text.substr(space + 1));
     if (text.substr(0, space) != std::to_string(world)) {
-      throw UsageError("rank " + std::to_string(other) + " was told of " + text.substr(0, space) +
-                           " processes, rank " + std::to_string(rank) + " of " +
-                           std::to_string(world),
-                       "start all of them by one launcher, or set WORLD_SIZE alike for all");
+      throw UsageError("rank " + std::to_string(other) + " was started as one of " +
+                           text.substr(0, space) + " processes, rank " + std::to_string(rank) +
+                           " of " + std::to_string(world),
+                       "start all of them with one launcher, or set the same WORLD_SIZE for all");
     }
   }
   if (!missing.empty()) {
     throw Error(ExitCode::kPeerLost,
-                "not all processes came to " + place(environment_) + " within " +
+                "not all processes connected to " + place(environment_) + " within " +
                     format_duration(seconds) + ": rank " + join(missing, ", ") + " of " +
                     std::to_string(world) + " did not",
-                "see what the missing ones say");
+                "see the messages of the missing processes");
   }
 }
 
@@ -224,7 +224,7 @@ std::string Meeting::why_late(const std::vector<int64_t>& missing) {
   std::vector<std::string> blamed;
   if (const auto cause = cause_or_blamed(missing, blamed)) return *cause;
   return settle((blamed.empty() ? names_of(missing) : join(blamed, ", ")) +
-                " did not come in time");
+                " did not arrive in time");
 }
 
 std::string Meeting::why_failed(const std::vector<int64_t>& others, const std::string& what) {

@@ -26,7 +26,7 @@ c10::intrusive_ptr<c10d::Backend> connect_nccl(int64_t rank, int64_t world, at::
         ExitCode::kPeerLost,
         "the GPU of rank " + std::to_string(rank_in_all) +
             " cannot be connected with the others by NCCL: " + what.substr(0, what.find('\n')),
-        "NCCL_DEBUG=INFO tells what NCCL does; every process needs a GPU of its own");
+        "NCCL_DEBUG=INFO shows what NCCL does; every process needs its own GPU");
   }
 }
 

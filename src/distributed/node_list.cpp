@@ -56,7 +56,7 @@ std::vector<std::string> numbers_in(std::string_view list, std::string_view rang
     const std::string first = range.substr(0, dash),
                       last = dash == std::string::npos ? first : range.substr(dash + 1);
     const std::optional<int64_t> low = digits(first), high = digits(last);
-    if (!low || !high) refuse(list, "\"" + range + "\" is no range of numbers");
+    if (!low || !high) refuse(list, "\"" + range + "\" is not a range of numbers");
     if (*low > *high) refuse(list, "the range " + range + " goes down");
     if (*high - *low >= static_cast<int64_t>(kMaxHosts)) {
       refuse(list, "more than 65,536 hosts");
@@ -114,7 +114,7 @@ std::vector<int64_t> parse_tasks_per_node(std::string_view list) {
     }
     const std::optional<int64_t> count = digits(part.substr(0, open));
     if (!count || !times || *times > static_cast<int64_t>(kMaxHosts)) {
-      refuse(list, "\"" + part + "\" is no count of tasks, as 4 or 4(x2)");
+      refuse(list, "\"" + part + "\" is not a count of tasks, such as 4 or 4(x2)");
     }
     tasks.insert(tasks.end(), static_cast<size_t>(*times), *count);
     if (tasks.size() > kMaxHosts) refuse(list, "more than 65,536 hosts");

@@ -58,7 +58,7 @@ Peers::Peers(const Environment& environment, const ProcessGroupOptions& options)
   std::iota(in_all_.begin(), in_all_.end(), 0);
   settle_process();
   // Who waits for one that has ended waits in calls of c10d.
-  const StopEndsAtOnce stop("told to stop before the processes were connected");
+  const StopEndsAtOnce stop("stopped before the processes were connected");
   const Stopwatch stopwatch;
   meeting_ = std::make_unique<Meeting>(environment, options.start_seconds);
   const double left = std::max(options.start_seconds - stopwatch.seconds(), 1.0);

@@ -19,7 +19,7 @@
 namespace littlebit {
 
 inline constexpr const char* kAgainHint =
-    "start the processes again; a run goes on from its newest checkpoint with --resume auto";
+    "start the processes again; with --resume auto a run continues from its newest checkpoint";
 
 // One operation: its name and size for errors, its time, and the mark of its messages.
 struct Call {

@@ -32,9 +32,10 @@ std::vector<int64_t> ranks_of_host(const std::vector<std::string>& told, int64_t
   };
   const auto is_alone = [](const auto& host) { return host.second.size() == 1; };
   if (!std::all_of(hosts.begin(), hosts.end(), is_whole)) {
-    log_warning(
-        "which processes share a host is not known: there are " + std::to_string(told.size()) +
-        ", and not as many of each host name as LOCAL_WORLD_SIZE, or what the launcher sets, says");
+    log_warning("it is not known which processes share a host: there are " +
+                std::to_string(told.size()) +
+                ", but the number with each host name does not agree with LOCAL_WORLD_SIZE or the "
+                "launcher's variables");
     return {};
   }
   if (hosts.size() == 1 || std::any_of(hosts.begin(), hosts.end(), is_alone)) return {};

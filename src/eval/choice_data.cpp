@@ -81,14 +81,14 @@ fs::path find_data(const ChoiceTask& task, const Wanted& wanted, const std::stri
             ", as .jsonl with its fields, .json or .parquet (also .gz, .zst)";
   }
   if (!wanted.split.empty() && task.hub.find("split " + wanted.split) == std::string::npos) {
-    hint += "; of its splits it is " + wanted.split;
+    hint += "; the split is " + wanted.split;
   }
   if (!other.empty()) {
-    hint += "; " + other + " lies there: if it is what is wanted, name it " + file.stem().string() +
+    hint += "; " + other + " is there: if this is the file, rename it to " + file.stem().string() +
             ".parquet";
   }
   throw InputError(
-      "task " + task.name + ": " + what + " not there: looked for " + join(places, " and "), hint);
+      "task " + task.name + ": " + what + " is missing: looked for " + join(places, " and "), hint);
 }
 
 }  // namespace

@@ -35,12 +35,12 @@ int64_t gold_of(const ChoiceTask& task, const TemplateFields& fields, int64_t ch
                        "); expected a label for each choice");
     }
     if (std::set(labels.begin(), labels.end()).size() != labels.size()) {
-      throw InputError("of the labels " + join(labels, ", ") +
-                       " two are the same; expected one of its own for each choice");
+      throw InputError("among the labels " + join(labels, ", ") +
+                       " two are the same; each choice needs its own");
     }
     const auto found = std::find(labels.begin(), labels.end(), gold);
     if (found != labels.end()) return found - labels.begin();
-    throw InputError("the answer '" + gold + "' is none of the labels " + join(labels, ", "));
+    throw InputError("the answer '" + gold + "' is none among the labels " + join(labels, ", "));
   }
   int64_t place = -1;
   const auto parsed = std::from_chars(gold.data(), gold.data() + gold.size(), place);
@@ -117,7 +117,7 @@ std::vector<ChoiceDocument> read_choice_documents(const ChoiceTask& task,
     documents.back().place = place;
     return static_cast<int64_t>(documents.size()) < wanted;
   });
-  if (documents.empty()) throw InputError(file.string() + ": no document in it");
+  if (documents.empty()) throw InputError(file.string() + ": it holds no documents");
   return documents;
 }
 

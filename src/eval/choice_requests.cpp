@@ -17,7 +17,7 @@ ChoiceRequest request_of(TokenPair pair, int64_t max_length) {
   if (scored > max_length) {
     throw InputError("a continuation of " + format_count(scored) + " tokens is more than the " +
                          format_count(max_length) + " a sequence may have",
-                     "give a greater eval.sequence_length (--seqlen), or leave it out");
+                     "increase eval.sequence_length (--seqlen), or leave it out");
   }
   const int64_t room = max_length + 1 - scored, context = static_cast<int64_t>(pair.context.size());
   ChoiceRequest request{.ids = std::move(pair.context), .scored = scored};

@@ -230,7 +230,7 @@ std::vector<DocumentScores> score_choices(const Decoder& decoder,
   for (size_t d = 0; d < scores.size(); ++d) {
     for (const ChoiceScore& score : scores[d]) {
       if (std::isfinite(score.loglikelihood)) continue;
-      throw NumericsError("a log-likelihood of document " + std::to_string(d) + " came out as " +
+      throw NumericsError("a log-likelihood of document " + std::to_string(d) + " is " +
                               std::to_string(score.loglikelihood) +
                               ": the model's numbers overflow",
                           "compute in fp32; if it does not help, the model is damaged");

@@ -16,14 +16,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kHint[] = "docs/evaluation.md tells what a task file may hold";
+constexpr char kHint[] = "docs/evaluation.md says what a task file may hold";
 constexpr char kChoice[] = "choice";
 constexpr uint64_t kMaxFileBytes = 1 << 20;
 
 struct MadeField {
   std::string name, value;
   void declare(OptionGroup& group) {
-    group.text("name", &name, "What templates further down call it");
+    group.text("name", &name, "The name by which later templates refer to it");
     group.text("value", &value, "Template");
   }
 };
@@ -36,8 +36,8 @@ struct TaskFile {
     void declare(OptionGroup& group) {
       group.text("file", &file, "Name of the data's file, a JSON object per line");
       group.text("split", &split,
-                 "Split of the data set that the file is, by whose name it may go");
-      group.text("hub", &hub, "Where people get the data");
+                 "Split of the data set that the file holds; the file may also have its name");
+      group.text("hub", &hub, "Where to get the data");
       group.integer("documents", &documents, {.min = 0}, "How many there are; 0: unknown");
     }
   } source;
@@ -48,8 +48,8 @@ struct TaskFile {
     std::vector<std::string> choices;
     void declare(OptionGroup& group) {
       group.records("fields", &fields, "name", "Texts made from a record, for templates below");
-      group.text("description", &description, "Template of what stands before all else");
-      group.text("context", &context, "Template of what stands before a choice");
+      group.text("description", &description, "Template of the text before everything else");
+      group.text("context", &context, "Template of the text before a choice");
       group.texts("choices", &choices, "Templates of the choices");
       group.text("continuation", &continuation, "Template of what is scored");
       group.text("delimiter", &delimiter, "Between context and continuation");
@@ -69,7 +69,8 @@ struct TaskFile {
     int sampler = 0;
     void declare(OptionGroup& group) {
       group.text("file", &file, "Name of their file; without it and split: the documents' own");
-      group.text("split", &split, "Split of the data set that it is, by whose name it may go");
+      group.text("split", &split,
+                 "Split of the data set that the file holds; the file may also have its name");
       group.choice("sampler", &sampler, {"random", "first"}, "Which of them are taken");
       group.integer("spare", &spare, {.min = 0, .max = 1000}, "How many more are drawn than shown");
       group.text("group", &common, "Template: examples have the same text here as the document");
@@ -143,7 +144,7 @@ void check_labels(OptionTree& tree, const std::vector<std::string>& labels, size
   }
   for (auto label = labels.begin(); label != labels.end(); ++label) {
     if (std::find(labels.begin(), label, *label) == label) continue;
-    tree.add_error_at("answer.labels", "'" + *label + "' stands there twice");
+    tree.add_error_at("answer.labels", "'" + *label + "' is listed twice");
   }
 }
 
@@ -162,7 +163,7 @@ void check_perplexity(OptionTree& tree, const TaskFile& file) {
                           std::to_string(file.prompt.choices.size()));
   }
   if (contains(file.score.metrics, "acc_norm")) {
-    tree.add_error_at("score.metrics", "of one choice there is no acc_norm");
+    tree.add_error_at("score.metrics", "with one choice there is no acc_norm");
   }
 }
 

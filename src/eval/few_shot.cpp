@@ -55,7 +55,7 @@ const std::string& FewShotExamples::text_of(Example& example) const {
     example.text += task_.examples.delimiter.value_or(task_.delimiter) + target + kBehind;
   } catch (const InputError& error) {
     throw InputError(example.place + ": " + error.what(),
-                     "it is drawn as an example; examples have the fields of the documents");
+                     "it is drawn as an example; examples need the fields of the documents");
   }
   return example.text;
 }

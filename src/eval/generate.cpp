@@ -94,11 +94,12 @@ void GenerateOptions::declare(OptionGroup& group) {
   group.integer("top_k", &top_k, {.min = 0}, "Draw from the K most probable tokens; 0: from all");
   group.number("top_p", &top_p, {.min = 0, .max = 1, .min_open = true},
                "Draw from the most probable tokens that make up this probability");
-  group.integer("seed", &seed, {.min = 0}, "Of the random draws");
+  group.integer("seed", &seed, {.min = 0}, "Seed of the random draws");
   group.texts("stop", &stop, "Texts before which generation ends");
-  group.choice("kv_cache", &kv_cache, {"full", "latent", "none"},
-               "What is kept of earlier tokens: keys and values; the latents of packed k_proj and "
-               "v_proj layers; nothing");
+  group.choice(
+      "kv_cache", &kv_cache, {"full", "latent", "none"},
+      "What is cached of earlier tokens: keys and values; the latents of packed k_proj and "
+      "v_proj layers; nothing");
 }
 
 std::vector<int32_t> end_ids(const HfFolder& folder) {

@@ -20,7 +20,7 @@ void report_unused(const HfFolder& folder) {
   const size_t count = names.size();
   if (count > 3) names.resize(3);
   log_warning(folder.path().string() + ": " + std::to_string(count) +
-              " tensor(s) that the model has no place for are ignored: " + join(names, ", ") +
+              " tensor(s) that the model does not use are ignored: " + join(names, ", ") +
               (count > 3 ? ", ..." : ""));
 }
 

@@ -31,8 +31,8 @@ void EvalOptions::declare(OptionGroup& group) {
                 "Tokens per sequence; 0: 2048, or the model's maximum where that is less (for "
                 "multiple-choice tasks: the model's maximum)");
   group.number("limit", &limit, {.min = 0},
-               "Score only the first N chunks of a text, or documents of a task; below 1: that "
-               "share of them; 0: all");
+               "Score only the first N chunks of a text, or documents of a task; a number below 1: "
+               "that fraction of them; 0: all");
   group.text("batch_size", &batch_size,
              "Sequences per forward pass; 0: about 4096 tokens; auto: what fits the memory");
   group.integer("num_fewshot", &num_fewshot, {.min = 0, .max = 1000},
@@ -50,7 +50,7 @@ void check_amounts(const EvalOptions& options) {
   if (options.limit > 1 &&
       (options.limit != std::floor(options.limit) || options.limit > kMostDocuments)) {
     throw UsageError("eval.limit " + format_digits(options.limit, 12) +
-                         " is neither a share of the documents nor a number of them",
+                         " is neither a fraction of the documents nor a number of them",
                      "give a whole number, or one below 1: 0.1 takes a tenth");
   }
   const std::string& batch = options.batch_size;
@@ -58,7 +58,7 @@ void check_amounts(const EvalOptions& options) {
   const auto parsed = std::from_chars(batch.data(), batch.data() + batch.size(), sequences);
   const bool is_number = parsed.ec == std::errc() && parsed.ptr == batch.data() + batch.size();
   if (batch == kAutoBatch || (is_number && sequences >= 0 && sequences <= kMostSequences)) return;
-  throw UsageError("eval.batch_size '" + batch + "' is no number of sequences",
+  throw UsageError("eval.batch_size '" + batch + "' is not a number of sequences",
                    "give a number up to " + format_count(kMostSequences) +
                        ", 0 for about 4096 tokens, or auto for what fits the memory");
 }

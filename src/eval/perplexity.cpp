@@ -119,9 +119,9 @@ TaskResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids
   const double mean_nll = mean(nll, predictions), mean_kl = mean(kl, predictions);
   const double perplexity = std::exp(mean_nll);
   if (!std::isfinite(perplexity) || !std::isfinite(mean_kl)) {
-    throw NumericsError("the mean cross-entropy came out as " + std::to_string(mean_nll) +
-                            ": the model's numbers overflow",
-                        "compute in fp32; if it does not help, the model is damaged");
+    throw NumericsError(
+        "the mean cross-entropy is " + std::to_string(mean_nll) + ": the model's numbers overflow",
+        "compute in fp32; if it does not help, the model is damaged");
   }
   if (options.each) {
     const auto predicted = static_cast<double>(length - 1);

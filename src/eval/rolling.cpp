@@ -139,7 +139,7 @@ TaskResult rolling_result(std::span<const RollingDocument> documents,
   const double word_perplexity = std::exp(-sum / static_cast<double>(words));
   if (!std::isfinite(sum)) {
     throw NumericsError(
-        "the log-likelihood came out as " + std::to_string(sum) + ": the model's numbers overflow",
+        "the log-likelihood is " + std::to_string(sum) + ": the model's numbers overflow",
         "compute in fp32; if it does not help, the model is damaged");
   }
   return {.protocol = "rolling@" + std::to_string(length),

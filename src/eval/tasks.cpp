@@ -73,7 +73,7 @@ void check_tasks(const EvalOptions& options) {
     throw UsageError(
         "eval.num_fewshot (--num-fewshot) is " + std::to_string(options.num_fewshot) +
             ", but none of the tasks takes examples",
-        "perplexity is that of a text alone; name a multiple-choice task, such as boolq");
+        "perplexity tasks use no examples; name a multiple-choice task, such as boolq");
   }
 }
 

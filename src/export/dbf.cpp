@@ -119,12 +119,12 @@ void require_dbf(const ModelSpec& spec, int paths) {
   }
   if (spec.embedding_size != spec.hidden_size) {
     refuse(
-        "this model has linear layers outside of its blocks (project_in, project_out), which "
-        "the plugin does not take",
+        "this model has linear layers outside of its blocks (project_in, project_out), which the "
+        "plugin does not support",
         "leave dbf out");
   }
   if (spec.fused_gate_up) {
-    refuse("this model's gate_up_proj is one matrix, which the plugin takes as two only",
+    refuse("this model's gate_up_proj is one matrix, which the plugin supports only as two",
            "leave dbf out");
   }
 }

@@ -135,7 +135,7 @@ std::string missing_folder_hint(const std::string& name) {
     return "that is an address: download the model first, then give its folder";
   }
   if (name.find_first_of("*?[") != std::string::npos) {
-    return "globs are not looked up here: give one folder";
+    return "globs are not supported here: give one folder";
   }
   const auto slashes = std::count(name.begin(), name.end(), '/');
   std::error_code unknown;
@@ -243,7 +243,7 @@ const TensorView& HfFolder::require(const std::string& name) const {
   const std::vector<std::string> known = names();
   const std::optional<std::string> near = nearest_name(name, known);
   throw InputError(folder_.string() + ": tensor \"" + name + "\" is missing",
-                   near ? "the nearest name there is \"" + *near + "\""
+                   near ? "the closest name there is \"" + *near + "\""
                         : "config.json and the tensor files may not belong together");
 }
 

@@ -40,7 +40,7 @@ struct Text {
                                              [](char c) { return (c & 0xC0) != 0x80; });
     throw InputError(
         source + ":" + std::to_string(line) + ":" + std::to_string(column) + ": " + reason,
-        "a file that was cut or damaged on its way has to be downloaded or written again");
+        "the file may be truncated or damaged: download or write it again");
   }
 };
 

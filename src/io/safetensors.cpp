@@ -168,7 +168,7 @@ void check_tiling(const std::string& path, const std::vector<Claim>& claims, uin
                                 (before == nullptr ? "" : " where \"" + *before + "\" ends");
       throw InputError(
           path + ": tensor \"" + claim.tensor.name + "\": " +
-              (claim.begin < end ? "overlaps another: " : "a hole lies in front of it: ") + place,
+              (claim.begin < end ? "overlaps another: " : "there is a gap before it: ") + place,
           kRewriteHint);
     }
     end = claim.end;
@@ -182,7 +182,7 @@ void check_tiling(const std::string& path, const std::vector<Claim>& claims, uin
   }
   if (end < data_bytes) {
     throw InputError(path + ": " + std::to_string(data_bytes - end) +
-                         " bytes behind the last tensor: expected a file of " +
+                         " bytes after the last tensor: expected a file of " +
                          std::to_string(data_start + end) + " bytes, found " +
                          std::to_string(data_start + data_bytes),
                      kRewriteHint);

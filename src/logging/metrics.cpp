@@ -56,8 +56,8 @@ void MetricsFile::truncate_after(const std::filesystem::path& path, int64_t step
     rest.remove_prefix(whole ? end + 1 : rest.size());
   }
   if (torn > 0) {
-    log_warning("took " + format_count(torn) + " unfinished line" + (torn > 1 ? "s" : "") +
-                " out of `" + path.string() + "`, left by an interrupted run");
+    log_warning("removed " + format_count(torn) + " unfinished line" + (torn > 1 ? "s" : "") +
+                " from `" + path.string() + "`, left by an interrupted run");
   }
   if (kept.size() != bytes.size()) write_file(path, kept);
 }

@@ -46,7 +46,7 @@ bool reader_is_gone() {
 }
 
 struct ReaderGone : Error {
-  ReaderGone() : Error(ExitCode::kDone, "nobody reads standard output any more") {}
+  ReaderGone() : Error(ExitCode::kDone, "the reader of standard output is gone") {}
 };
 
 // What a program printed for others to read is a result like any other. A reader that has seen
@@ -56,7 +56,7 @@ int finish_output(int code) {
   const int error = errno;
   if (error == EPIPE || reader_is_gone()) return code;
   log_error("cannot write to standard output: " + std::generic_category().message(error),
-            "free space where it goes to, or send it to another place");
+            "free space at its destination, or redirect it elsewhere");
   return code == 0 ? static_cast<int>(ExitCode::kOutput) : code;
 }
 
@@ -66,7 +66,7 @@ const char* general_hint(ExitCode code) {
     case ExitCode::kUsage:
       return "docs/config.md lists every option, as --help does";
     case ExitCode::kInput:
-      return "check that it is the file you meant, and that it is whole";
+      return "check that it is the right file and that it is complete";
     case ExitCode::kOutput:
       return "write to another place";
     default:
@@ -86,7 +86,7 @@ int report(const Error& error) {
   return static_cast<int>(error.code());
 }
 
-// "102400000 bytes more were asked for", out of LibTorch's "[enforce fail ...] ... you tried to
+// "102400000 more bytes were requested", out of LibTorch's "[enforce fail ...] ... you tried to
 // allocate 102400000 bytes. ..."; else the first line.
 std::string bytes_asked(std::string_view message) {
   constexpr std::string_view kWords = "tried to allocate ";
@@ -94,7 +94,7 @@ std::string bytes_asked(std::string_view message) {
   const size_t begin = at == std::string_view::npos ? at : at + kWords.size();
   const size_t end = message.find(" bytes", begin);
   if (begin == std::string_view::npos || end == std::string_view::npos) return first_line(message);
-  return std::string(message.substr(begin, end - begin)) + " bytes more were asked for";
+  return std::string(message.substr(begin, end - begin)) + " more bytes were requested";
 }
 
 int report(const std::exception& error) {
@@ -135,7 +135,7 @@ int run_main(const std::function<int()>& body) noexcept {
         error.code() != std::errc::not_enough_memory) {
       return report(error);
     }
-    log_error("the system gives no more threads or memory: " + error.code().message(),
+    log_error("the system refuses more threads or memory: " + error.code().message(),
               "use fewer threads (train.threads, --threads), or raise the limits (ulimit)");
     return static_cast<int>(ExitCode::kOutput);
   } catch (const std::exception& error) {

@@ -118,7 +118,7 @@ class FileSink : public spdlog::sinks::base_sink<std::mutex> {
       // The log must not end the work it tells of: what matters is written elsewhere, and checked.
       file_.reset();
       const std::string text =
-          std::string("warning: the log file is given up: ") + error.what() + "\n";
+          std::string("warning: nothing more is written to the log file: ") + error.what() + "\n";
       std::fwrite(text.data(), 1, text.size(), stderr);
     }
   }

@@ -144,11 +144,10 @@ void ConfigReader::refuse_unread(const std::string& model_type) {
     }
   }
   if (changing.empty()) return;
-  throw InputError(
-      "config.json: not understood for model_type '" + model_type + "': " + join(changing, ", ") +
-          " (" + join(reasons, ", ") + ")",
-      "such a setting changes what a model computes, and is not implemented; docs/models.md lists "
-      "what is understood");
+  throw InputError("config.json: not supported for model_type '" + model_type +
+                       "': " + join(changing, ", ") + " (" + join(reasons, ", ") + ")",
+                   "such a setting changes what a model computes, and is not implemented; "
+                   "docs/models.md lists what is supported");
 }
 
 void ConfigReader::pass_over(const std::string& setting) {
@@ -158,7 +157,7 @@ void ConfigReader::pass_over(const std::string& setting) {
 
 void ConfigReader::refuse_quantised(const std::string& key) const {
   const std::string how = quantisation_of(config_);
-  throw InputError("config.json: '" + path_ + key + "': this model is quantised already" +
+  throw InputError("config.json: '" + path_ + key + "': this model is already quantised" +
                        (how.empty() ? "" : " (" + how + ")") + "; take the original",
                    "training starts from weights in 16 or 32 bits: take the folder that this one "
                    "was made from");

@@ -200,7 +200,7 @@ RopeSpec read_rope(ConfigReader& reader, const FamilyDefaults& defaults, const M
   std::optional<ConfigReader> older = reader.part("rope_scaling");
   if (older && newer) {
     if (!older->says_no_more_than(*newer)) {
-      reader.fail("rope_scaling", "null or missing beside rope_parameters, or what that says");
+      reader.fail("rope_scaling", "null, missing, or the same as rope_parameters");
     }
     older.reset();
   }
@@ -228,8 +228,7 @@ std::optional<ConfigReader> rope_parameters(ConfigReader& reader, const std::str
   if (!whole || kind.empty()) return whole;
   if (whole->present("rope_theta")) {
     whole->fail("rope_theta",
-                "nothing: not understood outside of full_attention and "
-                "sliding_attention");
+                "nothing: it is supported only inside full_attention and sliding_attention");
   }
   for (const char* known : {"full_attention", "sliding_attention"}) whole->ignore(known);
   whole->refuse_unread("rope_parameters");

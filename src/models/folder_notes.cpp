@@ -10,7 +10,7 @@ namespace littlebit {
 void warn_of_what_does_not_act(const HfFolder& folder, const ModelSpec& spec) {
   if (!spec.passed_over.empty()) {
     log_warning((folder.path() / "config.json").string() +
-                ": settings that are not known are passed over: " + join(spec.passed_over, ", "));
+                ": unknown settings are ignored: " + join(spec.passed_over, ", "));
   }
   std::vector<std::string> adapter;
   for (const char* name : {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin",
@@ -18,10 +18,9 @@ void warn_of_what_does_not_act(const HfFolder& folder, const ModelSpec& spec) {
     if (path_exists(folder.path() / name)) adapter.emplace_back(name);
   }
   if (adapter.empty()) return;
-  log_warning(folder.path().string() + ": an adapter lies beside the model and is not applied (" +
-              join(adapter, ", ") +
-              "): the model is read without it; merge the two first where it is meant "
-              "(merge_and_unload of peft)");
+  log_warning(folder.path().string() +
+              ": the folder also holds an adapter, which is not applied (" + join(adapter, ", ") +
+              "): if you want it, merge it into the model first (merge_and_unload of peft)");
 }
 
 }  // namespace littlebit

@@ -11,7 +11,7 @@ namespace littlebit {
 namespace {
 
 constexpr char kQuantisedHint[] =
-    "models that are quantised already cannot be read; take the original";
+    "models that are already quantised cannot be read; take the original";
 
 }  // namespace
 
@@ -39,7 +39,7 @@ void refuse_quantised(const HfFolder& folder, const std::string& name) {
   for (const char* form : {".qweight", ".q_weight", ".weight_packed", ".W_q"}) {
     if (find_tensor(folder, module + form) == nullptr) continue;
     throw InputError(folder.path().string() + ": tensor '" + name + "' is missing, '" + module +
-                         form + "' is there: this model is quantised already",
+                         form + "' is there: this model is already quantised",
                      kQuantisedHint);
   }
 }
@@ -56,7 +56,7 @@ void check_shape(const HfFolder& folder, const TensorView& view,
                  const std::vector<int64_t>& shape) {
   if (view.shape == shape) return;
   throw InputError(folder.path().string() + ": tensor '" + view.name + "' has shape " +
-                       shape_text(view.shape) + ", config.json asks for " + shape_text(shape),
+                       shape_text(view.shape) + ", config.json implies " + shape_text(shape),
                    "config.json and the tensor files belong to different models");
 }
 

@@ -31,13 +31,13 @@ std::optional<GroupedRows> load_grouped(const HfFolder& folder, const std::strin
   if (scales == nullptr) {
     throw InputError(where + ": tensor '" + numbers->name + "' holds " + std::to_string(bits) +
                          "-bit numbers, and their scales '" + name + "_scale' are missing",
-                     "the folder is not whole; export it again");
+                     "the folder is incomplete; export it again");
   }
   if (scales->dtype != Dtype::kBF16 || scales->shape != std::vector<int64_t>{rows, groups}) {
     throw InputError(where + ": tensor '" + scales->name + "' is " + scales->dtype_text() + " " +
                          shape_text(scales->shape) + ", expected BF16 " +
-                         shape_text(std::vector<int64_t>{rows, groups}) + ", a scale a group",
-                     "the folder is not whole; export it again");
+                         shape_text(std::vector<int64_t>{rows, groups}) + ", one scale per group",
+                     "the folder is incomplete; export it again");
   }
   return GroupedRows{map_tensor(*numbers).to(device),
                      load_tensor(*scales, at::kBFloat16, device, where), cols};

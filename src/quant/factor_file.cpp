@@ -76,8 +76,7 @@ const TensorView* FactorFile::find(const std::string& name) const {
 const TensorView& FactorFile::require(const std::string& name) const {
   const TensorView* view = find(name);
   if (!view) {
-    throw InputError("no tensor " + name + " in " + where_,
-                     "is this a LittleBit model, and whole?");
+    throw InputError("no tensor " + name + " in " + where_, "is this a complete LittleBit model?");
   }
   return *view;
 }

@@ -189,8 +189,8 @@ std::vector<LayerReport> factorize_model(StudentSink& sink, const HfFolder& teac
     if (processes.any(ready - before < mine)) {
       const std::vector<int64_t> now = numbers_of(processes, ready - before);
       const int64_t all = std::accumulate(now.begin(), now.end(), before);
-      throw Error(ExitCode::kStopped, "told to stop while factorising: " + std::to_string(all) +
-                                          " of " + std::to_string(total) + " layers are made");
+      throw Error(ExitCode::kStopped, "stopped while factorising: " + std::to_string(all) + " of " +
+                                          std::to_string(total) + " layers are done");
     }
     if (world == 1) continue;
     c10::NoGradGuard no_grad;
@@ -267,7 +267,7 @@ std::vector<LayerReport> load_factors(StudentSink& sink, const FactorFile& file,
       } else if (teacher_folder) {
         bias = load_slot_bias(*teacher_folder, *place.slot, dtype, at::kCPU);
       } else {
-        throw InputError("no tensor " + place.slot->name + ".bias beside the layer's factors");
+        throw InputError("no tensor " + place.slot->name + ".bias next to the layer's factors");
       }
     }
     sink.put(place.group, place.layer, factors, bias);

@@ -8,7 +8,7 @@ namespace littlebit {
 
 void QuantOptions::declare(OptionGroup& group) {
   std::vector<std::string> inits = start_names();
-  std::string about = "Start of the factors: ";
+  std::string about = "Method for the initial factors: ";
   for (const Start& start : starts()) about += start.about + "; ";
   inits.emplace_back("file");
   group.number("bits_per_weight", &bits_per_weight, {.min = 0, .max = 64, .min_open = true},
@@ -18,7 +18,7 @@ void QuantOptions::declare(OptionGroup& group) {
                {Decides::kRun});
   group.flag(
       "residual", &residual,
-      "Two paths per layer, the second one fitted to what the first leaves (paper section 3.3).",
+      "Two paths per layer, the second fitted to what the first leaves over (paper section 3.3).",
       {Decides::kRunResolved});
   group.number("kv_factor", &kv_factor, {.min = 0, .max = 64, .min_open = true},
                "Multiplies the rank of k_proj and v_proj (the paper uses 4 for models with few "
@@ -26,10 +26,9 @@ void QuantOptions::declare(OptionGroup& group) {
                {Decides::kRun});
   group.integer("min_rank", &min_rank, {.min = 1, .max = 1 << 20},
                 "Smallest rank a layer may get, whatever the budget says.", {Decides::kRun});
-  group.choice(
-      "surrogate", &surrogate, {"smooth_sign", "ste"},
-      "Derivative that stands for the sign's: 100 (1 - tanh(100 v)^2), or 1 where |v| < 1.",
-      {Decides::kRun});
+  group.choice("surrogate", &surrogate, {"smooth_sign", "ste"},
+               "Surrogate derivative of the sign: 100 (1 - tanh(100 v)^2), or 1 where |v| < 1.",
+               {Decides::kRun});
   group.choice("init", &init, std::move(inits), about + "file takes them from quant.init_file.",
                {Decides::kStart});
   group.path("init_file", &init_file,
@@ -38,9 +37,8 @@ void QuantOptions::declare(OptionGroup& group) {
              "signs under the authors' names. Ranks and paths come from it.",
              {Decides::kStart});
   group.path("cache_dir", &cache_dir,
-             "Folder where start factors are kept and found again, keyed by the teacher's content "
-             "and every "
-             "setting that decides them; empty: they are made anew by each run.");
+             "Folder where initial factors are cached, keyed by the teacher's content and every "
+             "setting that decides them; empty: recomputed by every run.");
   group.integer("svd_oversampling", &svd_oversampling, {.min = 0, .max = 4096},
                 "Extra columns of the randomised SVD: more is closer to the exact one.",
                 {Decides::kStart});
@@ -51,8 +49,8 @@ void QuantOptions::declare(OptionGroup& group) {
   group.integer("admm_iterations", &admm_iterations, {.min = 1, .max = 100000},
                 "Iterations of LB-ADMM.", {Decides::kStart});
   group.number("latent_rms", &latent_rms, {.min = 0, .max = 1e3},
-               "Root mean square that every latent matrix is brought to at the start, its signs "
-               "unchanged; 0: as it comes. The derivative of smooth_sign is small beyond 0.02.",
+               "Root mean square to which every initial latent matrix is scaled; its signs stay. "
+               "0: no scaling. The derivative of smooth_sign is small beyond 0.02.",
                {Decides::kStart});
 }
 

@@ -130,7 +130,7 @@ LayerFactors make(const LayerInput& input, const QuantOptions& options) {
 
 Start lb_admm() {
   return {.name = "lb_admm",
-          .about = "LB-ADMM draws both factors to signs while it fits them (arXiv 2602.06694)",
+          .about = "LB-ADMM pulls both factors towards signs while it fits them (arXiv 2602.06694)",
           .make = make,
           .options = {"quant.admm_iterations"}};
 }

@@ -52,9 +52,9 @@ LayerFactors factorize_layer(const LayerInput& input, const QuantOptions& option
   const Stopwatch stopwatch;
   const double norm = at::linalg_vector_norm(input.weight).item<double>();
   if (!(norm < kLargestNorm)) {
-    throw InputError("the weight of " + input.plan.name + " is of size " + format_digits(norm, 3) +
-                         ": its square is no number of fp32 any more",
-                     "the file is damaged (a flipped bit is enough); take another copy");
+    throw InputError("the weight of " + input.plan.name + " has norm " + format_digits(norm, 3) +
+                         ": its square overflows fp32",
+                     "the file is damaged (one flipped bit is enough); download or copy it again");
   }
   const Start& start = find_start(options.init);
   LB_ASSERT(!start.needs.input_square || input.input_square.defined(), "statistics of inputs");

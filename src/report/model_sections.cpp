@@ -187,7 +187,7 @@ std::string kind_table(const std::vector<ReportLayer>& layers) {
              weights > 0 ? count_text(weights) + " weights" : kDash, "", ""},
             "total");
   return table.html() +
-         "<p class=\"soft small\">Relative error of the start factors: the mean over layers of "
+         "<p class=\"soft small\">Relative error of the initial factors: the mean over layers of "
          "|W&#8239;&minus;&#8239;W&#8242;| / |W|, before training.</p>\n";
 }
 

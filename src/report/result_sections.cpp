@@ -75,7 +75,7 @@ std::string size_tiles(const Json& bytes) {
 std::string state(const Json& run) {
   const double steps = number_of(run, "steps"), step = number_of(run, "step");
   if (!std::isfinite(steps)) return "";
-  if (!std::isfinite(step)) return "<span class=\"state open\">under way</span>";
+  if (!std::isfinite(step)) return "<span class=\"state open\">in progress</span>";
   if (step >= steps) return "<span class=\"state\">finished</span>";
   return "<span class=\"state open\">step " + count_text(step) + " of " + count_text(steps) +
          "</span>";

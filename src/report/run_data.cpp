@@ -58,7 +58,7 @@ void for_json_lines(const fs::path& path, ReportData* data, const Use& use) {
         const std::string source = path.filename().string();
         if (line.size() > kMostBytesOfLine) throw InputError(source + ": a line is too long");
         const Json object = parse_json(line, source, number);
-        if (!object.is_object()) throw InputError(source + ": a line is no JSON object");
+        if (!object.is_object()) throw InputError(source + ": a line is not a JSON object");
         use(object, used++);
       } catch (const Error& failure) {
         if (bad++ == 0) first_reason = failure.what();
@@ -145,7 +145,7 @@ void read_run(const fs::path& path, ReportData* data) {
     const std::string source = path.filename().string();
     if (text.size() > kMostBytesOfFile) throw InputError(source + " is too long to be a run's");
     Json run = parse_json(text, source);
-    if (!run.is_object()) throw InputError(source + " is no JSON object");
+    if (!run.is_object()) throw InputError(source + " is not a JSON object");
     data->run = std::move(run);
   });
   const Json& scores = member_of(data->run, "scores");

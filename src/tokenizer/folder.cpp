@@ -107,7 +107,7 @@ std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder) {
                            "tiktoken.model", "tekken.json", "tokenizer_config.json", "config.json"})
     if (there(name)) found.push_back(name);
   throw InputError(
-      folder.string() + ": no tokenizer that we understand for class " + kind.name +
+      folder.string() + ": no supported tokenizer for class " + kind.name +
           "; found: " + (found.empty() ? "none of the usual files" : join(found, ", ")),
       "supported: tokenizer.json; tokenizer.model of SentencePiece (LlamaTokenizer, "
       "GemmaTokenizer); vocab.json with merges.txt (GPT2Tokenizer, Qwen2Tokenizer)");

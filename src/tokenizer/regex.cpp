@@ -63,7 +63,7 @@ Regex::Regex(std::string_view pattern, const std::string& where) : code_(new Cod
     PCRE2_UCHAR text[256] = {0};
     pcre2_get_error_message(error, text, sizeof text);
     return InputError(where + ": the pattern \"" + std::string(pattern) +
-                      "\" is not understood: " + reinterpret_cast<const char*>(text));
+                      "\" is not supported: " + reinterpret_cast<const char*>(text));
   };
   auto* context = pcre2_compile_context_create(nullptr);
   pcre2_set_newline(context, PCRE2_NEWLINE_LF);

@@ -273,7 +273,7 @@ class Translation {
         break;
     }
     if (count < least || value > kLastCode || (value >= 0xD800 && value < 0xE000))
-      refuse("a character number that is none");
+      refuse("an invalid character number");
     return value;
   }
 

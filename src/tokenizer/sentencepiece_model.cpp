@@ -163,7 +163,7 @@ void check(SentencePieceModel& model, const Message& where) {
     if (piece.text.empty()) where.fail(which + " is empty");
     if (invalid_utf8_at(piece.text) != std::string::npos) where.fail(which + " is not UTF-8");
     if (!std::isfinite(piece.score)) where.fail("the score of " + which + " is not a number");
-    if (!seen.insert(piece.text).second) where.fail(which + " is there twice");
+    if (!seen.insert(piece.text).second) where.fail(which + " occurs twice");
     if (piece.type == PieceType::kUnknown) {
       model.unk_id = static_cast<int32_t>(id);
       ++unknown;

@@ -86,7 +86,7 @@ void SentencePieceTokenizer::add_tokens(const TokenizerConfig& config) {
   for (const auto& [id, token] : config.added_tokens) {
     if (id < vocab_size() ? vocab_[static_cast<size_t>(id)] != token.content : id != vocab_size())
       throw InputError("tokenizer_config.json: added token \"" + token.content + "\" has id " +
-                       std::to_string(id) + ", which the model does not leave to it");
+                       std::to_string(id) + ", which another piece of the model has");
     separate_.insert(add_token(token));
   }
   auto add_role = [&](const char* role, const char* otherwise) -> std::optional<int32_t> {

@@ -47,7 +47,7 @@ Unigram::Unigram(UnigramSettings settings, const std::string& where)
   for (const auto& [token, score] : settings.pieces) {
     auto id = static_cast<int32_t>(scores_.size());
     if (!ids_.emplace(token, id).second)
-      throw InputError(where + ": the token \"" + token + "\" is there twice");
+      throw InputError(where + ": the token \"" + token + "\" occurs twice");
     scores_.push_back(score);
     least = std::min(least, score);
     uint32_t node = 0;

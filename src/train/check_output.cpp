@@ -15,18 +15,18 @@ void check_output(const RunFolder& folder, const RunOptions& options, const RunR
   };
   if (const fs::path whole = resolved(folder.root());
       !whole.empty() && whole == whole.root_path()) {
-    refuse("is the root of the file system", "give the run a folder of its own");
+    refuse("is the root of the file system", "give the run its own folder");
   }
   if (path_exists(folder.root() / "config.json")) {
-    refuse("is a model's folder: it holds config.json", "give the run a folder of its own");
+    refuse("is a model's folder: it holds config.json", "give the run its own folder");
   }
   const std::vector<fs::path> targets = {folder.export_of("packed"), folder.export_of("dense"),
                                          folder.export_of("dbf")};
   for (const fs::path& target : targets) {
     if (!lies_in(options.model.path, target)) continue;
-    refuse("would have its export written over the model of model.path, " +
-               options.model.path.string(),
-           "give another output.dir");
+    refuse(
+        "would overwrite the model of model.path with its export, " + options.model.path.string(),
+        "give another output.dir");
   }
   for (const fs::path& target : targets) {
     std::error_code error;
@@ -38,12 +38,12 @@ void check_output(const RunFolder& folder, const RunOptions& options, const RunR
                    (request.resume == Resume::kFolder &&
                     resolved(request.resume_from).parent_path() == resolved(folder.checkpoints()));
   if (!own && folder.holds_a_run()) {
-    refuse("holds a run already",
-           "--resume auto goes on with it; give another output.dir to start afresh");
+    refuse("already already contains a run",
+           "--resume auto continues it; give another output.dir to start afresh");
   }
   if (const std::string file = folder.foreign_file(); !file.empty()) {
-    refuse("holds a " + file + " of yours: a run writes its own there",
-           "give the run a folder of its own");
+    refuse("already contains a " + file + " that this program did not write",
+           "give the run its own folder");
   }
 }
 

@@ -67,12 +67,12 @@ void check_tensors(const Session& session) {
   if (wrong.empty()) return;
   constexpr size_t kShown = 5;
   const size_t shown = std::min(wrong.size(), kShown);
-  throw InputError(folder.path().string() + ": " + std::to_string(wrong.size()) +
-                       " tensor(s) are not what config.json asks for: " +
-                       join(std::span(wrong).first(shown), "; ") +
-                       (wrong.size() > shown ? "; ..." : ""),
-                   "config.json and the tensor files belong to different models, or a file is "
-                   "missing");
+  throw InputError(
+      folder.path().string() + ": " + std::to_string(wrong.size()) +
+          " tensor(s) do not match config.json: " + join(std::span(wrong).first(shown), "; ") +
+          (wrong.size() > shown ? "; ..." : ""),
+      "config.json and the tensor files belong to different models, or a file is "
+      "missing");
 }
 
 void look_at_files(const SourceOptions& source, const DataOptions& data) {
@@ -80,7 +80,7 @@ void look_at_files(const SourceOptions& source, const DataOptions& data) {
   for (const fs::path& file : source_files(source)) {
     if (!path_exists(file)) {
       throw InputError("training data " + file.string() + " does not exist",
-                       "check data.train; paths are taken from the current folder");
+                       "check data.train; relative paths start from the current folder");
     }
     one.path = file;
     look_at_source(one, data.sequence_length, data.on_bad_record);
@@ -182,8 +182,8 @@ void check_run(const RunOptions& options, const OptionTree& tree, const RunReque
   print_memory(session);
   print_schedule(options, session.spec.num_layers);
   if (checkpoint) {
-    log_info("the run would go on from step " + std::to_string(checkpoint->position.step) + " of " +
-             checkpoint->folder.string());
+    log_info("the run would continue from step " + std::to_string(checkpoint->position.step) +
+             " of " + checkpoint->folder.string());
   }
   if (!left.empty()) log_warning("not checked: " + join(left, "; "));
   log_info("nothing was written (--check)");

@@ -183,9 +183,9 @@ void print_traffic(Estimate& estimate, const ShardingChoice& choice, double band
 void print_fit(Estimate& estimate, const ShardingChoice& choice, double memory) {
   const double total = estimate.total(choice, 0);
   if (total <= memory) {
-    log_info("that fits into " + shown(memory) + ", with " + shown(memory - total) + " left");
+    log_info("the run fits into " + shown(memory) + ", with " + shown(memory - total) + " left");
   } else {
-    log_info("that does not fit into " + shown(memory) + ": " + shown(total - memory) +
+    log_info("the run does not fit into " + shown(memory) + ": " + shown(total - memory) +
              " are missing");
   }
   if (choice.world == 1) return;

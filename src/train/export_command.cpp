@@ -52,7 +52,7 @@ QuantOptions quant_of(const Checkpoint& checkpoint, QuantOptions quant) {
 void check_target(const fs::path& target, const fs::path& source, const fs::path& teacher) {
   if (!teacher.empty() && (lies_in(target, teacher) || lies_in(teacher, target))) {
     throw UsageError(target.string() + " and the model of model.path, " + teacher.string() +
-                         ", are not apart: the export would write over what it reads",
+                         ", overlap: the export would overwrite what it reads",
                      "give another --output, outside of the model's folder");
   }
   if (!path_exists(target)) return;
@@ -101,7 +101,7 @@ void export_packed_folder(const RunOptions& options, const OptionTree& tree, con
     return std::find(formats.begin(), formats.end(), format) != formats.end();
   };
   if (names("packed")) {
-    throw UsageError(source.string() + " is packed already: it can become dense or dbf only",
+    throw UsageError(source.string() + " is already packed: it can only become dense or dbf",
                      "export.formats=[dense], or leave it out");
   }
   const auto written = targets(formats, output, source, options.model.path);

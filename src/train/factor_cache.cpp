@@ -60,7 +60,7 @@ fs::path factor_cache_file(const Session& session, const fs::path& folder) {
 void write_factor_cache(const fs::path& file, const Session& session, const LayerCache& layers) {
   create_folders(file.parent_path());
   if (!may_be_replaced(file)) {
-    throw OutputError(file.string() + " is there and is not a file of start factors",
+    throw OutputError(file.string() + " exists and is not a file of initial factors",
                       "move it away");
   }
   std::vector<std::unique_ptr<SafetensorsFile>> files;

@@ -35,7 +35,7 @@ LayerCache::LayerCache(const fs::path& folder, bool is_private, bool joins)
   try {
     scratch_ = std::make_unique<ScratchFolder>(folder);
   } catch (const OutputError& failed) {
-    log_warning("the layers that are factorised are not kept: " + std::string(failed.what()));
+    log_warning("factorised layers are not cached: " + std::string(failed.what()));
   }
 }
 
@@ -62,7 +62,7 @@ std::optional<LayerFactors> LayerCache::find(const LayerPlan& plan) const {
     ++num_found_;
     return factors;
   } catch (const InputError& damaged) {
-    log_warning("passing over a layer that was kept: " + std::string(damaged.what()));
+    log_warning("skipping a cached layer: " + std::string(damaged.what()));
     return std::nullopt;
   }
 }
@@ -86,8 +86,7 @@ void LayerCache::keep(const LayerPlan& plan, const LayerFactors& factors) {
     ++num_new_;
   } catch (const OutputError& failed) {  // the run itself can go on
     if (failed_.exchange(true)) return;
-    log_warning("the layers that are factorised are not kept any more: " +
-                std::string(failed.what()));
+    log_warning("factorised layers are no longer cached: " + std::string(failed.what()));
   }
 }
 

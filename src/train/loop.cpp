@@ -247,10 +247,11 @@ class Loop {
     const auto older = record_.checkpoint_before(position().step);
     const NumericsError bad(
         problem,
-        older ? "go on from an earlier checkpoint with a lower rate: --resume " + older->string() +
-                    " --resume-with optim.learning_rate=RATE; or look for damaged data"
-              : "start a new output.dir with a lower optim.learning_rate, or look for damaged "
-                "data");
+        older
+            ? "continue from an earlier checkpoint with a lower rate: --resume " + older->string() +
+                  " --resume-with optim.learning_rate=RATE; or look for damaged data"
+            : "start a new output.dir with a lower optim.learning_rate, or look for damaged "
+              "data");
     in_all(communicator_, [&] { throw bad; });
     throw bad;  // not reached
   }

@@ -140,7 +140,7 @@ std::string size_section(const ModelCard& card, bool dense) {
   if (card.settings.empty()) {
     const auto bits = number_at(card.origin.config(), "eff_bit");
     if (bits)
-      table.add({"bits per weight of the linear layers, asked for", format_digits(*bits, 4)});
+      table.add({"bits per weight of the linear layers, requested", format_digits(*bits, 4)});
   }
   const auto bytes_of = [&](const char* model) -> std::optional<double> {
     if (!card.bytes.is_object() || !card.bytes.contains(model)) return std::nullopt;
@@ -197,18 +197,18 @@ struct Row {
   const char *key, *name, *silent;
 };
 constexpr Row kRecipe[] = {
-    {"quant.bits_per_weight", "bits per weight asked for", ""},
+    {"quant.bits_per_weight", "bits per weight requested", ""},
     {"quant.kv_factor", "rank of k and v times", "1"},
     {"quant.surrogate", "derivative of the signs", ""},
     {"blockwise.sequences", "sequences that blocks were trained on one by one first", "0"},
     {"train.steps", "steps of the schedule", ""},
-    {"train.global_batch_size", "sequences a step", ""},
-    {"data.sequence_length", "tokens a sequence", ""},
+    {"train.global_batch_size", "sequences per step", ""},
+    {"data.sequence_length", "tokens per sequence", ""},
     {"optim.learning_rate", "learning rate", ""},
     {"optim.schedule", "schedule", ""},
     {"optim.warmup_ratio", "warm-up, of all steps", "0"},
     {"optim.weight_decay", "weight decay", "0"},
-    {"distill.kl_weight", "weight of the logits' divergence", ""},
+    {"distill.kl_weight", "weight of the KL divergence", ""},
     {"distill.hidden_weight", "weight of the hidden states' error", "0"},
     {"train.seed", "seed", ""},
 };
@@ -302,7 +302,7 @@ void write_model_card(const fs::path& folder, const ModelCard& card, const std::
                         fs::file_size(file, error) <= kMostCardBytes &&
                         is_own_card(read_file(file));
     if (!is_own) {
-      log_info(file.string() + " is not as this program wrote it: it stays");
+      log_info(file.string() + " was changed after this program wrote it: it is kept");
       return;
     }
   }

@@ -67,9 +67,10 @@ void TrainOptions::declare(OptionGroup& group) {
                 "steps. 0: never.");
   group.integer("micro_batch_size", &micro_batch_size, {.min = 1, .max = 1 << 20},
                 "Sequences that run through the model at once: memory and speed, not results.");
-  group.integer("global_batch_size", &global_batch_size, {.min = 0, .max = 1 << 24},
-                "Sequences per optimizer step; 0: train.micro_batch_size.",
-                {Decides::kRunResolved});
+  group.integer(
+      "global_batch_size", &global_batch_size, {.min = 0, .max = 1 << 24},
+      "Sequences per optimizer step, reached by gradient accumulation; 0: train.micro_batch_size.",
+      {Decides::kRunResolved});
   group.choice("dtype", &dtype, {"auto", "fp32", "bf16"},
                "Type of matrix products. auto: what is fast on the device; fp32 on CPUs, bf16 on "
                "GPUs.",
@@ -78,25 +79,26 @@ void TrainOptions::declare(OptionGroup& group) {
                "Where to compute. auto: the GPU where one can be used.");
   group.integer("seed", &seed, {.min = 0}, "Seed of every random draw (SVD, shuffle).",
                 {Decides::kStart, Decides::kRun});
-  group.choice(
-      "recompute", &recompute, {"auto", "full", "none"},
-      "full: re-run each block in the backward pass, least memory. none: keep every block's "
-      "activations, about 15 % faster. auto: none where by the estimate it takes at most half of "
-      "the free memory, else full. The numbers are the same.");
+  group.choice("recompute", &recompute, {"auto", "full", "none"},
+               "Activation checkpointing. full: re-run each block in the backward pass, least "
+               "memory. none: keep every block's "
+               "activations, about 15 % faster. auto: none where, by the estimate, that takes at "
+               "most half of the free memory, else full. The numbers are the same.");
   group.choice(
       "block_inputs", &inputs.type, {"full", "bf16"},
       "Type in which a block's input, and the difference of its output from the teacher's, "
-      "wait for the backward pass of train.recompute=full. full: as they are. bf16: "
-      "rounded, half the bytes.",
+      "are kept for the backward pass with train.recompute=full. full: unchanged. bf16: rounded, "
+      "half the bytes.",
       {Decides::kRunChangeable});
-  group.choice("block_inputs_device", &inputs.place, {"device", "cpu"},
-               "Where they wait. cpu: in pinned memory of a GPU's host; the numbers are the same. "
-               "On CPUs there is no difference.");
+  group.choice(
+      "block_inputs_device", &inputs.place, {"device", "cpu"},
+      "Where they are kept. cpu: in pinned memory of a GPU's host; the numbers are the same. "
+      "On CPUs there is no difference.");
   group.integer("threads", &threads, {.min = 0, .max = 4096},
                 "CPU threads; 0: every core this process may use.");
   group.choice(
       "teacher", &teacher, {"auto", "replicated", "sharded", "spread", "streamed"},
-      "Of several processes: replicated: each holds the whole teacher. sharded: each holds "
+      "With several processes: replicated: each holds the whole teacher. sharded: each holds "
       "a part of every block, which is gathered when it runs, among the processes of its host "
       "where that has several. spread: the same among all processes, for a teacher that no host "
       "can hold; blocks travel between hosts. streamed, of one process or several: blocks are read "
@@ -108,26 +110,26 @@ void TrainOptions::declare(OptionGroup& group) {
                "process keeps sums of all of them. microbatch: after each, then it keeps its "
                "slice of them. auto: microbatch where there are several processes.");
   group.choice("reduce_dtype", &reduce.dtype, {"fp32", "bf16"},
-               "What gradients of sign matrices travel in between processes. bf16: half the bytes, "
-               "rounded; they are still added up in fp32.",
+               "Type in which processes send gradients of sign matrices. bf16: half the bytes, "
+               "rounded; they are still summed in fp32.",
                {Decides::kRunChangeable});
   group.text(
       "time_limit", &time_limit,
       "How long the program may run: minutes, or [DAYS-]HH:MM:SS as Slurm's --time. It stops "
       "by itself in time to save, with exit code 143. \"\": as long as it takes.");
   group.number("peer_timeout", &peer_timeout, {.min = 1, .max = 86400},
-               "Seconds that a process of several waits for the others in a step (not the first) "
-               "before it takes them for lost.");
+               "Seconds that a process waits for the others in a step (not the first) before it "
+               "considers them lost.");
 }
 
 std::optional<double> TrainOptions::limit_seconds() const { return parse_time(time_limit); }
 
 void CheckpointOptions::declare(OptionGroup& group) {
   group.integer("every", &every, {.min = 0},
-                "Steps between checkpoints; 0: by the clock alone, and at the end.");
+                "Steps between checkpoints; 0: only by the clock, and at the end.");
   group.number("every_minutes", &every_minutes, {.min = 0, .max = 1e6},
-               "Minutes after which there is a checkpoint at the latest; 0: by steps alone.");
-  group.integer("keep", &keep, {.min = 0}, "How many of the newest checkpoints stay; 0: all.");
+               "Longest time between checkpoints, in minutes; 0: only by steps.");
+  group.integer("keep", &keep, {.min = 0}, "Number of newest checkpoints that are kept; 0: all.");
   group.flag("async", &async,
              "Copy the state and write it in a thread while training goes on; the copy takes as "
              "much memory as the process's part of a checkpoint. false: a step waits for it.");
@@ -142,14 +144,14 @@ void ExportOptions::declare(OptionGroup& group) {
   group.choice("dense_dtype", &dense_dtype, {"auto", "fp32", "bf16"},
                "Type of the dense export's tensors; auto: fp32.");
   group.choice("embeddings", &embeddings, {"auto", "bf16", "int8", "int4"},
-               "How the packed export holds the embedding. int8, int4: whole numbers with a scale "
-               "for each group of them; only this program reads such a folder. auto: as "
+               "How the packed export holds the embedding. int8, int4: integers with one scale for "
+               "each group of them; only this program reads such a folder. auto: as "
                "export.head where the two are one matrix, else bf16.");
   group.choice("head", &head, {"auto", "bf16", "int8", "int4"},
                "The same for the head. auto: as export.embeddings where the two are one matrix, "
                "else bf16.");
   group.choice("group_size", &group_size, {"auto", "32", "64", "128"},
-               "How many numbers of an int8 or int4 row have a scale in common; auto: 64 for "
+               "How many numbers of an int8 or int4 row share one scale; auto: 64 for "
                "int8, 32 for int4.");
 }
 
@@ -185,18 +187,18 @@ void OutputOptions::declare(OptionGroup& group) {
 void RunOptions::declare(OptionTree& tree) {
   tree.add("", "", recipe);
   tree.add("model", "The teacher", model);
-  tree.add("quant", "How its linear layers become LittleBit layers", quant);
+  tree.add("quant", "How linear layers become LittleBit layers", quant);
   tree.add("data", "Training text", data);
-  tree.add("distill", "What the student learns from the teacher", distill);
-  tree.add("blockwise", "Blocks trained one by one before", blockwise);
-  tree.add("optim", "How parameters move", optim);
+  tree.add("distill", "Knowledge distillation: what the student learns from the teacher", distill);
+  tree.add("blockwise", "Block-wise training before that", blockwise);
+  tree.add("optim", "Optimizer and learning-rate schedule", optim);
   tree.add("train", "The run", train);
   tree.add("checkpoint", "Saving", checkpoint);
   tree.add("eval", "Scoring before, during and after training", eval);
   tree.add("eval", "", eval_schedule);
-  tree.add("export", "The finished model", export_);
+  tree.add("export", "Exported models", export_);
   tree.add("log", "Metrics", log);
-  tree.add("output", "Where everything goes", output);
+  tree.add("output", "The run's folder", output);
 }
 
 void RunOptions::check_plan(OptionTree& tree) const {

@@ -40,9 +40,9 @@ void RecipeOptions::declare(OptionGroup& group) {
   std::vector<std::string> names;
   for (const Recipe& each : kRecipes) names.emplace_back(each.name);
   group.choice("recipe", &recipe, std::move(names),
-               "Which defaults other options have, where they are not given: reference: the "
-               "authors' first recipe, as listed below; littlebit2: theirs with Joint-ITQ; best: "
-               "what served best here (docs/results.md).");
+               "A set of defaults for options that are not given. reference: the authors' first "
+               "recipe, as listed below; littlebit2: theirs with Joint-ITQ; best: what worked best "
+               "here (docs/results.md).");
 }
 
 void RunOptions::apply_recipe(OptionTree& tree) const {

@@ -24,14 +24,10 @@ std::vector<std::string> changeable_keys() {
 
 // Options that checkpoints of the present format may be older than: those runs were as the default
 // has it.
-constexpr const char* kYounger[] = {"train.reduce_dtype",
-                                    "train.block_inputs",
-                                    "optim.latent_learning_rate",
-                                    "blockwise.sequences",
-                                    "blockwise.passes",
-                                    "blockwise.batch_size",
-                                    "blockwise.learning_rate",
-                                    "blockwise.latent_learning_rate"};
+constexpr const char* kYounger[] = {"train.reduce_dtype",         "train.block_inputs",
+                                    "optim.latent_learning_rate", "blockwise.sequences",
+                                    "blockwise.passes",           "blockwise.batch_size",
+                                    "blockwise.learning_rate",    "blockwise.latent_learning_rate"};
 
 bool is_younger_default(const std::string& key, const std::string& value) {
   RunOptions options;
@@ -86,14 +82,14 @@ Trajectory make_trajectory(const Session& session) {
 void check_changing(const RunRequest& request) {
   if (request.changing.empty()) return;
   if (request.resume == Resume::kNever) {
-    throw UsageError("--resume-with changes a run that is gone on with, and none is",
+    throw UsageError("--resume-with changes a run that is resumed, and none is",
                      "add --resume auto, or --resume with a checkpoint");
   }
   const std::vector<std::string> keys = changeable_keys();
   for (const std::string& key : request.changing) {
     if (contains(keys, key)) continue;
     throw UsageError("--resume-with " + key + ": this cannot be changed in a run",
-                     "what can be: " + join(keys, ", "));
+                     "these can be changed: " + join(keys, ", "));
   }
 }
 

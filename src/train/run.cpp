@@ -119,8 +119,8 @@ void factorize_only(const RunOptions& options, const OptionTree& tree, const Run
                     Communicator& processes) {
   if (options.quant.cache_dir.empty() || options.quant.starts_from_file()) {
     throw UsageError(
-        "--factorize-only makes start factors for quant.cache_dir, which is not set (or quant.init "
-        "is file)",
+        "--factorize-only computes initial factors for quant.cache_dir, which is not set (or "
+        "quant.init is file)",
         "give quant.cache_dir=FOLDER and quant.init=" + join(start_names(), " or "));
   }
   Session session = open_session(options, tree, std::nullopt, request, processes);
@@ -130,7 +130,7 @@ void factorize_only(const RunOptions& options, const OptionTree& tree, const Run
   in_all(processes, [&] {
     const std::filesystem::path file = factor_cache_file(session, options.quant.cache_dir);
     if (!processes.is_first() || path_exists(file)) return;
-    throw OutputError("the start factors could not be kept in " + file.string());
+    throw OutputError("the initial factors could not be cached in " + file.string());
   });
 }
 

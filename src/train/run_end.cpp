@@ -114,14 +114,14 @@ ExitCode stop_run(const Session& session, const RunFolder& folder, RunRecord& re
   const std::string& by = result.stopped_by;
   if (!by.empty()) record.set("stopped_by", by);
   const std::string state = "state of step " + std::to_string(result.position.step) + " saved in " +
-                            folder.checkpoints().string() + "; go on with --resume auto";
+                            folder.checkpoints().string() + "; continue with --resume auto";
   in_all(*session.processes, [&] {
     close_record(record, since_start);
     print_written(session, folder);
     if (by.empty()) {
       log_info("train.stop_after: " + state);
     } else {
-      log_warning("told to stop by " + by + ": " + state);
+      log_warning("stop requested by " + by + ": " + state);
     }
   });
   return by.empty() ? ExitCode::kDone : ExitCode::kStopped;

@@ -141,8 +141,8 @@ Json RunFolder::read_run_json() const {
   };
   if (!run.is_object() || !is("scores", &Json::is_array) || !is("summary", &Json::is_object) ||
       !is("seconds", &Json::is_number)) {
-    throw InputError(file.string() + " is not what a run writes there",
-                     "remove it; it is written anew");
+    throw InputError(file.string() + " was not written by a run",
+                     "remove it; the run writes it again");
   }
   return run;
 }

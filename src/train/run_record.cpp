@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 void note_last_checkpoint(const fs::path& folder) {
   set_bus_error_note("the last checkpoint is " + folder.string() +
-                     ": --resume auto goes on from it");
+                     ": --resume auto continues from it");
 }
 
 }  // namespace
@@ -165,7 +165,7 @@ bool RunRecord::save_on_the_way(const TrainingPosition& position, bool is_best,
     return true;
   } catch (const OutputError& failed) {
     log_warning("step " + std::to_string(position.step) + " is not saved: " + failed.what() +
-                "; the run goes on without");
+                "; the run continues without it");
     return false;
   }
 }

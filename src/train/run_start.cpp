@@ -42,10 +42,10 @@ void clean_folder(const RunFolder& folder, const Session& session, int64_t start
   for (const std::string& format : options.export_.formats) {
     const fs::path target = folder.export_of(format);
     if (clean_unfinished(target)) continue;
-    throw OutputError(target.string() +
-                          ".partial is not of this program, and the export will be "
-                          "written there",
-                      "move it away, or give another output.dir");
+    throw OutputError(
+        target.string() +
+            ".partial was not made by this program, and the export will be written there",
+        "move it away, or give another output.dir");
   }
 }
 
@@ -69,8 +69,8 @@ void check_same_start(const RunStart& start, Communicator& processes) {
   const std::vector<std::string> all = processes.gather(mine);
   for (size_t rank = 1; rank < all.size(); ++rank) {
     if (all[rank] == all[0]) continue;
-    throw UsageError("process 0 would go on from " + all[0] + ", process " + std::to_string(rank) +
-                         " from " + all[rank],
+    throw UsageError("process 0 would continue from " + all[0] + ", process " +
+                         std::to_string(rank) + " from " + all[rank],
                      "output.dir must be a folder that all hosts share");
   }
 }

@@ -49,7 +49,7 @@ bool score_model(const Session& session, const Decoder& decoder, const std::stri
 }
 
 void end_stopped_score(Communicator& processes) {
-  const Error stopped(ExitCode::kStopped, "stopped before all was scored");
+  const Error stopped(ExitCode::kStopped, "stopped before everything was scored");
   in_all(processes, [&] { throw stopped; });
   throw stopped;  // not reached
 }

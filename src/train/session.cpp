@@ -46,7 +46,7 @@ void make_student(Session& session, int64_t step) {
 }
 
 void pass_over(const Error& damaged) {  // the factors are then made anew
-  log_warning("passing over the cached factors: " + std::string(damaged.what()));
+  log_warning("ignoring the cached factors: " + std::string(damaged.what()));
 }
 
 bool is_whole(const std::filesystem::path& file) {
@@ -65,7 +65,7 @@ bool load_cached_factors(Session& session, StudentSink& sink, const std::filesys
     const FactorFile factors(file);
     plan_from_file(session.student->decoder(), factors, session.plans);
     session.layers = load_factors(sink, factors, session.plans, session.teacher_folder.get());
-    log_info("start factors from " + file.string());
+    log_info("initial factors from " + file.string());
     return true;
   } catch (const Error& damaged) {
     pass_over(damaged);
@@ -98,10 +98,10 @@ void factorize(Session& session, StudentSink& sink, LayerCache& layers) {
   } catch (const Error& error) {
     if (error.code() != ExitCode::kStopped) throw;
     const int64_t kept = sum_of(processes, layers.num_kept());  // all are here
-    const std::string where = "; " + std::to_string(kept) + " are kept in " +
-                              layers.folder().string() + ", and the next start goes on from them";
+    const std::string where = "; " + std::to_string(kept) + " are cached in " +
+                              layers.folder().string() + ", and the next start continues from them";
     in_all(processes, [&] {
-      throw Error(ExitCode::kStopped, error.what() + (kept == 0 ? ", none is kept" : where));
+      throw Error(ExitCode::kStopped, error.what() + (kept == 0 ? ", none is cached" : where));
     });
   }
   progress.finish();
@@ -136,7 +136,7 @@ Session open_model(const RunOptions& options, at::Device device) {
   warn_of_what_does_not_act(*session.teacher_folder, session.spec);
   if (session.spec.learned_positions && options.data.sequence_length > session.spec.max_positions) {
     throw UsageError("data.sequence_length is " + std::to_string(options.data.sequence_length) +
-                         ", the teacher has learned " + std::to_string(session.spec.max_positions) +
+                         ", the teacher has only " + std::to_string(session.spec.max_positions) +
                          " positions",
                      "lower data.sequence_length");
   }
@@ -293,7 +293,7 @@ void load_start_file(Session& session) {
   LatentSink sink(*session.student, session.optimizer->states(), session.options.quant.latent_rms);
   session.layers =
       load_factors(sink, FactorFile(file), session.plans, session.teacher_folder.get());
-  log_info("start factors of " + std::to_string(session.layers.size()) + " layers from " +
+  log_info("initial factors of " + std::to_string(session.layers.size()) + " layers from " +
            file.string());
 }
 
@@ -327,9 +327,9 @@ void keep_factors(Session& session, const std::filesystem::path& file, const Lay
   try {
     write_factor_cache(file, session, layers);
     session.kept_factors = file;
-    log_info("start factors kept in " + file.string());
+    log_info("initial factors cached in " + file.string());
   } catch (const OutputError& failed) {  // the run itself can go on
-    log_warning("the start factors are not kept: " + std::string(failed.what()));
+    log_warning("the initial factors are not cached: " + std::string(failed.what()));
   }
 }
 

@@ -47,7 +47,7 @@ std::string straggler_line(std::span<const ProcessTime> times, int64_t steps) {
   }
   return "process " + std::to_string(slowest) + " is the slowest: " +
          format_digits(own(times[slowest]) / static_cast<double>(std::max<int64_t>(steps, 1)), 3) +
-         " s of its own a step, " + percent(share(times[slowest])) +
+         " s of its own per step, " + percent(share(times[slowest])) +
          " of its time waiting; the others wait " +
          join(words, times.size() <= kMostNamed ? ", " : " to ");
 }

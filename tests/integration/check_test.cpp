@@ -159,7 +159,7 @@ TEST_CASE("--estimate-memory of a process of several: config.json is enough, for
                           "--bandwidth", "400Gb/s"}),
                 0,
                 {"process 0 of 4", "gradients of latents", "reduce_scatter_sum", " ms",
-                 "that fits into 24.00 GiB", "microbatch"});
+                 "the run fits into 24.00 GiB", "microbatch"});
   check_outcome(estimate({"--device-memory", "1kB"}), 0, {"does not fit into 1000 B"});
   const Outcome json = estimate({"--processes", "2", "--json"});
   check_outcome(json, 0, {});

@@ -72,9 +72,9 @@ TEST_CASE("hints fit the mistake") {
   hinted("model.path=meta-llama/Llama-2-7b", "Hugging Face Hub");
   hinted("model.path=https://huggingface.co/x/y", "download the model first");
   hinted("model.path=models/*", "give one folder");
-  hinted("data.train=https://x.org/a.jsonl", "fetch it first");
+  hinted("data.train=https://x.org/a.jsonl", "download it first");
   hinted("data.train=allenai/c4", "Hugging Face Hub");
-  hinted("data.train=none/*.txt", "fits this glob");
+  hinted("data.train=none/*.txt", "matches this glob");
   shop.write("run.yaml", "eval:\n  tasks: boolq, piqa\n");
   const Outcome outcome = shop.train({"--config", "run.yaml", "--check"});
   CHECK_THAT(outcome.err, Contains("a list stands in brackets: [boolq, piqa]"));

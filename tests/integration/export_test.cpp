@@ -82,7 +82,7 @@ TEST_CASE(
                                                            !Contains((run / "teacher").string()));
   write_file(run / "both/packed/README.md", "a card of mine\n");  // stays where it is exported anew
   outcome = run.export_to(run.checkpoint(), "both");
-  CHECK_THAT(outcome.err, Contains("it stays"));
+  CHECK_THAT(outcome.err, Contains("it is kept"));
   CHECK(read_file(run / "both/packed/README.md") == "a card of mine\n");
   // One format is the folder itself; a run stands for its newest checkpoint; earlier exports are
   // replaced.
@@ -126,7 +126,7 @@ TEST_CASE("export: what cannot be done is refused, nothing of others is replaced
   check_refused(run.export_to(run.checkpoint(), "tokens.safetensors/x"), 5, {"tokens.safetensors"});
   check_refused(run.export_to(run.checkpoint(), "out", {"export.formats=[paked]"}), 2, {"paked"});
   const std::string packed = (run / "run/export/packed").string();
-  check_refused(run.export_to(packed, "out", {"export.formats=[packed]"}), 2, {"packed already"});
+  check_refused(run.export_to(packed, "out", {"export.formats=[packed]"}), 2, {"already packed"});
   check_refused(run.export_to(packed, "run/export/packed"), 2, {"packed"});
   check_refused(run.export_to((run / "none").string(), "out"), 3, {"none"});
   check_refused(test::run_program("littlebit-train", {"export", run.checkpoint(), "--output", ""}),
@@ -140,7 +140,7 @@ TEST_CASE("export: what cannot be done is refused, nothing of others is replaced
     check_refused(
         run.export_to(source, output,
                       {"export.formats=[dense]", "model.path=" + (run / teacher).string()}),
-        2, {"model.path", "not apart"});
+        2, {"model.path", "overlap"});
   };
   check_apart(run.checkpoint(), "teacher", "teacher");
   check_apart(run.checkpoint(), "teacher", "teacher/new");

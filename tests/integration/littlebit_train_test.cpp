@@ -366,7 +366,7 @@ TEST_CASE("start factors are found again under all settings that their start doe
     require_done(out);
     size_t files = 0;
     for (const auto& entry : fs::directory_iterator(scene / "cache")) files += entry.exists();
-    const bool made = out.err.find("start factors from") == std::string::npos;
+    const bool made = out.err.find("initial factors from") == std::string::npos;
     CHECK((files > known) == made);
     known = files;
     return made;
@@ -387,7 +387,7 @@ TEST_CASE("start factors are found again under all settings that their start doe
   CHECK_FALSE(are_made({"quant.init=joint_itq", "quant.itq_iterations=50"}));
 }
 
-TEST_CASE("start factors are kept in quant.cache_dir, found again, and made anew where damaged") {
+TEST_CASE("start factors are cached in quant.cache_dir, found again, and made anew where damaged") {
   const Scene scene;
   const std::string cache = "quant.cache_dir=" + (scene / "cache").string();
   check_refused(scene.train("x", {"--factorize-only"}), 2, {"quant.cache_dir"});
@@ -395,7 +395,7 @@ TEST_CASE("start factors are kept in quant.cache_dir, found again, and made anew
   CHECK_FALSE(fs::exists(scene / "x"));
   const Outcome cached = scene.train("cached", {cache, "train.steps=3"});
   require_done(cached);
-  CHECK_THAT(cached.err, Contains("start factors from"));
+  CHECK_THAT(cached.err, Contains("initial factors from"));
   require_done(scene.train("fresh", {"train.steps=3"}));
   const auto state = [&](const char* run) {
     return read_file(scene / run / "checkpoints" / "step-3" / "state.safetensors");
@@ -423,7 +423,7 @@ TEST_CASE("start factors are kept in quant.cache_dir, found again, and made anew
     write_file(kept(), bytes);
     const Outcome damaged = scene.train(run, {cache, "train.steps=3"});
     require_done(damaged);
-    CHECK_THAT(damaged.err, Contains("passing over the cached factors"));
+    CHECK_THAT(damaged.err, Contains("skipping the cached factors"));
     // Made anew, kept again, and told of.
     CHECK(state(run) == state("fresh"));
     CHECK(read_file(kept()) == whole);

@@ -206,10 +206,10 @@ TEST_CASE("processes divide the start factors; a stop is gone on with by another
   factorize("one", 1);
   const std::string whole = factors_in(scene / "one");
   const test::Outcome said = factorize("two", 2);
-  CHECK(times_in(said.err, "start factors kept in") == 1);
+  CHECK(times_in(said.err, "initial factors cached in") == 1);
   CHECK((factors_in(scene / "two") == whole));
   CHECK_THAT(factorize("two", 3).err,
-             Contains("[0] start factors from") && !Contains("[1] start factors from"));
+             Contains("[0] initial factors from") && !Contains("[1] initial factors from"));
 
   std::string line;
   for (const std::string& word : words("stopped", 2)) line += " " + test::shell_quoted(word);
@@ -220,8 +220,8 @@ TEST_CASE("processes divide the start factors; a stop is gone on with by another
       "exit $?");
   INFO(stopped.err);
   CHECK(stopped.code == 143);
-  CHECK(times_in(stopped.err, "told to stop while factorising: ") == 1);
-  CHECK_THAT(stopped.err, Contains(" of 42 layers are made; ") && Contains("are kept in"));
+  CHECK(times_in(stopped.err, "stopped while factorising: ") == 1);
+  CHECK_THAT(stopped.err, Contains(" of 42 layers are done; ") && Contains("are kept in"));
   std::filesystem::copy(scene / "stopped", scene / "stopped-3",
                         std::filesystem::copy_options::recursive);
   for (const auto& [cache, processes] : {std::pair{"stopped", 1}, std::pair{"stopped-3", 3}}) {

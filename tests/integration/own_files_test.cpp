@@ -133,7 +133,7 @@ TEST_CASE("what stands where a checkpoint or an export will be written is told b
     write_file(scene / run / name, "precious");
     const Outcome refused =
         scene.train(run, {"train.steps=2", "checkpoint.every=1", "--resume", "auto"});
-    check_refused(refused, 5, {"not of this program", "move it away"});
+    check_refused(refused, 5, {"not made by this program", "move it away"});
     CHECK_FALSE(fs::exists(scene / run / "metrics.jsonl"));
     CHECK(read_file(scene / run / name) == "precious");
   };
@@ -151,7 +151,7 @@ TEST_CASE("what stands where a checkpoint or an export will be written is told b
   write_file(scene / "e" / "checkpoints" / "step-9.partial" / "thesis.txt", "precious");
   const Outcome done = scene.train("e", {"train.steps=2", "--resume", "auto"});
   require_done(done);
-  CHECK_THAT(done.err, Contains("step-9.partial is not of this program and stays"));
+  CHECK_THAT(done.err, Contains("step-9.partial was not made by this program and stays"));
   CHECK(read_file(scene / "e" / "checkpoints" / "step-9.partial" / "thesis.txt") == "precious");
 }
 

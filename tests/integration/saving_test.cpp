@@ -80,7 +80,7 @@ TEST_CASE("signals save and stop, and are named; one that was ignored stays igno
   const TinyScene scene;
   const auto check_stopped = [&](const std::string& name, const Outcome& outcome,
                                  const std::string& by) {
-    check_outcome(outcome, 143, {"told to stop by " + by + ": state of step "});
+    check_outcome(outcome, 143, {"stop requested by " + by + ": state of step "});
     CHECK(read_json_file(scene / name / "run.json").at("stopped_by") == by);
     CHECK_FALSE(fs::is_empty(scene / name / "checkpoints"));
   };
@@ -108,7 +108,7 @@ TEST_CASE("a run stops in time for its time limit") {
   const TinyScene scene;
   const Outcome outcome = scene.train(
       "limited", on_one_thread({"train.steps=1000000", "train.time_limit=0:04", "log.every=100"}));
-  check_outcome(outcome, 143, {"told to stop by train.time_limit: state of step "});
+  check_outcome(outcome, 143, {"stop requested by train.time_limit: state of step "});
   const Json run = read_json_file(scene / "limited" / "run.json");
   CHECK(run.at("stopped_by") == "train.time_limit");
   CHECK(run.at("seconds") > 2);
@@ -125,7 +125,7 @@ TEST_CASE("a process that hangs is named by the others within the time they wait
   const Outcome outcome =
       in_background(scene, "hangs", {"--nproc", "2", "train.steps=1000000", "train.peer_timeout=2"},
                     "set -- " + kChildren + "; kill -STOP $2");
-  check_outcome(outcome, 75, {"rank 1 on ", "did not come in time", "step "});
+  check_outcome(outcome, 75, {"rank 1 on ", "did not arrive in time", "step "});
   CHECK(stopwatch.seconds() < 60);
 }
 

@@ -181,11 +181,11 @@ TEST_CASE("the report of a device check names parts that hung, failed or left no
   CHECK(read_file(folder / "check.md").find("Dense forward and backward") != std::string::npos);
 
   two_processes("8.5");
-  CHECK(report(good) == std::vector<std::string>{"two processes come to other losses than one"});
+  CHECK(report(good) == std::vector<std::string>{"two processes give other losses than one"});
   two_processes("8");
 
   CHECK(report("checks 124 45\ndemo 0 1\nprocesses 0 1\nstep 5 1\ndense 0 1\n") ==
-        std::vector<std::string>{"checks ran out of its time", "step ended with exit code 5",
+        std::vector<std::string>{"checks timed out", "step ended with exit code 5",
                                  "generate did not run"});
   write_file(folder / "dense.json", "{");
   CHECK(report(good) == std::vector<std::string>{"dense left no result"});

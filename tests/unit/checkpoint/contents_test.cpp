@@ -257,7 +257,7 @@ TEST_CASE("best is a line of one name; whatever else is in its place stops a run
   for (const char* text : {"", "\n", "step-3", "step-3\n\n", "step-\n", "step-3 \n", "notes\n"}) {
     INFO(text);
     write_file(best, text);
-    CHECK_THROWS_WITH(clean(), Contains("is not of this program"));
+    CHECK_THROWS_WITH(clean(), Contains("was not made by this program"));
     CHECK_FALSE(best_checkpoint(saved.root()));
   }
   fs::remove(best);

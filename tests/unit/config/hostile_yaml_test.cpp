@@ -39,7 +39,7 @@ TEST_CASE("anchors and aliases work, bombs do not") {
   CHECK_THROWS_WITH(Sample().tree.load_yaml_text(texts + "]\n", "bomb.yaml"),
                     Contains("aliases expand"));
   CHECK_THROWS_WITH(Sample().tree.load_yaml_text("data: &d {tasks: [*d]}", "loop.yaml"),
-                    Contains("inside of what it stands for"));
+                    Contains("inside the value that it refers to"));
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
 }
 
@@ -60,8 +60,8 @@ TEST_CASE("what is no YAML, or beyond the limits, is an input error with its pos
   CHECK_THAT(message("a: !!python/object:os.system x"), Contains("tags such as"));
   CHECK_THAT(message("a: \xFF"), Contains("f.yaml:1:4: not UTF-8"));
   CHECK_THAT(message("a: 1\nb: \x04\nc: 1"), Contains("f.yaml:2:4: a control character"));
-  CHECK_THAT(message("? [a]\n: b"), Contains("a key that is no text"));
-  CHECK_THAT(message("~: b"), Contains("a key that is no text"));
+  CHECK_THAT(message("? [a]\n: b"), Contains("a key that is not text"));
+  CHECK_THAT(message("~: b"), Contains("a key that is not text"));
   CHECK_THAT(message(std::string(100000, '[')), Contains("nested more than 64 deep"));
   std::string deep = "a:";
   for (int i = 1; i < 200; ++i) deep += "\n" + std::string(static_cast<size_t>(i), ' ') + "a:";

@@ -55,7 +55,7 @@ TEST_CASE("an option beside the sections is read, set, printed and listed as one
   OptionTree tree;
   tree.add("", "", beside);
   SampleOptim optim;
-  tree.add("optim", "How parameters move", optim);
+  tree.add("optim", "Optimizer and learning-rate schedule", optim);
   tree.load_yaml_text("number: 6\noptim: {steps: 2}\n", "run.yaml");
   tree.finish();
   CHECK(beside.number == 6);

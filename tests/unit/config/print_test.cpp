@@ -127,7 +127,7 @@ TEST_CASE("a section without options leaves the files readable") {
 TEST_CASE("the page lists every option in a table") {
   const std::string page = Sample().tree.markdown();
   CHECK_THAT(page, Contains("littlebit-train --print-reference markdown"));
-  CHECK_THAT(page, Contains("## optim\n\nHow parameters move.\n"));
+  CHECK_THAT(page, Contains("## optim\n\nOptimizer and learning-rate schedule.\n"));
   CHECK_THAT(page,
              Contains("| `optim.steps` | `0` | integer from 1 to 1000000 | start, run | Steps \\| "
                       "passes. |\n"));

@@ -64,7 +64,7 @@ struct Sample {
   SampleData data;
   OptionTree tree;
   Sample() {
-    tree.add("optim", "How parameters move.", optim);
+    tree.add("optim", "Optimizer and learning-rate schedule.", optim);
     tree.add("data", "What is read.", data);
   }
 };

@@ -51,7 +51,7 @@ TEST_CASE("a link or a folder of others at NAME.partial is refused and stays as 
   put(folder / "c.partial", "precious");
   CHECK_THAT(output_error_of([&] { OutputFolder(folder / "a"); }), Contains("a link"));
   CHECK_THAT(output_error_of([&] { OutputFolder(folder / "b"); }),
-             Contains("not of this program") && Contains("b.partial"));
+             Contains("not made by this program") && Contains("b.partial"));
   CHECK_THAT(output_error_of([&] { OutputFolder(folder / "c"); }), Contains("no folder"));
   for (const char* name : {"a", "b", "c"}) {
     CHECK_FALSE(clean_unfinished(folder / name));

@@ -154,7 +154,7 @@ TEST_CASE("source files: a glob gives what fits, sorted; a file of that very nam
   CHECK(folder.files("d/*.txt") == std::vector<std::string>{"d/10.txt", "d/2.txt"});
   CHECK(folder.files("d/[12].*") == std::vector<std::string>{"d/2.jsonl", "d/2.txt"});
   CHECK(folder.files("d/*/*.txt") == std::vector<std::string>{"d/e/3.txt"});
-  expect_input_error({"no file fits this glob"}, [&] { folder.files("d/*.csv"); });
+  expect_input_error({"no file matches this glob"}, [&] { folder.files("d/*.csv"); });
   CHECK(source_exists({.path = folder.temp / "d/?.txt"}));
   CHECK_FALSE(source_exists({.path = folder.temp / "d/?.csv"}));
   folder.write("d/[2].txt", "x");

@@ -141,7 +141,7 @@ TEST_CASE("devices: who does not come is named while the host waits for its devi
     CHECK(ended[rank].code == 75);
     CHECK(ended[rank].seconds < 8);
     CHECK_THAT(ended[rank].text, Catch::StartsWith("rank 1 on "));
-    CHECK_THAT(ended[rank].text, Catch::Contains("did not come in time"));
+    CHECK_THAT(ended[rank].text, Catch::Contains("did not arrive in time"));
     CHECK_THAT(ended[rank].text, Catch::Contains("step 5, all_gather of 3"));
     CHECK_THAT(ended[rank].text, Catch::Contains("--resume auto"));
   }

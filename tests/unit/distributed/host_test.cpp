@@ -127,7 +127,7 @@ TEST_CASE("a process that stops in its host's call is named when the phase's tim
     const Ended& each = ended[static_cast<size_t>(r)];
     INFO("rank " << r << ": " << each.text);
     CHECK(each.code == kPeerLost);
-    CHECK_THAT(each.text, Contains("rank 2 on ") && Contains("did not come in time") &&
+    CHECK_THAT(each.text, Contains("rank 2 on ") && Contains("did not arrive in time") &&
                               !Contains("rank 0 on") && Contains("step 3, "));
   }
 }

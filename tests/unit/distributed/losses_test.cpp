@@ -95,7 +95,7 @@ TEST_CASE("a stopped process is named when the time is over, by those who wait f
       CHECK(each.seconds > 1.4);
       CHECK(each.seconds < 20);
       CHECK_THAT(each.text, Contains("rank " + std::to_string(stopped[i]) + " on ") &&
-                                Contains("did not come in time") && Contains("step 1, "));
+                                Contains("did not arrive in time") && Contains("step 1, "));
     }
     // It goes on, and learns that it was given up.
     all[i]->send(stopped[i], SIGCONT);
@@ -119,7 +119,7 @@ TEST_CASE("who waits for a late one is not taken for late") {
   for (size_t r = 0; r < 3; ++r) {
     INFO("rank " << r << ": " << ended[r].text);
     CHECK(ended[r].code == kPeerLost);
-    CHECK_THAT(ended[r].text, Contains("rank 3 on ") && Contains("did not come in time") &&
+    CHECK_THAT(ended[r].text, Contains("rank 3 on ") && Contains("did not arrive in time") &&
                                   !Contains("rank 0 on") && !Contains("rank 1 on") &&
                                   !Contains("rank 2 on"));
   }
@@ -190,7 +190,7 @@ TEST_CASE("a start that cannot succeed says why") {
   const int64_t port = test::free_port();
   // Nobody else comes.
   CHECK_THAT(start({.rank = 0, .world = 3, .local_world = 3, .master_port = port}),
-             Contains("75 not all processes came to 127.0.0.1:" + std::to_string(port) +
+             Contains("75 not all processes connected to 127.0.0.1:" + std::to_string(port) +
                       " within 0.5 s: rank 1, 2 of 3"));
   // Nobody keeps the store.
   CHECK_THAT(start({.rank = 1, .world = 2, .local_world = 2, .master_port = port}),
@@ -214,7 +214,7 @@ TEST_CASE("two of one rank, and two sizes of the world, are refused") {
     ended = processes.wait();
     INFO(ended[0].text << " / " << ended[1].text);
     CHECK((ended[0].code == 2 || ended[1].code == 2));
-    CHECK_THAT(ended[0].text + ended[1].text, Contains("was told of"));
+    CHECK_THAT(ended[0].text + ended[1].text, Contains("was started as one of"));
   }
   {
     Processes processes(3, options, [&](Process& process) {
@@ -229,6 +229,6 @@ TEST_CASE("two of one rank, and two sizes of the world, are refused") {
     ended = processes.wait();
     INFO(ended[0].text << " / " << ended[1].text << " / " << ended[2].text);
     CHECK((ended[1].code == 2 || ended[2].code == 2));
-    CHECK_THAT(ended[1].text + ended[2].text, Contains("two processes say they are rank 1"));
+    CHECK_THAT(ended[1].text + ended[2].text, Contains("two processes claim to be rank 1"));
   }
 }

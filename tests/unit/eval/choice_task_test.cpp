@@ -231,7 +231,7 @@ score: {metrics: [acc_nrm]}
   };
   refused(with_labels("[A, B]"),
           {"mine.yaml:6: `answer.labels`: there are 3 choices and 2 labels; expected a label for"});
-  refused(with_labels("[A, A, B]"), {"mine.yaml:6: `answer.labels`: 'A' stands there twice"});
+  refused(with_labels("[A, A, B]"), {"mine.yaml:6: `answer.labels`: 'A' is listed twice"});
   expect_input_error({"mine.yaml:2", "not YAML"},
                      [&] { parse_choice_task("a: 'x\nb: 1", "mine", "mine.yaml"); });
   expect_input_error({"mine.yaml:1", "not UTF-8"},
@@ -259,7 +259,7 @@ TEST_CASE("data with mistakes: file, line and field") {
                 std::string(answer) + "}",
             {":1: the answer '", "0 to 1"});
   }
-  refused("\n \n", {"no document in it"});
+  refused("\n \n", {"it holds no documents"});
   refused("", {"data.jsonl"});
 
   const ChoiceTask arc = load_choice_task("arc_easy", "");
@@ -267,7 +267,7 @@ TEST_CASE("data with mistakes: file, line and field") {
   write_file(temp / "x.jsonl",
              R"({"question": "x", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, )"
              R"("answerKey": "C"})");
-  expect_input_error({"x.jsonl:1: the answer 'C' is none of the labels A, B"},
+  expect_input_error({"x.jsonl:1: the answer 'C' is none among the labels A, B"},
                      [&] { read_choice_documents(arc, temp / "x.jsonl", 0); });
   write_file(temp / "x.jsonl",
              R"({"question": "x", "choices": {"text": ["a", "b"], "label": ["A", "B", "C"]}, )"
@@ -277,7 +277,7 @@ TEST_CASE("data with mistakes: file, line and field") {
   write_file(temp / "x.jsonl",
              R"({"question": "x", "choices": {"text": ["a", "b", "c"], "label": ["A", "A", "B"]}, )"
              R"("answerKey": "B"})");
-  expect_input_error({"x.jsonl:1: of the labels A, A, B two are the same"},
+  expect_input_error({"x.jsonl:1: among the labels A, A, B two are the same"},
                      [&] { read_choice_documents(arc, temp / "x.jsonl", 0); });
 }
 
@@ -298,16 +298,16 @@ TEST_CASE("data that is missing: where it belongs, where people get it") {
   refused({(temp / "boolq" / "boolq.jsonl").string(), (temp / "boolq.jsonl").string()},
           "super_glue, configuration boolq");
   write_file(temp / "piqa.parquet", "PAR1");  // another task's
-  refused({"its data is not there"}, "Hugging Face Hub");
+  refused({"its data is missing"}, "Hugging Face Hub");
   create_folders(temp / "boolq");
   write_file(temp / "boolq" / "data-7.parquet", "PAR1");
-  refused({"its data is not there"}, (temp / "boolq" / "data-7.parquet").string() +
-                                         " lies there: if it is what is wanted, " +
-                                         "name it boolq.parquet");
+  refused({"its data is missing"}, (temp / "boolq" / "data-7.parquet").string() +
+                                         " is there: if this is the file, " +
+                                         "rename it to boolq.parquet");
 
   // Each goes before those above it; a split's name counts in the task's own folder only.
   write_file(temp / "validation.jsonl", "{}");
-  refused({"its data is not there"}, "");
+  refused({"its data is missing"}, "");
   for (const char* name :
        {"boolq.parquet", "boolq.json.gz", "boolq.json", "boolq.jsonl.zst", "boolq.jsonl.gz",
         "boolq.jsonl", "boolq/validation/0000.parquet", "boolq/validation-00000-of-00001.parquet",
@@ -316,7 +316,7 @@ TEST_CASE("data that is missing: where it belongs, where people get it") {
     write_file(temp / name, "{}");
     CHECK(find_choice_data(task, temp.path()) == temp / name);
   }
-  expect_input_error({"the file of its examples is not there", "boolq_train.jsonl"},
+  expect_input_error({"the file of its examples is missing", "boolq_train.jsonl"},
                      [&] { find_example_data(task, temp.path()); });
   try {
     find_example_data(task, temp.path());

@@ -162,7 +162,7 @@ TEST_CASE("amounts that mean nothing are refused, and examples that nobody takes
   check_tasks(options);
   for (const char* batch : {"", "all", "-1", "1.5", "8 ", "Auto", "9999999"}) {
     options.batch_size = batch;
-    refused({"eval.batch_size '" + std::string(batch) + "' is no number of sequences"});
+    refused({"eval.batch_size '" + std::string(batch) + "' is not a number of sequences"});
   }
   options.batch_size = "auto";
   options.num_fewshot = 3;
@@ -185,6 +185,6 @@ TEST_CASE("task data as a JSON array, packed or not") {
   refused("[" + record(1) + ", 7]", {"a.json: record 2: expected a JSON object, found number"});
   refused("[{\"sum\": \"x\"}]", {"a.json: record 1: there is no field 'results'"});
   refused("[" + record(1), {"a.json:", "not valid JSON"});
-  refused("[]", {"no document in it"});
+  refused("[]", {"it holds no documents"});
   refused("{\n\"data\": []}", {"JSON object over several lines"});
 }

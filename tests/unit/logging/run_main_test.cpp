@@ -58,7 +58,7 @@ TEST_CASE("run_main: memory that ran out is exit code 5, whoever says it") {
                  "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate "
                  "9 bytes.\nframe #0: noise")),
              Contains("error: memory is full: ") &&
-                 Contains("9 bytes more were asked for\nhint: ") && Contains("exit 5\n"));
+                 Contains("9 more bytes were requested\nhint: ") && Contains("exit 5\n"));
   CHECK_THAT(outcome_of_throwing(std::runtime_error("CUDA out of memory. Tried")),
              Contains("exit 5\n"));
 }

@@ -178,14 +178,14 @@ TEST_CASE("what is not implemented is refused by name") {
        {"rope_scaling.factor", "0"}},
       {"llama_gqa",
        R"({"rope_scaling":{"type":"linear","factor":2,"mrope_section":[1]}})",
-       {"rope_scaling.mrope_section", "not understood"}},
+       {"rope_scaling.mrope_section", "not supported"}},
       {"llama_gqa", R"({"rope_scaling":"linear"})", {"rope_scaling", "object"}},
       {"llama_v5",
        R"({"rope_parameters":{"rope_type":"ntk"}})",
        {"rope_parameters.rope_type", "ntk"}},
       {"llama_v5",
        R"({"rope_parameters":{"mrope_section":[1]}})",
-       {"rope_parameters.mrope_section", "not understood"}},
+       {"rope_parameters.mrope_section", "not supported"}},
       {"llama_v5", R"({"rope_theta":7})", {"rope_parameters.rope_theta", "the same as rope_theta"}},
       {"llama_v5",
        R"({"rope_scaling":{"type":"linear","factor":2}})",
@@ -201,7 +201,7 @@ TEST_CASE("what is not implemented is refused by name") {
        {"rope_parameters.sliding_attention.rope_type", "default"}},
       {"gemma3_v5",
        R"({"rope_parameters":{"rope_theta":5}})",
-       {"rope_parameters.rope_theta", "not understood"}},
+       {"rope_parameters.rope_theta", "not supported"}},
       {"llama31_rope",
        R"({"rope_scaling":{"high_freq_factor":0.5}})",
        {"high_freq_factor", "low_freq_factor"}},
@@ -342,14 +342,14 @@ TEST_CASE("a quantised model is called that, with how as far as config.json says
       {R"({"quantization_config":{"quant_method":"compressed-tensors",
           "config_groups":{"group_0":{"weights":{"num_bits":4}}}}})",
        "(compressed-tensors, 4 bits)"},
-      {R"({"compression_config":{"format":"pack"}})", "quantised already; take the original"},
+      {R"({"compression_config":{"format":"pack"}})", "already quantised; take the original"},
       {R"({"weight_bits":1,"input_bits":8})", "(1 bit)"},
   };
   for (const auto& [patch, words] : cases) {
     Json config = golden_config("llama_gqa");
     config.merge_patch(parse_json(patch, "patch"));
     INFO(patch);
-    CHECK_THROWS_WITH(parse_model_spec(config), Catch::Contains("quantised already") &&
+    CHECK_THROWS_WITH(parse_model_spec(config), Catch::Contains("already quantised") &&
                                                     Catch::Contains(words) &&
                                                     Catch::Contains("take the original"));
   }
@@ -380,7 +380,7 @@ TEST_CASE(
     INFO(refused << " " << fine);
     Json config = golden_config("llama_gqa");
     config.merge_patch(parse_json(refused, "patch"));
-    CHECK_THROWS_WITH(parse_model_spec(config), Catch::Contains("not understood"));
+    CHECK_THROWS_WITH(parse_model_spec(config), Catch::Contains("not supported"));
     config = golden_config("llama_gqa");
     config.merge_patch(parse_json(fine, "patch"));
     CHECK_NOTHROW(parse_model_spec(config));

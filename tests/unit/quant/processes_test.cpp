@@ -169,7 +169,7 @@ TEST_CASE("layers that were kept are taken by another number of processes") {
   REQUIRE(ends.size() == 2);
   CHECK(ends[0] == ends[1]);
   CHECK_THAT(ends[0], Contains(std::to_string(before) + " of " +
-                               std::to_string(scene.plans.size()) + " layers are made"));
+                               std::to_string(scene.plans.size()) + " layers are done"));
   REQUIRE(before >= 2);
   REQUIRE(before < scene.plans.size());
   std::vector<Scene::Result> results;

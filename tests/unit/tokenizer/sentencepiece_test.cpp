@@ -91,7 +91,7 @@ TEST_CASE("wrong input is refused with what and where") {
 
   TokenizerFolder folder;
   CHECK_THAT(error_of(folder.path() / "missing"), Catch::Contains("missing"));
-  CHECK_THAT(error_of(folder.path()), Catch::Contains("no tokenizer"));
+  CHECK_THAT(error_of(folder.path()), Catch::Contains("no supported tokenizer"));
 
   std::string bytes = read_file(tokenizer_fixture("stories260k") / "tokenizer.model");
   folder.write("tokenizer.model", bytes.substr(0, bytes.size() / 2));

@@ -12,7 +12,7 @@ TEST_CASE("the slowest process, and how much the others wait") {
   const std::vector<ProcessTime> times = {
       {.seconds = 10, .waited = 4}, {.seconds = 10, .waited = 0.5}, {.seconds = 10, .waited = 3}};
   CHECK(straggler_line(times, 5) ==
-        "process 1 is the slowest: 1.9 s of its own a step, 5 % of its time waiting; the others "
+        "process 1 is the slowest: 1.9 s of its own per step, 5 % of its time waiting; the others "
         "wait 40 % (process 0), 30 % (process 2)");
   std::vector<ProcessTime> many(9, {.seconds = 10, .waited = 5});
   many[7].waited = 1;
