@@ -80,9 +80,9 @@ namespace littlebit::cuda {
 // Of a kernel whose threads walk over what there is, in steps of the whole grid.
 constexpr unsigned kThreads = 256;
 inline unsigned blocks_for(int64_t threads) {
-  constexpr int64_t kMostBlocks = 16384;
+  constexpr int64_t kMaxBlocks = 16384;
   return static_cast<unsigned>(
-      std::clamp<int64_t>((threads + kThreads - 1) / kThreads, 1, kMostBlocks));
+      std::clamp<int64_t>((threads + kThreads - 1) / kThreads, 1, kMaxBlocks));
 }
 
 }  // namespace littlebit::cuda

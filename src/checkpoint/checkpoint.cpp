@@ -26,7 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kBest = "best";
-constexpr uint64_t kMostBytesOfName = 64;
+constexpr uint64_t kMaxBytesOfName = 64;
 
 // A key of the manifest; InputError where it is missing or of another type.
 template <class T>
@@ -140,7 +140,7 @@ Checkpoint read_checkpoint(const fs::path& folder) {
                                      .tokens = field<int64_t>(manifest, "tokens", file),
                                      .phase = field<std::string>(phase, "name", file),
                                      .phase_begin = field<int64_t>(phase, "begin", file)},
-                        .trajectory = field<Trajectory>(manifest, "trajectory", file)};
+                        .fingerprint = field<RunFingerprint>(manifest, "trajectory", file)};
   for (const Json& change : manifest.value("changes", Json::array())) {
     checkpoint.changes.push_back(
         {field<int64_t>(change, "step", file), field<std::string>(change, "key", file),
@@ -271,7 +271,7 @@ void mark_best(const fs::path& root, int64_t step) {
 std::optional<int64_t> best_checkpoint(const fs::path& root) {
   std::error_code error;
   if (!fs::is_regular_file(root / kBest, error)) return std::nullopt;
-  if (fs::file_size(root / kBest, error) > kMostBytesOfName || error) return std::nullopt;
+  if (fs::file_size(root / kBest, error) > kMaxBytesOfName || error) return std::nullopt;
   // Compared with the folders that are there, and not parsed: the mark of a removed folder counts
   // for nothing.
   const std::string name = read_file(root / kBest);

@@ -45,8 +45,8 @@ void copy_values(std::vector<StatePart>& parts) {
 }
 
 // `lists`: of the tensors of each process's file.
-Json make_manifest(const TrainingPosition& position, const Trajectory& trajectory,
-                   const std::vector<TrajectoryChange>& changes,
+Json make_manifest(const TrainingPosition& position, const RunFingerprint& fingerprint,
+                   const std::vector<FingerprintChange>& changes,
                    const std::vector<std::string>& lists) {
   std::vector<std::vector<StoredTensor>> stored;
   for (const std::string& list : lists) {
@@ -57,10 +57,10 @@ Json make_manifest(const TrainingPosition& position, const Trajectory& trajector
                    {"step", position.step},
                    {"tokens", position.tokens},
                    {"phase", {{"name", position.phase}, {"begin", position.phase_begin}}},
-                   {"trajectory", trajectory},
+                   {"trajectory", fingerprint},
                    {"tensors", stored_json(merge_stored(std::move(stored)))}};
   Json changed = Json::array();
-  for (const TrajectoryChange& change : changes) {
+  for (const FingerprintChange& change : changes) {
     changed.push_back(
         {{"step", change.step}, {"key", change.key}, {"was", change.was}, {"is", change.is}});
   }
@@ -85,12 +85,12 @@ int64_t bytes_of_copy(const Optimizer& optimizer) {
 }
 
 CheckpointSave::CheckpointSave(const fs::path& root, const Optimizer& optimizer,
-                               const TrainingPosition& position, const Trajectory& trajectory,
-                               const std::vector<TrajectoryChange>& changes, bool in_background)
+                               const TrainingPosition& position, const RunFingerprint& fingerprint,
+                               const std::vector<FingerprintChange>& changes, bool in_background)
     : processes_(optimizer.communicator()),
       folder_(root / folder_name(position.step)),
       position_(position),
-      trajectory_(trajectory),
+      fingerprint_(fingerprint),
       changes_(changes) {
   // The first process makes the folder, all write into it, the first publishes it.
   in_all(processes_, [&] {
@@ -154,16 +154,16 @@ fs::path CheckpointSave::finish() {
   in_all(processes_, [&] {
     if (!processes_.is_first()) return;
     write_file(staging_ / kManifest,
-               to_json_line(make_manifest(position_, trajectory_, changes_, lists)) + "\n");
+               to_json_line(make_manifest(position_, fingerprint_, changes_, lists)) + "\n");
     output_->commit();
   });
   return folder_;
 }
 
 fs::path save_checkpoint(const fs::path& root, const Optimizer& optimizer,
-                         const TrainingPosition& position, const Trajectory& trajectory,
-                         const std::vector<TrajectoryChange>& changes) {
-  return CheckpointSave(root, optimizer, position, trajectory, changes, /*in_background=*/false)
+                         const TrainingPosition& position, const RunFingerprint& fingerprint,
+                         const std::vector<FingerprintChange>& changes) {
+  return CheckpointSave(root, optimizer, position, fingerprint, changes, /*in_background=*/false)
       .finish();
 }
 

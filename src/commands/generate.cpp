@@ -108,7 +108,7 @@ int run_generate(const std::filesystem::path& config, const std::vector<std::str
   const at::Device device = open_device(options.compute.device, "eval.device");
 
   HfFolder folder(options.model.path);  // its errors come first: there may be no folder
-  const std::vector<int32_t> ends = end_ids(folder);
+  const std::vector<int32_t> ends = eos_token_ids(folder);
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model.path);
   const std::vector<int32_t> prompt = prompt_ids(*tokenizer, prompt_text(options.generate));
   const EvalModel model(std::move(folder), compute_type(options.compute.dtype), device);

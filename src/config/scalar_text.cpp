@@ -67,8 +67,8 @@ std::string print_text(const std::string& value) {
 }
 
 std::string shown(std::string_view text) {
-  constexpr size_t kMost = 120;
-  size_t end = std::min(text.size(), kMost);
+  constexpr size_t kMax = 120;
+  size_t end = std::min(text.size(), kMax);
   while (end > 0 && end < text.size() && (text[end] & 0xC0) == 0x80) --end;  // whole characters
   std::string result = "`";
   for (const char c : text.substr(0, end))

@@ -72,7 +72,7 @@ std::string hint_for(const std::filesystem::path& path, int error) {
 }
 
 // A file of that many names beside a foreign one is not looked for.
-constexpr int kMostNames = 100;
+constexpr int kMaxNames = 100;
 
 bool is_ours(int descriptor) {
   struct stat status {};
@@ -184,7 +184,7 @@ bool is_at(int descriptor, const std::filesystem::path& path) {
 }
 
 int open_unfinished(const std::filesystem::path& path, std::filesystem::path* partial) {
-  for (int number = 1; number <= kMostNames; ++number) {
+  for (int number = 1; number <= kMaxNames; ++number) {
     *partial = path;
     *partial += number == 1 ? ".partial" : "." + std::to_string(number) + ".partial";
     while (true) {
@@ -228,11 +228,11 @@ std::filesystem::path replaceable(const std::filesystem::path& path) {
     throw OutputError("cannot write `" + path.string() + "`: it is " + is,
                       "give a path that may be replaced, such as ./results");
   };
-  constexpr int kMostLinks = 40;  // what Linux follows
+  constexpr int kMaxLinks = 40;  // what Linux follows
   std::filesystem::path end = path;
   std::error_code error;
   for (int links = 0; std::filesystem::is_symlink(end, error); ++links) {
-    if (links == kMostLinks) output_error("write", path, ELOOP);
+    if (links == kMaxLinks) output_error("write", path, ELOOP);
     struct statfs system {};
     if (statfs(folder_of(end).c_str(), &system) == 0 && system.f_type == PROC_SUPER_MAGIC) {
       refuse("an open file of a process, not a path of its own");

@@ -19,12 +19,12 @@
 namespace littlebit {
 namespace {
 
-constexpr size_t kMostBytes = 1024;  // of a path or note as it is shown
+constexpr size_t kMaxBytes = 1024;  // of a path or note as it is shown
 
 struct Range {
   std::atomic<uintptr_t> begin{0};  // 0: free
   std::atomic<size_t> size{0};
-  char path[kMostBytes] = {};
+  char path[kMaxBytes] = {};
   Range* next = nullptr;
 };
 
@@ -32,12 +32,12 @@ std::atomic<Range*> g_first{nullptr};
 std::mutex g_changes;
 
 // Two, so that one is whole while the other is written.
-char g_notes[2][kMostBytes];
+char g_notes[2][kMaxBytes];
 std::atomic<const char*> g_note{nullptr};
 std::atomic<bool> g_terminal{false};
 
-void copy_text(char (&to)[kMostBytes], std::string_view text) {
-  const size_t length = std::min(text.size(), kMostBytes - 1);
+void copy_text(char (&to)[kMaxBytes], std::string_view text) {
+  const size_t length = std::min(text.size(), kMaxBytes - 1);
   std::memcpy(to, text.data(), length);
   to[length] = '\0';
 }
@@ -87,7 +87,7 @@ class Text {
   }
 
  private:
-  char bytes_[4 * kMostBytes];
+  char bytes_[4 * kMaxBytes];
   size_t length_ = 0;
 };
 
@@ -123,7 +123,7 @@ void install_bus_error_handler() {
 
 void set_bus_error_note(std::string_view note) {
   const std::lock_guard lock(g_changes);
-  char(&other)[kMostBytes] = g_note.load() == g_notes[0] ? g_notes[1] : g_notes[0];
+  char(&other)[kMaxBytes] = g_note.load() == g_notes[0] ? g_notes[1] : g_notes[0];
   copy_text(other, note);
   g_note = note.empty() ? nullptr : other;
 }

@@ -71,12 +71,12 @@ const Json* find_field(const Json& record, std::string_view field) {
 // The fields that hold a text, those of objects by their dots.
 void list_text_fields(const Json& record, const std::string& prefix,
                       std::vector<std::string>* out) {
-  constexpr size_t kMostListed = 10, kMostDots = 3;
+  constexpr size_t kMaxListed = 10, kMaxDots = 3;
   for (const auto& [key, value] : record.items()) {
-    if (out->size() == kMostListed) return;
+    if (out->size() == kMaxListed) return;
     if (value.is_string()) out->push_back(prefix + key);
     const auto dots = static_cast<size_t>(std::count(prefix.begin(), prefix.end(), '.'));
-    if (value.is_object() && dots < kMostDots) list_text_fields(value, prefix + key + ".", out);
+    if (value.is_object() && dots < kMaxDots) list_text_fields(value, prefix + key + ".", out);
   }
 }
 

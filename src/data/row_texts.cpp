@@ -15,10 +15,10 @@ namespace {
 constexpr char kMagic[] = "PAR1";
 
 std::string columns_hint(const std::vector<std::string>& columns) {
-  constexpr size_t kMostListed = 10;
+  constexpr size_t kMaxListed = 10;
   if (columns.empty()) return "no column of the file holds text in every row";
   return "set the column (data.train.field, eval.text_field); text columns here: " +
-         join(std::span(columns).first(std::min(columns.size(), kMostListed)), ", ");
+         join(std::span(columns).first(std::min(columns.size(), kMaxListed)), ", ");
 }
 
 }  // namespace

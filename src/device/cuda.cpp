@@ -75,7 +75,7 @@ CudaState look() {
     return state;
   }
   const int capability = kernels->compute_capability(0);
-  if (capability < kLeastComputeCapability) {
+  if (capability < kMinComputeCapability) {
     state.problem = "the GPU has compute capability " + std::to_string(capability / 10) + "." +
                     std::to_string(capability % 10) + ", at least 8.0 is needed";
     return state;

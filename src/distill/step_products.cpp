@@ -135,7 +135,7 @@ double ProductTimes::seconds(const Product& product) {
                        : layout == Layout::kNt ? head_.t()
                                                : head_;
   return known_[product.key()] = timer_.cold({a, b}, [&] {
-    batch == 1 ? product_nt(a, b.t()) : at::matmul(a, b);  // what the program calls
+    batch == 1 ? matmul_nt(a, b.t()) : at::matmul(a, b);  // what the program calls
   });
 }
 

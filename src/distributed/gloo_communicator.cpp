@@ -19,10 +19,10 @@
 namespace littlebit {
 namespace {
 
-constexpr int64_t kSmallBytes = 32 << 10;       // whole to everybody, rather than in two rounds
-constexpr int64_t kSmallBroadcast = 1 << 20;    // the same, where one process does all sending
-constexpr int64_t kStagingBytes = 8 << 20;      // for summands of others, all together
-constexpr int64_t kLeastPieceBytes = 64 << 10;  // of a message
+constexpr int64_t kSmallBytes = 32 << 10;     // whole to everybody, rather than in two rounds
+constexpr int64_t kSmallBroadcast = 1 << 20;  // the same, where one process does all sending
+constexpr int64_t kStagingBytes = 8 << 20;    // for summands of others, all together
+constexpr int64_t kMinPieceBytes = 64 << 10;  // of a message
 bool is_known(at::ScalarType type) {
   switch (type) {
     case at::kDouble:
@@ -164,7 +164,7 @@ at::Tensor GlooCommunicator::sum_in_order(const at::Tensor& mine,
 // added stays small. While one is added the next is on its way.
 void GlooCommunicator::add_others(const Call& call, const at::Tensor& all, const Slices& slices) {
   const int64_t item = static_cast<int64_t>(all.element_size());
-  const int64_t bytes = std::max(kStagingBytes / 2 / (world_ - 1), kLeastPieceBytes);
+  const int64_t bytes = std::max(kStagingBytes / 2 / (world_ - 1), kMinPieceBytes);
   const int64_t piece = std::min(bytes / item, slices.each);
   const at::Tensor mine = slices.of(all, rank_);
   const at::Tensor staging =

@@ -14,7 +14,7 @@ namespace littlebit {
 namespace {
 
 constexpr int64_t kLogitBytes = 256ll << 20;  // rows of logits, pieces of packed factors
-constexpr int64_t kMostTokens = 1 << 18;      // more makes no pass faster
+constexpr int64_t kMaxTokens = 1 << 18;       // more makes no pass faster
 
 // For one of the processes that share a host's memory, or that has a device of its own.
 int64_t free_bytes(at::Device device, int64_t processes) {
@@ -42,7 +42,7 @@ BatchSize settled_batch(const std::string& option, const Decoder& decoder, int64
   const auto element_bytes = static_cast<int64_t>(c10::elementSize(decoder.compute_dtype()));
   const int64_t per_token = forward_bytes_per_token(decoder.spec(), element_bytes, length);
   const int64_t room = free_bytes(decoder.device(), sharing.processes()) / 2 - kLogitBytes;
-  const int64_t fitting = std::clamp(room / per_token, std::min(length, kMostTokens), kMostTokens);
+  const int64_t fitting = std::clamp(room / per_token, std::min(length, kMaxTokens), kMaxTokens);
   BatchSize batch;
   batch.tokens = sharing.least(fitting);
   log_info("eval.batch_size auto: up to " + format_count(batch.tokens) +

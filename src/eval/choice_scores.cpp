@@ -20,7 +20,7 @@
 namespace littlebit {
 namespace {
 
-constexpr int64_t kMostLogits = 1 << 24, kFewestRows = 64, kMostRows = 1024;
+constexpr int64_t kMaxLogits = 1 << 24, kMinRows = 64, kMaxRows = 1024;
 
 using Ids = std::span<const int32_t>;
 
@@ -112,7 +112,7 @@ ScoredTokens scored_tokens(std::span<const EncodedDocument* const> documents,
 
 void add_scores(const Decoder& decoder, const at::Tensor& z, const ScoredTokens& tokens) {
   const int64_t total = static_cast<int64_t>(tokens.rows.size());
-  const int64_t step = std::clamp(kMostLogits / decoder.spec().vocab_size, kFewestRows, kMostRows);
+  const int64_t step = std::clamp(kMaxLogits / decoder.spec().vocab_size, kMinRows, kMaxRows);
   const at::Tensor rows = at::tensor(at::ArrayRef<int64_t>(tokens.rows), at::kLong).to(z.device());
   const at::Tensor ids = at::tensor(at::ArrayRef<int64_t>(tokens.ids), at::kLong).to(z.device());
   for (int64_t first = 0; first < total; first += step) {

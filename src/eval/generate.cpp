@@ -102,7 +102,7 @@ void GenerateOptions::declare(OptionGroup& group) {
       "v_proj layers; nothing");
 }
 
-std::vector<int32_t> end_ids(const HfFolder& folder) {
+std::vector<int32_t> eos_token_ids(const HfFolder& folder) {
   constexpr char kKey[] = "eos_token_id";
   const std::filesystem::path file = folder.path() / "generation_config.json";
   if (path_exists(file)) {
@@ -167,7 +167,7 @@ Generation generate(const Decoder& decoder, const Tokenizer& tokenizer,
   while (true) {
     if (stop_requested()) throw Error(ExitCode::kStopped, "stopped while generating");
     const at::Tensor logits = decoder.head_forward(z[z.size(0) - 1]);
-    const int32_t id = choose_token(logits, options, result.ids.size());
+    const int32_t id = sample_token(logits, options, result.ids.size());
     if (std::find(ends.begin(), ends.end(), id) != ends.end()) {
       result.end = GenerationEnd::kEndToken;
       break;

@@ -12,8 +12,8 @@
 namespace littlebit {
 namespace {
 
-constexpr int64_t kMostSequences = 1 << 20;
-constexpr double kMostDocuments = 0x1p53;  // whole numbers are exact up to here
+constexpr int64_t kMaxSequences = 1 << 20;
+constexpr double kMaxDocuments = 0x1p53;  // whole numbers are exact up to here
 
 }  // namespace
 
@@ -48,7 +48,7 @@ int64_t limited(double limit, int64_t count) {
 
 void check_amounts(const EvalOptions& options) {
   if (options.limit > 1 &&
-      (options.limit != std::floor(options.limit) || options.limit > kMostDocuments)) {
+      (options.limit != std::floor(options.limit) || options.limit > kMaxDocuments)) {
     throw UsageError("eval.limit " + format_digits(options.limit, 12) +
                          " is neither a fraction of the documents nor a number of them",
                      "give a whole number, or one below 1: 0.1 takes a tenth");
@@ -57,9 +57,9 @@ void check_amounts(const EvalOptions& options) {
   int64_t sequences = -1;
   const auto parsed = std::from_chars(batch.data(), batch.data() + batch.size(), sequences);
   const bool is_number = parsed.ec == std::errc() && parsed.ptr == batch.data() + batch.size();
-  if (batch == kAutoBatch || (is_number && sequences >= 0 && sequences <= kMostSequences)) return;
+  if (batch == kAutoBatch || (is_number && sequences >= 0 && sequences <= kMaxSequences)) return;
   throw UsageError("eval.batch_size '" + batch + "' is not a number of sequences",
-                   "give a number up to " + format_count(kMostSequences) +
+                   "give a number up to " + format_count(kMaxSequences) +
                        ", 0 for about 4096 tokens, or auto for what fits the memory");
 }
 

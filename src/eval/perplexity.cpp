@@ -14,7 +14,7 @@
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/distill/kl_divergence.h"
-#include "row_scores.h"
+#include "token_nll.h"
 
 namespace littlebit {
 namespace {
@@ -28,7 +28,7 @@ struct Scored {
 
   // What the head reads where ids [B, T] predict a next one: [B, T - 1, E].
   at::Tensor rows(const at::Tensor& ids) const {
-    return final_rows(decoder, context, ids).narrow(1, 0, ids.size(1) - 1);
+    return final_hidden_states(decoder, context, ids).narrow(1, 0, ids.size(1) - 1);
   }
 };
 
@@ -36,7 +36,7 @@ struct Scored {
 void batch_nll(const Scored& model, const at::Tensor& ids, const at::Tensor& z, double* sums) {
   const at::Tensor targets = ids.narrow(1, 1, z.size(1)).reshape({-1});
   const at::Tensor scores =
-      row_scores(model.decoder, z.reshape({-1, z.size(-1)}), targets).view({z.size(0), -1});
+      token_nll(model.decoder, z.reshape({-1, z.size(-1)}), targets).view({z.size(0), -1});
   const at::Tensor by_sequence = scores.sum(1).cpu();
   std::copy_n(by_sequence.const_data_ptr<double>(), z.size(0), sums);
 }

@@ -11,7 +11,7 @@
 #include <numeric>
 
 #include "littlebit/core/error.h"
-#include "row_scores.h"
+#include "token_nll.h"
 
 namespace littlebit {
 namespace {
@@ -47,7 +47,8 @@ void score_batch(const Decoder& decoder, std::span<const RollingDocument> docume
     targets.insert(targets.end(), first + length - window.predicted + 1, first + length + 1);
   }
   const at::Tensor ids = at::from_blob(inputs.data(), {count, length}, at::kLong);
-  const at::Tensor z = final_rows(decoder, decoder.context(length), ids.to(decoder.device()));
+  const at::Tensor z =
+      final_hidden_states(decoder, decoder.context(length), ids.to(decoder.device()));
   std::vector<at::Tensor> rows;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t predicted = batch[i].window.predicted;
@@ -56,7 +57,7 @@ void score_batch(const Decoder& decoder, std::span<const RollingDocument> docume
   const at::Tensor wanted =
       at::from_blob(targets.data(), {static_cast<int64_t>(targets.size())}, at::kLong);
   const at::Tensor scores =
-      row_scores(decoder, at::cat(rows), wanted.to(decoder.device())).to(at::kCPU);
+      token_nll(decoder, at::cat(rows), wanted.to(decoder.device())).to(at::kCPU);
   const double* next = scores.const_data_ptr<double>();
   for (size_t i = 0; i < batch.size(); ++i) {
     const int64_t predicted = batch[i].window.predicted;

@@ -48,7 +48,7 @@ class Descending {
 
 }  // namespace
 
-int32_t choose_token(const at::Tensor& logits, const GenerateOptions& options, uint64_t index) {
+int32_t sample_token(const at::Tensor& logits, const GenerateOptions& options, uint64_t index) {
   const at::Tensor row = logits.to(at::kCPU, at::kFloat).contiguous();
   const std::span<const float> values(row.const_data_ptr<float>(), row.numel());
   const bool any_nan =

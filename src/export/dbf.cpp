@@ -16,7 +16,7 @@
 namespace littlebit {
 namespace {
 
-constexpr double kMostHalf = 65504;  // the largest number of fp16
+constexpr double kMaxHalf = 65504;  // the largest number of fp16
 
 // A layer's place in the plugin's table: which entry of it, and under which name.
 struct DbfPlace {
@@ -57,7 +57,7 @@ std::vector<DbfLayer> dbf_layers(const Student& student) {
 }
 
 void add_scale(TensorList& list, const std::string& name, const at::Tensor& scale, Part part) {
-  if (scale.abs().max().item<double>() > kMostHalf) {
+  if (scale.abs().max().item<double>() > kMaxHalf) {
     throw NumericsError("'" + name + "' has numbers beyond fp16, which the dbf layout holds",
                         "the training diverged, or export packed or dense instead");
   }

@@ -69,9 +69,9 @@ LITTLEBIT_LOOP float most_of(int64_t n, const Term& term) {
 // is there, for NaN some number. No call, no branch: the range is kept by a minimum of whole
 // numbers.
 LITTLEBIT_LOOP float exp_of(float given) {
-  constexpr float kMost = 87.3F;
+  constexpr float kMax = 87.3F;
   const auto size = static_cast<int32_t>(float_to_bits(given) & 0x7FFFFFFF);
-  const int32_t most = static_cast<int32_t>(float_to_bits(kMost));
+  const int32_t most = static_cast<int32_t>(float_to_bits(kMax));
   const float x = bits_to_float(static_cast<uint32_t>(size < most ? size : most) |
                                 (float_to_bits(given) & 0x80000000));
   constexpr float kToWhole =

@@ -11,8 +11,8 @@ namespace littlebit {
 namespace {
 
 constexpr int64_t kPart = 16;  // columns of an inner loop; sizes are multiples of twice as many
-constexpr int kLeast = -8;     // 4 bits: -8 .. 7
-constexpr int kLeastWide = -128;
+constexpr int kMin = -8;       // 4 bits: -8 .. 7
+constexpr int kMinWide = -128;
 
 LITTLEBIT_LOOP float widen_bf16(uint16_t value) {
   const uint32_t bits = static_cast<uint32_t>(value) << 16;
@@ -48,7 +48,7 @@ LITTLEBIT_LOOP void unpack(const uint8_t* group, const GroupedShape& shape, int6
   const bool high = first >= half;
   const uint8_t* bytes = group + (high ? first - half : first);
   for (int64_t i = 0; i < kPart; ++i) {
-    out[i] = static_cast<float>((high ? bytes[i] >> 4 : bytes[i] & 15) + kLeast);
+    out[i] = static_cast<float>((high ? bytes[i] >> 4 : bytes[i] & 15) + kMin);
   }
 }
 
@@ -76,7 +76,7 @@ LITTLEBIT_LOOP uint16_t best_scale(const float* group, const GroupedShape& shape
   for (int64_t c = 0; c < shape.size; ++c) {
     if (std::abs(group[c]) > std::abs(largest)) largest = group[c];
   }
-  const auto low = static_cast<float>(shape.bits == 8 ? kLeastWide : kLeast);
+  const auto low = static_cast<float>(shape.bits == 8 ? kMinWide : kMin);
   uint16_t best = 0;
   float least = 0;
   for (int k = -wider; k <= finer; ++k) {
@@ -93,11 +93,11 @@ LITTLEBIT_LOOP uint16_t best_scale(const float* group, const GroupedShape& shape
 
 LITTLEBIT_LOOP void group(const float* row, int64_t cols, const GroupedShape* shape,
                           uint8_t* numbers, uint16_t* scales) {
-  constexpr int64_t kMostColumns = 256;
+  constexpr int64_t kMaxColumns = 256;
   const int64_t size = shape->size, half = size / 2;
-  const auto low = static_cast<float>(shape->bits == 8 ? kLeastWide : kLeast);
+  const auto low = static_cast<float>(shape->bits == 8 ? kMinWide : kMin);
   for (int64_t g = 0; g < shape->groups; ++g) {
-    float values[kMostColumns] = {};
+    float values[kMaxColumns] = {};
     const int64_t count = std::clamp<int64_t>(cols - g * size, 0, size);
     std::copy(row + g * size, row + g * size + count, values);
     scales[g] = best_scale(values, *shape);
@@ -110,8 +110,8 @@ LITTLEBIT_LOOP void group(const float* row, int64_t cols, const GroupedShape* sh
       }
     } else {
       for (int64_t c = 0; c < half; ++c) {
-        bytes[c] = static_cast<uint8_t>((static_cast<int>(values[c]) - kLeast) |
-                                        (static_cast<int>(values[half + c]) - kLeast) << 4);
+        bytes[c] = static_cast<uint8_t>((static_cast<int>(values[c]) - kMin) |
+                                        (static_cast<int>(values[half + c]) - kMin) << 4);
       }
     }
   }

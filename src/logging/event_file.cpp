@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kName = "events.out.tfevents.";  // behind it "SECONDS.NUMBER"
 // The first record names its writer, as TensorFlow's own does: files of others are left alone.
 constexpr std::string_view kVersion = "brain.Event:2", kWriter = "littlebit-native";
-constexpr uint64_t kMostOfFirst = 256;     // bytes of the first record's message
+constexpr uint64_t kMaxOfFirst = 256;      // bytes of the first record's message
 constexpr size_t kHead = 12, kFrame = 16;  // bytes of a record before, and around, its message
 
 // Fields of the messages: number << 3 | wire type.
@@ -139,7 +139,7 @@ bool is_ours(std::string_view bytes) {
   uint64_t size = 0;
   if (bytes.size() < kFrame) return false;
   std::memcpy(&size, bytes.data(), sizeof size);
-  if (size > kMostOfFirst || size > bytes.size() - kFrame) return false;
+  if (size > kMaxOfFirst || size > bytes.size() - kFrame) return false;
   const std::string_view message = bytes.substr(kHead, size);
   return bytes.substr(sizeof size, 4) == fixed(masked_crc32c(bytes.substr(0, sizeof size))) &&
          bytes.substr(kHead + size, 4) == fixed(masked_crc32c(message)) &&

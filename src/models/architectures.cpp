@@ -27,7 +27,7 @@ constexpr Architecture kArchitectures[] = {
 // Each size may be one that some model has; together they must make one that some machine holds,
 // so that sums of bytes stay far from the ends of their integers.
 void check_size(const ModelSpec& spec) {
-  constexpr double kMostWeights = 1e15;
+  constexpr double kMaxWeights = 1e15;
   const auto hidden = static_cast<double>(spec.hidden_size),
              dim = static_cast<double>(spec.head_dim);
   const double heads = static_cast<double>(2 * spec.num_heads + 2 * spec.num_kv_heads) * dim;
@@ -37,7 +37,7 @@ void check_size(const ModelSpec& spec) {
       embedding * 2 * static_cast<double>(spec.vocab_size) +
       (spec.learned_positions ? hidden * static_cast<double>(spec.max_positions) : 0);
   const double weights = static_cast<double>(spec.num_layers) * block + tables;
-  if (weights <= kMostWeights) return;
+  if (weights <= kMaxWeights) return;
   throw InputError("config.json: its sizes make a model of " + format_digits(weights, 3) +
                        " weights, more than any machine holds",
                    "take the config.json that came with the tensor files");

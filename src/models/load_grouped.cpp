@@ -15,7 +15,7 @@ std::optional<GroupedRows> load_grouped(const HfFolder& folder, const std::strin
   if (!is_grouped) return std::nullopt;
   const std::string where = folder.path().string();
   const int bits = numbers->dtype == Dtype::kI8 ? 8 : 4;
-  const int64_t most = std::max<int64_t>(1, kMostInGroup * bits / 8);
+  const int64_t most = std::max<int64_t>(1, kMaxInGroup * bits / 8);
   const int64_t bytes = numbers->shape[2], size = bytes <= most ? bytes * 8 / bits : 0;
   const int64_t groups = size > 0 ? (cols + size - 1) / size : 0;
   if (size <= 0 || size % kGroupUnit != 0 || numbers->shape[0] != rows ||

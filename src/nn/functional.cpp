@@ -66,8 +66,8 @@ at::Tensor softcapped_attention(const at::Tensor& q, const at::Tensor& k, const 
 // How many queries are taken at a time: chunks leave out the keys that none of their queries sees.
 // More chunks than this cost more in small products and in adding up gradients than they save.
 int64_t chunk_size(int64_t length, int64_t window) {
-  constexpr int64_t kSmallest = 64, kMostChunks = 8;
-  const int64_t chunks = std::clamp<int64_t>(length / kSmallest, 1, kMostChunks);
+  constexpr int64_t kSmallest = 64, kMaxChunks = 8;
+  const int64_t chunks = std::clamp<int64_t>(length / kSmallest, 1, kMaxChunks);
   const int64_t size = (length + chunks - 1) / chunks;
   return window > 0 ? std::min(size, std::max(window, kSmallest)) : size;
 }

@@ -40,7 +40,7 @@ at::Tensor DenseLinear::input_gradient(const at::Tensor& dy) const {
   const at::Tensor rows = dy.reshape({-1, dy.size(-1)}).to(weight_.scalar_type());
   std::vector<int64_t> shape = dy.sizes().vec();
   shape.back() = weight_.size(1);
-  return product_nt(rows, weight_.t()).view(shape);
+  return matmul_nt(rows, weight_.t()).view(shape);
 }
 
 }  // namespace littlebit

@@ -27,7 +27,7 @@ at::Tensor Bf16Product::twin(const at::Tensor& x, const at::Tensor& weight) {
   const auto piece = [&](int64_t begin, int64_t count) {
     return weight.narrow(0, begin, count).to(at::kFloat);
   };
-  return product_by_pieces(rows_of(x).to(at::kFloat), weight.size(0), piece)
+  return chunked_matmul(rows_of(x).to(at::kFloat), weight.size(0), piece)
       .view(with_last(x, weight.size(0)));
 }
 

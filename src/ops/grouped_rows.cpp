@@ -50,13 +50,13 @@ template <class Widen>
 at::Tensor by_pieces(const at::Tensor& x, int64_t rows, const Widen& widen) {
   const at::ScalarType type = sum_type(x);
   const auto piece = [&](int64_t begin, int64_t count) { return widen(begin, count).to(type); };
-  return product_by_pieces(rows_of(x).to(type), rows, piece).view(with_last(x, rows));
+  return chunked_matmul(rows_of(x).to(type), rows, piece).view(with_last(x, rows));
 }
 
 }  // namespace
 
 GroupedRows group_rows(const at::Tensor& matrix, int bits, int64_t size) {
-  LB_ASSERT((bits == 8 || bits == 4) && size > 0 && size % kGroupUnit == 0 && size <= kMostInGroup,
+  LB_ASSERT((bits == 8 || bits == 4) && size > 0 && size % kGroupUnit == 0 && size <= kMaxInGroup,
             "a layout");
   const int64_t rows = matrix.size(0), cols = matrix.size(1), groups = (cols + size - 1) / size;
   GroupedRows result{at::empty({rows, groups, size * bits / 8}, bits == 8 ? at::kChar : at::kByte),

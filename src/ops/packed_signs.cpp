@@ -40,10 +40,10 @@ PackedSigns::PackedSigns(const at::Tensor& padded_words, int64_t cols, at::Devic
 // product for up to about 100 rows, narrower ones for a few. In bf16 more rows are computed as in
 // training.
 bool PackedSigns::multiplies(int64_t rows, at::ScalarType dtype) const {
-  constexpr int64_t kMostRows = 64;
+  constexpr int64_t kMaxRows = 64;
   if (!interleaved_ || dtype == at::kDouble) return false;
   if (rows <= kFewRows) return true;
-  return dtype == at::kFloat && best_instructions() == Instructions::kAvx512 && rows <= kMostRows;
+  return dtype == at::kFloat && best_instructions() == Instructions::kAvx512 && rows <= kMaxRows;
 }
 
 at::Tensor PackedSigns::multiply(const at::Tensor& x, const at::Tensor& scale) const {

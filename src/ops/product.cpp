@@ -62,27 +62,27 @@ class RecordedProduct : public torch::autograd::Function<RecordedProduct> {
                                                  const torch::autograd::variable_list& dy) {
     const auto saved = context->get_saved_variables();
     torch::autograd::variable_list gradients(2);
-    if (context->needs_input_grad(0)) gradients[0] = product_nt(dy[0], saved[1].t());
-    if (context->needs_input_grad(1)) gradients[1] = product_nt(dy[0].t(), saved[0].t());
+    if (context->needs_input_grad(0)) gradients[0] = matmul_nt(dy[0], saved[1].t());
+    if (context->needs_input_grad(1)) gradients[1] = matmul_nt(dy[0].t(), saved[0].t());
     return gradients;
   }
 };
 
 }  // namespace
 
-at::Tensor product_nt(const at::Tensor& a, const at::Tensor& b) {
+at::Tensor matmul_nt(const at::Tensor& a, const at::Tensor& b) {
   return dispatched<MatrixProduct>().call(a, b);
 }
 
-at::Tensor product_by_pieces(const at::Tensor& x, int64_t n,
-                             const std::function<at::Tensor(int64_t begin, int64_t count)>& piece) {
+at::Tensor chunked_matmul(const at::Tensor& x, int64_t n,
+                          const std::function<at::Tensor(int64_t begin, int64_t count)>& piece) {
   constexpr int64_t kPiece = 1 << 22;  // numbers
   const int64_t rows = std::max<int64_t>(1, kPiece / x.size(1));
-  if (n <= rows) return product_nt(x, piece(0, n));
+  if (n <= rows) return matmul_nt(x, piece(0, n));
   const at::Tensor y = at::empty({x.size(0), n}, x.options());
   for (int64_t begin = 0; begin < n; begin += rows) {
     const int64_t count = std::min(rows, n - begin);
-    y.narrow(1, begin, count).copy_(product_nt(x, piece(begin, count)));
+    y.narrow(1, begin, count).copy_(matmul_nt(x, piece(begin, count)));
   }
   return y;
 }

@@ -15,7 +15,7 @@
 namespace littlebit {
 namespace {
 
-constexpr int kMostBuffers = 2;  // one is filled, one travels
+constexpr int kMaxBuffers = 2;  // one is filled, one travels
 
 }  // namespace
 
@@ -67,7 +67,7 @@ void GradientReducer::begin_micro_batch() {
 
 // A buffer for the whole gradients of any group.
 at::Tensor GradientReducer::take_buffer() {
-  if (buffers_.empty() && num_buffers_ == kMostBuffers) land();
+  if (buffers_.empty() && num_buffers_ == kMaxBuffers) land();
   if (!buffers_.empty()) {
     at::Tensor buffer = std::move(buffers_.back());
     buffers_.pop_back();

@@ -21,7 +21,7 @@ double frobenius(const at::Tensor& t) { return at::linalg_vector_norm(t).item<do
 
 at::Tensor sign_of(const at::Tensor& t) { return t.ge(0).to(t.scalar_type()).mul_(2).sub_(1); }
 
-RankOne leading_pair(const at::Tensor& a) {
+RankOne rank_one(const at::Tensor& a) {
   c10::NoGradGuard no_grad;
   // Power iteration; without negative entries the start of ones is never orthogonal to the leading
   // vector (Perron-Frobenius), and for magnitudes of factors the second singular value is a
@@ -49,7 +49,7 @@ RankOne leading_pair(const at::Tensor& a) {
 
 at::Tensor effective_weight(const FactorPath& path) {
   const at::Tensor u = sign_of(path.U).mul_(path.u1.unsqueeze(1)).mul_(path.u2 * path.v1);
-  return product_nt(u, sign_of(path.V).mul_(path.v2).t());
+  return matmul_nt(u, sign_of(path.V).mul_(path.v2).t());
 }
 
 }  // namespace littlebit

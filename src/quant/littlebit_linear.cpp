@@ -62,7 +62,7 @@ at::Tensor LittleBitLinear::effective_weight() const {
     at::Tensor u = at::empty({path.U.rows(), path.U.cols()}, options);
     path.V.expand_into(v, {}, path.v2);
     path.U.expand_into(u, path.u1, {});
-    const at::Tensor weight = product_nt(u.mul_(path.v1 * path.u2), v.t());
+    const at::Tensor weight = matmul_nt(u.mul_(path.v1 * path.u2), v.t());
     sum = sum.defined() ? sum.add_(weight) : weight;
   }
   return sum;

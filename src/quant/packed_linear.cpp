@@ -55,7 +55,7 @@ at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
     }
   } else {
     // The paths' rows lie one below the other.
-    t = product_by_pieces(rows, latent_size(), [&](int64_t begin, int64_t size) {
+    t = chunked_matmul(rows, latent_size(), [&](int64_t begin, int64_t size) {
       const at::Tensor out = at::empty({size, rows.size(1)}, rows.options());
       const int64_t end = begin + size;
       for (size_t p = 0; p < paths_.size(); ++p) {
@@ -91,7 +91,7 @@ at::Tensor PackedLinear::from_latent(const at::Tensor& latent) const {
     y = y.to(compute_dtype_);
   } else {
     // The paths' columns lie side by side.
-    y = product_by_pieces(rows, d_out, [&](int64_t begin, int64_t size) {
+    y = chunked_matmul(rows, d_out, [&](int64_t begin, int64_t size) {
       const at::Tensor out = at::empty({size, rows.size(1)}, rows.options());
       for (size_t p = 0; p < paths_.size(); ++p) {
         paths_[p].U.expand_into(out.narrow(1, static_cast<int64_t>(p) * rank, rank), begin,

@@ -1,6 +1,6 @@
 // The randomised SVD: subspace iteration whose bases are kept well-conditioned by Cholesky
 // factorisations of Gram matrices (products, not Householder reflections), with QR where a Gram
-// matrix cannot tell directions apart. Bases are rows, as product_nt likes them.
+// matrix cannot tell directions apart. Bases are rows, as matmul_nt likes them.
 #include "littlebit/quant/randomized_svd.h"
 
 #include <ATen/TensorOperators.h>
@@ -42,7 +42,7 @@ struct Basis {
 // factor L of u u^T is at least `enough`. Else L^-1 u, a basis of the same space. Near 1 says
 // orthogonal. The shift goes onto the diagonal.
 Basis independent_rows(const at::Tensor& unit, double enough, double shift) {
-  at::Tensor gram = product_nt(unit, unit).to(at::kDouble);
+  at::Tensor gram = matmul_nt(unit, unit).to(at::kDouble);
   if (shift > 0) gram.diagonal().add_(shift);
   const auto [factor, info] = at::linalg_cholesky_ex(gram);
   if (info.item<int>() != 0) return {};
@@ -50,7 +50,7 @@ Basis independent_rows(const at::Tensor& unit, double enough, double shift) {
   if (least_pivot >= enough) return {unit, least_pivot};
   const at::Tensor inverse =
       at::linalg_solve_triangular(factor, at::eye(gram.size(0), gram.options()), /*upper=*/false);
-  return {product_nt(inverse.to(unit.scalar_type()), unit.t()), least_pivot};
+  return {matmul_nt(inverse.to(unit.scalar_type()), unit.t()), least_pivot};
 }
 
 at::Tensor unit_rows(const at::Tensor& rows) {
@@ -92,7 +92,7 @@ class Multiplier {
 
  private:
   static at::Tensor product(const at::Tensor& rows, const at::Tensor& other) {
-    if (other.scalar_type() != at::kBFloat16) return product_nt(rows, other);
+    if (other.scalar_type() != at::kBFloat16) return matmul_nt(rows, other);
     return at::matmul(rows.to(at::kBFloat16), other.t()).to(rows.scalar_type());
   }
 
@@ -126,7 +126,7 @@ bool fast_bf16(const at::Tensor& w) {
 // Whether the leading part of w, with singular values s, is as good from products in bf16: their
 // noise must stay far below the last direction (its spectral norm is estimated), and far below what
 // the truncation leaves out (it is 0.2 % of w, against a tenth and more).
-bool bears_bf16(const at::Tensor& s, const at::Tensor& w) {
+bool bf16_is_accurate(const at::Tensor& s, const at::Tensor& w) {
   const auto root = [](int64_t size) { return 1 / std::sqrt(static_cast<double>(size)); };
   const double norm = at::linalg_vector_norm(w).item<double>();
   const double noise = norm * 0x1p-9 / std::sqrt(3.0) * (root(w.size(0)) + root(w.size(1)));
@@ -137,11 +137,11 @@ bool bears_bf16(const at::Tensor& s, const at::Tensor& w) {
 // Eigenvalues and vectors of b b^T, ascending, fp64. Where fp32 blurs the smallest eigenvalues
 // wanted (from place `first` on) they are found in fp64.
 std::tuple<at::Tensor, at::Tensor> gram_eigen(const at::Tensor& b, int64_t first) {
-  auto [values, vectors] = at::linalg_eigh(product_nt(b, b));
+  auto [values, vectors] = at::linalg_eigh(matmul_nt(b, b));
   if (b.scalar_type() != at::kDouble &&
       !(values[first].item<double>() > 1e-5 * values[-1].item<double>())) {
     const at::Tensor wide = b.to(at::kDouble);
-    return at::linalg_eigh(product_nt(wide, wide));
+    return at::linalg_eigh(matmul_nt(wide, wide));
   }
   return {values.to(at::kDouble), vectors.to(at::kDouble)};
 }
@@ -164,7 +164,7 @@ LowRank randomized_svd(const at::Tensor& w, int64_t rank, const SvdOptions& opti
     const auto [values, vectors] = gram_eigen(b, k - rank);
     e = vectors.narrow(1, k - rank, rank).flip({1});
     s = values.narrow(0, k - rank, rank).flip({0}).clamp_min(0).sqrt();
-    if (!narrow || bears_bf16(s, w)) break;
+    if (!narrow || bf16_is_accurate(s, w)) break;
   }
   const at::Tensor root = s.sqrt();
   // Directions below fp32's resolution carry nothing: their factors are zero.
@@ -173,7 +173,7 @@ LowRank randomized_svd(const at::Tensor& w, int64_t rank, const SvdOptions& opti
       at::where(usable, root.clamp_min(1e-150).reciprocal(), at::zeros_like(root));
   const at::Tensor to_left = (e * inverse_root).t().contiguous().to(w.scalar_type());
   const at::Tensor to_right = (e * root).t().contiguous().to(w.scalar_type());
-  return {.left = product_nt(b.t(), to_left), .right = product_nt(to_right, z.t())};
+  return {.left = matmul_nt(b.t(), to_left), .right = matmul_nt(to_right, z.t())};
 }
 
 }  // namespace littlebit

@@ -25,13 +25,13 @@ void rotate_towards_signs(LowRank& factors, int64_t iterations, uint64_t seed,
   // Random, as the paper has it: the SVD's own directions differ widely in size.
   at::Tensor rotation = orthonormal(gaussian(x.size(1), x.size(1), x, seed, purpose));
   for (int64_t i = 0; i < iterations; ++i) {
-    const at::Tensor b = sign_of(product_nt(x, rotation.t()));
+    const at::Tensor b = sign_of(matmul_nt(x, rotation.t()));
     // Orthogonal Procrustes: of all rotations Q P^T brings x nearest to b, where b^T x = P S Q^T.
-    const auto [p, s, q_t] = at::linalg_svd(product_nt(b.t(), x_t), false);
-    rotation = product_nt(q_t.t(), p);
+    const auto [p, s, q_t] = at::linalg_svd(matmul_nt(b.t(), x_t), false);
+    rotation = matmul_nt(q_t.t(), p);
   }
-  factors.left = product_nt(factors.left, rotation.t());
-  factors.right = product_nt(rotation.t(), factors.right.t());
+  factors.left = matmul_nt(factors.left, rotation.t());
+  factors.right = matmul_nt(rotation.t(), factors.right.t());
 }
 
 LayerFactors make(const LayerInput& input, const QuantOptions& options) {

@@ -67,11 +67,11 @@ struct Side {
   // values = the nearest to `weight` [k, n] ~ values basis, drawn to the target by `rho`; basis [r,
   // n] has rows of length 1.
   void fit(const at::Tensor& weight, const at::Tensor& basis, double rho) {
-    const at::Tensor gram = product_nt(basis, basis);
+    const at::Tensor gram = matmul_nt(basis, basis);
     const at::Tensor lower =
         at::linalg_cholesky(gram + at::eye(gram.size(0), gram.options()) * (rho + kRidge));
     const at::Tensor right =
-        product_nt(basis, weight).add_((target.whole() - pull).t(), rho);  // [r, k]
+        matmul_nt(basis, weight).add_((target.whole() - pull).t(), rho);  // [r, k]
     values = at::cholesky_solve(right, lower).t().contiguous();
   }
   void draw() {

@@ -21,8 +21,8 @@ LayerFactors factorize_paths(const LayerInput& input, const QuantOptions& option
     const std::string purpose = input.plan.name + "/path " + std::to_string(p);
     LowRank low_rank = randomized_svd(rest, input.plan.rank, svd, input.seed, "svd/" + purpose);
     if (refine) refine(low_rank, purpose);
-    const RankOne u = leading_pair(low_rank.left.abs());
-    const RankOne v = leading_pair(low_rank.right.abs());
+    const RankOne u = rank_one(low_rank.left.abs());
+    const RankOne v = rank_one(low_rank.right.abs());
     factors.paths.push_back({.U = low_rank.left.contiguous(),
                              .V = low_rank.right.contiguous(),
                              .u1 = u.row,

@@ -21,9 +21,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr size_t kMostBytesOfLine = 1 << 20;
-constexpr size_t kMostBytesOfFile = 64 << 20;  // of run.json and config.yaml
-constexpr size_t kMostLayers = 20000, kMostOptions = 5000, kMostParts = 20;
+constexpr size_t kMaxBytesOfLine = 1 << 20;
+constexpr size_t kMaxBytesOfFile = 64 << 20;  // of run.json and config.yaml
+constexpr size_t kMaxLayers = 20000, kMaxOptions = 5000, kMaxParts = 20;
 
 std::string_view text_in(const MappedFile& file) {
   const auto bytes = file.bytes();
@@ -56,7 +56,7 @@ void for_json_lines(const fs::path& path, ReportData* data, const Use& use) {
       if (trim(line).empty()) continue;
       try {
         const std::string source = path.filename().string();
-        if (line.size() > kMostBytesOfLine) throw InputError(source + ": a line is too long");
+        if (line.size() > kMaxBytesOfLine) throw InputError(source + ": a line is too long");
         const Json object = parse_json(line, source, number);
         if (!object.is_object()) throw InputError(source + ": a line is not a JSON object");
         use(object, used++);
@@ -92,7 +92,7 @@ void read_metrics(const fs::path& path, ReportData* data) {
     const Json& parts = member_of(object, metric_key::kSecondsByPart);
     if (parts.is_object()) {
       for (const auto& [part, value] : parts.items()) {
-        if (columns.part_seconds.size() < kMostParts) columns.part_seconds[part];
+        if (columns.part_seconds.size() < kMaxParts) columns.part_seconds[part];
       }
     }
     for (auto& [part, seconds] : columns.part_seconds) {
@@ -121,7 +121,7 @@ void read_metrics(const fs::path& path, ReportData* data) {
 
 void read_layers(const fs::path& path, ReportData* data) {
   for_json_lines(path, data, [&](const Json& object, int64_t index) {
-    if (index >= static_cast<int64_t>(kMostLayers)) throw InputError("more layers than shown");
+    if (index >= static_cast<int64_t>(kMaxLayers)) throw InputError("more layers than shown");
     ReportLayer layer{.name = text_of(object, "name")};
     layer.kind = layer.name.substr(layer.name.rfind('.') + 1);  // npos + 1 = 0
     const Json& shape = member_of(object, "shape");
@@ -143,7 +143,7 @@ void read_layers(const fs::path& path, ReportData* data) {
 void read_run(const fs::path& path, ReportData* data) {
   with_file(path, data, [&](std::string_view text) {
     const std::string source = path.filename().string();
-    if (text.size() > kMostBytesOfFile) throw InputError(source + " is too long to be a run's");
+    if (text.size() > kMaxBytesOfFile) throw InputError(source + " is too long to be a run's");
     Json run = parse_json(text, source);
     if (!run.is_object()) throw InputError(source + " is not a JSON object");
     data->run = std::move(run);
@@ -215,7 +215,7 @@ class ConfigReader {
       if (option.value.empty()) return true;
     }
     options.push_back(std::move(option));
-    return options.size() <= kMostOptions;
+    return options.size() <= kMaxOptions;
   }
 
   std::vector<ReportOption> options;
@@ -227,7 +227,7 @@ class ConfigReader {
 
 void read_config(const fs::path& path, ReportData* data) {
   with_file(path, data, [&](std::string_view text) {
-    if (text.size() > kMostBytesOfFile) {
+    if (text.size() > kMaxBytesOfFile) {
       throw InputError(path.filename().string() + " is too long to be a configuration");
     }
     ConfigReader reader;

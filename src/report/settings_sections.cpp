@@ -6,7 +6,7 @@
 namespace littlebit {
 namespace {
 
-constexpr size_t kMostRows = 200;
+constexpr size_t kMaxRows = 200;
 
 std::string option_table(const std::vector<ReportOption>& options, bool all) {
   HtmlTable table({{"option"}, {"value"}, {"from"}}, /*stacked=*/true);
@@ -30,7 +30,7 @@ std::string value_text(const Json& value) {
 void add_rows(const Json& object, const std::string& prefix, size_t* rows, HtmlTable* table) {
   if (!object.is_object()) return;
   for (const auto& [key, value] : object.items()) {
-    if (++*rows > kMostRows) return;
+    if (++*rows > kMaxRows) return;
     table->add({"<code>" + escaped(prefix + key, 200) + "</code>",
                 "<code>" + escaped(value_text(value), 500) + "</code>"});
   }

@@ -14,11 +14,11 @@
 namespace littlebit {
 namespace {
 
-constexpr size_t kMostPoints = 2000;  // a longer series is thinned
+constexpr size_t kMaxPoints = 2000;  // a longer series is thinned
 constexpr size_t kStretches = 500;
 constexpr size_t kTrendFrom = 200, kTrendStretches = 120;
-constexpr size_t kMostSeries = 8;  // colours of the style sheet
-constexpr double kUnits = 1000;    // the SVG's width and height in its own units
+constexpr size_t kMaxSeries = 8;  // colours of the style sheet
+constexpr double kUnits = 1000;   // the SVG's width and height in its own units
 
 struct Point {
   double x = 0, y = 0;  // 0 ... 1 from the lower left; y NaN: the line is broken here
@@ -43,7 +43,7 @@ void for_stretches(std::span<const Point> points, size_t count, const Use& use) 
 }
 
 std::vector<Point> thinned(std::span<const Point> points) {
-  if (points.size() <= kMostPoints) return {points.begin(), points.end()};
+  if (points.size() <= kMaxPoints) return {points.begin(), points.end()};
   std::vector<Point> kept;
   for_stretches(points, kStretches, [&](std::span<const Point> stretch) {
     std::array<const Point*, 4> marks{};  // first, lowest, highest, last
@@ -198,7 +198,7 @@ std::string draw_chart(const Chart& chart) {
   Chart shown = chart;
   std::erase_if(shown.series, [](const ChartSeries& series) { return !has_values(series); });
   if (shown.series.empty()) return "";
-  if (shown.series.size() > kMostSeries) shown.series.resize(kMostSeries);
+  if (shown.series.size() > kMaxSeries) shown.series.resize(kMaxSeries);
   if (shown.level && !plottable(*shown.level)) shown.level.reset();
 
   const Extent extent = extent_of(shown);

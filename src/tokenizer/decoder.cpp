@@ -215,10 +215,10 @@ Made make_replace(JsonFields& fields) {
 }
 
 Made make_strip(JsonFields& fields) {
-  constexpr int64_t kMost = 1 << 20;
+  constexpr int64_t kMax = 1 << 20;
   std::string content = one_character(fields, "content");
-  auto start = static_cast<size_t>(fields.integer("start", 0, kMost));
-  auto stop = static_cast<size_t>(fields.integer("stop", 0, kMost));
+  auto start = static_cast<size_t>(fields.integer("start", 0, kMax));
+  auto stop = static_cast<size_t>(fields.integer("stop", 0, kMax));
   return std::make_unique<Strip>(content, start, stop);
 }
 

@@ -20,7 +20,7 @@ namespace tokenizer {
 namespace {
 
 using Source = TokenizerClass::Source;
-constexpr uint64_t kMostBytes = 256u << 20;
+constexpr uint64_t kMaxBytes = 256u << 20;
 
 // Llama's class of transformers 5 takes no more than vocabulary and post-processor from the file:
 // it makes its pre-tokenizer anew by two settings, of which it saves only one.
@@ -40,7 +40,7 @@ std::unique_ptr<Tokenizer> from_json(const std::filesystem::path& file, const To
   std::optional<bool> prefix = config.add_prefix_space;
   bool llama = std::string_view(kind.name) == "LlamaTokenizer";
   if (!prefix && !llama && !config.add_prefix_space_is_null) prefix = false;
-  Json json = read_json_file(file, kMostBytes);
+  Json json = read_json_file(file, kMaxBytes);
   if (config.json_says_all) {
     prefix.reset();
     remake_llama_prefix(json, config);
@@ -54,7 +54,7 @@ std::unique_ptr<Tokenizer> from_json(const std::filesystem::path& file, const To
 std::unique_ptr<Tokenizer> from_sentencepiece(const std::filesystem::path& file,
                                               const TokenizerClass& kind,
                                               const TokenizerConfig& config) {
-  SentencePieceModel model = parse_sentencepiece_model(read_file(file, kMostBytes), file.string());
+  SentencePieceModel model = parse_sentencepiece_model(read_file(file, kMaxBytes), file.string());
   // The conversion drops these; with `legacy: true` the ids are those of SentencePiece itself, as
   // of transformers' Python class, with `legacy: false` those of the conversion.
   if ((model.remove_extra_whitespaces || model.has_character_map) && config.legacy.value_or(true))
@@ -69,7 +69,7 @@ std::unique_ptr<Tokenizer> from_sentencepiece(const std::filesystem::path& file,
 // same.
 void take_added_tokens(const std::filesystem::path& file, TokenizerConfig& config) {
   if (config.has_added_tokens_decoder) return;
-  Json json = read_json_file(file, kMostBytes);
+  Json json = read_json_file(file, kMaxBytes);
   JsonFields fields(json, file.string());
   if (!fields.has("added_tokens")) return;
   for (const Json& item : fields.array("added_tokens")) {

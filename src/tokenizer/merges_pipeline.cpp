@@ -16,14 +16,14 @@
 namespace littlebit::tokenizer {
 namespace {
 
-constexpr uint64_t kMostBytes = 256u << 20;
+constexpr uint64_t kMaxBytes = 256u << 20;
 constexpr const char* kQwen2Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 // The merges of the file's lines, each once. The first line is no merge: GPT-2's class drops it
 // whatever it says, Qwen's only where it is a version.
 Json read_merges_file(const std::filesystem::path& file, bool drops_first_line) {
-  std::string text = read_file(file, kMostBytes);
+  std::string text = read_file(file, kMaxBytes);
   require_utf8(text, file.string().c_str());
   std::vector<std::string> lines = split(text, '\n');
   if (drops_first_line && !lines.empty()) lines.pop_back();  // what follows the last newline
@@ -53,7 +53,7 @@ PipelineParts convert_merges(const std::filesystem::path& folder, const Tokenize
                              const TokenizerConfig& config) {
   const bool gpt2 = std::string_view(kind.name) == "GPT2Tokenizer";
   Json model = {{"type", "BPE"}};
-  model["vocab"] = read_json_file(folder / "vocab.json", kMostBytes);
+  model["vocab"] = read_json_file(folder / "vocab.json", kMaxBytes);
   model["merges"] = read_merges_file(folder / "merges.txt", gpt2);
   Json byte_level = {{"type", "ByteLevel"},
                      {"add_prefix_space", config.add_prefix_space.value_or(false)},

@@ -15,7 +15,7 @@
 namespace littlebit::tokenizer {
 
 // Vocabulary as a file has it: token and id, both unique. Ids may leave holes.
-inline constexpr int64_t kMostIds = 1 << 24;  // ids lie below; a damaged one asks for no memory
+inline constexpr int64_t kMaxIds = 1 << 24;  // ids lie below; a damaged one asks for no memory
 using Vocabulary = std::unordered_map<std::string, int32_t>;
 
 // What a model keeps between calls; the cache is of the model it was used with.

@@ -42,7 +42,7 @@ PostProcessor::Part read_part(const Json& value, const Json& specials, const std
   special.ignore({"id", "tokens"});
   PostProcessor::Part part;
   for (const Json& number : special.array("ids")) {
-    if (!number.is_number_integer() || number < 0 || number >= kMostIds)
+    if (!number.is_number_integer() || number < 0 || number >= kMaxIds)
       special.fail("ids", "token ids");
     part.ids.push_back(number.get<int32_t>());
   }

@@ -75,7 +75,7 @@ void read_added_tokens_decoder(const Json& json, const std::string& where,
   for (const auto& [key, value] : json.items()) {
     int32_t id = -1;
     auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    if (error != std::errc() || end != key.data() + key.size() || id < 0 || id >= kMostIds)
+    if (error != std::errc() || end != key.data() + key.size() || id < 0 || id >= kMaxIds)
       throw InputError(where + ": \"" + key + "\" is not a token id");
     config.added_tokens[id] = read_added_token(value, where + "." + key);
   }
@@ -86,7 +86,7 @@ void read_added_tokens_file(const std::filesystem::path& file, TokenizerConfig& 
   Json json = read_json_file(file);
   if (!json.is_object()) throw InputError(where + ": expected an object of token: id");
   for (const auto& [content, id] : json.items()) {
-    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() >= kMostIds)
+    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() >= kMaxIds)
       throw InputError(where + ": the id of \"" + content + "\" is not a token id");
     bool special = false;
     for (const auto& [role, named] : config.special) special |= named.token.content == content;

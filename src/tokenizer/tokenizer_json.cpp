@@ -22,7 +22,7 @@ using Json = nlohmann::json;
 void read_vocabulary(const Json& json, const std::string& where, Vocabulary& vocabulary) {
   vocabulary.reserve(json.size());
   for (const auto& [token, id] : json.items()) {
-    if (!id.is_number_integer() || id < 0 || id >= kMostIds)
+    if (!id.is_number_integer() || id < 0 || id >= kMaxIds)
       throw InputError(where + ": the id of \"" + token + "\" is not a token id");
     vocabulary.emplace(token, id.get<int32_t>());
   }
@@ -119,7 +119,7 @@ void read_added_tokens(const Json& list, const std::string& where, PipelineParts
   for (const Json& item : list) {
     tokens.push_back(read_added_token(item, where));
     JsonFields fields(item, where);
-    ids.push_back(fields.integer("id", 0, kMostIds - 1));
+    ids.push_back(fields.integer("id", 0, kMaxIds - 1));
   }
   parts.added.add(tokens);
   for (size_t i = 0; i < tokens.size(); ++i) {

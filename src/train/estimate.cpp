@@ -22,7 +22,7 @@
 namespace littlebit {
 namespace {
 
-constexpr int64_t kMostProcesses = 1 << 20;
+constexpr int64_t kMaxProcesses = 1 << 20;
 
 // Of the teacher's matrices: as the files say, beside config.json alone as that says.
 std::optional<at::ScalarType> stored_dtype(const Session& session, Decoder& shape) {
@@ -232,9 +232,9 @@ Json way_json(Estimate& estimate, const ShardingChoice& way, const EstimateReque
 
 ShardingChoice choice_of(const RunOptions& options, const EstimateRequest& request) {
   const int64_t processes = request.processes;
-  if (processes < 1 || processes > kMostProcesses) {
+  if (processes < 1 || processes > kMaxProcesses) {
     throw UsageError("--processes was given " + std::to_string(processes),
-                     "a number from 1 to " + std::to_string(kMostProcesses));
+                     "a number from 1 to " + std::to_string(kMaxProcesses));
   }
   const int64_t per_host = request.processes_per_host;
   if (per_host < 0 || per_host > processes || (per_host > 0 && processes % per_host != 0)) {
@@ -273,10 +273,10 @@ void choose_recompute(Session& session, const ShardingChoice& choice, double fre
              (is_away ? "_device is cpu" : " is bf16"));
     return;
   }
-  constexpr double kMostOfFree = 0.5;
+  constexpr double kMaxOfFree = 0.5;
   recompute = Recompute::kNone;
   const double total = Estimate(session).total(choice, 0);
-  if (total <= kMostOfFree * free) {
+  if (total <= kMaxOfFree * free) {
     log_info("train.recompute: auto: none, activations are kept until the backward pass");
     return;
   }

@@ -36,8 +36,8 @@ QuantOptions quant_of(const Checkpoint& checkpoint, QuantOptions quant) {
   tree.add("quant", "", quant);
   const std::string where = "checkpoint " + checkpoint.folder.string();
   for (const std::string& key : tree.deciding(Decides::kRun)) {
-    const auto found = checkpoint.trajectory.find(key);
-    if (found == checkpoint.trajectory.end()) throw InputError(where + " does not say " + key);
+    const auto found = checkpoint.fingerprint.find(key);
+    if (found == checkpoint.fingerprint.end()) throw InputError(where + " does not say " + key);
     tree.set(key + "=" + found->second);
   }
   try {
@@ -122,7 +122,7 @@ void export_packed_folder(const RunOptions& options, const OptionTree& tree, con
 // What a checkpoint tells of itself, and its run, where it lies in one.
 ModelCard card_of(const Checkpoint& checkpoint, const HfFolder& teacher) {
   ModelCard card{
-      .origin = teacher, .settings = checkpoint.trajectory, .step = checkpoint.position.step};
+      .origin = teacher, .settings = checkpoint.fingerprint, .step = checkpoint.position.step};
   const fs::path config = config_of_run(checkpoint.folder);
   if (!config.empty()) card.run = RunFolder(config.parent_path()).read_run_json();
   card.bytes = card.run.value("summary", Json::object()).value("bytes", Json());
@@ -157,14 +157,14 @@ void export_checkpoint(const RunOptions& options, const OptionTree& tree, const 
   const ModelSpec spec = parse_model_spec(teacher.config());
   row_formats(options.export_, spec.tied_embeddings);
   if (options.export_.writes("dbf")) {
-    const auto residual = checkpoint.trajectory.find("quant.residual");
-    const bool one = residual != checkpoint.trajectory.end() && residual->second == "false";
+    const auto residual = checkpoint.fingerprint.find("quant.residual");
+    const bool one = residual != checkpoint.fingerprint.end() && residual->second == "false";
     require_dbf(spec, one ? 1 : 2);
   }
   const auto written = targets(options.export_.formats, output, source, options.model.path);
   teacher.open_tensors();
-  const auto hash = checkpoint.trajectory.find(kTeacherKey);
-  if (hash != checkpoint.trajectory.end() && hash->second != teacher.content_hash()) {
+  const auto hash = checkpoint.fingerprint.find(kTeacherKey);
+  if (hash != checkpoint.fingerprint.end() && hash->second != teacher.content_hash()) {
     throw UsageError(options.model.path.string() + " is not the model that the run of " +
                          checkpoint.folder.string() + " began with",
                      "give it as model.path=FOLDER");

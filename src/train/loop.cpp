@@ -24,7 +24,7 @@ namespace littlebit {
 namespace {
 
 // Of train.time_limit, what is left for all that is not measured.
-constexpr double kMostMargin = 60, kMarginShare = 0.05;
+constexpr double kMaxMargin = 60, kMarginShare = 0.05;
 constexpr double kSlowBytesPerSecond = 100e6;
 
 std::string live_note(const StepRecord& step, double tokens_per_second, int64_t blocks) {
@@ -54,7 +54,7 @@ class Loop {
         record_(record),
         trainer_(options_, session.steps, *session.corpus, *session.teacher, *session.student,
                  session.plans, *session.optimizer, start, session.scratch),
-        trajectory_(make_trajectory(session)),
+        fingerprint_(make_fingerprint(session)),
         progress_("training", session.steps, "steps", 10, start.step),
         start_(start),
         since_program_(since_start) {}
@@ -118,7 +118,7 @@ class Loop {
     const std::optional<double> limit = options_.train.limit_seconds();
     if (!limit) return false;
     const double saving = (pending_ ? 2 : 1) * save_seconds_;
-    const double margin = std::min(kMostMargin, kMarginShare * *limit);
+    const double margin = std::min(kMaxMargin, kMarginShare * *limit);
     return since_program_.seconds() + step_seconds_ + 1.5 * saving + margin >= *limit;
   }
 
@@ -203,7 +203,7 @@ class Loop {
     std::exception_ptr failure;
     try {
       pending_.emplace(RunFolder(options_.output.dir).checkpoints(), *session_.optimizer,
-                       position(), trajectory_, session_.changes, /*in_background=*/true);
+                       position(), fingerprint_, session_.changes, /*in_background=*/true);
       pending_is_best_ = is_best;
     } catch (const OutputError&) {  // in all of them
       failure = std::current_exception();
@@ -261,10 +261,10 @@ class Loop {
   RunRecord& record_;
   Communicator& communicator_ = session_.optimizer->communicator();
   Trainer trainer_;
-  const Trajectory trajectory_;
+  const RunFingerprint fingerprint_;
   const CheckpointWriter writer_ = [this](const std::filesystem::path& root,
                                           const TrainingPosition& position) {
-    return save_checkpoint(root, *session_.optimizer, position, trajectory_, session_.changes);
+    return save_checkpoint(root, *session_.optimizer, position, fingerprint_, session_.changes);
   };
   Progress progress_;
   Straggler straggler_{communicator_};

@@ -24,14 +24,14 @@ constexpr char kMarkBegin[] = "<!-- made by littlebit-native; ", kMarkEnd[] = " 
 constexpr const char* kLicenceFiles[] = {"LICENSE",       "LICENSE.txt", "LICENSE.md",
                                          "LICENCE",       "NOTICE",      "NOTICE.txt",
                                          "USE_POLICY.md", "COPYING",     "Notice.txt"};
-constexpr uint64_t kMostCardBytes = 1 << 20;
+constexpr uint64_t kMaxCardBytes = 1 << 20;
 
 // The origin's own card, or "".
 std::string card_of(const HfFolder& origin) {
   const fs::path card = origin.path() / kFile;
   std::error_code error;
   const bool is_readable =
-      fs::is_regular_file(card, error) && fs::file_size(card, error) <= kMostCardBytes;
+      fs::is_regular_file(card, error) && fs::file_size(card, error) <= kMaxCardBytes;
   return is_readable ? read_file(card) : "";
 }
 
@@ -299,8 +299,7 @@ void write_model_card(const fs::path& folder, const ModelCard& card, const std::
   if (path_exists(file)) {
     std::error_code error;
     const bool is_own = fs::is_regular_file(file, error) &&
-                        fs::file_size(file, error) <= kMostCardBytes &&
-                        is_own_card(read_file(file));
+                        fs::file_size(file, error) <= kMaxCardBytes && is_own_card(read_file(file));
     if (!is_own) {
       log_info(file.string() + " was changed after this program wrote it: it is kept");
       return;

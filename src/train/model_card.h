@@ -15,7 +15,7 @@ namespace littlebit {
 
 struct ModelCard {
   const HfFolder& origin;               // the teacher's folder, or the packed one that became dense
-  Trajectory settings;                  // that decided the run's numbers; none of a packed folder
+  RunFingerprint settings;              // that decided the run's numbers; none of a packed folder
   const RunOptions* options = nullptr;  // of the run, where its folder is there
   int64_t step = 0;                     // whose weights these are
   Json run = Json::object();            // run.json, for scores; may be empty

@@ -11,8 +11,8 @@ namespace littlebit {
 
 namespace {
 
-constexpr int64_t kMostSteps = 1'000'000'000'000;
-constexpr int64_t kMostTokens = int64_t{1} << 62;  // of a run: counts of them stay in 64 bits
+constexpr int64_t kMaxSteps = 1'000'000'000'000;
+constexpr int64_t kMaxTokens = int64_t{1} << 62;  // of a run: counts of them stay in 64 bits
 
 // "90" -> 90 minutes, "90:30" with seconds, "1:30:00", "2-12", "2-12:00", "2-12:00:00" with days:
 // as Slurm's --time. Seconds; nothing where it is none of them, or 0.
@@ -55,14 +55,14 @@ std::optional<double> parse_time(std::string_view text) {
 }  // namespace
 
 void TrainOptions::declare(OptionGroup& group) {
-  group.integer("steps", &steps, {.min = 0, .max = kMostSteps},
+  group.integer("steps", &steps, {.min = 0, .max = kMaxSteps},
                 "Optimizer steps; 0: as train.epochs says. Give one of the two.",
                 {Decides::kRunResolved});
   group.number(
       "epochs", &epochs, {.min = 0, .max = 1e6},
       "Passes over the training blocks: steps = floor(epochs * blocks / global_batch_size).",
       {Decides::kRunResolved});
-  group.integer("stop_after", &stop_after, {.min = 0, .max = kMostSteps},
+  group.integer("stop_after", &stop_after, {.min = 0, .max = kMaxSteps},
                 "Stop cleanly after this step, with a checkpoint; the schedule stays that of all "
                 "steps. 0: never.");
   group.integer("micro_batch_size", &micro_batch_size, {.min = 1, .max = 1 << 20},
@@ -244,7 +244,7 @@ void RunOptions::check(OptionTree& tree) const {
   }
   // At most 2^24 * 2^20: values outside of their ranges are not taken over.
   const int64_t tokens_per_step = train.sequences_per_step() * data.sequence_length;
-  if (tokens_per_step > 0 && train.steps > kMostTokens / tokens_per_step) {
+  if (tokens_per_step > 0 && train.steps > kMaxTokens / tokens_per_step) {
     tree.add_error_at("train.steps",
                       "is too many: with train.global_batch_size sequences of data.sequence_length "
                       "tokens a step, the run would have more than 2^62 tokens");

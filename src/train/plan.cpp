@@ -47,13 +47,13 @@ std::vector<std::string> cells_of(const Row& row, bool with_error) {
 
 // Layers too small for the bits asked for, by name: their ranks end at quant.min_rank.
 void warn_of_floors(const Session& session) {
-  constexpr size_t kMostNames = 8;
+  constexpr size_t kMaxNames = 8;
   std::vector<std::string> names;
   for (const LayerPlan& plan : session.plans) {
     if (plan.at_floor) names.push_back(plan.name + " " + format_fixed(plan.effective_bits(), 3));
   }
   if (names.empty()) return;
-  const size_t more = names.size() - std::min(names.size(), kMostNames);
+  const size_t more = names.size() - std::min(names.size(), kMaxNames);
   names.resize(names.size() - more);
   log_warning("layers too small for quant.bits_per_weight=" +
               format_fixed(session.options.quant.bits_per_weight, 3) +

@@ -41,7 +41,7 @@ bool contains(const std::vector<std::string>& keys, const std::string& key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
-void check_teacher(const Trajectory& saved, const Session& session) {
+void check_teacher(const RunFingerprint& saved, const Session& session) {
   const auto was = saved.find(kTeacherKey);
   if (was == saved.end() || was->second == session.teacher_folder->content_hash()) return;
   throw UsageError(
@@ -52,13 +52,13 @@ void check_teacher(const Trajectory& saved, const Session& session) {
 
 }  // namespace
 
-Trajectory make_trajectory(const Session& session) {
+RunFingerprint make_fingerprint(const Session& session) {
   RunOptions options = session.options;
   OptionTree tree;
   options.declare(tree);
-  Trajectory trajectory;
+  RunFingerprint fingerprint;
   for (const Decides what : {Decides::kRun, Decides::kRunChangeable}) {
-    for (const std::string& key : tree.deciding(what)) trajectory[key] = tree.text(key);
+    for (const std::string& key : tree.deciding(what)) fingerprint[key] = tree.text(key);
   }
   // What options of Decides::kRunResolved came to.
   std::string ranks;
@@ -66,17 +66,17 @@ Trajectory make_trajectory(const Session& session) {
     ranks +=
         (ranks.empty() ? "" : " ") + std::to_string(plan.rank) + "x" + std::to_string(plan.paths);
   }
-  trajectory["ranks"] = ranks;
-  trajectory["train.global_batch_size"] = std::to_string(options.train.sequences_per_step());
-  trajectory["train.dtype"] = session.dtype == at::kFloat ? "fp32" : "bf16";
+  fingerprint["ranks"] = ranks;
+  fingerprint["train.global_batch_size"] = std::to_string(options.train.sequences_per_step());
+  fingerprint["train.dtype"] = session.dtype == at::kFloat ? "fp32" : "bf16";
   if (session.steps > 0) {
-    trajectory["train.steps"] = std::to_string(session.steps - session.blockwise_steps);
+    fingerprint["train.steps"] = std::to_string(session.steps - session.blockwise_steps);
   }
-  if (session.corpus) trajectory["data.train (content)"] = session.corpus->content_hash();
+  if (session.corpus) fingerprint["data.train (content)"] = session.corpus->content_hash();
   if (session.teacher_folder->has_tensor_files()) {
-    trajectory[kTeacherKey] = session.teacher_folder->content_hash();
+    fingerprint[kTeacherKey] = session.teacher_folder->content_hash();
   }
-  return trajectory;
+  return fingerprint;
 }
 
 void check_changing(const RunRequest& request) {
@@ -93,12 +93,13 @@ void check_changing(const RunRequest& request) {
   }
 }
 
-std::vector<TrajectoryChange> check_trajectory(const Trajectory& saved, const Session& session,
-                                               const RunRequest& request) {
+std::vector<FingerprintChange> check_fingerprint(const RunFingerprint& saved,
+                                                 const Session& session,
+                                                 const RunRequest& request) {
   const std::vector<std::string> may_change = changeable_keys();
   std::vector<std::string> differences, changeable;
-  std::vector<TrajectoryChange> changes;
-  for (const auto& [key, value] : make_trajectory(session)) {
+  std::vector<FingerprintChange> changes;
+  for (const auto& [key, value] : make_fingerprint(session)) {
     const auto old = saved.find(key);
     if (old == saved.end()) {
       if (is_younger_default(key, value)) continue;
@@ -145,7 +146,7 @@ std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequ
 
 void plans_from_checkpoint(Session& session, const OptionTree& tree, const Checkpoint& checkpoint,
                            const RunRequest& request) {
-  if (session.teacher_folder->has_tensor_files()) check_teacher(checkpoint.trajectory, session);
+  if (session.teacher_folder->has_tensor_files()) check_teacher(checkpoint.fingerprint, session);
   Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
   session.plans = plans_of_state(open_state(checkpoint), shape);
   const bool two_paths = session.plans.at(0).paths == 2;
@@ -157,7 +158,7 @@ void plans_from_checkpoint(Session& session, const OptionTree& tree, const Check
   }
   quant.residual = two_paths;
   check_exports(session);
-  check_trajectory(checkpoint.trajectory, session, request);
+  check_fingerprint(checkpoint.fingerprint, session, request);
 }
 
 TrainingPosition resume_from(Session& session, const RunFolder& folder, const RunRequest& request,
@@ -169,14 +170,14 @@ TrainingPosition resume_from(Session& session, const RunFolder& folder, const Ru
     }
   }
   for (size_t i = 0; i < candidates.size(); ++i) {
-    std::vector<TrajectoryChange> changes =
-        check_trajectory(candidates[i].trajectory, session, request);
+    std::vector<FingerprintChange> changes =
+        check_fingerprint(candidates[i].fingerprint, session, request);
     try {
       resume_student(session, candidates[i]);
       const int64_t step = candidates[i].position.step;
       log_info("resumed from " + candidates[i].folder.string() + ", step " + std::to_string(step));
       session.changes = candidates[i].changes;
-      for (TrajectoryChange& change : changes) {
+      for (FingerprintChange& change : changes) {
         change.step = step;
         log_info("from here on " + change.key + " is " + change.is + " (it was " + change.was +
                  ")");

@@ -1,5 +1,5 @@
 // Resuming from a checkpoint: which one, the plans it brings, and whether its run had the same
-// fingerprint, the settings that decide the numbers (`Trajectory`).
+// fingerprint, the settings that decide the numbers (`RunFingerprint`).
 #pragma once
 
 #include <optional>
@@ -15,12 +15,12 @@ inline constexpr const char* kTeacherKey = "model.path (content)";
 // The settings that decide a run's numbers, as their options spell them. What the session does not
 // know is left out: without a corpus its content and, where train.epochs gives them, the steps;
 // without tensor files the teacher's content.
-Trajectory make_trajectory(const Session& session);
+RunFingerprint make_fingerprint(const Session& session);
 
 // UsageError listing every setting of the session in which `saved` differs; those that `request`
 // is to change are returned instead.
-std::vector<TrajectoryChange> check_trajectory(const Trajectory& saved, const Session& session,
-                                               const RunRequest& request);
+std::vector<FingerprintChange> check_fingerprint(const RunFingerprint& saved,
+                                                 const Session& session, const RunRequest& request);
 
 // The checkpoint to go on from, if any. With --resume auto one whose state cannot be read is passed
 // over for the one before it; where none can be read that is an error: starting afresh would

@@ -42,7 +42,7 @@ TrainingPosition begin_run(const RunFolder& folder, const OptionTree& tree,
     in_all(*session.processes, [&] { record.rewind(std::nullopt); });
   }
   if (!session.tasks.empty()) {
-    if (!score_model(session, *session.teacher, kTeacherModel, 0, record))
+    if (!evaluate_model(session, *session.teacher, kTeacherModel, 0, record))
       end_stopped_score(*session.processes);
     record.summarize("teacher", kTeacherModel, 0);
   }
@@ -73,9 +73,9 @@ TrainingPosition resume_run(const RunFolder& folder, const OptionTree& tree,
   return position;
 }
 
-Json changes_json(const std::vector<TrajectoryChange>& changes) {
+Json changes_json(const std::vector<FingerprintChange>& changes) {
   Json list = Json::array();
-  for (const TrajectoryChange& change : changes) {
+  for (const FingerprintChange& change : changes) {
     list.push_back(
         {{"step", change.step}, {"key", change.key}, {"was", change.was}, {"is", change.is}});
   }

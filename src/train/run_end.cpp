@@ -45,7 +45,7 @@ void write_cards(const Session& session, const RunFolder& folder,
                  const std::vector<fs::path>& exports, int64_t step) {
   const Json run = folder.read_run_json();
   const ModelCard card{.origin = *session.teacher_folder,
-                       .settings = make_trajectory(session),
+                       .settings = make_fingerprint(session),
                        .options = &session.options,
                        .step = step,
                        .run = run,

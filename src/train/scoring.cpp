@@ -28,8 +28,8 @@ std::optional<TaskResult> run_task(const EvalTask& task, const Decoder& decoder,
 
 }  // namespace
 
-bool score_model(const Session& session, const Decoder& decoder, const std::string& model,
-                 int64_t step, RunRecord& record) {
+bool evaluate_model(const Session& session, const Decoder& decoder, const std::string& model,
+                    int64_t step, RunRecord& record) {
   Communicator& processes = *session.processes;
   processes.enter("a score after step " + std::to_string(step), kLongSeconds);
   const BatchSharing sharing(processes, /*divides=*/!decoder.is_collective());

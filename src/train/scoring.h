@@ -13,11 +13,11 @@ namespace littlebit {
 // Runs every task on `decoder` and appends their scores to the record: all of them, or none where a
 // task throws or some process was asked to stop (false, in all processes). `model`: kTeacherModel
 // or kStudentModel.
-[[nodiscard]] bool score_model(const Session& session, const Decoder& decoder,
-                               const std::string& model, int64_t step, RunRecord& record);
+[[nodiscard]] bool evaluate_model(const Session& session, const Decoder& decoder,
+                                  const std::string& model, int64_t step, RunRecord& record);
 
 [[nodiscard]] inline bool score_student(const Session& session, int64_t step, RunRecord& record) {
-  return score_model(session, session.student->decoder(), kStudentModel, step, record);
+  return evaluate_model(session, session.student->decoder(), kStudentModel, step, record);
 }
 
 // What a stop ends with where there is no state yet, or none that is new: an Error of kStopped.

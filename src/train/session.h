@@ -39,8 +39,8 @@ struct Session {
   std::unique_ptr<Student> student;
   std::unique_ptr<Optimizer> optimizer;
   std::vector<LayerReport> layers;  // after the initial factors were computed; empty after a resume
-  std::vector<TrajectoryChange> changes;  // of settings, since the run began
-  std::filesystem::path kept_factors;     // the file that they were written to in quant.cache_dir
+  std::vector<FingerprintChange> changes;  // of settings, since the run began
+  std::filesystem::path kept_factors;      // the file that they were written to in quant.cache_dir
 };
 
 // Threads, the device and the teacher's config.json; nothing else of the folder is read.

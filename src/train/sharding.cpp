@@ -13,8 +13,8 @@ bool shards_teacher(TeacherPlacement asked, at::Device device, int64_t world, do
     return asked == TeacherPlacement::kSharded || asked == TeacherPlacement::kSpread;
   }
   // On the host the system holds mapped weights once for all processes.
-  constexpr double kMostOfFree = 1.0 / 3;
-  return world > 1 && !device_traits(device).is_host && block_bytes > kMostOfFree * free_bytes;
+  constexpr double kMaxOfFree = 1.0 / 3;
+  return world > 1 && !device_traits(device).is_host && block_bytes > kMaxOfFree * free_bytes;
 }
 
 bool streams_on_host(at::ScalarType stored, at::ScalarType compute, int64_t tokens) {
@@ -25,8 +25,8 @@ bool streams_on_host(at::ScalarType stored, at::ScalarType compute, int64_t toke
 
 ShardingChoice sharding_of(const RunOptions& options, int64_t world, int64_t per_host) {
   if (per_host == 0) {
-    constexpr int64_t kMostOnHost = 8;
-    per_host = std::min(world, kMostOnHost);
+    constexpr int64_t kMaxOnHost = 8;
+    per_host = std::min(world, kMaxOnHost);
     while (world % per_host != 0) --per_host;
   }
   const ReduceOptions& reduce = options.train.reduce;

@@ -15,7 +15,7 @@ namespace littlebit {
 namespace {
 
 constexpr double kSecondsBetweenLines = 10;
-constexpr size_t kMostNamed = 8;
+constexpr size_t kMaxNamed = 8;
 
 double own(const ProcessTime& time) { return time.seconds - time.waited; }
 double share(const ProcessTime& time) { return time.seconds > 0 ? time.waited / time.seconds : 0; }
@@ -36,7 +36,7 @@ std::string straggler_line(std::span<const ProcessTime> times, int64_t steps) {
   const auto name = [&](size_t rank) {
     words.push_back(percent(share(times[rank])) + " (process " + std::to_string(rank) + ")");
   };
-  if (times.size() <= kMostNamed) {
+  if (times.size() <= kMaxNamed) {
     for (const size_t rank : others) name(rank);
   } else {
     const auto [least, most] =
@@ -49,7 +49,7 @@ std::string straggler_line(std::span<const ProcessTime> times, int64_t steps) {
          format_digits(own(times[slowest]) / static_cast<double>(std::max<int64_t>(steps, 1)), 3) +
          " s of its own per step, " + percent(share(times[slowest])) +
          " of its time waiting; the others wait " +
-         join(words, times.size() <= kMostNamed ? ", " : " to ");
+         join(words, times.size() <= kMaxNamed ? ", " : " to ");
 }
 
 void Straggler::begin_step() {

@@ -181,7 +181,7 @@ std::optional<DistillationLoss> Trainer::accumulate() {
 void Trainer::measure_products() {
   has_measured_ = true;
   constexpr int64_t kRepeats = 5;
-  constexpr double kMostSeconds = 1;
+  constexpr double kMaxSeconds = 1;
   const Decoder& student = student_.decoder();
   std::vector<ScheduledProduct> products;
   const int64_t mine = own_sequences();
@@ -193,7 +193,7 @@ void Trainer::measure_products() {
   }
   const DeviceTimer timer(student.device(), kRepeats);
   product_seconds_ = ProductTimes(timer, student.compute_dtype(), dense_weight(teacher_.head))
-                         .seconds_within(kMostSeconds, products);
+                         .seconds_within(kMaxSeconds, products);
 }
 
 // Sequences of the endless stream as ids [N, T] on the device.

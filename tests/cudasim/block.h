@@ -44,8 +44,8 @@ inline constexpr Order kOrders[] = {Order::kAscending, Order::kDescending, Order
 inline constexpr uint32_t kWarp = 32, kAllLanes = 0xFFFFFFFFu;
 inline constexpr size_t kStackBytes = 64 * 1024;
 // What the least of the architectures that we compile for allows (8.6, 8.9, 12.0).
-inline constexpr size_t kMostSharedBytes = 99 * 1024;
-inline constexpr unsigned kMostThreads = 1024;
+inline constexpr size_t kMaxSharedBytes = 99 * 1024;
+inline constexpr unsigned kMaxThreads = 1024;
 inline constexpr int kPoison = 0xFF;
 
 struct Thread;
@@ -242,8 +242,8 @@ inline std::unique_ptr<char[]> new_shared(size_t bytes) {
 }
 
 inline void check_shared() {
-  if (g_block->static_bytes + g_block->dynamic_bytes > kMostSharedBytes) {
-    refuse("a block takes more than " + std::to_string(kMostSharedBytes) +
+  if (g_block->static_bytes + g_block->dynamic_bytes > kMaxSharedBytes) {
+    refuse("a block takes more than " + std::to_string(kMaxSharedBytes) +
            " bytes of shared memory");
   }
 }
@@ -265,7 +265,7 @@ T& static_shared(const std::source_location& where = std::source_location::curre
 inline void launch(Size grid, Size block_size, size_t shared_bytes, Order order,
                    const std::function<void()>& kernel) {
   if (grid.count() == 0 || block_size.count() == 0) refuse("an empty grid is refused by CUDA");
-  if (block_size.count() > kMostThreads || block_size.z > 64) refuse("a block is too large");
+  if (block_size.count() > kMaxThreads || block_size.z > 64) refuse("a block is too large");
   if (grid.y > 65535 || grid.z > 65535) refuse("a grid is too large in y or z");
   Block block;
   block.size = block_size;

@@ -26,17 +26,17 @@ using Clock = std::chrono::steady_clock;
 
 #if defined(__SANITIZE_ADDRESS__)
 constexpr int kMutants = 5'000;
-constexpr size_t kMostBytes = 64u << 20;  // the files have a few hundred bytes
+constexpr size_t kMaxBytes = 64u << 20;  // the files have a few hundred bytes
 
 void watch_allocation(const volatile void*, size_t size) {
-  if (size <= kMostBytes) return;
+  if (size <= kMaxBytes) return;
   std::fprintf(stderr, "a damaged file led to an allocation of %zu bytes\n", size);
   std::abort();
 }
 #else
 constexpr int kMutants = 50'000;
 #endif
-constexpr double kMostSeconds = 5;  // of one file, on a machine that is busy with other things
+constexpr double kMaxSeconds = 5;  // of one file, on a machine that is busy with other things
 
 void try_mutants(const FuzzTarget& target) {
   for (const std::string& seed : target.seeds) CHECK(target.run(seed));
@@ -54,12 +54,12 @@ void try_mutants(const FuzzTarget& target) {
     }
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     slowest = std::max(slowest, seconds);
-    if (what.empty() && seconds < kMostSeconds) continue;
+    if (what.empty() && seconds < kMaxSeconds) continue;
     const auto kept = std::filesystem::path(kBinaryDir) / ("fuzz-" + target.name);
     put(kept, mutant);
     FAIL_CHECK(target.name << ", mutant " << i << ": " << what << " (" << seconds << " s); kept as "
                            << kept.string());
-    if (seconds >= kMostSeconds) return;
+    if (seconds >= kMaxSeconds) return;
   }
   INFO(target.name << ": " << refused << " of " << kMutants << " refused");
   CHECK(refused > kMutants / 5);

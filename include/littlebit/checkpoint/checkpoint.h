@@ -28,10 +28,10 @@ struct TrainingPosition {
 
 // Settings that decide the numbers of a run, by option key, as text: the trainer refuses to resume
 // under other ones.
-using Trajectory = std::map<std::string, std::string>;
+using RunFingerprint = std::map<std::string, std::string>;
 
-// A setting of the trajectory that was changed on purpose where the run went on.
-struct TrajectoryChange {
+// A setting of the fingerprint that was changed on purpose where the run went on.
+struct FingerprintChange {
   int64_t step = 0;  // after which the new value holds
   std::string key, was, is;
 };
@@ -39,16 +39,16 @@ struct TrajectoryChange {
 struct Checkpoint {
   std::filesystem::path folder;
   TrainingPosition position;
-  Trajectory trajectory;  // the settings of its last step
-  std::vector<TrajectoryChange> changes;
+  RunFingerprint fingerprint;  // the settings of its last step
+  std::vector<FingerprintChange> changes;
 };
 
 // Writes <root>/step-N and returns its path. OutputError where it cannot be written, or something
 // that is no checkpoint has the name; older checkpoints are untouched.
 std::filesystem::path save_checkpoint(const std::filesystem::path& root, const Optimizer& optimizer,
                                       const TrainingPosition& position,
-                                      const Trajectory& trajectory,
-                                      const std::vector<TrajectoryChange>& changes = {});
+                                      const RunFingerprint& fingerprint,
+                                      const std::vector<FingerprintChange>& changes = {});
 
 // The complete checkpoints under `root`, newest first. Not an error where there is none.
 std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& root);

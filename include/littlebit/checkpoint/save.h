@@ -30,8 +30,8 @@ class CheckpointSave {
   // background the state may change as soon as this returns; else finish() writes, and the
   // optimizer must live and stay as it is until then.
   CheckpointSave(const std::filesystem::path& root, const Optimizer& optimizer,
-                 const TrainingPosition& position, const Trajectory& trajectory,
-                 const std::vector<TrajectoryChange>& changes, bool in_background);
+                 const TrainingPosition& position, const RunFingerprint& fingerprint,
+                 const std::vector<FingerprintChange>& changes, bool in_background);
   CheckpointSave(const CheckpointSave&) = delete;
   CheckpointSave& operator=(const CheckpointSave&) = delete;
   ~CheckpointSave();  // not finished: writing stops, and what is there of it is removed
@@ -52,8 +52,8 @@ class CheckpointSave {
   Communicator& processes_;
   std::filesystem::path folder_, staging_;
   TrainingPosition position_;
-  Trajectory trajectory_;
-  std::vector<TrajectoryChange> changes_;
+  RunFingerprint fingerprint_;
+  std::vector<FingerprintChange> changes_;
   std::unique_ptr<OutputFolder> output_;  // in the first process
   std::vector<StatePart> parts_;          // of this process: its own, or copies
   std::string stored_;                    // what write() wrote, as JSON

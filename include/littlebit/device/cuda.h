@@ -25,7 +25,7 @@ struct CudaKernels {
   double (*nccl_difference)(int device);
 };
 inline constexpr int64_t kCudaKernelsVersion = 2;
-inline constexpr int kLeastComputeCapability = 80;  // what the kernels are compiled for, and bf16
+inline constexpr int kMinComputeCapability = 80;  // what the kernels are compiled for, and bf16
 
 // Whether CUDA can be used here. Where it cannot, `kernels` is null, `problem` says why in one
 // sentence and `hint` what to do.

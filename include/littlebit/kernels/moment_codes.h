@@ -72,8 +72,8 @@ LITTLEBIT_ANYWHERE uint16_t bf16_by_chance(float value, uint32_t chance) {
 template <int kFraction, bool kNeverZero>
 LITTLEBIT_ANYWHERE uint32_t size_code(float size, uint32_t chance) {
   constexpr int kDropped = 23 - kFraction;
-  constexpr uint32_t kMost = (16u << kFraction) - 1;
-  constexpr uint32_t kBase = (127u << kFraction) - kMost;  // of code 0, which has no number
+  constexpr uint32_t kMax = (16u << kFraction) - 1;
+  constexpr uint32_t kBase = (127u << kFraction) - kMax;   // of code 0, which has no number
   constexpr uint32_t kSmallest = (kBase + 1) << kDropped;  // the bits of code 1's number
   const uint32_t bits = moment_word(size);
   const uint32_t rounded = ((bits + (chance << (kDropped - 16))) >> kDropped) - kBase;
@@ -82,7 +82,7 @@ LITTLEBIT_ANYWHERE uint32_t size_code(float size, uint32_t chance) {
   const uint32_t low =
       kNeverZero ? (bits > 0 ? 1 : 0) : (static_cast<float>(static_cast<int32_t>(chance)) < share);
   const uint32_t code = bits < kSmallest ? low : rounded;
-  return code < kMost ? code : kMost;
+  return code < kMax ? code : kMax;
 }
 template <int kFraction>
 LITTLEBIT_ANYWHERE float code_size(uint32_t code) {

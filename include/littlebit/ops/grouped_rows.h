@@ -13,7 +13,7 @@
 namespace littlebit {
 
 // Sizes of groups are multiples of the one, and at most the other.
-constexpr int64_t kGroupUnit = 32, kMostInGroup = 256;
+constexpr int64_t kGroupUnit = 32, kMaxInGroup = 256;
 
 // [rows, cols] in groups of `size()` columns; both tensors contiguous and on one device.
 struct GroupedRows {

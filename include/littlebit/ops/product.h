@@ -15,12 +15,12 @@ namespace littlebit {
 
 // a b^T, a [m, k], b [n, k] of one type on one device; rows or columns contiguous, or a copy is
 // made. Records autograd history where grad mode is on and one of them requires a gradient.
-at::Tensor product_nt(const at::Tensor& a, const at::Tensor& b);
+at::Tensor matmul_nt(const at::Tensor& a, const at::Tensor& b);
 
 // x [m, k] times the transpose of a matrix [n, k] that never exists as a whole: piece(begin, count)
 // makes its rows from `begin` on, [count, k] of x's type, 16 MiB of fp32 at a time. No gradient.
-at::Tensor product_by_pieces(const at::Tensor& x, int64_t n,
-                             const std::function<at::Tensor(int64_t begin, int64_t count)>& piece);
+at::Tensor chunked_matmul(const at::Tensor& x, int64_t n,
+                          const std::function<at::Tensor(int64_t begin, int64_t count)>& piece);
 
 // The operation itself (src/ops/operation.h).
 struct MatrixProduct {

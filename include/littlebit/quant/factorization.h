@@ -43,6 +43,6 @@ at::Tensor effective_weight(const FactorPath& path);
 struct RankOne {
   at::Tensor row, column;
 };
-RankOne leading_pair(const at::Tensor& a);
+RankOne rank_one(const at::Tensor& a);
 
 }  // namespace littlebit

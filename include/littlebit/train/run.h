@@ -16,7 +16,7 @@ enum class Resume { kNever, kAuto, kFolder };
 struct RunRequest {
   Resume resume = Resume::kNever;
   std::filesystem::path resume_from;  // kFolder: a checkpoint folder
-  // Settings of the trajectory that may differ from the checkpoint's, by option key: the run goes
+  // Settings of the fingerprint that may differ from the checkpoint's, by option key: the run goes
   // on under the new ones, which is recorded. Of optim and distill only (check_changing).
   std::vector<std::string> changing;
   int64_t threads = 0;      // to compute with where train.threads is 0; 0: every core

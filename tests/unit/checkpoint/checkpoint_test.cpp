@@ -77,11 +77,11 @@ TEST_CASE("all of the state comes back, byte for byte, and saving again gives th
   const Checkpoint checkpoint = read_checkpoint(saved);
   CHECK(checkpoint.position.step == 3);
   CHECK(checkpoint.position.tokens == 72);
-  CHECK(checkpoint.trajectory == Trajectory{{"a", "1"}, {"b", "x y"}});
+  CHECK(checkpoint.fingerprint == RunFingerprint{{"a", "1"}, {"b", "x y"}});
   load_checkpoint(checkpoint, *fresh.optimizer);
   CHECK(same_state(trained, fresh));
   const fs::path again = save_checkpoint(root / "d", *fresh.optimizer, {.step = 3, .tokens = 72},
-                                         checkpoint.trajectory);
+                                         checkpoint.fingerprint);
   for (const char* name : {"state.safetensors", "manifest.json"}) {
     CHECK(read_file(saved / name) == read_file(again / name));
   }

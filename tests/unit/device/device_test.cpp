@@ -127,7 +127,7 @@ TEST_CASE("CUDA: without a GPU the reason is told", "[cuda]") {
   CHECK(&state == &open_cuda());
   if (state.kernels != nullptr) {
     CHECK(state.driver_has_gpu);
-    CHECK(state.kernels->compute_capability(0) >= kLeastComputeCapability);
+    CHECK(state.kernels->compute_capability(0) >= kMinComputeCapability);
     return;
   }
   CHECK(!state.problem.empty());

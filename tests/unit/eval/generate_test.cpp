@@ -148,7 +148,7 @@ TEST_CASE("draws follow temperature, top_k and top_p, and depend on seed and ind
   const auto shares = [&] {
     constexpr int kDraws = 20000;
     std::vector<double> share(p.size());
-    for (int i = 0; i < kDraws; ++i) share[choose_token(logits, options, i)] += 1.0 / kDraws;
+    for (int i = 0; i < kDraws; ++i) share[sample_token(logits, options, i)] += 1.0 / kDraws;
     return share;
   };
   constexpr double kNoise = 0.02;  // five standard deviations of a share of 20,000 draws
@@ -165,8 +165,8 @@ TEST_CASE("draws follow temperature, top_k and top_p, and depend on seed and ind
   options.temperature = 1;
   check(p);
   CHECK(shares() == shares());
-  const int32_t first = choose_token(logits, options, 7);
-  CHECK(choose_token(logits, options, 7) == first);
+  const int32_t first = sample_token(logits, options, 7);
+  CHECK(sample_token(logits, options, 7) == first);
   options.top_k = 2;
   check({0, 0.4, 0, 0.3, 0});
   options.top_k = 0;
@@ -209,14 +209,14 @@ TEST_CASE("draws follow temperature, top_k and top_p, and depend on seed and ind
       const double point = std::ldexp(static_cast<double>(bits >> 11), -53) * total;
       size_t place = 0;
       for (sum = weights[0]; point >= sum; sum += weights[place]) ++place;
-      CHECK(choose_token(many, options, draw) == order[place]);
+      CHECK(sample_token(many, options, draw) == order[place]);
     }
   }
 
   const at::Tensor equals = at::zeros({4});
   options.temperature = 0;
-  CHECK(choose_token(equals, options, 0) == 0);
-  CHECK_THROWS_AS(choose_token(logits * NAN, options, 0), NumericsError);
+  CHECK(sample_token(equals, options, 0) == 0);
+  CHECK_THROWS_AS(sample_token(logits * NAN, options, 0), NumericsError);
 }
 
 TEST_CASE("text is given out up to a stop string, and held back no longer than needed",
@@ -277,7 +277,7 @@ TEST_CASE("end tokens come from generation_config.json or config.json", "[genera
     std::error_code ignored;
     fs::remove(temp.path() / "generation_config.json", ignored);
     if (!generation.empty()) write_file(temp.path() / "generation_config.json", generation);
-    return end_ids(HfFolder(temp.path()));
+    return eos_token_ids(HfFolder(temp.path()));
   };
   const std::string config = R"({"model_type": "llama", "eos_token_id": 2})";
   CHECK(ends(config, "") == std::vector<int32_t>{2});

@@ -34,17 +34,17 @@ TEST_CASE("a product of matrices by rows, by columns and with gaps") {
   const at::Tensor columns_a = a.t().contiguous().t(), columns_b = b.t().contiguous().t();
   for (const at::Tensor& left : {a, columns_a}) {
     for (const at::Tensor& right : {b, columns_b}) {
-      CHECK(relative_gap(product_nt(left, right), exact) < kFp32);
+      CHECK(relative_gap(matmul_nt(left, right), exact) < kFp32);
     }
   }
   const at::Tensor wide = at::randn({37, 260});
   const at::Tensor every_other = wide.slice(1, 0, 260, 2), part = wide.narrow(1, 65, 130);
   for (const at::Tensor& left : {every_other, part}) {
-    CHECK(relative_gap(product_nt(left, b),
+    CHECK(relative_gap(matmul_nt(left, b),
                        at::matmul(left.to(at::kDouble), b.to(at::kDouble).t())) < kFp32);
   }
-  CHECK(product_nt(a.narrow(0, 0, 0), b).sizes() == at::IntArrayRef({0, 65}));
-  CHECK(relative_gap(product_nt(a.to(at::kDouble), b.to(at::kDouble)), exact) == 0);
+  CHECK(matmul_nt(a.narrow(0, 0, 0), b).sizes() == at::IntArrayRef({0, 65}));
+  CHECK(relative_gap(matmul_nt(a.to(at::kDouble), b.to(at::kDouble)), exact) == 0);
 }
 
 TEST_CASE("a product by pieces: every row once, no piece above 16 MiB") {
@@ -52,7 +52,7 @@ TEST_CASE("a product by pieces: every row once, no piece above 16 MiB") {
   for (const int64_t n : {int64_t{5}, int64_t{65536}, int64_t{150000}}) {
     const at::Tensor matrix = at::randn({n, 64});
     int64_t next = 0;
-    const at::Tensor y = product_by_pieces(x, n, [&](int64_t begin, int64_t count) {
+    const at::Tensor y = chunked_matmul(x, n, [&](int64_t begin, int64_t count) {
       CHECK(begin == next);
       CHECK(count * 64 <= 1 << 22);
       next = begin + count;

@@ -116,11 +116,11 @@ TEST_CASE("a weight whose square overflows is refused by its layer's name") {
   CHECK(std::isfinite(factorize_layer({.weight = w, .plan = plan, .seed = 1}, {}).relative_error));
 }
 
-TEST_CASE("leading_pair is the exact rank-1 SVD's, non-negative, split evenly") {
+TEST_CASE("rank_one is the exact rank-1 SVD's, non-negative, split evenly") {
   at::manual_seed(3);
   for (const at::Tensor& a :
        {at::randn({50, 20}).abs(), at::rand({8, 300}), at::outer(at::rand({9}), at::rand({4}))}) {
-    const RankOne got = leading_pair(a);
+    const RankOne got = rank_one(a);
     const auto [u, s, vh] = at::linalg_svd(a, false);
     CHECK(at::allclose(at::outer(got.row, got.column), at::outer(u.select(1, 0), vh[0]) * s[0],
                        1e-4, 1e-5));
@@ -128,7 +128,7 @@ TEST_CASE("leading_pair is the exact rank-1 SVD's, non-negative, split evenly") 
     CHECK(got.column.min().item<float>() >= 0);
     CHECK(got.row.norm().item<double>() == Approx(std::sqrt(s[0].item<double>())).epsilon(1e-4));
   }
-  const RankOne zero = leading_pair(at::zeros({4, 6}));
+  const RankOne zero = rank_one(at::zeros({4, 6}));
   CHECK(zero.row.abs().max().item<float>() == 0);
 }
 

@@ -1,6 +1,6 @@
 // Cross-entropies of rows, some rows at a time: logits at any time fit into 32 MiB, or are 64 rows
 // where the vocabulary is very large.
-#include "row_scores.h"
+#include "token_nll.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
@@ -19,8 +19,8 @@ constexpr int64_t kMinRows = 64, kMaxRows = 1024;
 
 }  // namespace
 
-at::Tensor final_rows(const Decoder& decoder, const SequenceContext& context,
-                      const at::Tensor& ids_bt) {
+at::Tensor final_hidden_states(const Decoder& decoder, const SequenceContext& context,
+                               const at::Tensor& ids_bt) {
   at::Tensor x = decoder.stem_forward(ids_bt);
   for (int64_t layer = 0; layer < decoder.spec().num_layers; ++layer) {
     x = decoder.block_forward(layer, x, context);
@@ -28,7 +28,7 @@ at::Tensor final_rows(const Decoder& decoder, const SequenceContext& context,
   return decoder.tail_forward(x);
 }
 
-at::Tensor row_scores(const Decoder& decoder, const at::Tensor& rows, const at::Tensor& targets) {
+at::Tensor token_nll(const Decoder& decoder, const at::Tensor& rows, const at::Tensor& targets) {
   const int64_t at_a_time =
       std::clamp(kLogits / std::max<int64_t>(1, decoder.spec().vocab_size), kMinRows, kMaxRows);
   at::Tensor scores = at::empty({rows.size(0)}, rows.options().dtype(at::kDouble));
