@@ -80,8 +80,8 @@ void declare_forward(CLI::App& command, ForwardOptions& options) {
   command.add_flag("--hidden-states", options.hidden_states,
                    "Write every layer's hidden states too");
   command.add_option("--dtype", options.dtype, "Type of the matrix products")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, EvalDtype>{
-          {"fp32", EvalDtype::kFp32}, {"bf16", EvalDtype::kBf16}}));
+      ->transform(CLI::CheckedTransformer(std::map<std::string, FloatKind>{
+          {"fp32", FloatKind::kFp32}, {"bf16", FloatKind::kBf16}}));
   command.add_option("--device", options.device, "Where to compute")
       ->transform(CLI::CheckedTransformer(std::map<std::string, DeviceKind>{
           {"auto", DeviceKind::kAuto}, {"cpu", DeviceKind::kCpu}, {"cuda", DeviceKind::kCuda}}));

@@ -40,11 +40,6 @@ std::vector<const BenchCase*> chosen_cases(const std::vector<std::string>& names
   return chosen;
 }
 
-at::ScalarType stack_dtype(BenchDtype dtype, at::Device device) {
-  if (dtype == BenchDtype::kAuto) return device_traits(device).auto_dtype;
-  return dtype == BenchDtype::kBf16 ? at::kBFloat16 : at::kFloat;
-}
-
 // `earlier`: the same case in another run, or null.
 void print(const BenchCase& each, const Json& result, const Json& earlier) {
   for (const CaseTable& table : each.tables) {
@@ -100,13 +95,12 @@ ExitCode run_bench(const BenchOptions& options, const std::vector<std::string>& 
   if (!options.run.output.empty()) output.emplace(options.run.output);
   use_threads(options.run.threads);
   const at::Device device = open_device(options.run.device, "bench.device");
-  const at::ScalarType dtype = stack_dtype(options.stack.dtype, device);
+  const at::ScalarType dtype = scalar_type(options.stack.dtype, device);
   const BenchSetup setup{options, DeviceTimer(device, options.run.repeats), dtype};
   log_info("measuring on " + describe_device(device) + ", " +
            std::to_string(at::get_num_threads()) + " threads");
 
-  Json results = {{"environment", environment_json(device, at::get_num_threads(),
-                                                   dtype == at::kFloat ? "fp32" : "bf16")},
+  Json results = {{"environment", environment_json(device, at::get_num_threads(), name_of(dtype))},
                   {"cases", Json::object()}};
   warn_where_different(earlier, results["environment"]);
   ExitCode code = ExitCode::kDone;

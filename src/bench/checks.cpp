@@ -10,6 +10,7 @@
 #include "cases.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
+#include "littlebit/device/device.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/train/self_test.h"
@@ -70,7 +71,7 @@ Json compare_golden(const BenchSetup& setup) {
       const double allowed = dtype == at::kFloat ? 1e-4 : 3e-2;
       const bool ok = difference <= allowed;  // false where it is NaN
       rows.push_back({{"model", fs::relative(path, root).generic_string()},
-                      {"dtype", dtype == at::kFloat ? "fp32" : "bf16"},
+                      {"dtype", name_of(dtype)},
                       {"difference", difference},
                       {"allowed", allowed},
                       {"ok", ok},
@@ -85,7 +86,7 @@ Json compare_self_test(const BenchSetup& setup) {
   constexpr uint64_t kSeed = 42;
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     for (const SelfTestRow& row : self_test(setup.device(), dtype, kSeed)) {
-      rows.push_back({{"dtype", dtype == at::kFloat ? "fp32" : "bf16"},
+      rows.push_back({{"dtype", name_of(dtype)},
                       {"check", row.check},
                       {"difference", row.difference},
                       {"allowed", row.tolerance},

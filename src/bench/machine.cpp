@@ -19,10 +19,6 @@
 namespace littlebit {
 namespace {
 
-const char* name_of(at::ScalarType dtype) {
-  return dtype == at::kBFloat16 ? "bf16" : dtype == at::kDouble ? "fp64" : "fp32";
-}
-
 at::TensorOptions on(const BenchSetup& setup, at::ScalarType dtype) {
   return at::TensorOptions().dtype(dtype).device(setup.device());
 }

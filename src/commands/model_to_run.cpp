@@ -9,8 +9,4 @@ void require_model(const ModelOptions& options) {
   throw UsageError("no model was given", "give its folder: --model DIR (model.path=DIR)");
 }
 
-at::ScalarType compute_type(EvalDtype dtype) {
-  return dtype == EvalDtype::kBf16 ? at::kBFloat16 : at::kFloat;
-}
-
 }  // namespace littlebit

@@ -67,7 +67,6 @@ Json whole_number(double value) {
 // What results.json says beside the scores: with what they were made.
 Json describe(const ScoreOptions& options, const EvalModel& model, const Tokenizer& tokenizer) {
   const EvalOptions& eval = options.eval;
-  const bool fp32 = options.run.dtype == EvalDtype::kFp32;
   return {{"model_hash", model.folder().content_hash()},
           {"model_type", model.decoder().spec().model_type},
           {"packed", model.packed()},
@@ -86,7 +85,7 @@ Json describe(const ScoreOptions& options, const EvalModel& model, const Tokeniz
                                                          : Json(std::stoll(eval.batch_size))},
             {"num_fewshot", eval.num_fewshot}}},
           {"environment", environment_json(model.decoder().device(), at::get_num_threads(),
-                                           fp32 ? "fp32" : "bf16")}};
+                                           name_of(scalar_type(options.run.dtype, at::kCPU)))}};
 }
 
 // A model with its tasks, open in every process; the first has the files that are written.
@@ -136,9 +135,9 @@ class Scoring {
         check_outputs(options_.model.path, {{"--tasks", file}}, outputs);
       }
     }
-    model_.emplace(std::move(folder), compute_type(options_.run.dtype), device);
+    model_.emplace(std::move(folder), scalar_type(options_.run.dtype, device), device);
     if (!options_.run.teacher.empty()) {
-      teacher_.emplace(options_.run.teacher, compute_type(options_.run.dtype), device);
+      teacher_.emplace(options_.run.teacher, scalar_type(options_.run.dtype, device), device);
     }
     log_info(options_.model.path.string() + ": " +
              (model_->packed() ? "packed LittleBit" : "dense") + " " + spec.model_type + ", " +

@@ -7,6 +7,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/parallel.h"
+#include "littlebit/device/cuda.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {
@@ -48,6 +49,15 @@ at::Device open_device(DeviceKind kind, const std::string& key, int64_t local_ra
   }
   if (cuda.driver_has_gpu) log_warning("computing on the CPU: " + cuda.problem);
   return cpu;
+}
+
+at::ScalarType scalar_type(FloatKind kind, at::Device device) {
+  if (kind == FloatKind::kAuto) return device_traits(device).auto_dtype;
+  return kind == FloatKind::kBf16 ? at::kBFloat16 : at::kFloat;
+}
+
+const char* name_of(at::ScalarType type) {
+  return type == at::kBFloat16 ? "bf16" : type == at::kDouble ? "fp64" : "fp32";
 }
 
 void use_threads(int64_t threads) {

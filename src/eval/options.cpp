@@ -64,7 +64,8 @@ void check_amounts(const EvalOptions& options) {
 }
 
 void ComputeOptions::declare(OptionGroup& group) {
-  group.choice("dtype", &dtype, {"fp32", "bf16"}, "Type of the matrix products");
+  group.choice("dtype", &dtype, {"fp32", "bf16"}, "Type of the matrix products", {},
+               FloatKind::kFp32);
   group.choice("device", &device, {"auto", "cpu", "cuda"},
                "Where to compute; auto: the GPU where one can be used");
   group.integer("threads", &threads, {.min = 0, .max = 4096},

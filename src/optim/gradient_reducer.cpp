@@ -112,7 +112,7 @@ void GradientReducer::add(size_t index, const std::vector<at::Tensor>& leaf_grad
 void GradientReducer::send(size_t index, const at::Tensor& latents, at::Tensor buffer) {
   const Slice slice = optimizer_.states()[index].slice();
   at::Tensor travelling = latents;
-  if (options_.dtype == ReduceDtype::kBf16 && communicator_.world() > 1) {
+  if (options_.dtype == FloatKind::kBf16 && communicator_.world() > 1) {
     travelling = latents.to(at::kBFloat16);
     if (buffer.defined()) buffers_.push_back(std::exchange(buffer, {}));
   }

@@ -4,6 +4,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/device/device.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {
@@ -78,9 +79,9 @@ PackedExport write_packed(const std::filesystem::path& folder, const Student& st
 
 void write_dense(const std::filesystem::path& folder, const Student& student,
                  const ExportOptions& options, const HfFolder& source) {
-  const bool half = options.dense_dtype == ComputeDtype::kBf16;
-  const ByteTable bytes = export_dense(folder, student, half ? at::kBFloat16 : at::kFloat, source);
-  log_info("dense export: " + format_bytes(bytes.total()) + " in " + (half ? "bf16" : "fp32"));
+  const at::ScalarType type = scalar_type(options.dense_dtype, at::kCPU);
+  const ByteTable bytes = export_dense(folder, student, type, source);
+  log_info("dense export: " + format_bytes(bytes.total()) + " in " + name_of(type));
 }
 
 void write_dbf(const std::filesystem::path& folder, const Student& student,

@@ -112,7 +112,7 @@ void TrainOptions::declare(OptionGroup& group) {
   group.choice("reduce_dtype", &reduce.dtype, {"fp32", "bf16"},
                "Type in which processes send gradients of sign matrices. bf16: half the bytes, "
                "rounded; they are still summed in fp32.",
-               {Decides::kRunChangeable});
+               {Decides::kRunChangeable}, FloatKind::kFp32);
   group.text(
       "time_limit", &time_limit,
       "How long the program may run: minutes, or [DAYS-]HH:MM:SS as Slurm's --time. It stops "

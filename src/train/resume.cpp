@@ -6,6 +6,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/device/device.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {
@@ -68,7 +69,7 @@ RunFingerprint make_fingerprint(const Session& session) {
   }
   fingerprint["ranks"] = ranks;
   fingerprint["train.global_batch_size"] = std::to_string(options.train.sequences_per_step());
-  fingerprint["train.dtype"] = session.dtype == at::kFloat ? "fp32" : "bf16";
+  fingerprint["train.dtype"] = name_of(session.dtype);
   if (session.steps > 0) {
     fingerprint["train.steps"] = std::to_string(session.steps - session.blockwise_steps);
   }

@@ -84,8 +84,8 @@ Json changes_json(const std::vector<FingerprintChange>& changes) {
 
 // What the run works with, for run.json.
 void describe(const Session& session, RunRecord& record) {
-  record.set("environment", environment_json(session.device, at::get_num_threads(),
-                                             session.dtype == at::kFloat ? "fp32" : "bf16"));
+  record.set("environment",
+             environment_json(session.device, at::get_num_threads(), name_of(session.dtype)));
   record.set("model", {{"path", session.options.model.path.string()},
                        {"hash", session.teacher_folder->content_hash()},
                        {"model_type", session.spec.model_type}});

@@ -274,8 +274,8 @@ ExitCode run_self_test(const TrainOptions& options) {
   int failed = 0;
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     const bool in_use = dtype == device_traits(device).auto_dtype || dtype == at::kFloat;
-    if (!in_use && options.dtype != ComputeDtype::kBf16) continue;
-    Table table({dtype == at::kFloat ? "fp32" : "bf16", "difference", "allowed", ""});
+    if (!in_use && options.dtype != FloatKind::kBf16) continue;
+    Table table({name_of(dtype), "difference", "allowed", ""});
     for (const SelfTestRow& row : self_test(device, dtype, static_cast<uint64_t>(options.seed))) {
       table.add({row.check, format_digits(row.difference, 2), format_digits(row.tolerance, 2),
                  row.ok() ? "ok" : "FAILED"});

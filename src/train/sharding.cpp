@@ -38,7 +38,7 @@ ShardingChoice sharding_of(const RunOptions& options, int64_t world, int64_t per
           .teacher_streamed = options.train.teacher == TeacherPlacement::kStreamed,
           .reduce_per_microbatch = reduce.when == GradientReduce::kMicrobatch ||
                                    (reduce.when == GradientReduce::kAuto && world > 1),
-          .reduce_bytes = reduce.dtype == ReduceDtype::kBf16 && world > 1 ? 2 : 4,
+          .reduce_bytes = reduce.dtype == FloatKind::kBf16 && world > 1 ? 2 : 4,
           .async_checkpoint = options.checkpoint.async};
 }
 

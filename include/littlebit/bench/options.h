@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "littlebit/config/option_tree.h"
-#include "littlebit/device/cuda.h"
+#include "littlebit/core/kinds.h"
 
 namespace littlebit {
 
@@ -21,13 +21,11 @@ struct BenchRunOptions {
   void declare(OptionGroup& group);
 };
 
-enum class BenchDtype { kAuto, kFp32, kBf16 };
-
 // Section `stack`: the made Llama that `step`, `dense` and `generate` run.
 struct StackOptions {
   int64_t hidden_size = 512, intermediate_size = 1376, heads = 8, kv_heads = 8, vocabulary = 4096;
   int64_t blocks = 8;  // of the whole model: what is extrapolated to, what generates
-  BenchDtype dtype = BenchDtype::kAuto;  // auto: bf16 on GPUs, fp32 on CPUs
+  FloatKind dtype = FloatKind::kAuto;  // auto: bf16 on GPUs, fp32 on CPUs
   void declare(OptionGroup& group);
 };
 

@@ -11,7 +11,7 @@ namespace littlebit {
 struct ForwardOptions {
   std::filesystem::path model, input, output;
   bool hidden_states = false;
-  EvalDtype dtype = EvalDtype::kFp32;
+  FloatKind dtype = FloatKind::kFp32;
   DeviceKind device = DeviceKind::kAuto;
   int64_t threads = 0;
 };

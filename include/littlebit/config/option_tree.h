@@ -70,13 +70,14 @@ class OptionGroup {
   void choice(std::string name, std::string* value, std::vector<std::string> choices,
               std::string help, std::set<Decides> decides = {});
 
-  // An enum class whose values are 0, 1, ... in the order of `choices`.
+  // An enum class whose values are those of `choices`, in their order, from `first` on.
   template <class Enum>
   void choice(std::string name, Enum* value, std::vector<std::string> choices, std::string help,
-              std::set<Decides> decides = {}) {
+              std::set<Decides> decides = {}, Enum first = Enum()) {
+    const int from = static_cast<int>(first);
     add_choice(
-        std::move(name), [value] { return static_cast<int>(*value); },
-        [value](int index) { *value = static_cast<Enum>(index); }, std::move(choices),
+        std::move(name), [value, from] { return static_cast<int>(*value) - from; },
+        [value, from](int index) { *value = static_cast<Enum>(index + from); }, std::move(choices),
         std::move(help), std::move(decides));
   }
 

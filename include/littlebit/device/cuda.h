@@ -8,9 +8,6 @@
 
 namespace littlebit {
 
-// What train.device and eval.device ask for.
-enum class DeviceKind { kAuto, kCpu, kCuda };
-
 // The library's functions. They throw std::exception where CUDA reports an error.
 struct CudaKernels {
   int64_t version;  // kCudaKernelsVersion of its build

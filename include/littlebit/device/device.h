@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string>
 
-#include "littlebit/device/cuda.h"
+#include "littlebit/core/kinds.h"
 
 namespace littlebit {
 
@@ -39,6 +39,11 @@ struct DeviceTraits {
   int64_t numbers_at_a_time;
 };
 const DeviceTraits& device_traits(at::Device device);
+
+// kAuto: what suits the device.
+at::ScalarType scalar_type(FloatKind kind, at::Device device);
+// "fp32", "bf16", "fp64": in options, and in what is written.
+const char* name_of(at::ScalarType type);
 
 // ATen's number of threads; 0: every core this process may use.
 void use_threads(int64_t threads);

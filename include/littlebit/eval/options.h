@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "littlebit/device/cuda.h"
+#include "littlebit/core/kinds.h"
 
 namespace littlebit {
 
@@ -37,10 +37,9 @@ inline constexpr char kAutoBatch[] = "auto";  // eval.batch_size: what fits the 
 void check_amounts(const EvalOptions& options);
 
 // The same section's options that only the program littlebit-eval has.
-enum class EvalDtype { kFp32, kBf16 };
 
 struct ComputeOptions {
-  EvalDtype dtype = EvalDtype::kFp32;
+  FloatKind dtype = FloatKind::kFp32;
   DeviceKind device = DeviceKind::kAuto;
   int64_t threads = 0;  // 0: every core this process may use
   void declare(OptionGroup& group);

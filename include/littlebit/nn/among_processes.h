@@ -5,7 +5,7 @@
 #include <functional>
 #include <string>
 
-#include "littlebit/device/cuda.h"
+#include "littlebit/core/kinds.h"
 #include "littlebit/distributed/communicator.h"
 
 namespace littlebit {

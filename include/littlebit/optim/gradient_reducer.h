@@ -14,6 +14,7 @@
 #include <optional>
 #include <vector>
 
+#include "littlebit/core/kinds.h"
 #include "littlebit/distributed/communicator.h"
 #include "littlebit/optim/gradients.h"
 #include "littlebit/optim/optimizer.h"
@@ -21,12 +22,11 @@
 namespace littlebit {
 
 enum class GradientReduce { kAuto, kStep, kMicrobatch };
-enum class ReduceDtype { kFp32, kBf16 };
 
 struct ReduceOptions {
   GradientReduce when = GradientReduce::kAuto;  // kAuto: kStep for one process
   // What gradients of latents travel in between processes; they are added up in fp32 here.
-  ReduceDtype dtype = ReduceDtype::kFp32;
+  FloatKind dtype = FloatKind::kFp32;
 };
 
 // One step: begin_micro_batch() and its backward passes for each micro-batch, finish(),

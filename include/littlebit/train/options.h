@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "littlebit/config/option_tree.h"
+#include "littlebit/core/kinds.h"
 #include "littlebit/data/options.h"
-#include "littlebit/device/cuda.h"
 #include "littlebit/distill/options.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/eval/options.h"
@@ -19,7 +19,6 @@
 
 namespace littlebit {
 
-enum class ComputeDtype { kAuto, kFp32, kBf16 };
 enum class TeacherPlacement { kAuto, kReplicated, kSharded, kSpread, kStreamed };
 
 // A set of defaults: which of an option's values a run has that nobody gave
@@ -36,7 +35,7 @@ struct TrainOptions {
   int64_t stop_after = 0;
   int64_t micro_batch_size = 4;
   int64_t global_batch_size = 0;  // 0: micro_batch_size
-  ComputeDtype dtype = ComputeDtype::kAuto;
+  FloatKind dtype = FloatKind::kAuto;
   DeviceKind device = DeviceKind::kAuto;
   int64_t seed = 42;
   Recompute recompute = Recompute::kAuto;
@@ -67,7 +66,7 @@ enum class ExportedGroups { kAuto, k32, k64, k128 };
 
 struct ExportOptions {
   std::vector<std::string> formats = {"packed"};
-  ComputeDtype dense_dtype = ComputeDtype::kFp32;  // kFp32 or kBf16
+  FloatKind dense_dtype = FloatKind::kFp32;  // kFp32 or kBf16
   ExportedRows embeddings = ExportedRows::kAuto, head = ExportedRows::kAuto;
   ExportedGroups group_size = ExportedGroups::kAuto;
   void declare(OptionGroup& group);

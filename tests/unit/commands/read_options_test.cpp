@@ -28,7 +28,7 @@ TEST_CASE("options by key, values quoted where they are text") {
   CHECK(model.path == "a: b # [\"c\"]");
   CHECK(options.tasks == std::vector<std::string>{"x", "y, z"});
   CHECK(options.limit == 7);
-  CHECK(run.dtype == EvalDtype::kBf16);
+  CHECK(run.dtype == FloatKind::kBf16);
   tree.set("eval.device=tpu");
   tree.set("eval.sequence_length=-4");
   expect_error(ExitCode::kUsage, {"eval.device", "eval.sequence_length"}, [&] { tree.finish(); });

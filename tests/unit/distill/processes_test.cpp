@@ -35,7 +35,7 @@ struct Ways {
   GradientReduce when = GradientReduce::kStep;
   int64_t micro_batches = 1;
   Recompute recompute = Recompute::kFull;
-  ReduceDtype travel = ReduceDtype::kFp32;
+  FloatKind travel = FloatKind::kFp32;
   Started started = Started::kAtOnce;
 
   std::string text() const {
@@ -292,7 +292,7 @@ TEST_CASE("gradients travel in bf16 where they are asked to, and are added up in
     for (const Started started : {Started::kAtOnce, Started::kLate}) {
       Ways narrow = wide;
       narrow.when = when;
-      narrow.travel = ReduceDtype::kBf16;
+      narrow.travel = FloatKind::kBf16;
       narrow.started = started;
       const double gap = worst_gradient(scene.train(narrow, at::kFloat), want);
       // Each of up to 16 summands is rounded to 8 bits, and so are the sums of the tests' threads.
@@ -301,7 +301,7 @@ TEST_CASE("gradients travel in bf16 where they are asked to, and are added up in
     }
   }
   // One process sends nothing, and rounds nothing.
-  CHECK(same_bytes(scene.train({.travel = ReduceDtype::kBf16}, at::kFloat),
+  CHECK(same_bytes(scene.train({.travel = FloatKind::kBf16}, at::kFloat),
                    scene.train({}, at::kFloat)));
 }
 
@@ -356,7 +356,7 @@ TEST_CASE("whole gradients are never of more groups than two, and travel in half
   const Need started = need_of(late, {.when = GradientReduce::kMicrobatch});
   const Need step = need_of(whole, {.when = GradientReduce::kStep});
   const Need bf16 =
-      need_of(narrow, {.when = GradientReduce::kMicrobatch, .dtype = ReduceDtype::kBf16});
+      need_of(narrow, {.when = GradientReduce::kMicrobatch, .dtype = FloatKind::kBf16});
   INFO(early.at_worst << " " << started.at_worst << " " << step.at_worst << " " << bf16.at_worst);
   INFO(early.afterwards << " " << started.afterwards << " " << step.afterwards);
   // All slices of one process together are one group's, and so are the vectors' gradients, about.
