@@ -40,7 +40,7 @@ void BlockwiseOptions::declare(OptionGroup& group) {
   group.choice("storage", &storage, {"memory", "disk"},
                "disk: only the block that is being trained has latents and moments in memory; "
                "those of the others, and the inputs of the sequences, are in unnamed files of "
-               "output.dir/cache until all blocks are trained together. The numbers are the same.");
+               "output.dir until all blocks are trained together. The numbers are the same.");
 }
 
 }  // namespace littlebit

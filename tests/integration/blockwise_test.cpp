@@ -135,6 +135,8 @@ TEST_CASE("block-wise training: processes divide its batches and come to the sam
     CHECK(two[i].at("loss").get<double>() == Approx(one[i].at("loss").get<double>()).epsilon(2e-3));
     CHECK(two[i].at("tokens") == one[i].at("tokens"));
   }
+  require_done(scene.train("sharded", in_two(with_phase({"train.teacher=sharded"}))));
+  CHECK(metrics_without_times(scene / "sharded") == two);
   const Outcome odd = scene.train("odd", in_two(with_phase({"blockwise.batch_size=1"})));
   check_outcome(odd, 2, {"block-wise training of 1 sequences", "blockwise.batch_size=2"});
 }
