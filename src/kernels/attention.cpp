@@ -48,17 +48,14 @@ LITTLEBIT_LOOP void weights_loop(const AttentionBlock<T>* block) {
     const float before = block->most[row];
     const float most = std::max(before, most_of(count, [=](int64_t i) { return s[i]; }));
     const float shrink = exp_of(before - most);
-    float sum = block->sum[row] * shrink;
     // exp_of() and most_of() give numbers for what is none.
-    sum += sum_of(count, [=](int64_t i) { return s[i] * 0; });
+    const float nothing = sum_of(count, [=](int64_t i) { return s[i] * 0; });
+    for (int64_t i = 0; i < count; ++i) s[i] = exp_of(s[i] - most);
+    const float sum = sum_of(count, [=](int64_t i) { return s[i]; });
     T* w = weights + seen.begin;
-    sum += sum_of(count, [=](int64_t i) {
-      const float weight = exp_of(s[i] - most);
-      store(w + i, weight);
-      return weight;
-    });
+    for (int64_t i = 0; static_cast<const void*>(w) != s && i < count; ++i) store(w + i, s[i]);
     block->most[row] = most;
-    block->sum[row] = sum;
+    block->sum[row] = block->sum[row] * shrink + sum + nothing;
     if (block->output == nullptr || shrink == 1) continue;
     float* output = block->output + row * block->size;
     for (int64_t i = 0; i < block->size; ++i) output[i] *= shrink;

@@ -2,8 +2,8 @@
 #include "littlebit/optim/gradients.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include "littlebit/core/error.h"
@@ -11,9 +11,26 @@
 namespace littlebit {
 namespace {
 
-// sum += value, in the sum's dtype.
-void add_to(const at::Tensor& sum, const at::Tensor& value) {
-  if (value.defined()) sum.add_(value.to(sum.scalar_type()));
+// sum += value, in the sum's dtype; the first one is the sum.
+void add_to(const at::Tensor& sum, const at::Tensor& value, bool is_first) {
+  if (is_first) {
+    value.defined() ? sum.copy_(value) : sum.zero_();
+  } else if (value.defined()) {
+    sum.add_(value);
+  }
+}
+
+// What lies between the matrices.
+void clear_gaps(const at::Tensor& latents, const GroupLayout& layout) {
+  int64_t end = 0;
+  const auto clear_to = [&](int64_t begin) {
+    if (begin > end) latents.narrow(0, end, begin - end).zero_();
+  };
+  for (const Segment& matrix : layout.latents) {
+    clear_to(matrix.offset);
+    end = matrix.offset + matrix.numel;
+  }
+  clear_to(layout.num_latents);
 }
 
 }  // namespace
@@ -25,10 +42,12 @@ void GroupGradients::add(const std::vector<at::Tensor>& leaf_gradients) {
   const GroupLayout& layout = group_->layout();
   if (layout.is_empty()) return;
   if (!latents_.defined()) {
-    latents_ = at::zeros({layout.num_latents}, group_->vectors().options());
-    vectors_ = at::zeros({layout.num_vectors}, group_->vectors().options());
-  } else if (state_ == State::kEmpty) {
-    latents_.zero_();
+    latents_ = at::empty({layout.num_latents}, group_->vectors().options());
+    vectors_ = at::empty({layout.num_vectors}, group_->vectors().options());
+  }
+  const bool is_first = state_ == State::kEmpty;
+  if (is_first) {
+    clear_gaps(latents_, layout);
     vectors_.zero_();
   }
   state_ = State::kSums;
@@ -43,13 +62,18 @@ void GroupGradients::add(const std::vector<at::Tensor>& leaf_gradients) {
     const int64_t rank = group_->layers()[i]->rank();
     for (size_t p = 0; p < layer.paths.size(); ++p) {
       const int64_t first = static_cast<int64_t>(p) * rank;
-      if (g1.defined()) add_to(latent(layer.paths[p].V), g1.narrow(0, first, rank));
-      if (g2.defined()) add_to(latent(layer.paths[p].U), g2.narrow(1, first, rank));
-      if (gl.defined()) add_to(vector(layer.paths[p].u2), gl.narrow(0, first, rank));
+      const auto part = [&](const at::Tensor& g, int64_t dimension) {
+        return g.defined() ? g.narrow(dimension, first, rank) : g;
+      };
+      add_to(latent(layer.paths[p].V), part(g1, 0), is_first);
+      add_to(latent(layer.paths[p].U), part(g2, 1), is_first);
+      add_to(vector(layer.paths[p].u2), part(gl, 0), is_first);
     }
-    if (layer.bias) add_to(vector(*layer.bias), leaf_gradients[next++]);
+    if (layer.bias) add_to(vector(*layer.bias), leaf_gradients[next++], is_first);
   }
-  for (const size_t segment : layout.parameters) add_to(vector(segment), leaf_gradients[next++]);
+  for (const size_t segment : layout.parameters) {
+    add_to(vector(segment), leaf_gradients[next++], is_first);
+  }
   LB_ASSERT(next == leaf_gradients.size(), "one gradient per leaf");
 }
 
