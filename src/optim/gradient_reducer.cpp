@@ -25,10 +25,10 @@ GradientReducer::GradientReducer(Optimizer& optimizer, const ReduceOptions& opti
       communicator_(optimizer.communicator()),
       options_(options),
       micro_batches_(micro_batches),
-      // Of several processes none needs the whole of what it has given away.
+      // Nobody needs the whole of what it has given away, to other processes or to the host.
       early_(options.when == GradientReduce::kMicrobatch ||
-             (communicator_.world() > 1 &&
-              (options.when == GradientReduce::kAuto || micro_batches == 1))),
+             (communicator_.world() > 1 && options.when == GradientReduce::kAuto) ||
+             ((communicator_.world() > 1 || optimizer.copies_latents()) && micro_batches == 1)),
       keeps_slices_(micro_batches > 1 || !optimizer.copies_latents()),
       groups_(optimizer.states().size()) {
   LB_ASSERT(micro_batches > 0, "a step has micro-batches");

@@ -177,8 +177,7 @@ void check_run(const RunOptions& options, const OptionTree& tree, const RunReque
   print_model(session);
   print_plan(session);
   print_sizes(session);
-  choose_teacher(session);
-  choose_recompute(session);
+  choose_by_memory(session);
   print_memory(session);
   print_schedule(options, session.spec.num_layers);
   if (checkpoint) {

@@ -4,6 +4,7 @@
 #include "littlebit/train/estimate.h"
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -144,21 +145,23 @@ void print_parts(Estimate& estimate, const ShardingChoice& choice) {
   std::vector<std::string> header = {"memory while training", "about"};
   if (choice.world > 1) header[1] = "process 0 of " + std::to_string(choice.world);
   if (both) header.push_back("process " + std::to_string(choice.world - 1));
-  Table table(header);
-  std::vector<std::string> on_host;
-  for (size_t i = 0; i < first.size(); ++i) {
-    if (first[i].on_host) {
-      on_host.push_back(first[i].what + " " + shown(first[i].bytes));
-      continue;
+  const auto print = [&](bool on_host, double most, double fewest) {
+    header[0] = on_host ? "in the host's memory" : "memory while training";
+    Table table(header);
+    for (size_t i = 0; i < first.size(); ++i) {
+      if (first[i].on_host != on_host) continue;
+      std::vector<std::string> row = {first[i].what, shown(first[i].bytes)};
+      if (both) row.push_back(shown(last[i].bytes));
+      table.add(row);
     }
-    std::vector<std::string> row = {first[i].what, shown(first[i].bytes)};
-    if (both) row.push_back(shown(last[i].bytes));
-    table.add(row);
+    table.add(both ? std::vector<std::string>{"total", shown(most), shown(fewest)}
+                   : std::vector<std::string>{"total", shown(most)});
+    table.print();
+  };
+  print(/*on_host=*/false, total, least);
+  if (const double host = host_bytes(first); host > 0) {
+    print(/*on_host=*/true, host, host_bytes(last));
   }
-  table.add(both ? std::vector<std::string>{"total", shown(total), shown(least)}
-                 : std::vector<std::string>{"total", shown(total)});
-  table.print();
-  if (!on_host.empty()) log_info("and in the host's memory: " + join(on_host, ", "));
 }
 
 void print_traffic(Estimate& estimate, const ShardingChoice& choice, double bandwidth) {
@@ -222,9 +225,13 @@ Json way_json(Estimate& estimate, const ShardingChoice& way, const EstimateReque
   const std::vector<MemoryPart> parts = estimate.memory(way, 0);
   const std::vector<TrafficPart> traffic = estimate.traffic(way);
   const double total = device_bytes(parts), sent = sum_sent(traffic);
-  Json json = {{"teacher", teacher_word(way)},     {"gradient_reduce", reduce_word(way)},
-               {"memory", memory_json(parts)},     {"total", total},
-               {"traffic", traffic_json(traffic)}, {"sent", sent}};
+  Json json = {{"teacher", teacher_word(way)},
+               {"gradient_reduce", reduce_word(way)},
+               {"memory", memory_json(parts)},
+               {"total", total},
+               {"host_total", host_bytes(parts)},
+               {"traffic", traffic_json(traffic)},
+               {"sent", sent}};
   if (request.device_memory > 0) json["fits"] = total <= request.device_memory;
   if (request.bandwidth > 0) json["seconds"] = sent / request.bandwidth;
   return json;
@@ -252,13 +259,36 @@ double free_for_one(at::Device device, const ShardingChoice& choice) {
   return free_memory(device) / sharers;
 }
 
-void choose_teacher(Session& session, const ShardingChoice& choice) {
+void choose_teacher(Session& session, ShardingChoice& choice) {
   TeacherPlacement& teacher = session.options.train.teacher;
+  choice.teacher_streamed = teacher == TeacherPlacement::kStreamed;
   if (teacher != TeacherPlacement::kAuto || !device_traits(session.device).is_host) return;
   if (!Estimate(session).streams_on_host(choice)) return;
   teacher = TeacherPlacement::kStreamed;
+  choice.teacher_streamed = true;
   log_info("train.teacher: auto: streamed, its matrices are converted to " +
-           std::string(session.dtype == at::kFloat ? "fp32" : "bf16") + " block by block");
+           std::string(name_of(session.dtype)) + " block by block");
+}
+
+// optim.state_device: auto, for a process with that much free on its device and on the host. On a
+// CPU both are the same place.
+void choose_state_device(Session& session, ShardingChoice& choice, double free, double host_free) {
+  StateDevice& place = session.options.optim.state_device;
+  if (place == StateDevice::kAuto || device_traits(session.device).is_host) {
+    place = StateDevice::kDevice;
+    choice.state_on_host = false;
+    const double total = Estimate(session).total(choice, 0);
+    if (!device_traits(session.device).is_host && free > 0 && total > free) {
+      choice.state_on_host = true;
+      const double host = host_bytes(Estimate(session).memory(choice, 0));
+      if (host <= host_free) place = StateDevice::kCpu;
+      log_info("optim.state_device: auto: " +
+               std::string(host <= host_free ? "cpu" : "device, for the host has no room either") +
+               "; on the device about " + shown(total) + " would be taken and " + shown(free) +
+               " are free, on the host " + shown(host));
+    }
+  }
+  choice.state_on_host = place == StateDevice::kCpu;
 }
 
 // train.recompute: auto, for a process with that much free.
@@ -303,28 +333,29 @@ Session open_estimate(const RunOptions& options, const OptionTree& tree, Shardin
                         : open_model(options);
   make_plans(session, tree);
   const bool is_here = device_memory == 0 && options.train.device != DeviceKind::kCuda;
+  const double free = is_here ? free_for_one(session.device, choice) : device_memory;
   choose_teacher(session, choice);
-  choice.teacher_streamed = session.options.train.teacher == TeacherPlacement::kStreamed;
-  choose_recompute(session, choice, is_here ? free_for_one(session.device, choice) : device_memory);
+  // Of another machine's host nothing is known: the table says what it must have.
+  choose_state_device(session, choice, free, std::numeric_limits<double>::infinity());
+  choose_recompute(session, choice, free);
   return session;
 }
 
 }  // namespace
-
-void choose_teacher(Session& session) {
-  choose_teacher(session,
-                 sharding_of(session.options, session.processes->world(), session.local_world));
-}
 
 bool fits_streamed_only(const Session& session, double free) {
   return Estimate(session).fits_streamed_only(
       sharding_of(session.options, session.processes->world(), session.local_world), free);
 }
 
-void choose_recompute(Session& session) {
-  const ShardingChoice choice =
+void choose_by_memory(Session& session) {
+  ShardingChoice choice =
       sharding_of(session.options, session.processes->world(), session.local_world);
-  choose_recompute(session, choice, free_for_one(session.device, choice));
+  const double free = free_for_one(session.device, choice);
+  const double sharers = static_cast<double>(choice.per_host);
+  choose_teacher(session, choice);
+  choose_state_device(session, choice, free, free_memory(at::Device(at::kCPU)) / sharers);
+  choose_recompute(session, choice, free);
 }
 
 void print_memory(const Session& session) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "littlebit/core/error.h"
 #include "littlebit/device/device.h"
 #include "littlebit/distill/kl_divergence.h"
 #include "littlebit/nn/functional.h"
@@ -273,13 +274,27 @@ StateSizes state_sizes(std::span<const GroupLayout> layouts, const ShardingChoic
 // Summed group by group: this process's slices of the sums, and whole groups. What is sent in
 // another type than fp32 is a copy.
 double gradient_bytes(const StateSizes& sizes, const ShardingChoice& choice, at::Device device,
-                      bool in_backward) {
+                      bool in_backward, bool keeps_slices) {
   const auto sent = static_cast<double>(choice.reduce_bytes);
   const double travelling = whole_at_once(device);
   const bool copied = choice.world > 1 && sent != kWide;
   const double copies = copied ? travelling * sent * sizes.largest : 0;
   if (!in_backward) return kWide * sizes.all + copies;
-  return kWide * (sizes.owned + (copied ? 1 : travelling) * sizes.largest) + copies;
+  return kWide * ((keeps_slices ? sizes.owned : 0) + (copied ? 1 : travelling) * sizes.largest) +
+         copies;
+}
+
+// Of a latent's two moments; codes have two scales a block.
+double moment_bytes(MomentType type) {
+  switch (type) {
+    case MomentType::kFp32:
+      return 2 * kWide;
+    case MomentType::kBf16:
+      return 4;
+    case MomentType::kInt8:
+      return 2 + 2 * kWide / static_cast<double>(kMomentBlock);
+  }
+  LB_ASSERT(false, "type of moments");
 }
 
 // Measured on CPUs (docs/benchmarks.md): what threads and the products' library take for
@@ -363,10 +378,13 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
   const Moment moment = worst_moment(decoder, shape, plans, options);
   const WaitingStates waiting = waiting_states(shape, options);
   const double teacher = teacher_bytes(decoder, device, stored, choice);
+  const bool is_apart = choice.state_on_host && !device_traits(device).is_host;
+  const double per_latent = kWide + moment_bytes(options.optim.moments);
+  const bool keeps_slices = !is_apart || micro_batches(options, choice.world) > 1;
   std::vector<MemoryPart> parts = {
-      {"latents, two moments", 3 * kWide * state.owned},
+      {"latents, two moments", per_latent * state.owned, is_apart},
       {"gradients of latents",
-       gradient_bytes(state, choice, device, reduces_in_backward(options, choice))},
+       gradient_bytes(state, choice, device, reduces_in_backward(options, choice), keeps_slices)},
       {"sign bits", state.all / 8},
       {"scales, biases, norms", 4 * kWide * state.vectors},
       {choice.teacher_sharded    ? "teacher, divided, and gathered blocks"
@@ -376,9 +394,12 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
       {"states of blocks and their differences", moment.states},
       {"expanded weights and their gradients", moment.weights},
       {moment.what, moment.work}};
+  if (is_apart) {  // what is copied on its way to the update, and back
+    parts.push_back({"gradients and sign bits, copies", (kWide + 1.0 / 8) * state.owned, true});
+  }
   if (choice.async_checkpoint) {
     parts.push_back({"checkpoint being written",
-                     3 * kWide * (state.owned + (choice.rank == 0 ? state.vectors : 0)),
+                     per_latent * state.owned + (choice.rank == 0 ? 3 * kWide * state.vectors : 0),
                      /*on_host=*/!device_traits(device).is_host});
   }
   if (waiting.is_away) {
@@ -400,6 +421,12 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
 double device_bytes(std::span<const MemoryPart> parts) {
   double sum = 0;
   for (const MemoryPart& part : parts) sum += part.on_host ? 0 : part.bytes;
+  return sum;
+}
+
+double host_bytes(std::span<const MemoryPart> parts) {
+  double sum = 0;
+  for (const MemoryPart& part : parts) sum += part.on_host ? part.bytes : 0;
   return sum;
 }
 

@@ -18,7 +18,7 @@ namespace littlebit {
 struct MemoryPart {
   std::string what;
   double bytes = 0;      // products of settings that may be absurd: they must not wrap
-  bool on_host = false;  // pinned memory of a GPU's host, not the device's
+  bool on_host = false;  // memory of a GPU's host, not the device's
 };
 
 // The names of the last part, on a CPU and on a GPU: what is not tensors.
@@ -34,7 +34,8 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
                                      std::optional<at::ScalarType> stored,
                                      const ShardingChoice& choice = {});
 
-// The sum of what is on the device.
+// The sums of what is on the device, and of what is on its host.
 double device_bytes(std::span<const MemoryPart> parts);
+double host_bytes(std::span<const MemoryPart> parts);
 
 }  // namespace littlebit

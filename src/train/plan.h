@@ -13,16 +13,15 @@ void print_plan(const Session& session);
 void print_sizes(const Session& session);
 void print_memory(const Session& session);
 
-// train.teacher: auto on a CPU: streamed where the files hold another type than the products need,
-// and enough tokens run at once to pay for it. The session's options hold the answer.
-void choose_teacher(Session& session);
+// What the estimate decides where it is left to it; the session's options hold the answers.
+// train.teacher, on a CPU: streamed where the files hold another type than the products need, and
+// enough tokens run at once to pay for it. optim.state_device: cpu where a process's device has too
+// little memory and its host enough. train.recompute: none where a process then takes at most half
+// of what is free for it now, else full.
+void choose_by_memory(Session& session);
 
 // Whether the teacher fits neither whole nor, of several processes, divided into a device with so
 // much free, by the estimate, and does where its blocks are streamed.
 bool fits_streamed_only(const Session& session, double free);
-
-// Where train.recompute is auto: none where a process of the run, by the estimate, then takes at
-// most half of what is free for it now, else full. The session's options hold the answer.
-void choose_recompute(Session& session);
 
 }  // namespace littlebit

@@ -26,7 +26,7 @@ std::vector<std::string> changeable_keys() {
 // Options that checkpoints of the present format may be older than: those runs were as the default
 // has it.
 constexpr const char* kYounger[] = {"train.reduce_dtype",         "train.block_inputs",
-                                    "optim.latent_learning_rate", "blockwise.sequences",
+                                    "optim.latent_learning_rate", "optim.moments", "blockwise.sequences",
                                     "blockwise.passes",           "blockwise.batch_size",
                                     "blockwise.learning_rate",    "blockwise.latent_learning_rate"};
 

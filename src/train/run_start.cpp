@@ -49,16 +49,19 @@ void clean_folder(const RunFolder& folder, const Session& session, int64_t start
   }
 }
 
-// Every run that takes a step writes a checkpoint: 12 bytes for each latent and scale, biases and
-// norms aside.
+// Every run that takes a step writes a checkpoint: each latent and scale in fp32 with two moments;
+// biases, norms and the scales of moments aside.
 void check_space(const RunFolder& folder, const Session& session, int64_t start) {
   if (start >= session.steps) return;
-  uint64_t numbers = 0;
+  const MomentType moments = session.options.optim.moments;
+  const uint64_t moment = moments == MomentType::kInt8 ? 1 : moments == MomentType::kBf16 ? 2 : 4;
+  uint64_t bytes = 0;
   for (const LayerPlan& plan : session.plans) {
-    numbers += static_cast<uint64_t>(plan.latents() +
-                                     plan.paths * (plan.d_in + plan.d_out + 2 * plan.rank));
+    const int64_t scales = plan.paths * (plan.d_in + plan.d_out + 2 * plan.rank);
+    bytes += (4 + 2 * moment) * static_cast<uint64_t>(plan.latents()) +
+             12 * static_cast<uint64_t>(scales);
   }
-  require_space(folder.checkpoints(), 12 * numbers, "the run's first checkpoint");
+  require_space(folder.checkpoints(), bytes, "the run's first checkpoint");
 }
 
 // All processes go on from one place: else they see different folders.
@@ -105,8 +108,7 @@ Session open_session(const RunOptions& options, const OptionTree& tree,
   }
   in_all(processes, [&] {
     if (checkpoint) plans_from_checkpoint(*session, tree, *checkpoint, request);
-    choose_teacher(*session);
-    choose_recompute(*session);
+    choose_by_memory(*session);
   });
   return std::move(*session);
 }

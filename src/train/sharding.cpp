@@ -39,6 +39,7 @@ ShardingChoice sharding_of(const RunOptions& options, int64_t world, int64_t per
           .reduce_per_microbatch = reduce.when == GradientReduce::kMicrobatch ||
                                    (reduce.when == GradientReduce::kAuto && world > 1),
           .reduce_bytes = reduce.dtype == FloatKind::kBf16 && world > 1 ? 2 : 4,
+          .state_on_host = options.optim.state_device == StateDevice::kCpu,
           .async_checkpoint = options.checkpoint.async};
 }
 
@@ -55,7 +56,7 @@ int64_t micro_batches(const RunOptions& options, int64_t world) {
 
 bool reduces_in_backward(const RunOptions& options, const ShardingChoice& choice) {
   return choice.reduce_per_microbatch ||
-         (choice.world > 1 && micro_batches(options, choice.world) == 1);
+         ((choice.world > 1 || choice.state_on_host) && micro_batches(options, choice.world) == 1);
 }
 
 std::vector<GroupLayout> group_layouts(Decoder& decoder, std::span<const LayerPlan> plans) {

@@ -21,6 +21,7 @@ struct ShardingChoice {
   bool teacher_streamed = false;       // else: its blocks are read as they run
   bool reduce_per_microbatch = false;  // gradients are summed after each backward pass of a block
   int64_t reduce_bytes = 4;            // of a number on its way to another process
+  bool state_on_host = false;          // latents and moments, where the device is not the host
   bool async_checkpoint = false;       // what is written is a copy, beside the next steps
 
   // A host's processes where it has several, else all.

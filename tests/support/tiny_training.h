@@ -22,12 +22,12 @@ struct TinyTraining {
   std::vector<GroupGradients> gradients;
 
   explicit TinyTraining(const std::filesystem::path& folder, const QuantOptions& options = {},
-                        at::Device device = at::kCPU)
+                        at::Device device = at::kCPU, const OptimOptions& optim = {})
       : teacher(folder, at::kFloat, device), quant(options) {
     Decoder open = open_decoder(teacher.decoder);
     plans = plan_model(open, quant);
     student = std::make_unique<Student>(std::move(open), plans);
-    optimizer = std::make_unique<Optimizer>(*student, OptimOptions{}, Surrogate::kSmoothSign);
+    optimizer = std::make_unique<Optimizer>(*student, optim, Surrogate::kSmoothSign);
     LatentSink sink(*student, optimizer->states(), quant.latent_rms);
     factorize_model(sink, teacher.folder, plans, quant, 1, {});
     gradients = gradients_of(*student);

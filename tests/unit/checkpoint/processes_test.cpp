@@ -37,14 +37,15 @@ struct Process {
   std::unique_ptr<Optimizer> optimizer;
   std::vector<GroupGradients> gradients;
 
-  explicit Process(Communicator& processes) {
+  explicit Process(Communicator& processes, MomentType moments = MomentType::kFp32) {
     Decoder open = open_decoder(teacher.decoder);
     QuantOptions quant;
     quant.bits_per_weight = 2;
     const std::vector<LayerPlan> plans = plan_model(open, quant);
     student = std::make_unique<Student>(std::move(open), plans);
-    optimizer = std::make_unique<Optimizer>(*student, OptimOptions{.weight_decay = 0.1},
-                                            Surrogate::kSmoothSign, processes);
+    optimizer =
+        std::make_unique<Optimizer>(*student, OptimOptions{.weight_decay = 0.1, .moments = moments},
+                                    Surrogate::kSmoothSign, processes);
     LatentSink sink(*student, optimizer->states());
     factorize_model(sink, teacher.folder, plans, quant, 1, {});
     gradients = gradients_of(*student);
@@ -96,12 +97,13 @@ struct Outcome {
   std::vector<std::vector<at::Tensor>> bits;
 };
 
-Outcome trained(int64_t world, const std::function<void(Process&)>& body) {
+Outcome trained(int64_t world, const std::function<void(Process&)>& body,
+                MomentType moments = MomentType::kFp32) {
   Outcome outcome;
   outcome.bits.resize(world);
   std::mutex mutex;
   test::ThreadProcesses::run(world, [&](Communicator& processes) {
-    Process process(processes);
+    Process process(processes, moments);
     body(process);
     const std::lock_guard lock(mutex);
     add_parts(outcome.state, *process.optimizer);
@@ -131,6 +133,67 @@ TEST_CASE("two, three and four processes take the steps that one takes, each on 
       CHECK(many.norms[k] == Approx(one.norms[k]).epsilon(1e-10));
     }
     for (const auto& bits : many.bits) CHECK(same(bits, many.bits[0]));
+  }
+}
+
+TEST_CASE("moments in fewer bits: any number of processes, saved and gone on with") {
+  for (const MomentType moments : {MomentType::kBf16, MomentType::kInt8}) {
+    const TempFolder root;
+    const auto numbers = [](const Whole& state, const std::string& name) {
+      return state.at(name).to(at::kDouble);
+    };
+    const Outcome one = trained(
+        1, [](Process& process) { process.train(1, 4); }, moments);
+    for (const auto& [from, to] : {std::pair{1, 3}, {2, 2}, {3, 1}, {4, 2}}) {
+      CAPTURE(static_cast<int>(moments), from, to);
+      fs::path saved;
+      const Outcome first = trained(
+          from,
+          [&](Process& process) {
+            process.train(1, 2);
+            const fs::path folder = save_checkpoint(root / std::to_string(10 * from + to),
+                                                    *process.optimizer, {2, 24}, {});
+            if (process.optimizer->communicator().is_first()) saved = folder;
+          },
+          moments);
+      const auto loaded = [&](Process& process) {
+        load_checkpoint(read_checkpoint(saved), *process.optimizer);
+      };
+      // What is held comes back, byte for byte, whoever reads it.
+      const Outcome read = trained(to, loaded, moments);
+      REQUIRE(read.state.size() == first.state.size());
+      for (const auto& [name, tensor] : first.state) {
+        INFO(name);
+        CHECK(at::equal(tensor, read.state.at(name)));
+      }
+      const Outcome rest = trained(
+          to,
+          [&](Process& process) {
+            loaded(process);
+            process.train(3, 4);
+          },
+          moments);
+      // Sums in another order may turn a code by chance; nothing else differs.
+      int64_t turned = 0, all = 0;
+      for (const auto& [name, tensor] : one.state) {
+        INFO(name);
+        if (name.starts_with("exp_avg") && tensor.scalar_type() != at::kDouble) {
+          turned += numbers(one.state, name).ne(numbers(rest.state, name)).sum().item<int64_t>();
+          all += tensor.numel();
+          continue;
+        }
+        CHECK(at::allclose(numbers(rest.state, name), numbers(one.state, name), 1e-6, 1e-4));
+      }
+      CHECK(all > 1000);
+      CHECK(turned * 200 < all);
+      for (const auto& bits : rest.bits) CHECK(same(bits, rest.bits[0]));
+    }
+    // Another type is refused.
+    test::ThreadProcesses::run(1, [&](Communicator& processes) {
+      Process wide(processes);
+      const fs::path any = fs::directory_iterator(root / "13")->path();
+      CHECK_THROWS_AS(load_checkpoint(read_checkpoint(any), *wide.optimizer), InputError);
+    });
   }
 }
 

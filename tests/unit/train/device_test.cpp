@@ -16,6 +16,7 @@
 #include "littlebit/eval/perplexity.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/ops/operation_case.h"
+#include "littlebit/ops/update_signs.h"
 #include "littlebit/optim/gradient_reducer.h"
 #include "littlebit/train/self_test.h"
 #include "support/other_device.h"
@@ -29,8 +30,8 @@ namespace {
 
 // A tiny student that trains.
 struct Run : test::TinyTraining {
-  Run(const std::filesystem::path& folder, at::Device device)
-      : TinyTraining(folder, {.bits_per_weight = 2}, device) {}
+  Run(const std::filesystem::path& folder, at::Device device, const OptimOptions& optim = {})
+      : TinyTraining(folder, {.bits_per_weight = 2}, device, optim) {}
 
   // The hidden and KL losses and the gradient norm of each step.
   std::vector<double> train(int steps, Recompute recompute) {
@@ -167,7 +168,7 @@ TEST_CASE("block-wise training on another device, its state kept on the host", "
       state.load_for_good();
       CHECK(state.latents().device() == device);
       seen.push_back(state.latents().abs().sum().item<double>());
-      seen.push_back(state.exp_avg_sq().abs().sum().item<double>());
+      seen.push_back(state.moments().exp_avg_sq.abs().sum().item<double>());
     }
     return seen;
   };
@@ -176,6 +177,87 @@ TEST_CASE("block-wise training on another device, its state kept on the host", "
   CHECK(train(at::kCPU, true) == want);
   check_close(train(test::other_device(), false), want);
   check_close(train(test::other_device(), true), want);
+}
+
+TEST_CASE("state on the host: the steps of state on the device, for one wait at their end",
+          "[device]") {
+  const TempFolder temp;
+  const at::Device other = test::other_device();
+  for (const int64_t layers : {2, 4}) {
+    test::write_tiny_llama(temp / std::to_string(layers), {.biases = true, .layers = layers});
+  }
+  const auto train = [&](int64_t layers, const OptimOptions& optim, GradientReduce when,
+                         int64_t micro_batches, bool drops) {
+    Run run(temp / std::to_string(layers), other, optim);
+    DistillationStep step(run.teacher.decoder, *run.student, {}, Recompute::kFull);
+    GradientReducer reducer(*run.optimizer, {.when = when}, micro_batches);
+    const bool is_apart = optim.state_device == StateDevice::kCpu;
+    CHECK(run.latents()[1].is_cpu() == is_apart);
+    std::vector<double> seen;
+    at::manual_seed(3);
+    for (int64_t k = 1; k <= 3; ++k) {
+      const at::Tensor ids = at::randint(48, {2, 12}, at::kLong).to(other);
+      const auto accumulate = [&] {
+        DistillationLoss loss;
+        for (int64_t i = 0; i < micro_batches; ++i) {
+          reducer.begin_micro_batch();
+          loss += step.accumulate(ids, 2 * micro_batches, reducer);
+        }
+        return loss;
+      };
+      if (drops) {  // gradients that are not taken leave nothing
+        accumulate();
+        reducer.drop();
+      }
+      const DistillationLoss before = accumulate();  // makes what depends on the length
+      reducer.drop();
+      test::host_waits = 0;
+      const DistillationLoss loss = accumulate();
+      reducer.finish();
+      const at::Tensor losses = at::stack({loss.kl, loss.hidden});
+      const StepStatistics statistics = run.optimizer->step(k, {1e-2, 1e-2, 1e-2}, losses);
+      const int64_t waits = test::host_waits;
+      CHECK(waits == (is_apart ? 1 : 0));
+      const at::Tensor sums = statistics.sums.cpu();
+      const auto flips = static_cast<double>(statistics.sign_flips.item<int64_t>());
+      // What the host has is read without another wait.
+      CHECK(test::host_waits == waits + (is_apart ? 0 : 2));
+      seen.insert(seen.end(), {sums[0].item<double>(), sums[1].item<double>(),
+                               sums[2].item<double>(), flips + 1});
+      CHECK(before.read_kl() == Approx(loss.read_kl()));
+    }
+    for (const GroupState& state : run.optimizer->states()) {
+      const at::Tensor bits = at::empty({state.latents().numel() / 32}, at::kInt);
+      if (bits.numel() == 0) continue;
+      update_signs(state.latents().cpu(), bits);
+      CHECK(at::equal(state.group().bits().cpu(), bits));
+    }
+    return seen;
+  };
+  for (const int64_t layers : {2, 4}) {
+    for (const GradientReduce when : {GradientReduce::kStep, GradientReduce::kMicrobatch}) {
+      for (const int64_t micro_batches : {1, 3}) {
+        for (const MomentType moments : {MomentType::kFp32, MomentType::kInt8}) {
+          CAPTURE(layers, micro_batches, static_cast<int>(when), static_cast<int>(moments));
+          OptimOptions optim{.moments = moments};
+          const auto here = train(layers, optim, when, micro_batches, /*drops=*/false);
+          optim.state_device = StateDevice::kCpu;
+          check_close(train(layers, optim, when, micro_batches, /*drops=*/true), here);
+        }
+      }
+    }
+  }
+  // A state that was kept in one place goes on in the other.
+  Run apart(temp / "2", other, {.state_device = StateDevice::kCpu}), there(temp / "2", other);
+  for (Run* run : {&apart, &there}) run->train(2, Recompute::kFull);
+  const auto saved = save_checkpoint(temp / "checkpoints", *apart.optimizer, {2, 9}, {});
+  load_checkpoint(read_checkpoint(saved), *there.optimizer);
+  for (size_t g = 0; g < apart.latents().size(); ++g) {
+    CHECK(at::equal(apart.latents()[g], there.latents()[g].cpu()));
+    CHECK(at::equal(apart.student->groups()[g].bits().cpu(),
+                    there.student->groups()[g].bits().cpu()));
+  }
+  check_close(apart.train(2, Recompute::kFull), there.train(2, Recompute::kFull));
 }
 
 TEST_CASE("a run on another device: training, checkpoint, exports, scores", "[device]") {

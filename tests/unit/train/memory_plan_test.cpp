@@ -286,6 +286,42 @@ TEST_CASE("memory estimate: what is divided, what is whole, what is on a GPU's h
   }
 }
 
+TEST_CASE("memory estimate: moments in fewer bits, and state in the host's memory") {
+  const ModelSpec spec = parse_model_spec(config_of("llama", {{"intermediate_size", 384}}));
+  Decoder shape(spec, at::kBFloat16, at::kCPU);
+  RunOptions options;
+  options.quant.bits_per_weight = 1;
+  options.train.global_batch_size = 32;
+  const std::vector<LayerPlan> plans = plan_model(shape, options.quant);
+  double latents = 0;
+  for (const LayerPlan& plan : plans) latents += static_cast<double>(plan.latents());
+  const at::Device gpu(at::kCUDA, 0);
+  const auto parts = [&](at::Device device) {
+    return memory_parts(shape, plans, options, device, at::kBFloat16, sharding_of(options, 1));
+  };
+  options.checkpoint.async = false;
+  const double all = device_bytes(parts(gpu));
+  CHECK(host_bytes(parts(gpu)) == 0);
+  for (const auto& [moments, bytes] : {std::pair{MomentType::kFp32, 12.0},
+                                       {MomentType::kBf16, 8.0},
+                                       {MomentType::kInt8, 6.0625}}) {
+    options.optim.moments = moments;
+    options.optim.state_device = StateDevice::kAuto;
+    CHECK(part_of(parts(gpu), "latents") == bytes * latents);
+    options.optim.state_device = StateDevice::kCpu;
+    // Latents, moments, copies of gradients and bits; of the device's a fiftieth goes beside them.
+    CHECK(host_bytes(parts(gpu)) == (bytes + 4.125) * latents);
+    CHECK(device_bytes(parts(gpu)) == Approx(all - 1.02 * 12 * latents));
+    CHECK(part_of(parts(gpu), "gradients of latents") == 4 * latents);
+    // On a CPU there is one place.
+    CHECK(host_bytes(parts(at::kCPU)) == 0);
+    CHECK(part_of(parts(at::kCPU), "latents") == bytes * latents);
+  }
+  // With one micro-batch a step gradients leave group by group.
+  options.train.global_batch_size = options.train.micro_batch_size;
+  CHECK(part_of(parts(gpu), "gradients of latents") == 8 * latents / 3);
+}
+
 TEST_CASE("memory estimate: as many processes on a host as can be, up to 8") {
   const std::pair<int64_t, int64_t> want[] = {{1, 1}, {4, 4}, {8, 8}, {12, 6}, {13, 1}, {512, 8}};
   for (const auto& [world, per_host] : want) {

@@ -28,6 +28,7 @@ const std::set<std::string> kDecideNothing = {"recipe",  // the options that it 
                                               "train.device",
                                               "train.recompute",
                                               "train.block_inputs_device",
+                                              "optim.state_device",
                                               "train.threads",
                                               "train.time_limit",
                                               "train.peer_timeout",
