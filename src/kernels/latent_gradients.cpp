@@ -43,8 +43,8 @@ LITTLEBIT_LOOP void gradient_loop(const LatentGradientJob* job, int64_t part_beg
 
 }  // namespace
 
-void latent_gradients(const LatentGradientJob& job, int64_t part_begin, int64_t part_end,
-                      Instructions use) {
+void make_latent_gradients(const LatentGradientJob& job, int64_t part_begin, int64_t part_end,
+                           Instructions use) {
   job.smooth ? run_variant<gradient_loop<true>>(use, &job, part_begin, part_end)
              : run_variant<gradient_loop<false>>(use, &job, part_begin, part_end);
 }

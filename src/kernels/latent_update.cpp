@@ -126,16 +126,16 @@ int64_t update(const LatentUpdateJob<Moment>& job, int64_t begin, int64_t end, I
 
 }  // namespace
 
-int64_t update_latents(const LatentUpdateJob<float>& job, int64_t begin, int64_t end,
-                       Instructions use) {
+int64_t move_latents(const LatentUpdateJob<float>& job, int64_t begin, int64_t end,
+                     Instructions use) {
   return update(job, begin, end, use);
 }
-int64_t update_latents(const LatentUpdateJob<uint16_t>& job, int64_t begin, int64_t end,
-                       Instructions use) {
+int64_t move_latents(const LatentUpdateJob<uint16_t>& job, int64_t begin, int64_t end,
+                     Instructions use) {
   return update(job, begin, end, use);
 }
-int64_t update_latents(const LatentUpdateJob<uint8_t>& job, int64_t begin, int64_t end,
-                       Instructions use) {
+int64_t move_latents(const LatentUpdateJob<uint8_t>& job, int64_t begin, int64_t end,
+                     Instructions use) {
   return update(job, begin, end, use);
 }
 

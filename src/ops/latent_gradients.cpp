@@ -31,7 +31,7 @@ at::Tensor LatentGradients::cpu(const at::Tensor& gradients, const at::Tensor& l
   if (!has_kernel(gradients, latents, smooth)) return twin(gradients, latents, smooth);
   return with_job(gradients, latents, smooth, [](const LatentGradientJob& job) {
     at::parallel_for(0, job.parts(), 1,
-                     [&](int64_t begin, int64_t end) { latent_gradients(job, begin, end); });
+                     [&](int64_t begin, int64_t end) { make_latent_gradients(job, begin, end); });
   });
 }
 

@@ -249,7 +249,7 @@ void UpdateLatents::cpu(const at::Tensor& gradients, const at::Tensor& latents,
              constexpr int64_t kGrain = 1 << 7;  // blocks worth a thread of their own
              std::atomic<int64_t> changed = 0;
              at::parallel_for(0, job.blocks, kGrain, [&](int64_t begin, int64_t end) {
-               changed += update_latents(job, begin, end);
+               changed += move_latents(job, begin, end);
              });
              *job.flips += changed;
            });

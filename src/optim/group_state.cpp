@@ -29,9 +29,9 @@ int64_t blocks_of(int64_t count) { return (count + kMomentBlock - 1) / kMomentBl
 
 }  // namespace
 
-GroupState::GroupState(StudentGroup& group, Slice slice, MomentType moments, at::Device device,
-                       const StateKeeper& keeper)
-    : group_(&group), slice_(slice), device_(device) {
+GroupState::GroupState(StudentGroup& group, Slice slice, MomentType moments,
+                       std::optional<at::Device> device, const StateKeeper& keeper)
+    : group_(&group), slice_(slice), device_(device.value_or(group.vectors().device())) {
   // Blocks of codes end where slices and matrices do.
   static_assert(kSegmentAlignment % kMomentBlock == 0);
   const at::TensorOptions of_vectors = group.vectors().options();
@@ -42,7 +42,7 @@ GroupState::GroupState(StudentGroup& group, Slice slice, MomentType moments, at:
                                                                    : type;
   const auto zeros = [&](int64_t count, at::ScalarType dtype) {
     if (keeper && count > 0) return keeper(count, dtype);
-    return at::zeros({count}, of_vectors.device(device).dtype(dtype));
+    return at::zeros({count}, of_vectors.device(device_).dtype(dtype));
   };
   const int64_t scales = has_codes ? blocks_of(slice.size()) : 0;
   latents_ = zeros(slice.size(), type);

@@ -24,7 +24,7 @@ struct LatentGradientJob {
   int64_t parts() const { return (count + kPart - 1) / kPart; }
 };
 
-void latent_gradients(const LatentGradientJob& job, int64_t part_begin, int64_t part_end,
-                      Instructions use = best_instructions());
+void make_latent_gradients(const LatentGradientJob& job, int64_t part_begin, int64_t part_end,
+                           Instructions use = best_instructions());
 
 }  // namespace littlebit

@@ -41,11 +41,11 @@ struct LatentUpdateJob {
 };
 
 // Blocks [begin, end); returns how many signs changed, and leaves *flips alone.
-int64_t update_latents(const LatentUpdateJob<float>& job, int64_t begin, int64_t end,
-                       Instructions use = best_instructions());
-int64_t update_latents(const LatentUpdateJob<uint16_t>& job, int64_t begin, int64_t end,
-                       Instructions use = best_instructions());
-int64_t update_latents(const LatentUpdateJob<uint8_t>& job, int64_t begin, int64_t end,
-                       Instructions use = best_instructions());
+int64_t move_latents(const LatentUpdateJob<float>& job, int64_t begin, int64_t end,
+                     Instructions use = best_instructions());
+int64_t move_latents(const LatentUpdateJob<uint16_t>& job, int64_t begin, int64_t end,
+                     Instructions use = best_instructions());
+int64_t move_latents(const LatentUpdateJob<uint8_t>& job, int64_t begin, int64_t end,
+                     Instructions use = best_instructions());
 
 }  // namespace littlebit

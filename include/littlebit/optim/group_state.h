@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -40,12 +41,13 @@ using StateKeeper = std::function<at::Tensor(int64_t numel, at::ScalarType dtype
 
 class GroupState {
  public:
-  // Latents and moments are zero, on `device` those of latents, of type `moments` (kFp32: of the
-  // latents' own). Refers to the group, which must outlive it. With `keeper`, latents and their
-  // moments are kept in what it gives, and are on `device` between load() and unload() only. All
-  // but the update itself is for a group that is not loaded too.
-  GroupState(StudentGroup& group, Slice slice, MomentType moments, at::Device device,
-             const StateKeeper& keeper = {});
+  // Latents and moments are zero; those of latents are of type `moments` (kFp32: of the latents'
+  // own), and with them on `device`, if not the student's. Refers to the group, which must outlive
+  // it. With `keeper`, latents and their moments are kept in what it gives, and are on the device
+  // between load() and unload() only. All but the update itself is for a group that is not loaded
+  // too.
+  GroupState(StudentGroup& group, Slice slice, MomentType moments = MomentType::kFp32,
+             std::optional<at::Device> device = std::nullopt, const StateKeeper& keeper = {});
 
   bool is_kept() const { return !kept_.empty(); }  // elsewhere, loaded or not
   // Nothing where it is done already, or nothing is kept elsewhere.
@@ -58,6 +60,8 @@ class GroupState {
 
   const at::Tensor& latents() const { return latents_; }                      // [slice().size()]
   const LatentMoments& moments() const { return moments_; }                   // of them
+  const at::Tensor& exp_avg() const { return moments_.exp_avg; }              // [slice().size()]
+  const at::Tensor& exp_avg_sq() const { return moments_.exp_avg_sq; }        // [slice().size()]
   const at::Tensor& vector_exp_avg() const { return vector_exp_avg_; }        // [num_vectors]
   const at::Tensor& vector_exp_avg_sq() const { return vector_exp_avg_sq_; }  // [num_vectors]
 

@@ -63,7 +63,7 @@ TEST_CASE("gradients of latents are what their numbers say, across the borders o
                               smooth};
         std::vector<double> partial(static_cast<size_t>(job.parts()));
         job.partial = partial.data();
-        latent_gradients(job, 0, job.parts(), use);
+        make_latent_gradients(job, 0, job.parts(), use);
         double got = 0;
         for (const double part : partial) got += part;
         // 1 - tanh^2 of fp32 is good to 2^-23 of the 1.
@@ -98,8 +98,8 @@ TEST_CASE("every instruction set moves latents alike, and the signs with them") 
                                 got.flips, at::ones({}), 0.01, 0.9, 0.999, 1e-8, 0.1, k, 0, 0,
                                 [&](const auto& job) {
                                   // In two parts: blocks do not know of each other.
-                                  *job.flips += update_latents(job, 0, 33, use);
-                                  *job.flips += update_latents(job, 33, job.blocks, use);
+                                  *job.flips += move_latents(job, 0, 33, use);
+                                  *job.flips += move_latents(job, 33, job.blocks, use);
                                 });
       }
       // Where the last bit of fp32 differs, chance may have decided the other way.
