@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "integration/outcome.h"
+#include "littlebit/core/strings.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/io/json.h"
 #include "littlebit/nn/tensor_io.h"
@@ -84,6 +85,34 @@ TEST_CASE("perplexity of the shipped teacher: table, results.json, YAML and word
         Approx(score.at("nll").get<double>()).epsilon(1e-5));
   CHECK(tasks.at("text").at("protocol") == "concatenated_chunks@128");
   CHECK(tasks.size() == 2);
+}
+
+TEST_CASE("a teacher beside the model: its divergence, and each chunk's") {
+  const TempFolder temp;
+  const Outcome outcome =
+      eval({"--model", kTeacher, "--tasks", "wikitext2,rolling", "--text", kData + "/README.md",
+            "--data-root", kData, "--seqlen", "32", "--limit", "3", "--teacher", kTeacher,
+            "--output", (temp / "r.json").string(), "--samples", (temp / "s.jsonl").string()});
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+  CHECK_THAT(outcome.out, Contains("kl"));
+  const Json results = read_json_file(temp / "r.json");
+  CHECK(results.at("teacher") == kTeacher);
+  CHECK(results.at("teacher_hash") == results.at("model_hash"));
+  const Json& score = results.at("tasks").at("wikitext2");
+  CHECK(std::abs(score.at("kl").get<double>()) < 1e-6);
+  CHECK_FALSE(results.at("tasks").at("rolling").contains("kl"));
+  std::vector<std::string> lines = split(read_file(temp / "s.jsonl"), '\n');
+  REQUIRE(lines.size() == 4);  // rolling has none; and what stands behind the last newline
+  double nll = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    const Json line = parse_json(lines[i], "samples");
+    CHECK(line.at("task") == "wikitext2");
+    CHECK(line.at("index") == i);
+    CHECK(line.contains("kl"));
+    nll += line.at("nll").get<double>() / 3;
+  }
+  CHECK(score.at("nll").get<double>() == Approx(nll).epsilon(1e-9));
 }
 
 TEST_CASE("results.json says with what it was made; compare sets results side by side") {
