@@ -180,6 +180,7 @@ void check_run(const RunOptions& options, const OptionTree& tree, const RunReque
   choose_by_memory(session);
   print_memory(session);
   print_schedule(options, session.spec.num_layers);
+  warn_of_few_updates(session);
   if (checkpoint) {
     log_info("the run would continue from step " + std::to_string(checkpoint->position.step) +
              " of " + checkpoint->folder.string());

@@ -170,4 +170,21 @@ void print_sizes(const Session& session) {
   table.print();
 }
 
+void warn_of_few_updates(const Session& session) {
+  // docs/results.md: what the recipe was measured with, and where less begins to cost much.
+  constexpr int64_t kEnough = 480, kFew = 200;
+  const RunOptions& options = session.options;
+  const int64_t batch = options.train.sequences_per_step(), world = session.processes->world();
+  if (options.recipe.recipe != kBestRecipe || session.steps == 0 || session.steps >= kFew) return;
+  const int64_t sequences = session.steps * batch;
+  const int64_t smaller = std::max<int64_t>(1, sequences / (kEnough * world)) * world;
+  if (smaller >= batch) return;
+  const std::string updates = std::to_string(sequences / smaller);
+  log_warning(std::to_string(session.steps) + " updates of " + std::to_string(batch) +
+              " sequences are few: train.global_batch_size=" + std::to_string(smaller) +
+              " would give " + updates + " from the same text" +
+              (options.train.steps > 0 ? " (with train.steps=" + updates + ")" : "") +
+              ", and a better model");
+}
+
 }  // namespace littlebit

@@ -13,6 +13,10 @@ void print_plan(const Session& session);
 void print_sizes(const Session& session);
 void print_memory(const Session& session);
 
+// Under recipe best: a warning where the text would allow more updates than the run has, and what
+// would give them. Nothing while the number of steps is not known.
+void warn_of_few_updates(const Session& session);
+
 // What the estimate decides where it is left to it; the session's options hold the answers.
 // train.teacher, on a CPU: streamed where the files hold another type than the products need, and
 // enough tokens run at once to pay for it. optim.state_device: cpu where a process's device has too

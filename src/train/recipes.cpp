@@ -32,7 +32,7 @@ struct Recipe {
   std::span<const Preset> presets;
 };
 constexpr std::array<Recipe, 3> kRecipes = {
-    {{kReference, {}}, {"littlebit2", kLittleBit2}, {"best", kBest}}};
+    {{kReference, {}}, {"littlebit2", kLittleBit2}, {kBestRecipe, kBest}}};
 
 }  // namespace
 

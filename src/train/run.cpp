@@ -48,7 +48,10 @@ TrainingPosition begin_run(const RunFolder& folder, const OptionTree& tree,
   }
   start_student(session, folder.cache());
   in_all(*session.processes, [&] { record.write_factorization(session.layers); });
-  if (session.processes->is_first()) print_plan(session);
+  if (session.processes->is_first()) {
+    print_plan(session);
+    warn_of_few_updates(session);
+  }
   if (!session.tasks.empty()) {
     if (!score_student(session, 0, record)) end_stopped_score(*session.processes);
     record.summarize("initial", kStudentModel, 0);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "integration/program.h"
+#include "integration/tiny_scene.h"
 
 using namespace littlebit;
 using Catch::Matchers::Contains;
@@ -90,6 +91,37 @@ TEST_CASE("recipes agree in all that the paper does not vary") {
     CHECK(values == expected);
     CHECK_THAT(values.at("model.  path"), Contains("models/"));
   }
+}
+
+TEST_CASE("recipe best warns of steps that are few and large") {
+  const test::TinyScene scene;  // steps of 4 sequences, an epoch of 3
+  const auto check = [&](std::vector<std::string> words) {
+    words.emplace_back("--check");
+    const test::Outcome outcome = scene.train("x", words);
+    INFO(outcome.err);
+    REQUIRE(outcome.code == 0);
+    return outcome.err;
+  };
+  CHECK_THAT(check({"recipe=best", "train.steps=150"}),
+             Contains("150 updates of 4 sequences are few: train.global_batch_size=1 would give "
+                      "600") &&
+                 Contains("train.steps=600"));
+  CHECK_THAT(check({"recipe=best", "train.steps=199", "train.global_batch_size=12"}),
+             Contains("train.global_batch_size=4 would give 597"));
+  const std::vector<std::vector<std::string>> fine = {
+      {"recipe=best", "train.steps=200"},
+      {"recipe=best", "train.steps=150", "train.global_batch_size=1"},
+      {"recipe=littlebit2", "train.steps=150"},
+      {"train.steps=20"}};
+  for (const std::vector<std::string>& words : fine) {
+    CHECK_THAT(check(words), !Contains("are few"));
+  }
+  // Of epochs the number is known when the text is: in the run.
+  const test::Outcome run = scene.train("run", {"recipe=best", "train.steps=0", "train.epochs=2"});
+  INFO(run.err);
+  REQUIRE(run.code == 0);
+  CHECK_THAT(run.err, Contains("6 updates of 4 sequences are few: train.global_batch_size=1 would "
+                               "give 24 from the same text, and"));
 }
 
 TEST_CASE("the quality table's runs differ in what recipe best sets, and the length of a step") {

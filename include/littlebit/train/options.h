@@ -23,6 +23,7 @@ enum class TeacherPlacement { kAuto, kReplicated, kSharded, kSpread, kStreamed }
 
 // A set of defaults: which of an option's values a run has that nobody gave
 // (src/train/recipes.cpp).
+inline constexpr char kBestRecipe[] = "best";
 struct RecipeOptions {
   std::string recipe = "reference";
   void declare(OptionGroup& group);
