@@ -1,17 +1,20 @@
 #!/bin/bash
 # One run of the quality table: run.sh MODEL BITS RECIPE SEED OUT [key=value ...]
-#   MODEL   wiki-llama-5m, or a model's folder      RECIPE  configs/quality/RECIPE.yaml
+#   MODEL   wiki-llama-5m, or a model's folder
+#   RECIPE  configs/quality/RECIPE-BITS.yaml where there is one, else configs/quality/RECIPE.yaml
 #   OUT     the run's folder, which gets run.json; key=value overrides the recipe
 # TOKENS (122880) of wiki.valid are trained on, each at most once, in the recipe's batches; WikiText-2 test (100 chunks of
 # 256 tokens) is scored before and after. THREADS (1) change the last bits of a run's numbers only.
 set -euo pipefail
-if [ $# -lt 5 ]; then sed -n '2,6s/^# //p' "$0" >&2; exit 2; fi
+if [ $# -lt 5 ]; then sed -n '2,7s/^# //p' "$0" >&2; exit 2; fi
 model=$1 bits=$2 recipe=$3 seed=$4 out=$(realpath -m "$5"); shift 5
 here=$(cd "$(dirname "$0")" && pwd)
 if [ "$model" = wiki-llama-5m ]; then model=data/wiki-llama-5m; else model=$(realpath "$model"); fi
 cd "$here/../../.."
 program=${LITTLEBIT_TRAIN:-build/bin/littlebit-train}
-config=${CONFIG:-configs/quality/$recipe.yaml}
+config=configs/quality/$recipe-$bits.yaml
+[ -e "$config" ] || config=configs/quality/$recipe.yaml
+config=${CONFIG:-$config}
 settings=("model.path=$model" "quant.bits_per_weight=$bits" "train.seed=$seed" "train.threads=${THREADS:-1}" "output.dir=$out" "$@")
 options=$("$program" "$config" "${settings[@]}" train.steps=1 --print-config)
 option() { awk -v section="$1:" -v key="$2:" '/^[a-z]/ {inside = ($1 == section)} inside && $1 == key {print $2; exit}' <<< "$options"; }
