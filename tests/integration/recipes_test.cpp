@@ -124,6 +124,14 @@ TEST_CASE("recipe best warns of steps that are few and large") {
                                "give 24 from the same text, and"));
 }
 
+TEST_CASE("at 0.3 bit the quality table's littlebit2 has one path and longer steps, no more") {
+  const fs::path folder = fs::path(test::kSourceDir) / "configs" / "quality";
+  auto usual = resolved(folder / "littlebit2.yaml");
+  usual["quant.  residual"] = " false";
+  usual["data.  sequence_length"] = " 256";
+  CHECK(resolved(folder / "littlebit2-0.3.yaml") == usual);
+}
+
 TEST_CASE("the quality table's runs differ in what recipe best sets, and the length of a step") {
   const fs::path folder = fs::path(test::kSourceDir) / "configs" / "quality";
   const auto ours = resolved(folder / "best.yaml"), theirs = resolved(folder / "littlebit2.yaml");
