@@ -3,8 +3,8 @@
 #   MODEL   wiki-llama-5m, or a model's folder
 #   RECIPE  configs/quality/RECIPE-BITS.yaml where there is one, else configs/quality/RECIPE.yaml
 #   OUT     the run's folder, which gets run.json; key=value overrides the recipe
-# TOKENS (122880) of wiki.valid's 351,699 are trained on in the recipe's batches, twice where more are asked for; WikiText-2 test (100 chunks of
-# 256 tokens) is scored before and after. THREADS (1) change the last bits of a run's numbers only.
+# TOKENS (122880) of wiki.valid are trained on in the recipe's batches, each once up to 351,488 of them; WikiText-2 test
+# (100 chunks of 256 tokens) is scored before and after. THREADS (1) change the last bits of a run's numbers only.
 set -euo pipefail
 if [ $# -lt 5 ]; then sed -n '2,7s/^# //p' "$0" >&2; exit 2; fi
 model=$1 bits=$2 recipe=$3 seed=$4 out=$(realpath -m "$5"); shift 5
