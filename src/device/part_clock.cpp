@@ -62,22 +62,6 @@ std::vector<double> PartClock::take() {
   return seconds;
 }
 
-struct StreamMark::Event {
-  c10::Event event;
-};
-
-StreamMark::StreamMark(c10::Device device) {
-  if (device.is_cpu()) return;
-  event_.reset(new Event{c10::Event(device.type())});
-  event_->event.record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
-}
-
-StreamMark::~StreamMark() = default;
-
-void StreamMark::wait() {
-  if (event_) event_->event.synchronize();
-}
-
 void synchronize(c10::Device device) {
   if (device.is_cpu()) return;
   c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());

@@ -19,7 +19,7 @@
 
 #include "littlebit/core/kill_point.h"
 #include "littlebit/device/device.h"
-#include "littlebit/device/part_clock.h"
+#include "littlebit/device/side_stream.h"
 #include "littlebit/ops/latent_gradients.h"
 #include "optim/worker.h"
 
@@ -100,9 +100,11 @@ void Optimizer::accept_latents(size_t group, const at::Tensor& latents) {
     return;
   }
   pieces = copy_to_host(group, latents);
-  worker_->add([this, &state, &pieces, mark = std::make_shared<StreamMark>(latents.device())] {
+  const auto copied = std::make_shared<StreamMark>(latents.device());
+  copied->set();
+  worker_->add([this, &state, &pieces, copied] {
     const c10::NoGradGuard no_grad_here;
-    mark->wait();
+    copied->wait_on_host();
     for (const Piece& piece : pieces) add_latents(state, piece, host_squared_norm_);
   });
 }

@@ -28,19 +28,6 @@ class PartClock {
   std::unique_ptr<Marks> marks_;
 };
 
-// A place in the device's current stream. wait(), of any thread, returns when the device has done
-// what was given to it before. The CPU is always done.
-class StreamMark {
- public:
-  explicit StreamMark(c10::Device device);
-  ~StreamMark();
-  void wait();
-
- private:
-  struct Event;
-  std::unique_ptr<Event> event_;
-};
-
 // Waits until everything given to `device` is done. The CPU is always done.
 void synchronize(c10::Device device);
 
