@@ -314,6 +314,12 @@ MemoryPart beside(std::span<const MemoryPart> parts, at::Device device) {
           beside_tensors(parts, device)};
 }
 
+const char* teacher_words(const ShardingChoice& choice) {
+  return choice.teacher_sharded    ? "teacher, divided, and gathered blocks"
+         : choice.teacher_streamed ? "teacher, and blocks of it as they run"
+                                   : "teacher, what is not mapped";
+}
+
 // Of block-wise training: one block is trained, beside the inputs and targets of all sequences.
 std::vector<MemoryPart> blockwise_parts(Decoder& decoder, std::span<const LayerPlan> plans,
                                         const RunOptions& options, Shape shape,
@@ -327,6 +333,8 @@ std::vector<MemoryPart> blockwise_parts(Decoder& decoder, std::span<const LayerP
   shape.tokens = number(std::min(options.train.micro_batch_size, mine)) * shape.length;
   const double states = kWide * shape.tokens * shape.hidden;
   const double largest = state.largest / number(choice.world);
+  const double per_latent = kWide + moment_bytes(options.optim.moments);
+  const bool is_apart = choice.state_on_host && on_host;
   Moment worst;
   size_t next = 0;
   group_sizes(decoder, plans, 0, &next);
@@ -342,25 +350,30 @@ std::vector<MemoryPart> blockwise_parts(Decoder& decoder, std::span<const LayerP
     if (backward.total() > worst.total()) worst = backward;
   }
   std::vector<MemoryPart> parts = {
-      {"latents, two moments", 3 * kWide * (on_disk ? largest : state.owned)},
+      {"latents, two moments", per_latent * (on_disk ? largest : state.owned), is_apart},
       {"gradients of latents", kWide * (state.largest + (choice.world > 1 ? largest : 0))},
       {"sign bits", state.all / 8},
       {"scales, biases, norms", 4 * kWide * state.vectors},
-      {choice.teacher_sharded ? "teacher, divided, and gathered blocks"
-                              : "teacher, what is not mapped",
-       teacher},
+      {teacher_words(choice), teacher},
       {"states of a block", worst.states},
       {"expanded weights and their gradients", worst.weights},
       {worst.what, worst.work}};
+  if (is_apart) {
+    parts.push_back({"gradients and sign bits, copies", (kWide + 1.0 / 8) * largest, on_host});
+  }
+  if (choice.teacher_streamed && on_host) {
+    parts.push_back(
+        {"teacher's blocks on their way", 2 * shape.compute * largest_block(decoder), on_host});
+  }
   if (!on_disk) {
     parts.push_back({"inputs and targets of a block",
                      2 * kWide * number(blockwise.sequences) / number(choice.world) * shape.length *
                          shape.hidden,
                      on_host});
     if (choice.async_checkpoint) {
-      parts.push_back({"checkpoint being written",
-                       3 * kWide * (state.owned + (choice.rank == 0 ? state.vectors : 0)),
-                       on_host});
+      parts.push_back(
+          {"checkpoint being written",
+           per_latent * state.owned + (choice.rank == 0 ? 3 * kWide * state.vectors : 0), on_host});
     }
   }
   parts.push_back(beside(parts, shape.device));
@@ -387,10 +400,7 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
        gradient_bytes(state, choice, device, reduces_in_backward(options, choice), keeps_slices)},
       {"sign bits", state.all / 8},
       {"scales, biases, norms", 4 * kWide * state.vectors},
-      {choice.teacher_sharded    ? "teacher, divided, and gathered blocks"
-       : choice.teacher_streamed ? "teacher, and blocks of it as they run"
-                                 : "teacher, what is not mapped",
-       teacher},
+      {teacher_words(choice), teacher},
       {"states of blocks and their differences", moment.states},
       {"expanded weights and their gradients", moment.weights},
       {moment.what, moment.work}};
