@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <stdexcept>
 
@@ -313,12 +314,13 @@ TEST_CASE("a device holds no block inputs but those at hand, or half of their by
   test::OtherMemory& memory = test::OtherMemory::get();
   const at::Tensor ids = some_ids(48, 64).to(other);
   constexpr int64_t kState = 2 * 64 * 32 * 4;
-  // What a step of 12 blocks takes more than one of 4, in states of fp32.
+  // What a step of 32 blocks takes more than one of 24, in states of fp32: of fewer blocks logits
+  // may be the worst.
   const auto growth = [&](const KeptInputs& inputs) {
     int64_t peaks[2];
     for (int i = 0; i < 2; ++i) {
       const TempFolder temp;
-      test::write_tiny_llama(temp.path(), {.layers = i == 0 ? 4 : 12});
+      test::write_tiny_llama(temp.path(), {.layers = i == 0 ? 24 : 32});
       TinyTraining bench(temp.path(), {}, other);
       DistillationStep step(bench.teacher.decoder, *bench.student, {}, Recompute::kFull, inputs);
       Dropped dropped;
@@ -347,11 +349,13 @@ TEST_CASE("block inputs in bf16 change the loss by nothing, gradients by their r
   const Result want = run_step(bench, full, at::kCPU), got = run_step(bench, narrow, at::kCPU);
   CHECK(got.kl == want.kl);
   CHECK(got.hidden == want.hidden);
+  double worst = 0;
   for (size_t i = 0; i < want.gradients.size(); ++i) {
     const double size = want.gradients[i].norm().item<double>();
     if (size == 0) continue;
     const double gap = (got.gradients[i] - want.gradients[i]).norm().item<double>() / size;
-    CHECK(gap > 1e-5);
     CHECK(gap < 1e-2);  // 2^-9 for each number that is rounded
+    worst = std::max(worst, gap);
   }
+  CHECK(worst > 1e-5);
 }
