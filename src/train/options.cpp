@@ -228,13 +228,13 @@ void RunOptions::check(OptionTree& tree) const {
     tree.add_error_at("train.steps", "is 0 and so is train.epochs: say how long to train");
   }
   if (train.recompute == Recompute::kNone) {
-    constexpr const char* kNoInputs =
+    const std::string no_inputs =
         ", but train.recompute is none: blocks keep their activations then, not their inputs";
     if (train.inputs.type == BlockInputs::kBf16) {
-      tree.add_error_at("train.block_inputs", std::string("is bf16") + kNoInputs);
+      tree.add_error_at("train.block_inputs", "is bf16" + no_inputs);
     }
     if (train.inputs.place == InputsPlace::kCpu) {
-      tree.add_error_at("train.block_inputs_device", std::string("is cpu") + kNoInputs);
+      tree.add_error_at("train.block_inputs_device", "is cpu" + no_inputs);
     }
   }
   if (!train.time_limit.empty() && !train.limit_seconds()) {

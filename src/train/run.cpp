@@ -7,6 +7,7 @@
 #include "factor_cache.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/device/device.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/eval/environment.h"
 #include "littlebit/quant/starts.h"

@@ -14,6 +14,7 @@
 #include "littlebit/core/rng.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/device/cuda.h"
 #include "littlebit/device/device.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/io/json.h"
