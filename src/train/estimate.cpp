@@ -47,6 +47,7 @@ std::optional<at::ScalarType> stored_dtype(const Session& session, Decoder& shap
     if (word == config.end() || !word->is_string()) continue;
     if (*word == "float32") return at::kFloat;
     if (*word == "bfloat16") return at::kBFloat16;
+    if (*word == "float16") return at::kHalf;
   }
   return std::nullopt;
 }

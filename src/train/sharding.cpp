@@ -19,7 +19,7 @@ bool shards_teacher(TeacherPlacement asked, at::Device device, int64_t world, do
 
 bool streams_on_host(at::ScalarType stored, at::ScalarType compute, int64_t tokens) {
   // Converting takes what products of some ten tokens take (docs/benchmarks.md).
-  constexpr int64_t kFewTokens = 256;
+  constexpr int64_t kFewTokens = 512;
   return stored != compute && tokens >= kFewTokens;
 }
 

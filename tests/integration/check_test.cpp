@@ -2,11 +2,14 @@
 // alone, and folders in which something is wrong.
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "integration/outcome.h"
 #include "littlebit/core/file.h"
+#include "littlebit/io/json.h"
+#include "support/paths.h"
 #include "support/tiny_model.h"
 
 using namespace littlebit;
@@ -145,6 +148,37 @@ TEST_CASE("--estimate-memory asks for no more than the model") {
                                                       "model.path=" + (scene / "teacher").string(),
                                                       "quant.bits_per_weight=4"}),
                 0, {"latents, two moments", "gradients of latents", "total"});
+}
+
+TEST_CASE("--estimate-memory: where the teacher is, by what fits") {
+  const std::string model = std::string(test::kSourceDir) + "/configs/scale/llama2-7b";
+  const auto outcome = [&](std::vector<std::string> words) {
+    words.insert(words.begin(),
+                 {"--estimate-memory", "model.path=" + model, "quant.bits_per_weight=0.1",
+                  "train.micro_batch_size=1", "data.sequence_length=2048", "train.recompute=full"});
+    return test::run_program("littlebit-train", words);
+  };
+  const auto placed = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--json", "train.device=cuda"});
+    return parse_json(outcome(words).out, "estimate").at("teacher").get<std::string>();
+  };
+  // 24.6 GiB with the whole teacher, 13.1 GiB with two blocks of it.
+  CHECK(placed({"--device-memory", "24GiB"}) == "streamed");
+  CHECK(placed({"--device-memory", "26GiB"}) == "replicated");
+  CHECK(placed({"--device-memory", "12GiB"}) == "replicated");  // nothing would help
+  CHECK(placed({}) == "replicated");
+  CHECK(placed({"--device-memory", "24GiB", "train.teacher=replicated"}) == "replicated");
+  CHECK(placed({"--device-memory", "80GiB", "train.teacher=streamed"}) == "streamed");
+  // Two processes have it in parts.
+  CHECK(placed({"--device-memory", "24GiB", "--processes", "2", "train.global_batch_size=2"}) ==
+        "sharded");
+
+  // On a CPU it goes by the type: fp16 in the files, fp32 or bf16 in products.
+  const char* auto_line = "train.teacher: auto: streamed";
+  check_outcome(outcome({"train.device=cpu"}), 0, {auto_line, "to fp32"});
+  check_outcome(outcome({"train.device=cpu", "train.dtype=bf16"}), 0, {auto_line, "to bf16"});
+  CHECK_THAT(outcome({"train.device=cpu", "data.sequence_length=256"}).err, !Contains(auto_line));
+  CHECK_THAT(outcome({"train.device=cpu", "train.teacher=replicated"}).err, !Contains(auto_line));
 }
 
 TEST_CASE("--estimate-memory of a process of several: config.json is enough, for a GPU too") {

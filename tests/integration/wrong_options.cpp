@@ -57,6 +57,9 @@ WrongInputs wrong_options() {
                 ExitCode::kInput),
           words("not a number", {"optim.learning_rate=nan"}),
           words("steps and epochs", {"train.epochs=2"}),
+          words(
+              "block inputs where there are none",
+              {"train.recompute=none", "train.block_inputs=bf16", "train.block_inputs_device=cpu"}),
           words("more tokens than can be counted",
                 {"train.steps=1000000000000", "train.global_batch_size=16777216",
                  "data.sequence_length=1048576"}),
