@@ -4,6 +4,7 @@
 #include <array>
 #include <span>
 
+#include "littlebit/core/strings.h"
 #include "littlebit/train/options.h"
 
 namespace littlebit {
@@ -22,10 +23,12 @@ constexpr std::array kLittleBit2 = {Preset{"quant.init", "joint_itq"}};
 constexpr std::array kBest = {
     Preset{"quant.init", "lb_admm"},       Preset{"quant.admm_iterations", "200"},
     Preset{"quant.residual", "false"},     Preset{"quant.latent_rms", "0.02"},
-    Preset{"optim.learning_rate", "2e-3"}, Preset{"optim.latent_learning_rate", "4e-4"},
-    Preset{"optim.beta1", "0.8"},          Preset{"optim.schedule", "linear"},
-    Preset{"distill.hidden_weight", "1"},
+    Preset{"optim.learning_rate", "2e-3"}, Preset{"optim.beta1", "0.8"},
+    Preset{"optim.schedule", "linear"},    Preset{"distill.hidden_weight", "1"},
 };
+// Of best: AdamW's steps are as long as its rate, so the rate of latents goes with their size. 0,
+// where they stay as the start makes them, is the rate of all else.
+constexpr double kLatentRateOfRms = 0.02;
 
 struct Recipe {
   const char* name;
@@ -51,6 +54,11 @@ void RunOptions::apply_recipe(OptionTree& tree) const {
   if (found == kRecipes.end()) return;
   for (const Preset& preset : found->presets) {
     tree.set_default(preset.key, preset.value, "recipe " + recipe.recipe);
+  }
+  if (recipe.recipe == kBestRecipe) {
+    tree.set_default("optim.latent_learning_rate",
+                     format_digits(kLatentRateOfRms * quant.latent_rms, 6),
+                     "recipe best, by quant.latent_rms");
   }
 }
 

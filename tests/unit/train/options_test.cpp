@@ -139,6 +139,16 @@ TEST_CASE("a recipe sets what nobody gave, and says so") {
     CHECK(mixed->tree.origin("optim.schedule") == Origin::kFile);
     CHECK_FALSE(mixed->options.quant.residual);
   }
+  SECTION("the rate of best's latents goes with their size") {
+    const auto rate = [&](const std::string& yaml) {
+      return with("best", yaml)->options.optim.latent_learning_rate;
+    };
+    CHECK(rate("") == 4e-4);
+    CHECK(rate("quant: {latent_rms: 0.05}") == 1e-3);
+    CHECK(rate("quant: {latent_rms: 0}") == 0);
+    CHECK(rate("quant: {latent_rms: 0.05}\noptim: {latent_learning_rate: 3e-4}") == 3e-4);
+    CHECK(with("littlebit2", "quant: {latent_rms: 0.05}")->options.optim.latent_learning_rate == 0);
+  }
   SECTION("a run's own configuration gives the same settings again") {
     const auto again = with("", best->tree.to_yaml(true));
     CHECK(text(again) == text(best));
