@@ -11,6 +11,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/parallel.h"
+#include "littlebit/device/cuda.h"
 #include "littlebit/device/part_clock.h"
 #include "support/paths.h"
 
