@@ -201,6 +201,22 @@ TEST_CASE(
   CHECK(lines == 3);
 }
 
+TEST_CASE("moments in fewer bits: stopped and gone on with, the same bytes; no other type then") {
+  const Scene scene;
+  for (const std::string moments : {"bf16", "int8"}) {
+    const std::string option = "optim.moments=" + moments, run = "run-" + moments;
+    require_done(scene.train("whole-" + moments, {option}));
+    require_done(scene.train(run, {option, "train.stop_after=7"}));
+    require_done(scene.train(run, {option, "--resume", "auto", "optim.state_device=cpu"}));
+    check_same_results(scene, "whole-" + moments, run);
+    check_refused(scene.train(run, {"--resume", "auto"}), 2,
+                  {"optim.moments was " + moments + ", is fp32"});
+    check_refused(
+        scene.train(run, {option, "--resume", "auto", "--resume-with", "optim.moments=fp32"}), 2,
+        {"optim.moments", "cannot be changed in a run"});
+  }
+}
+
 TEST_CASE("--resume DIR goes on from an older checkpoint; a refused resume changes nothing") {
   const Scene scene;
   require_done(scene.train("whole"));

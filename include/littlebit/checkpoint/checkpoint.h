@@ -1,9 +1,9 @@
 // Training state on disk: everything an exact resume needs, independent of how many ranks wrote it.
 //
 // <root>/step-N/ holds the state's tensors (every latent, scale, bias and norm under the authors'
-// names, and its AdamW moments as "exp_avg/<name>", "exp_avg_sq/<name>", fp32) in a file per
-// process (state_file.h) and manifest.json (docs/formats.md). The folder appears under its name
-// only when complete; one without a valid manifest does not exist for the readers here.
+// names, and its AdamW moments as "exp_avg/<name>", "exp_avg_sq/<name>", as they are held) in a
+// file per process (state_file.h) and manifest.json (docs/formats.md). The folder appears under its
+// name only when complete; one without a valid manifest does not exist for the readers here.
 #pragma once
 
 #include <cstdint>
