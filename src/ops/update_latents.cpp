@@ -181,37 +181,6 @@ void update_latents(const at::Tensor& gradients, const at::Tensor& latents,
                                    by.step, by.group, by.first);
 }
 
-AdamWNumbers adamw_numbers(const LatentStep& by) {
-  const double step = static_cast<double>(by.step);
-  return {.keep = static_cast<float>(1 - by.rate * by.weight_decay),
-          .beta2 = static_cast<float>(by.beta2),
-          .fresh1 = static_cast<float>(1 - by.beta1),
-          .fresh2 = static_cast<float>(1 - by.beta2),
-          .step_size = static_cast<float>(by.rate / (1 - std::pow(by.beta1, step))),
-          .root_factor = static_cast<float>(1 / std::sqrt(1 - std::pow(by.beta2, step))),
-          .epsilon = static_cast<float>(by.epsilon)};
-}
-
-void check_update(const at::Tensor& gradients, const at::Tensor& latents,
-                  const LatentMoments& moments, const at::Tensor& words, const at::Tensor& clip,
-                  int64_t first) {
-  const int64_t count = latents.numel();
-  const auto is_flat = [&](const at::Tensor& tensor, int64_t size) {
-    return tensor.is_contiguous() && tensor.numel() == size;
-  };
-  const at::ScalarType type = moments.exp_avg.scalar_type();
-  const int64_t scales = type == at::kByte ? count / kMomentBlock : 0;
-  TORCH_CHECK(count % kMomentBlock == 0 && first % kMomentBlock == 0 && is_flat(latents, count) &&
-                  is_flat(gradients, count) && is_flat(words, count / 32) && clip.numel() == 1 &&
-                  clip.scalar_type() == latents.scalar_type(),
-              "whole blocks of latents, with a gradient each");
-  TORCH_CHECK(is_flat(moments.exp_avg, count) && is_flat(moments.exp_avg_sq, count) &&
-                  is_flat(moments.average_scales, scales) && is_flat(moments.root_scales, scales) &&
-                  moments.exp_avg_sq.scalar_type() == type &&
-                  (type == latents.scalar_type() || type == at::kBFloat16 || type == at::kByte),
-              "two moments of each latent, with scales where they are codes");
-}
-
 void UpdateLatents::twin(const at::Tensor& gradients, const at::Tensor& latents,
                          const at::Tensor& exp_avg, const at::Tensor& exp_avg_sq,
                          const at::Tensor& average_scales, const at::Tensor& root_scales,

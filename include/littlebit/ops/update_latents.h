@@ -3,7 +3,9 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -74,11 +76,37 @@ struct UpdateLatents {
   static std::vector<OperationCase> cases();
 };
 
-// Shared with the twin, which computes in the latents' type.
-AdamWNumbers adamw_numbers(const LatentStep& by);
-void check_update(const at::Tensor& gradients, const at::Tensor& latents,
-                  const LatentMoments& moments, const at::Tensor& words, const at::Tensor& clip,
-                  int64_t first);
+// Shared with the twin, which computes in the latents' type. The CUDA library has them from here.
+inline AdamWNumbers adamw_numbers(const LatentStep& by) {
+  const double step = static_cast<double>(by.step);
+  return {.keep = static_cast<float>(1 - by.rate * by.weight_decay),
+          .beta2 = static_cast<float>(by.beta2),
+          .fresh1 = static_cast<float>(1 - by.beta1),
+          .fresh2 = static_cast<float>(1 - by.beta2),
+          .step_size = static_cast<float>(by.rate / (1 - std::pow(by.beta1, step))),
+          .root_factor = static_cast<float>(1 / std::sqrt(1 - std::pow(by.beta2, step))),
+          .epsilon = static_cast<float>(by.epsilon)};
+}
+
+inline void check_update(const at::Tensor& gradients, const at::Tensor& latents,
+                         const LatentMoments& moments, const at::Tensor& words,
+                         const at::Tensor& clip, int64_t first) {
+  const int64_t count = latents.numel();
+  const auto is_flat = [&](const at::Tensor& tensor, int64_t size) {
+    return tensor.is_contiguous() && tensor.numel() == size;
+  };
+  const at::ScalarType type = moments.exp_avg.scalar_type();
+  const int64_t scales = type == at::kByte ? count / kMomentBlock : 0;
+  TORCH_CHECK(count % kMomentBlock == 0 && first % kMomentBlock == 0 && is_flat(latents, count) &&
+                  is_flat(gradients, count) && is_flat(words, count / 32) && clip.numel() == 1 &&
+                  clip.scalar_type() == latents.scalar_type(),
+              "whole blocks of latents, with a gradient each");
+  TORCH_CHECK(is_flat(moments.exp_avg, count) && is_flat(moments.exp_avg_sq, count) &&
+                  is_flat(moments.average_scales, scales) && is_flat(moments.root_scales, scales) &&
+                  moments.exp_avg_sq.scalar_type() == type &&
+                  (type == latents.scalar_type() || type == at::kBFloat16 || type == at::kByte),
+              "two moments of each latent, with scales where they are codes");
+}
 
 template <class Run>
 void UpdateLatents::with_job(const at::Tensor& gradients, const at::Tensor& latents,
