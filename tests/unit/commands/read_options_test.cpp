@@ -12,6 +12,8 @@
 namespace littlebit {
 namespace {
 
+using test::expect_error;
+
 TEST_CASE("options by key, values quoted where they are text") {
   OptionTree tree;
   EvalOptions options;
