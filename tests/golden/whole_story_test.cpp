@@ -29,14 +29,14 @@ QuantOptions two_paths() {
   return options;
 }
 
-double norm(const at::Tensor& t) { return t.to(at::kDouble).norm().item<double>(); }
+double size_of(const at::Tensor& t) { return t.to(at::kDouble).norm().item<double>(); }
 
-at::Tensor sign(const at::Tensor& t) { return at::ones_like(t).masked_fill_(t.lt(0), -1); }
+at::Tensor signs_of(const at::Tensor& t) { return at::ones_like(t).masked_fill_(t.lt(0), -1); }
 
-// The weight of a path: diag(h) sign(U) diag(l) sign(V) diag(g), h = u1, l = u2 v1, g = v2.
+// The weight of a path: diag(h) signs_of(U) diag(l) signs_of(V) diag(g), h = u1, l = u2 v1, g = v2.
 at::Tensor weight_of(const at::Tensor& u, const at::Tensor& v, const at::Tensor& u1,
                      const at::Tensor& u2, const at::Tensor& v1, const at::Tensor& v2) {
-  return at::matmul(u1.unsqueeze(1) * sign(u) * (u2 * v1), sign(v) * v2);
+  return at::matmul(u1.unsqueeze(1) * signs_of(u) * (u2 * v1), signs_of(v) * v2);
 }
 
 // Everything that training moves, by name: "<layer>.U", "<layer>.u1_R", "model.norm.weight".
@@ -108,21 +108,21 @@ TEST_CASE("the whole story: from a teacher's folder to a trained, packed model")
   // weight that its signs and scales stand for, and nothing else.
   std::map<std::string, at::Tensor> all = trainables(*training.optimizer);
   std::map<std::string, at::Tensor> weights;
-  Decoder dense = teacher;
-  dense.visit_linears([&](LinearSlot& slot) { weights[slot.name] = dense_weight(slot); });
+  training.teacher.decoder.visit_linears(
+      [&](LinearSlot& slot) { weights[slot.name] = dense_weight(slot); });
   for (const StudentGroup& group : student.groups()) {
     for (const LittleBitLinear* layer : group.layers()) {
       INFO(layer->name());
       const at::Tensor w = weights.at(layer->name()), factored = weight_of(all, layer->name());
       const auto plan = std::find_if(training.plans.begin(), training.plans.end(),
                                      [&](const LayerPlan& p) { return p.name == layer->name(); });
-      const double error = norm(w - factored) / norm(w);
+      const double error = size_of(w - factored) / size_of(w);
       const LayerInput input = {.weight = w, .plan = *plan, .seed = 1};
       CHECK(error == Approx(factorize_layer(input, training.quant).relative_error).epsilon(1e-4));
       CHECK(error < 0.9);
       const at::Tensor x = at::randn({5, layer->in_features()});
       const at::Tensor y = at::matmul(x, factored.t());
-      CHECK(norm(layer->forward(x) - y) < 1e-5 * norm(y));
+      CHECK(size_of(layer->forward(x) - y) < 1e-5 * size_of(y));
     }
   }
 
@@ -147,13 +147,14 @@ TEST_CASE("the whole story: from a teacher's folder to a trained, packed model")
   const at::Tensor slope = training.gradients[kGroup].vectors().clone();
   const at::Tensor at_start = group.vectors().clone();
   const auto loss_along = [&](double way) {
-    group.vectors().copy_(at_start + slope * (way / norm(slope)));
+    group.vectors().copy_(at_start + slope * (way / size_of(slope)));
     const double moved = loss_by_the_book(teacher, student.decoder(), ids);
     group.vectors().copy_(at_start);
     return moved;
   };
   constexpr double kWay = 1e-3;
-  CHECK((loss_along(kWay) - loss_along(-kWay)) / (2 * kWay) == Approx(norm(slope)).epsilon(1e-2));
+  CHECK((loss_along(kWay) - loss_along(-kWay)) / (2 * kWay) ==
+        Approx(size_of(slope)).epsilon(1e-2));
 
   // 5. A latent's gradient is that of its sign times the surrogate's derivative, that of
   // tanh(100 u): 100 (1 - tanh(100 u)^2). For the straight-through estimator it is 1 within [-1,
@@ -176,7 +177,7 @@ TEST_CASE("the whole story: from a teacher's folder to a trained, packed model")
   const at::Tensor u = training.optimizer->states()[kGroup].latents();
   const at::Tensor derivative = 100 * (1 - at::tanh(100 * u).square());
   REQUIRE(u.abs().max().item<double>() < 1);
-  CHECK(norm(smooth[0] - straight[0] * derivative) < 1e-5 * norm(smooth[0]));
+  CHECK(size_of(smooth[0] - straight[0] * derivative) < 1e-5 * size_of(smooth[0]));
 
   // 6. The update is AdamW's first step on gradients clipped by one norm over everything. Then the
   // signs are those of the latents.
@@ -186,8 +187,8 @@ TEST_CASE("the whole story: from a teacher's folder to a trained, packed model")
   for (size_t g = 0; g < training.gradients.size(); ++g) {
     if (training.gradients[g].is_empty()) continue;
     training.optimizer->reduce(g, training.gradients[g]);
-    squares += std::pow(norm(training.gradients[g].latents()), 2) +
-               std::pow(norm(training.gradients[g].vectors()), 2);
+    squares += std::pow(size_of(training.gradients[g].latents()), 2) +
+               std::pow(size_of(training.gradients[g].vectors()), 2);
   }
   const at::Tensor g = training.gradients[kGroup].latents().to(at::kDouble) *
                        std::min(1.0, 1 / (std::sqrt(squares) + 1e-6));
@@ -210,7 +211,7 @@ TEST_CASE("the whole story: from a teacher's folder to a trained, packed model")
   const HfFolder folder = test::open_folder(temp / "packed");
   const Decoder packed = load_packed(folder, at::kFloat, at::kCPU);
   const at::Tensor logits = forward_full(student.decoder(), ids, false).logits;
-  CHECK(norm(forward_full(packed, ids, false).logits - logits) < 2e-2 * norm(logits));
+  CHECK(size_of(forward_full(packed, ids, false).logits - logits) < 2e-2 * size_of(logits));
 }
 
 }  // namespace
