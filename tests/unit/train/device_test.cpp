@@ -187,7 +187,7 @@ TEST_CASE("state on the host: the steps of state on the device, for one wait at 
     test::write_tiny_llama(temp / std::to_string(layers), {.biases = true, .layers = layers});
   }
   const auto train = [&](int64_t layers, const OptimOptions& optim, GradientReduce when,
-                         int64_t micro_batches, bool drops) {
+                         int64_t micro_batches, bool drops, std::vector<double>& flips) {
     Run run(temp / std::to_string(layers), other, optim);
     DistillationStep step(run.teacher.decoder, *run.student, {}, Recompute::kFull);
     GradientReducer reducer(*run.optimizer, {.when = when}, micro_batches);
@@ -219,11 +219,11 @@ TEST_CASE("state on the host: the steps of state on the device, for one wait at 
       const int64_t waits = test::host_waits;
       CHECK(waits == (is_apart ? 1 : 0));
       const at::Tensor sums = statistics.sums.cpu();
-      const auto flips = static_cast<double>(statistics.sign_flips.item<int64_t>());
+      flips.push_back(statistics.read_sign_flip_fraction());
       // What the host has is read without another wait.
       CHECK(test::host_waits == waits + (is_apart ? 0 : 2));
-      seen.insert(seen.end(), {sums[0].item<double>(), sums[1].item<double>(),
-                               sums[2].item<double>(), flips + 1});
+      seen.insert(seen.end(),
+                  {sums[0].item<double>(), sums[1].item<double>(), sums[2].item<double>()});
       CHECK(before.read_kl() == Approx(loss.read_kl()));
     }
     for (const GroupState& state : run.optimizer->states()) {
@@ -240,9 +240,15 @@ TEST_CASE("state on the host: the steps of state on the device, for one wait at 
         for (const MomentType moments : {MomentType::kFp32, MomentType::kInt8}) {
           CAPTURE(layers, micro_batches, static_cast<int>(when), static_cast<int>(moments));
           OptimOptions optim{.moments = moments};
-          const auto here = train(layers, optim, when, micro_batches, /*drops=*/false);
+          std::vector<double> here, apart;
+          const auto want = train(layers, optim, when, micro_batches, /*drops=*/false, here);
           optim.state_device = StateDevice::kCpu;
-          check_close(train(layers, optim, when, micro_batches, /*drops=*/true), here);
+          check_close(train(layers, optim, when, micro_batches, /*drops=*/true, apart), want);
+          // Where codes were rounded by another last bit a few signs may differ.
+          for (size_t k = 0; k < here.size(); ++k) {
+            CHECK(here[k] > 0.001);
+            CHECK(apart[k] == Approx(here[k]).epsilon(0.02));
+          }
         }
       }
     }
