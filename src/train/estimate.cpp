@@ -99,6 +99,9 @@ class Estimate {
         sequences_at_once(session_.options, choice.world) * session_.options.data.sequence_length;
     return stored_ && littlebit::streams_on_host(*stored_, session_.dtype, tokens);
   }
+  HostCopies copies(const ShardingChoice& choice) {
+    return host_copies(shape_, session_.plans, session_.options, session_.device, choice);
+  }
   std::vector<TrafficPart> traffic(const ShardingChoice& choice) {
     return traffic_parts(shape_, session_.plans, session_.options, choice);
   }
@@ -162,6 +165,11 @@ void print_parts(Estimate& estimate, const ShardingChoice& choice) {
   print(/*on_host=*/false, total, least);
   if (const double host = host_bytes(first); host > 0) {
     print(/*on_host=*/true, host, host_bytes(last));
+  }
+  const HostCopies copies = estimate.copies(choice);
+  if (copies.to_device + copies.to_host > 0) {
+    log_info("copied in a step: to the device " + shown(copies.to_device) + ", to the host " +
+             shown(copies.to_host));
   }
 }
 
@@ -233,6 +241,9 @@ Json way_json(Estimate& estimate, const ShardingChoice& way, const EstimateReque
                {"host_total", host_bytes(parts)},
                {"traffic", traffic_json(traffic)},
                {"sent", sent}};
+  const HostCopies copies = estimate.copies(way);
+  json["copied_to_device"] = copies.to_device;
+  json["copied_to_host"] = copies.to_host;
   if (request.device_memory > 0) json["fits"] = total <= request.device_memory;
   if (request.bandwidth > 0) json["seconds"] = sent / request.bandwidth;
   return json;

@@ -130,6 +130,8 @@ struct Moment {
 // States that wait for the backward pass of so many blocks: inputs, and differences of the outputs
 // of all but the last.
 struct WaitingStates {
+  static constexpr double kOnDevice = 2;  // blocks
+
   double inputs = 0, differences = 0;  // bytes of one
   bool is_away = false;                // but for those of two blocks
 
@@ -137,7 +139,6 @@ struct WaitingStates {
     return blocks * inputs + std::max(0.0, blocks - 1) * differences;
   }
   double on_device(double blocks) const {
-    constexpr double kOnDevice = 2;
     return is_away ? std::min(blocks, kOnDevice) * (inputs + differences) : bytes(blocks);
   }
 };
@@ -426,6 +427,31 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
       blockwise_parts(decoder, plans, options, shape, state, teacher, choice);
   const bool is_all = options.train.steps == 0 && options.train.epochs == 0;
   return is_all || device_bytes(blockwise) > device_bytes(parts) ? blockwise : parts;
+}
+
+HostCopies host_copies(Decoder& decoder, std::span<const LayerPlan> plans,
+                       const RunOptions& options, at::Device device, const ShardingChoice& choice) {
+  HostCopies copies;
+  if (device_traits(device).is_host) return copies;
+  const Shape shape = shape_of(decoder, options, device, choice.world);
+  const WaitingStates waiting = waiting_states(shape, options);
+  if (waiting.is_away) {
+    const double bytes = waiting.bytes(static_cast<double>(shape.spec.num_layers));
+    copies.to_host = bytes;
+    copies.to_device = std::max(0.0, bytes - WaitingStates::kOnDevice * waiting.inputs -
+                                         (WaitingStates::kOnDevice - 1) * waiting.differences);
+  }
+  if (choice.teacher_streamed) {
+    for (const double block : teacher_blocks(decoder)) copies.to_device += shape.compute * block;
+  }
+  const auto passes = static_cast<double>(micro_batches(options, choice.world));
+  copies = {.to_device = passes * copies.to_device, .to_host = passes * copies.to_host};
+  if (!choice.state_on_host) return copies;
+  // Gradients of latents go, sign bits come.
+  const double latents = state_sizes(group_layouts(decoder, plans), choice).owned;
+  copies.to_host += 4 * latents;
+  copies.to_device += latents / 8;
+  return copies;
 }
 
 double device_bytes(std::span<const MemoryPart> parts) {

@@ -34,6 +34,13 @@ std::vector<MemoryPart> memory_parts(Decoder& decoder, std::span<const LayerPlan
                                      std::optional<at::ScalarType> stored,
                                      const ShardingChoice& choice = {});
 
+// What a step of the process copies between a device and its host, in bytes.
+struct HostCopies {
+  double to_device = 0, to_host = 0;
+};
+HostCopies host_copies(Decoder& decoder, std::span<const LayerPlan> plans,
+                       const RunOptions& options, at::Device device, const ShardingChoice& choice);
+
 // The sums of what is on the device, and of what is on its host.
 double device_bytes(std::span<const MemoryPart> parts);
 double host_bytes(std::span<const MemoryPart> parts);

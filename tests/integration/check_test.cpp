@@ -169,6 +169,9 @@ TEST_CASE("--estimate-memory: where the teacher is, by what fits") {
   CHECK(placed({}) == "replicated");
   CHECK(placed({"--device-memory", "24GiB", "train.teacher=replicated"}) == "replicated");
   CHECK(placed({"--device-memory", "80GiB", "train.teacher=streamed"}) == "streamed");
+  check_outcome(outcome({"train.device=cuda", "train.teacher=streamed"}), 0,
+                {"copied in a step: to the device 12.06 GiB, to the host 0 B",
+                 "teacher's blocks on their way"});
   // Two processes have it in parts.
   CHECK(placed({"--device-memory", "24GiB", "--processes", "2", "train.global_batch_size=2"}) ==
         "sharded");

@@ -267,6 +267,19 @@ TEST_CASE("memory estimate: what is divided, what is whole, what is on a GPU's h
   double away = 0;
   for (const MemoryPart& part : parts(four, gpu)) away += part.on_host ? part.bytes : 0;
   CHECK(away == (3 * 4 + 2 * 2) * state);
+  // In two micro-batches: all of them there, those of one block back.
+  const HostCopies copies = host_copies(shape, plans, options, gpu, four);
+  CHECK(copies.to_host == 2 * away);
+  CHECK(copies.to_device == 2 * (4 + 2) * state);
+  CHECK(host_copies(shape, plans, options, gpu, read).to_device ==
+        2 * (6 * state + 3 * 2 * linears));
+  CHECK(host_copies(shape, plans, options, at::kCPU, read).to_device == 0);
+  // State on the host: gradients of this process's latents go there, sign bits come back.
+  ShardingChoice apart = four;
+  apart.state_on_host = true;
+  const HostCopies more = host_copies(shape, plans, options, gpu, apart);
+  CHECK(more.to_host - copies.to_host == 32 * (more.to_device - copies.to_device));
+  CHECK(more.to_host > copies.to_host);
   CHECK(device_bytes(parts(four, at::kCPU)) ==
         device_bytes(memory_parts(shape, plans, options, at::kCPU, at::kBFloat16, four)));
   options.train.inputs = {.type = BlockInputs::kBf16};
