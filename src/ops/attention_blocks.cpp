@@ -209,7 +209,7 @@ class HeadGradients {
     for (int i = 0; i < 2; ++i) scratch_.want<float>(keys_ * size_);
     for (int i = 0; i < 4; ++i) scratch_.want<T>(kQueries * size_);
     scratch_.want<float>(kQueries * size_);
-    scratch_.want<float>(kQueries);
+    for (int i = 0; i < 2; ++i) scratch_.want<float>(kQueries);
     for (int i = 0; i < 2; ++i) scratch_.want<float>(kBlock);
     if (!kIsWide) {
       for (int i = 0; i < 3; ++i) scratch_.want<T>(kBlock);
@@ -226,6 +226,9 @@ class HeadGradients {
     turned_dy_ = scratch_.rows<T>(size_, kQueries, kQueries);
     turned_dq_ = scratch_.get<float>(kQueries * size_);
     delta_ = scratch_.get<float>(kQueries);
+    log_sum_ = scratch_.get<float>(kQueries);
+    std::fill_n(delta_, kQueries, 0.0F);
+    std::fill_n(log_sum_, kQueries, 0.0F);
     scores_ = scratch_.get<float>(kBlock);
     d_weights_ = scratch_.get<float>(kBlock);
     if constexpr (kIsWide) {
@@ -268,6 +271,7 @@ class HeadGradients {
     attention_delta(AttentionDelta<T>{
         dy, y.data, y.stride,
         job_.d_log_sum.defined() ? job_.d_log_sum.const_data_ptr<float>() + row : nullptr, delta_});
+    std::copy_n(job_.log_sum.const_data_ptr<float>() + row, queries, log_sum_);
     const int64_t first = first_seen(query, job_.rule.window), last = query + queries;
     for (int64_t key = first; key < last; key += kGradientKeys) {
       const int64_t count = std::min(kGradientKeys, round_up(last - key, kUnit));
@@ -275,19 +279,18 @@ class HeadGradients {
                scores_, kQueries, /*adds=*/false);
       multiply({count, kQueries, size_}, v_.data + key * size_, size_, turned_dy_.data, kQueries,
                d_weights_, kQueries, /*adds=*/false);
-      attention_gradient(
-          AttentionGradientBlock<T>{.rule = job_.rule,
-                                    .first_query = query,
-                                    .queries = queries,
-                                    .first_key = key,
-                                    .keys = count,
-                                    .scores = scores_,
-                                    .d_weights = d_weights_,
-                                    .log_sum = job_.log_sum.const_data_ptr<float>() + row,
-                                    .delta = delta_,
-                                    .weights = weights_,
-                                    .d_scores = d_scores_,
-                                    .stride = kQueries});
+      attention_gradient(AttentionGradientBlock<T>{.rule = job_.rule,
+                                                   .first_query = query,
+                                                   .queries = queries,
+                                                   .first_key = key,
+                                                   .keys = count,
+                                                   .scores = scores_,
+                                                   .d_weights = d_weights_,
+                                                   .log_sum = log_sum_,
+                                                   .delta = delta_,
+                                                   .weights = weights_,
+                                                   .d_scores = d_scores_,
+                                                   .stride = kQueries});
       multiply({count, size_, kQueries}, weights_, kQueries, dy_.data, size_, dv_ + key * size_,
                size_, /*adds=*/true);
       multiply({count, size_, kQueries}, d_scores_, kQueries, q_.data, size_, dk_ + key * size_,
@@ -307,7 +310,7 @@ class HeadGradients {
   int64_t batch_, size_, keys_;
   Scratch scratch_;
   RowsOf<T> k_, v_, turned_k_, q_, dy_, turned_q_, turned_dy_, paired_;
-  float *dk_, *dv_, *turned_dq_, *delta_, *scores_, *d_weights_;
+  float *dk_, *dv_, *turned_dq_, *delta_, *log_sum_, *scores_, *d_weights_;
   T *weights_, *d_scores_;
 };
 

@@ -21,6 +21,8 @@ struct AttentionRule {
   float scale, softcap;
 };
 
+// Strides of blocks and the numbers of a forward block's keys are multiples of 16.
+//
 // A forward block: scores of `queries` rows from first_query on with `keys` columns from first_key
 // on, both counted in the sequence.
 template <class T>
@@ -48,7 +50,7 @@ struct AttentionGradientBlock {
   int64_t first_query, queries, first_key, keys;
   const float* scores;
   const float* d_weights;
-  const float* log_sum;  // [queries]: of e^score
+  const float* log_sum;  // [queries, up to a multiple of 16]: of e^score
   const float* delta;    // [queries]: the sum of weight * d_weight
   T* weights;            // [keys, stride]; may be `scores`
   T* d_scores;           // [keys, stride], by the products before the scale; may be `d_weights`
