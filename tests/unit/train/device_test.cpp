@@ -238,6 +238,8 @@ TEST_CASE("state on the host: the steps of state on the device, for one wait at 
     for (const GradientReduce when : {GradientReduce::kStep, GradientReduce::kMicrobatch}) {
       for (const int64_t micro_batches : {1, 3}) {
         for (const MomentType moments : {MomentType::kFp32, MomentType::kInt8}) {
+          // Of more blocks one way is enough: waits do not depend on their number.
+          if (layers > 2 && (micro_batches > 1 || moments == MomentType::kInt8)) continue;
           CAPTURE(layers, micro_batches, static_cast<int>(when), static_cast<int>(moments));
           OptimOptions optim{.moments = moments};
           std::vector<double> here, apart;
