@@ -10,6 +10,7 @@
 #include <set>
 
 #include "littlebit/checkpoint/checkpoint.h"
+#include "littlebit/device/cuda.h"
 #include "littlebit/distill/blockwise.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/eval/model.h"
