@@ -95,7 +95,7 @@ ExitCode run_bench(const BenchOptions& options, const std::vector<std::string>& 
   if (!options.run.output.empty()) output.emplace(options.run.output);
   use_threads(options.run.threads);
   const at::Device device = open_device(options.run.device, "bench.device");
-  const at::ScalarType dtype = scalar_type(options.stack.dtype, device);
+  const at::ScalarType dtype = float_type(options.stack.dtype, device);
   const BenchSetup setup{options, DeviceTimer(device, options.run.repeats), dtype};
   log_info("measuring on " + describe_device(device) + ", " +
            std::to_string(at::get_num_threads()) + " threads");

@@ -33,7 +33,7 @@ int run_forward(const ForwardOptions& options) {
   const at::Device device = open_device(options.device, "--device");
   const SafetensorsFile input(options.input);
   const at::Tensor ids = read_ids(input);
-  const EvalModel model(HfFolder(options.model), scalar_type(options.dtype, device), device);
+  const EvalModel model(HfFolder(options.model), float_type(options.dtype, device), device);
   const ModelSpec& spec = model.decoder().spec();
   const int64_t length = ids.dim() == 2 ? ids.size(1) : 0;
   if (!spec.learned_positions && length > spec.max_positions) {

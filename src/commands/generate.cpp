@@ -111,7 +111,7 @@ int run_generate(const std::filesystem::path& config, const std::vector<std::str
   const std::vector<int32_t> ends = eos_token_ids(folder);
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(options.model.path);
   const std::vector<int32_t> prompt = prompt_ids(*tokenizer, prompt_text(options.generate));
-  const EvalModel model(std::move(folder), scalar_type(options.compute.dtype, device), device);
+  const EvalModel model(std::move(folder), float_type(options.compute.dtype, device), device);
   const ModelSpec& spec = model.decoder().spec();
   const int64_t longest = static_cast<int64_t>(prompt.size()) + options.generate.max_new_tokens;
   if (!spec.learned_positions && longest > spec.max_positions) {

@@ -85,7 +85,7 @@ Json describe(const ScoreOptions& options, const EvalModel& model, const Tokeniz
                                                          : Json(std::stoll(eval.batch_size))},
             {"num_fewshot", eval.num_fewshot}}},
           {"environment", environment_json(model.decoder().device(), at::get_num_threads(),
-                                           name_of(scalar_type(options.run.dtype, at::kCPU)))}};
+                                           name_of(float_type(options.run.dtype, at::kCPU)))}};
 }
 
 // A model with its tasks, open in every process; the first has the files that are written.
@@ -135,9 +135,9 @@ class Scoring {
         check_outputs(options_.model.path, {{"--tasks", file}}, outputs);
       }
     }
-    model_.emplace(std::move(folder), scalar_type(options_.run.dtype, device), device);
+    model_.emplace(std::move(folder), float_type(options_.run.dtype, device), device);
     if (!options_.run.teacher.empty()) {
-      teacher_.emplace(options_.run.teacher, scalar_type(options_.run.dtype, device), device);
+      teacher_.emplace(options_.run.teacher, float_type(options_.run.dtype, device), device);
     }
     log_info(options_.model.path.string() + ": " +
              (model_->packed() ? "packed LittleBit" : "dense") + " " + spec.model_type + ", " +

@@ -51,7 +51,7 @@ at::Device open_device(DeviceKind kind, const std::string& key, int64_t local_ra
   return cpu;
 }
 
-at::ScalarType scalar_type(FloatKind kind, at::Device device) {
+at::ScalarType float_type(FloatKind kind, at::Device device) {
   if (kind == FloatKind::kAuto) return device_traits(device).auto_dtype;
   return kind == FloatKind::kBf16 ? at::kBFloat16 : at::kFloat;
 }

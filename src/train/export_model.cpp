@@ -79,7 +79,7 @@ PackedExport write_packed(const std::filesystem::path& folder, const Student& st
 
 void write_dense(const std::filesystem::path& folder, const Student& student,
                  const ExportOptions& options, const HfFolder& source) {
-  const at::ScalarType type = scalar_type(options.dense_dtype, at::kCPU);
+  const at::ScalarType type = float_type(options.dense_dtype, at::kCPU);
   const ByteTable bytes = export_dense(folder, student, type, source);
   log_info("dense export: " + format_bytes(bytes.total()) + " in " + name_of(type));
 }

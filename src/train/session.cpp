@@ -120,7 +120,7 @@ Session open_model(const RunOptions& options, const RunRequest& request) {
 
 Session open_model(const RunOptions& options, at::Device device) {
   Session session{.options = options, .device = device};
-  session.dtype = scalar_type(options.train.dtype, device);
+  session.dtype = float_type(options.train.dtype, device);
 
   session.teacher_folder = std::make_unique<HfFolder>(options.model.path);
   if (path_exists(options.model.path / "littlebit_config.json")) {

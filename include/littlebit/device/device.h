@@ -41,7 +41,7 @@ struct DeviceTraits {
 const DeviceTraits& device_traits(at::Device device);
 
 // kAuto: what suits the device.
-at::ScalarType scalar_type(FloatKind kind, at::Device device);
+at::ScalarType float_type(FloatKind kind, at::Device device);
 // "fp32", "bf16", "fp64": in options, and in what is written.
 const char* name_of(at::ScalarType type);
 

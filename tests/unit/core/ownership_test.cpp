@@ -51,8 +51,8 @@ TEST_CASE("a link or a folder of others at NAME.partial is refused and stays as 
   put(folder / "c.partial", "precious");
   CHECK_THAT(output_error_of([&] { OutputFolder(folder / "a"); }), Contains("a link"));
   CHECK_THAT(output_error_of([&] { OutputFolder(folder / "b"); }),
-             Contains("not made by this program") && Contains("b.partial"));
-  CHECK_THAT(output_error_of([&] { OutputFolder(folder / "c"); }), Contains("no folder"));
+             Contains("that this program did not make") && Contains("b.partial"));
+  CHECK_THAT(output_error_of([&] { OutputFolder(folder / "c"); }), Contains("not a folder"));
   for (const char* name : {"a", "b", "c"}) {
     CHECK_FALSE(clean_unfinished(folder / name));
     CHECK_FALSE(fs::exists(folder / name));

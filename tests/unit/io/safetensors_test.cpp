@@ -160,15 +160,15 @@ TEST_CASE("safetensors: huge shapes do not overflow") {
 TEST_CASE("safetensors: spans must fit the shape and tile the data") {
   refused(one("F32", "[2]", "[0,4]"), 4, {"\"a\"", "F32 [2]", "8 bytes"});
   refused(one("U8", "[2]", "[2,0]"), 2, {"\"a\"", "[2,0]"});
-  refused(one("U8", "[2]", "[1,3]"), 3, {"\"a\"", "hole"});
+  refused(one("U8", "[2]", "[1,3]"), 3, {"\"a\"", "gap"});
   const auto two = [](const char* first, const char* second) {
     return std::string(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)") + first +
            R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + second + "}}";
   };
   refused(two("[0,4]", "[0,4]"), 4, {"\"b\"", "overlaps"});
   refused(two("[0,4]", "[3,7]"), 7, {"\"b\"", "overlaps", "\"a\" ends"});
-  refused(two("[0,4]", "[5,9]"), 9, {"\"b\"", "hole", "\"a\" ends"});
-  refused(two("[0,4]", "[4,8]"), 9, {"1 bytes behind the last tensor"});
+  refused(two("[0,4]", "[5,9]"), 9, {"\"b\"", "gap", "\"a\" ends"});
+  refused(two("[0,4]", "[4,8]"), 9, {"1 bytes after the last tensor"});
   const std::string good = two("[0,4]", "[4,8]");
   refused(good, 5,
           {"truncated", std::to_string(8 + good.size() + 8) + " bytes",

@@ -54,7 +54,7 @@ TEST_CASE("truncate_after takes torn lines out") {
   // it would be JSON; so would the second, whose front alone is left.
   write_file(path, "{\"step\":1}\n12\n{\"step\":2,\"lo\n{\"step\":2}\n\n{\"step\":3}");
   const std::string seen = stderr_of([&] { MetricsFile::truncate_after(path, 9); });
-  CHECK_THAT(seen, Catch::Contains("warning: took 4 unfinished lines out of"));
+  CHECK_THAT(seen, Catch::Contains("warning: removed 4 unfinished lines from"));
   CHECK(read_file(path) == "{\"step\":1}\n{\"step\":2}\n");
 }
 

@@ -259,14 +259,14 @@ TEST_CASE("a matrix of 16 bits and more is none that was quantised") {
   CHECK_THAT(how({{"bits", 1.58}}), Contains("(1.58 bits);"));
   CHECK_THAT(how({{"load_in_8bit", true}}), Contains("(8 bits);"));
   CHECK_THAT(how({{"load_in_4bit", true}, {"load_in_8bit", false}}), Contains("(4 bits);"));
-  CHECK_THAT(how({{"load_in_8bit", 1}}), Contains("already; take"));
-  CHECK_THAT(how({{"quant_method", 7}}), Contains("already; take"));
+  CHECK_THAT(how({{"load_in_8bit", 1}}), Contains("quantised; take"));
+  CHECK_THAT(how({{"quant_method", 7}}), Contains("quantised; take"));
   CHECK_THAT(how({{"quant_method", "gptq"}, {"bits", 3}}), Contains("(gptq, 3 bits);"));
   // However deep the number lies, within reason.
   Json deep = {{"bits", 5}};
   for (int depth = 1; depth <= 6; ++depth) deep = {{"inner", deep}};
   CHECK_THAT(how(deep), Contains("(5 bits);"));
-  CHECK_THAT(how({{"inner", deep}}), Contains("already; take"));
+  CHECK_THAT(how({{"inner", deep}}), Contains("quantised; take"));
 }
 
 }  // namespace

@@ -189,7 +189,7 @@ TEST_CASE("what is not implemented is refused by name") {
       {"llama_v5", R"({"rope_theta":7})", {"rope_parameters.rope_theta", "the same as rope_theta"}},
       {"llama_v5",
        R"({"rope_scaling":{"type":"linear","factor":2}})",
-       {"rope_scaling", "beside rope_parameters"}},
+       {"rope_scaling", "the same as rope_parameters"}},
       {"llama_v5",
        R"({"rope_parameters":{"partial_rotary_factor":0.5}})",
        {"rope_parameters.partial_rotary_factor", "0.5"}},
@@ -201,7 +201,7 @@ TEST_CASE("what is not implemented is refused by name") {
        {"rope_parameters.sliding_attention.rope_type", "default"}},
       {"gemma3_v5",
        R"({"rope_parameters":{"rope_theta":5}})",
-       {"rope_parameters.rope_theta", "not supported"}},
+       {"rope_parameters.rope_theta", "supported only inside"}},
       {"llama31_rope",
        R"({"rope_scaling":{"high_freq_factor":0.5}})",
        {"high_freq_factor", "low_freq_factor"}},
@@ -327,7 +327,7 @@ TEST_CASE("two spellings of one setting: equal ones are fine, others are named")
   CHECK(parse_model_spec(both).rope.factor == alone.rope.factor);
   CHECK(parse_model_spec(both).rope.kind == RopeKind::kLlama3);
   both["rope_scaling"]["factor"] = 3;
-  CHECK_THROWS_WITH(parse_model_spec(both), Catch::Contains("beside rope_parameters"));
+  CHECK_THROWS_WITH(parse_model_spec(both), Catch::Contains("the same as rope_parameters"));
 }
 
 TEST_CASE("a quantised model is called that, with how as far as config.json says") {
