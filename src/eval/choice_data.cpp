@@ -88,7 +88,7 @@ fs::path find_data(const ChoiceTask& task, const Wanted& wanted, const std::stri
             ".parquet";
   }
   throw InputError(
-      "task " + task.name + ": " + what + " is missing: looked for " + join(places, " and "), hint);
+      "task " + task.name + ": " + what + " missing: looked for " + join(places, " and "), hint);
 }
 
 }  // namespace

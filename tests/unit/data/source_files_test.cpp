@@ -142,7 +142,7 @@ TEST_CASE("source files: a folder gives its texts, sorted") {
   CHECK(folder.files("d", SourceFormat::kParquet) == std::vector<std::string>{"d/p.parquet"});
   CHECK(folder.files("d/b.jsonl") == std::vector<std::string>{"d/b.jsonl"});
   folder.write("other/README.md", "x");
-  expect_input_error({"other", "no file in this folder", "1 of other names"},
+  expect_input_error({"other", "no file in this folder", "1 with other names"},
                      [&] { folder.files("other"); });
 }
 

@@ -321,7 +321,7 @@ TEST_CASE("data that is missing: where it belongs, where people get it") {
   try {
     find_example_data(task, temp.path());
   } catch (const Error& error) {
-    CHECK(error.hint().find("of its splits it is train") != std::string::npos);
+    CHECK(error.hint().find("the split is train") != std::string::npos);
   }
   for (const char* name :
        {"boolq_train.parquet", "boolq/train-00000-of-00001.parquet", "boolq/boolq_train.json"}) {

@@ -171,11 +171,11 @@ TEST_CASE("what may be changed where a run goes on is how it learns, and nothing
                            "optim.learning_rate", "optim.latent_learning_rate", "optim.beta1",
                            "optim.beta2", "optim.epsilon", "optim.weight_decay",
                            "optim.warmup_ratio", "optim.schedule", "optim.max_grad_norm",
-                           "train.reduce_dtype"});
+                           "train.block_inputs", "train.reduce_dtype"});
   CHECK(declared.deciding(Decides::kRun) ==
         Keys{"quant.bits_per_weight", "quant.kv_factor", "quant.min_rank", "quant.surrogate",
              "data.sequence_length", "data.shuffle", "blockwise.sequences", "blockwise.passes",
-             "blockwise.batch_size", "train.seed"});
+             "blockwise.batch_size", "optim.moments", "train.seed"});
   // A run that goes on has its factors: what only its start needed may be another.
   for (const std::string& key : declared.deciding(Decides::kStart, "quant.")) {
     for (const Decides run : {Decides::kRun, Decides::kRunChangeable, Decides::kRunResolved}) {
