@@ -155,7 +155,8 @@ TEST_CASE("--estimate-memory: where the teacher is, by what fits") {
   const auto outcome = [&](std::vector<std::string> words) {
     words.insert(words.begin(),
                  {"--estimate-memory", "model.path=" + model, "quant.bits_per_weight=0.1",
-                  "train.micro_batch_size=1", "data.sequence_length=2048", "train.recompute=full"});
+                  "train.micro_batch_size=1", "data.sequence_length=2048", "train.recompute=full",
+                  "optim.state_device=device"});
     return test::run_program("littlebit-train", words);
   };
   const auto placed = [&](std::vector<std::string> words) {
@@ -166,6 +167,9 @@ TEST_CASE("--estimate-memory: where the teacher is, by what fits") {
   CHECK(placed({"--device-memory", "24GiB"}) == "streamed");
   CHECK(placed({"--device-memory", "26GiB"}) == "replicated");
   CHECK(placed({"--device-memory", "12GiB"}) == "replicated");  // nothing would help
+  // With latents and moments on the host first.
+  CHECK(placed({"--device-memory", "24GiB", "optim.state_device=auto"}) == "replicated");
+  CHECK(placed({"--device-memory", "12GiB", "optim.state_device=auto"}) == "streamed");
   CHECK(placed({}) == "replicated");
   CHECK(placed({"--device-memory", "24GiB", "train.teacher=replicated"}) == "replicated");
   CHECK(placed({"--device-memory", "80GiB", "train.teacher=streamed"}) == "streamed");

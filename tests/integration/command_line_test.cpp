@@ -77,7 +77,7 @@ TEST_CASE("hints fit the mistake") {
   hinted("data.train=none/*.txt", "matches this glob");
   shop.write("run.yaml", "eval:\n  tasks: boolq, piqa\n");
   const Outcome outcome = shop.train({"--config", "run.yaml", "--check"});
-  CHECK_THAT(outcome.err, Contains("a list stands in brackets: [boolq, piqa]"));
+  CHECK_THAT(outcome.err, Contains("write a list in brackets: [boolq, piqa]"));
 }
 
 TEST_CASE("eval.tasks=A,B is read as --tasks A,B") {
