@@ -38,8 +38,7 @@ at::Tensor for_queries(const at::Tensor& x, int64_t heads) {
 
 // The other way round: sums over the heads of queries.
 at::Tensor for_keys(const at::Tensor& x, const at::Tensor& like) {
-  return x
-      .view({like.size(0), like.size(1), x.size(1) / like.size(1), like.size(2), like.size(3)})
+  return x.view({like.size(0), like.size(1), x.size(1) / like.size(1), like.size(2), like.size(3)})
       .sum(2)
       .to(like.scalar_type());
 }

@@ -25,10 +25,10 @@ std::vector<std::string> changeable_keys() {
 
 // Options that checkpoints of the present format may be older than: those runs were as the default
 // has it.
-constexpr const char* kYounger[] = {"train.reduce_dtype",         "train.block_inputs",
-                                    "optim.latent_learning_rate", "optim.moments", "blockwise.sequences",
-                                    "blockwise.passes",           "blockwise.batch_size",
-                                    "blockwise.learning_rate",    "blockwise.latent_learning_rate"};
+constexpr const char* kYounger[] = {
+    "train.reduce_dtype",   "train.block_inputs",      "optim.latent_learning_rate",
+    "optim.moments",        "blockwise.sequences",     "blockwise.passes",
+    "blockwise.batch_size", "blockwise.learning_rate", "blockwise.latent_learning_rate"};
 
 bool is_younger_default(const std::string& key, const std::string& value) {
   RunOptions options;

@@ -48,11 +48,8 @@ TEST_CASE("each family, all switches on, stopped and resumed: the bytes of a pla
                     "blockwise.storage=disk",
                     "--resume",
                     "auto"};
-  const Words lean = {"train.recompute=full",
-                      "train.teacher=streamed",
-                      "train.block_inputs_device=cpu",
-                      "--resume",
-                      "auto"};
+  const Words lean = {"train.recompute=full", "train.teacher=streamed",
+                      "train.block_inputs_device=cpu", "--resume", "auto"};
   for (const auto& [family, folder] : families) {
     const auto train = [&, &folder = folder](const std::string& name, Words extra) {
       extra.insert(extra.begin(),

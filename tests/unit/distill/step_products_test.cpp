@@ -7,7 +7,6 @@
 #include <catch2/catch.hpp>
 
 #include "littlebit/core/stopwatch.h"
-#include "littlebit/core/stopwatch.h"
 #include "littlebit/models/model_spec.h"
 #include "support/loaded_model.h"
 #include "support/tiny_model.h"

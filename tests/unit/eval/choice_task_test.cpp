@@ -302,8 +302,8 @@ TEST_CASE("data that is missing: where it belongs, where people get it") {
   create_folders(temp / "boolq");
   write_file(temp / "boolq" / "data-7.parquet", "PAR1");
   refused({"its data is missing"}, (temp / "boolq" / "data-7.parquet").string() +
-                                         " is there: if this is the file, " +
-                                         "rename it to boolq.parquet");
+                                       " is there: if this is the file, " +
+                                       "rename it to boolq.parquet");
 
   // Each goes before those above it; a split's name counts in the task's own folder only.
   write_file(temp / "validation.jsonl", "{}");
