@@ -439,7 +439,7 @@ TEST_CASE("start factors are cached in quant.cache_dir, found again, and made an
     write_file(kept(), bytes);
     const Outcome damaged = scene.train(run, {cache, "train.steps=3"});
     require_done(damaged);
-    CHECK_THAT(damaged.err, Contains("skipping the cached factors"));
+    CHECK_THAT(damaged.err, Contains("ignoring the cached factors"));
     // Made anew, kept again, and told of.
     CHECK(state(run) == state("fresh"));
     CHECK(read_file(kept()) == whole);

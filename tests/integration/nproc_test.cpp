@@ -221,7 +221,7 @@ TEST_CASE("processes divide the start factors; a stop is gone on with by another
   INFO(stopped.err);
   CHECK(stopped.code == 143);
   CHECK(times_in(stopped.err, "stopped while factorising: ") == 1);
-  CHECK_THAT(stopped.err, Contains(" of 42 layers are done; ") && Contains("are kept in"));
+  CHECK_THAT(stopped.err, Contains(" of 42 layers are done; ") && Contains("are cached in"));
   std::filesystem::copy(scene / "stopped", scene / "stopped-3",
                         std::filesystem::copy_options::recursive);
   for (const auto& [cache, processes] : {std::pair{"stopped", 1}, std::pair{"stopped-3", 3}}) {
