@@ -101,7 +101,7 @@ TEST_CASE(
         scene.train("run", {"train.steps=7", "optim.beta1=0.8", "--resume", resume, "--check"}), 2,
         {"optim.beta1 was 0.9, is 0.8", "train.steps was 6, is 7"});
     check_outcome(scene.train("run", {"train.steps=6", "--resume", resume, "--check"}), 0,
-                  {"go on from step 2", "not checked: whether the training text"});
+                  {"continue from step 2", "not checked: whether the training text"});
   }
   test::write_tiny_llama(scene / "other", {.seed = 5});
   check_refused(scene.train("run", {"train.steps=6", "model.path=" + (scene / "other").string(),
