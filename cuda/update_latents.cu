@@ -95,7 +95,7 @@ __global__ void update_latents_kernel(LatentUpdateJob<Moment> job, unsigned long
       square[k] = by.beta2 * square[k] + by.fresh2 * g * g;
       const float latent =
           job.latents[i] * by.keep -
-          by.step_size * average[k] / (sqrtf(square[k]) * by.root_factor + by.epsilon);
+          by.step_size * average[k] / (sqrtf(square[k]) / by.root_divisor + by.epsilon);
       job.latents[i] = latent;
       const uint32_t vote = __ballot_sync(0xFFFFFFFFu, latent < 0);
       if (lane == k) {

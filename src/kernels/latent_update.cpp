@@ -87,7 +87,7 @@ LITTLEBIT_LOOP void move(const AdamWNumbers& by, const float* __restrict gradien
     average[i] += by.fresh1 * (g - average[i]);
     square[i] = by.beta2 * square[i] + by.fresh2 * g * g;
     latents[i] = latents[i] * by.keep -
-                 by.step_size * average[i] / (std::sqrt(square[i]) * by.root_factor + by.epsilon);
+                 by.step_size * average[i] / (std::sqrt(square[i]) / by.root_divisor + by.epsilon);
   }
 }
 

@@ -16,7 +16,7 @@ struct AdamWNumbers {
   float beta2;
   float fresh1, fresh2;  // 1 - beta1, 1 - beta2
   float step_size;       // rate / (1 - beta1^step)
-  float root_factor;     // 1 / sqrt(1 - beta2^step)
+  float root_divisor;    // sqrt(1 - beta2^step): divided by, as PyTorch does, to the same rounding
   float epsilon;
 };
 

@@ -84,7 +84,7 @@ inline AdamWNumbers adamw_numbers(const LatentStep& by) {
           .fresh1 = static_cast<float>(1 - by.beta1),
           .fresh2 = static_cast<float>(1 - by.beta2),
           .step_size = static_cast<float>(by.rate / (1 - std::pow(by.beta1, step))),
-          .root_factor = static_cast<float>(1 / std::sqrt(1 - std::pow(by.beta2, step))),
+          .root_divisor = static_cast<float>(std::sqrt(1 - std::pow(by.beta2, step))),
           .epsilon = static_cast<float>(by.epsilon)};
 }
 
