@@ -151,7 +151,8 @@ TEST_CASE("what stands where a checkpoint or an export will be written is told b
   write_file(scene / "e" / "checkpoints" / "step-9.partial" / "thesis.txt", "precious");
   const Outcome done = scene.train("e", {"train.steps=2", "--resume", "auto"});
   require_done(done);
-  CHECK_THAT(done.err, Contains("step-9.partial was not made by this program and is left in place"));
+  CHECK_THAT(done.err,
+             Contains("step-9.partial was not made by this program and is left in place"));
   CHECK(read_file(scene / "e" / "checkpoints" / "step-9.partial" / "thesis.txt") == "precious");
 }
 
@@ -160,7 +161,8 @@ TEST_CASE("a report.html beside a log.txt of somebody else's is not a run") {
   fs::create_directories(scene / "mine");
   write_file(scene / "mine" / "log.txt", "my day\n");
   write_file(scene / "mine" / "report.html", "my report\n");
-  check_refused(scene.train("mine", {"--resume", "auto"}), 2, {"report.html that this program did not write"});
+  check_refused(scene.train("mine", {"--resume", "auto"}), 2,
+                {"report.html that this program did not write"});
   CHECK(read_file(scene / "mine" / "report.html") == "my report\n");
   CHECK(read_file(scene / "mine" / "log.txt") == "my day\n");
 }
