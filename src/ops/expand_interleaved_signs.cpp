@@ -15,6 +15,7 @@
 #include "ops/interleaved.h"
 #include "ops/made_numbers.h"
 #include "ops/operation.h"
+#include "ops/rows.h"
 
 namespace littlebit {
 namespace {
@@ -29,7 +30,7 @@ void expand_cpu(const InterleavedSigns& signs, const at::Tensor& out, int64_t ro
   };
   K* const first = reinterpret_cast<K*>(out.data_ptr<T>());
   constexpr int64_t kGrain = 1 << 16;  // elements worth a thread of their own
-  const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, signs.cols));
+  const int64_t grain = rows_per_thread(signs.cols, kGrain);
   at::parallel_for(0, out.size(0), grain, [&](int64_t begin, int64_t end) {
     const InterleavedExpansion<K> job{signs, data(row_scale), data(column_scale),
                                       first + begin * out.stride(0), out.stride(0)};

@@ -11,6 +11,7 @@
 #include "littlebit/core/error.h"
 #include "ops/made_numbers.h"
 #include "ops/operation.h"
+#include "ops/rows.h"
 
 namespace littlebit {
 
@@ -46,7 +47,7 @@ void ExpandSigns::cpu(const at::Tensor& out, const at::Tensor& words, int64_t fi
                       const std::optional<at::Tensor>& column_scale) {
   with_job(out, words, first_bit, row_scale, column_scale, [](const auto& job) {
     constexpr int64_t kGrain = 1 << 16;  // elements worth a thread of their own
-    const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, job.cols));
+    const int64_t grain = rows_per_thread(job.cols, kGrain);
     at::parallel_for(0, job.rows, grain,
                      [&](int64_t begin, int64_t end) { expand_signs(job, begin, end); });
   });

@@ -17,6 +17,7 @@
 #include "littlebit/core/error.h"
 #include "ops/made_numbers.h"
 #include "ops/operation.h"
+#include "ops/rows.h"
 
 namespace littlebit {
 namespace {
@@ -51,8 +52,8 @@ at::Tensor plain_gradient(const at::Tensor& d_activation, const at::Tensor& gate
 
 // Rows worth a thread of their own.
 int64_t grain(int64_t cols) {
-  constexpr int64_t kGrain = 1 << 14;
-  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, cols));
+  constexpr int64_t kNumbers = 1 << 14;
+  return rows_per_thread(cols, kNumbers);
 }
 
 struct OnThreads {

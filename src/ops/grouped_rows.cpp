@@ -21,8 +21,6 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 18;  // numbers worth a thread of their own
 
-int64_t rows_per_thread(int64_t cols) { return std::max<int64_t>(1, kGrain / cols); }
-
 GroupedView view_of(const GroupedRows& matrix) {
   return {{matrix.bits(), matrix.groups(), matrix.size()},
           static_cast<const uint8_t*>(matrix.numbers.const_data_ptr()),
@@ -71,7 +69,7 @@ GroupedRows group_rows(const at::Tensor& matrix, int bits, int64_t size) {
     const at::Tensor block =
         matrix.detach().narrow(0, first, count).to(at::kCPU, at::kFloat).contiguous();
     const auto* from = block.const_data_ptr<float>();
-    at::parallel_for(0, count, rows_per_thread(cols), [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, count, rows_per_thread(cols, kGrain), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         group_row(from + r * cols, cols, shape, numbers + (first + r) * shape.row_bytes(),
                   scales + (first + r) * groups);
@@ -97,10 +95,11 @@ at::Tensor widen_rows(const GroupedRows& matrix, int64_t begin, int64_t count) {
   }
   const at::Tensor out = at::empty({count, matrix.cols}, at::kFloat);
   const GroupedView view = view_of(matrix);
-  at::parallel_for(0, count, rows_per_thread(matrix.cols), [&](int64_t first, int64_t last) {
-    widen_grouped(view, matrix.cols, begin + first, begin + last,
-                  out.data_ptr<float>() + first * matrix.cols);
-  });
+  at::parallel_for(0, count, rows_per_thread(matrix.cols, kGrain),
+                   [&](int64_t first, int64_t last) {
+                     widen_grouped(view, matrix.cols, begin + first, begin + last,
+                                   out.data_ptr<float>() + first * matrix.cols);
+                   });
   return out;
 }
 
@@ -131,7 +130,7 @@ at::Tensor GroupedProduct::cpu(const at::Tensor& x, const at::Tensor& numbers,
       at::constant_pad_nd(x.reshape({count, matrix.cols}).to(at::kFloat), {0, padded - matrix.cols})
           .contiguous();
   const at::Tensor y = at::empty({count, d_out}, at::kFloat);
-  at::parallel_for(0, d_out, rows_per_thread(padded), [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, d_out, rows_per_thread(padded, kGrain), [&](int64_t begin, int64_t end) {
     for (int64_t r = 0; r < count; ++r) {
       multiply_grouped(view, from.const_data_ptr<float>() + r * padded, begin, end,
                        y.data_ptr<float>() + r * d_out);

@@ -10,6 +10,7 @@
 
 #include "ops/made_numbers.h"
 #include "ops/operation.h"
+#include "ops/rows.h"
 
 namespace littlebit {
 
@@ -41,7 +42,7 @@ KlRows::Result KlRows::cpu(const at::Tensor& teacher, const at::Tensor& student,
   }
   return with_job(teacher, student, softcap, scale, with_gradient, [](const KlRowsJob& job) {
     constexpr int64_t kGrain = 1 << 13;  // logits worth a thread of their own
-    const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, job.cols));
+    const int64_t grain = rows_per_thread(job.cols, kGrain);
     at::parallel_for(0, job.rows, grain,
                      [&](int64_t begin, int64_t end) { kl_rows(job, begin, end); });
   });

@@ -12,6 +12,7 @@
 
 #include "ops/made_numbers.h"
 #include "ops/operation.h"
+#include "ops/rows.h"
 
 namespace littlebit {
 namespace {
@@ -43,8 +44,8 @@ bool records(const Inputs&... inputs) {
 
 // Rows worth a thread of their own.
 int64_t grain(int64_t cols) {
-  constexpr int64_t kGrain = 1 << 14;
-  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, cols));
+  constexpr int64_t kNumbers = 1 << 14;
+  return rows_per_thread(cols, kNumbers);
 }
 
 struct OnThreads {

@@ -12,6 +12,7 @@
 
 #include "ops/made_numbers.h"
 #include "ops/operation.h"
+#include "ops/rows.h"
 
 namespace littlebit {
 namespace {
@@ -61,7 +62,7 @@ at::Tensor Rotary::cpu(const at::Tensor& x, const at::Tensor& cos, const at::Ten
   if (!has_kernel(x, cos, sin, back)) return twin(x, cos, sin, back);
   return with_job(x, cos, sin, back, [](const auto& job) {
     constexpr int64_t kGrain = 1 << 14;  // numbers worth a thread of their own
-    at::parallel_for(0, job.rows(), std::max<int64_t>(1, kGrain / std::max<int64_t>(1, job.size)),
+    at::parallel_for(0, job.rows(), rows_per_thread(job.size, kGrain),
                      [&](int64_t begin, int64_t end) { rotate_rows(job, begin, end); });
   });
 }
