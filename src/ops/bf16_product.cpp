@@ -14,6 +14,7 @@
 #include "ops/made_numbers.h"
 #include "ops/operation.h"
 #include "ops/rows.h"
+#include "ops/split_product.h"
 
 namespace littlebit {
 at::Tensor bf16_product(const at::Tensor& x, const at::Tensor& weight) {
@@ -34,7 +35,12 @@ at::Tensor Bf16Product::twin(const at::Tensor& x, const at::Tensor& weight) {
 at::Tensor Bf16Product::cpu(const at::Tensor& x, const at::Tensor& weight) {
   constexpr int64_t kFewRows = 4;  // beyond, one pass over the matrix for all rows is cheaper
   const at::Tensor rows = rows_of(x);
-  if (!weight.is_contiguous() || rows.size(0) > kFewRows) return twin(x, weight);
+  if (!weight.is_contiguous() || rows.size(0) > kFewRows) {
+    if (!has_split_products()) return twin(x, weight);
+    const at::Tensor y = at::empty({rows.size(0), weight.size(0)}, x.options().dtype(at::kFloat));
+    split_product({.a = rows, .b = weight, .y = y});
+    return y.view(with_last(x, weight.size(0)));
+  }
   const at::Tensor from = rows.to(at::kFloat).contiguous();
   const int64_t d_out = weight.size(0), d_in = weight.size(1);
   const at::Tensor y = at::empty({rows.size(0), d_out}, from.options());

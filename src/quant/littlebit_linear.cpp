@@ -5,10 +5,13 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include "littlebit/ops/affine.h"
 #include "littlebit/ops/product.h"
+#include "littlebit/ops/scaled_product.h"
+#include "sign_factors.h"
 
 namespace littlebit {
 
@@ -36,8 +39,31 @@ LittleBitLinear::Weights LittleBitLinear::expand() const {
   return weights;
 }
 
+// W1 and W2 of no memory: leaves to differentiate by.
+LittleBitLinear::Weights LittleBitLinear::leaves() const {
+  const c10::AutoGradMode without(false);
+  const int64_t width = rank() * static_cast<int64_t>(paths_.size());
+  const auto options = paths_[0].u1.options();
+  const at::Tensor none = at::zeros({1, 1}, options);
+  Weights weights{.w1 = none.expand({width, in_features()}),
+                  .w2 = none.expand({out_features(), width}),
+                  .l = at::empty({width}, options),
+                  .bias = bias_};
+  for (size_t p = 0; p < paths_.size(); ++p) {
+    weights.l.narrow(0, static_cast<int64_t>(p) * rank(), rank())
+        .copy_(paths_[p].v1 * paths_[p].u2);
+  }
+  return weights;
+}
+
+bool LittleBitLinear::multiplies_signs() const {
+  return compute_dtype_ == at::kFloat && paths_[0].u1.scalar_type() == at::kFloat &&
+         has_fast_mixed_products(paths_[0].u1.device());
+}
+
 void LittleBitLinear::materialize(bool differentiable) {
-  weights_ = expand();
+  if (multiplies_signs()) factors_ = std::make_shared<SignFactors>(expand_factors(paths_));
+  weights_ = factors_ ? leaves() : expand();
   if (differentiable) {
     weights_.w1.set_requires_grad(true);
     weights_.w2.set_requires_grad(true);
@@ -46,7 +72,13 @@ void LittleBitLinear::materialize(bool differentiable) {
 }
 
 at::Tensor LittleBitLinear::forward(const at::Tensor& x) const {
-  const Weights weights = weights_.w1.defined() ? weights_ : expand();
+  const bool is_ready = weights_.w1.defined();
+  if (multiplies_signs()) {
+    const at::Tensor y = is_ready ? sign_product(x, *factors_, weights_)
+                                  : sign_product(x, expand_factors(paths_), leaves());
+    return bias_.defined() ? y + bias_ : y;
+  }
+  const Weights weights = is_ready ? weights_ : expand();
   at::Tensor t = affine(x, weights.w1);
   t = c10::GradMode::is_enabled() ? t * weights.l : t.mul_(weights.l);
   const at::Tensor bias = weights.bias.defined() ? weights.bias.to(compute_dtype_) : weights.bias;

@@ -14,6 +14,7 @@
 #include "littlebit/ops/product.h"
 #include "littlebit/ops/rms_norm.h"
 #include "littlebit/ops/rotary.h"
+#include "littlebit/ops/scaled_product.h"
 #include "littlebit/ops/squared_difference.h"
 #include "littlebit/ops/update_latents.h"
 #include "littlebit/ops/update_signs.h"
@@ -30,6 +31,7 @@ using AllOperations = OperationList<ExpandSigns,               //
                                     MatrixProduct,             //
                                     Affine,                    //
                                     Bf16Product,               //
+                                    ScaledProduct,             //
                                     GroupedProduct,            //
                                     RmsNorm,                   //
                                     AddRmsNorm,                //

@@ -10,6 +10,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ struct SignPath {
   at::Tensor u1, u2, v1, v2;  // [d_out], [r], [r], [d_in]; fp32 (fp64 in tests)
 };
 
+struct SignFactors;
+
 class LittleBitLinear : public Linear {
  public:
   LittleBitLinear(std::string name, std::vector<SignPath> paths, at::Tensor bias,
@@ -31,7 +34,9 @@ class LittleBitLinear : public Linear {
 
   at::Tensor forward(const at::Tensor& x) const override;
 
-  // What autograd differentiates: W1, W2, L and, where there is one, the bias.
+  // What autograd differentiates: W1, W2, L and, where there is one, the bias. Where products with
+  // signs as they are are the faster ones (ops/scaled_product.h), the W1 and W2 that materialize()
+  // keeps have no memory: they stand for the matrices in autograd's graph, and nobody reads them.
   struct Weights {
     at::Tensor w1, w2, l, bias;
   };
@@ -39,7 +44,10 @@ class LittleBitLinear : public Linear {
   void materialize(bool differentiable);  // keeps expand()'s result for forward; leaves that
                                           // require gradients if asked
   const Weights& weights() const { return weights_; }  // while materialised
-  void release() { weights_ = {}; }
+  void release() {
+    weights_ = {};
+    factors_ = nullptr;
+  }
 
   // Sum of the paths' effective weights [d_out, d_in] in the dtype of the scales: reports, tests,
   // dense export.
@@ -54,11 +62,15 @@ class LittleBitLinear : public Linear {
   int64_t out_features() const { return paths_[0].U.rows(); }
 
  private:
+  bool multiplies_signs() const;
+  Weights leaves() const;
+
   std::string name_;
   std::vector<SignPath> paths_;
   at::Tensor bias_;
   at::ScalarType compute_dtype_;
   Weights weights_;
+  std::shared_ptr<const SignFactors> factors_;
 };
 
 }  // namespace littlebit
