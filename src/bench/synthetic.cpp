@@ -60,8 +60,10 @@ Decoder random_decoder(const ModelSpec& spec, at::ScalarType dtype, at::Device d
                        bool trainable) {
   const c10::NoGradGuard no_grad;
   Decoder decoder(spec, dtype, device);
+  // Frozen ones as a decoder keeps those of a checkpoint in bf16.
+  const at::ScalarType kept = trainable ? dtype : weight_dtype(at::kBFloat16, dtype, device);
   const auto matrix = [&](int64_t rows, int64_t columns) {
-    at::Tensor values = random({rows, columns}, inverse_root(columns), dtype, device);
+    at::Tensor values = random({rows, columns}, inverse_root(columns), kept, device);
     if (trainable) values.set_requires_grad(true);
     return values;
   };

@@ -96,7 +96,8 @@ Json measure_run(const BenchSetup& setup, const StepRun& run, ProductTimes& prod
   row["peak_bytes"] = memory.bytes();
   for (int p = 0; p < kParts; ++p) row[kStepParts[p]] = median(parts[p]);
   const std::vector<ScheduledProduct> list =
-      step_products(spec, training.plans, run.micro_batch_size, run.sequence_length, true);
+      step_products(spec, training.plans,
+                    schedule_of(training.teacher, run.micro_batch_size, run.sequence_length, true));
   add_rates(row, run, static_cast<double>(run.micro_batches) * products.seconds(list));
   Json each = Json::array();
   for (const ScheduledProduct& product : list) {

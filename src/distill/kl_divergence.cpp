@@ -31,7 +31,8 @@ at::Tensor kl_divergence(const Decoder& teacher, const Decoder& student,
                                                 student.spec().logit_softcap, scale, dz.defined());
     sum.add_(kl.losses.sum());
     if (!dz.defined()) continue;
-    dz.narrow(0, begin, rows).add_(student.head.linear->input_gradient(kl.d_student));
+    dz.narrow(0, begin, rows)
+        .add_(student.head.linear->input_gradient(kl.d_student.to(student.compute_dtype())));
   }
   return sum;
 }

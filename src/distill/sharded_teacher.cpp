@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "block_layout.h"
+#include "littlebit/models/stored_tensor.h"
+#include "littlebit/nn/tensor_io.h"
 
 namespace littlebit {
 namespace {
@@ -36,6 +38,7 @@ class ShardedBlocks : public BlockSource {
     Pending pending;
   };
 
+  at::ScalarType common_type(const Decoder& decoder, const HfFolder& folder) const;
   void divide(StoredBlock& block) const;
   void load(StoredBlock& block, const HfFolder& folder, const at::TensorOptions& options) const;
   Gathering start(int64_t layer);
@@ -48,11 +51,13 @@ class ShardedBlocks : public BlockSource {
 
 ShardedBlocks::ShardedBlocks(Decoder& decoder, const HfFolder& folder, Communicator& communicator)
     : communicator_(communicator), blocks_(static_cast<size_t>(decoder.spec().num_layers)) {
-  const at::TensorOptions options =
-      at::TensorOptions().dtype(decoder.compute_dtype()).device(decoder.device());
-  int64_t most = 0;
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
     blocks_[layer].layout = lay_out_block(decoder, static_cast<int64_t>(layer));
+  }
+  const at::TensorOptions options =
+      at::TensorOptions().dtype(common_type(decoder, folder)).device(decoder.device());
+  int64_t most = 0;
+  for (size_t layer = 0; layer < blocks_.size(); ++layer) {
     divide(blocks_[layer]);
     load(blocks_[layer], folder, options);
     most = std::max(most, blocks_[layer].layout.numel);
@@ -60,6 +65,18 @@ ShardedBlocks::ShardedBlocks(Decoder& decoder, const HfFolder& folder, Communica
   if (communicator.world() == 1) return;
   buffers_[0] = at::zeros({most}, options);
   if (communicator.is_asynchronous()) buffers_[1] = at::zeros({most}, options);
+}
+
+// Of all blocks' numbers: they travel in one buffer.
+at::ScalarType ShardedBlocks::common_type(const Decoder& decoder, const HfFolder& folder) const {
+  const at::ScalarType compute = decoder.compute_dtype();
+  for (const StoredBlock& block : blocks_) {
+    for (const Place& place : block.layout.places) {
+      const auto stored = scalar_type(stored_tensor(folder, place.source, place.shape).dtype);
+      if (weight_dtype(stored, compute, decoder.device()) == compute) return compute;
+    }
+  }
+  return at::kBFloat16;
 }
 
 void ShardedBlocks::divide(StoredBlock& block) const {

@@ -22,11 +22,11 @@ class Schedule {
   explicit Schedule(int64_t rows) : rows_(rows) {}
 
   // y [rows, out] = x [rows, in] W^T, and its two derivatives.
-  void forward(int64_t out, int64_t in, double times) {
-    add({.m = rows_, .n = out, .k = in, .layout = Layout::kNt}, times);
+  void forward(int64_t out, int64_t in, double times, bool mixed = false) {
+    add({.m = rows_, .n = out, .k = in, .layout = Layout::kNt, .is_mixed = mixed}, times);
   }
-  void backward(int64_t out, int64_t in, double times) {
-    add({.m = rows_, .n = in, .k = out, .layout = Layout::kNn}, times);
+  void backward(int64_t out, int64_t in, double times, bool mixed = false) {
+    add({.m = rows_, .n = in, .k = out, .layout = Layout::kNn, .is_mixed = mixed}, times);
     add({.m = out, .n = in, .k = rows_, .layout = Layout::kTn}, times);
   }
 
@@ -85,24 +85,42 @@ std::string Product::text() const {
          number(k) + kNames[static_cast<int>(layout)];
 }
 
+StepSchedule schedule_of(const Decoder& teacher, int64_t sequences, int64_t length,
+                         bool recompute) {
+  const bool is_wide = teacher.compute_dtype() == at::kFloat;
+  const auto* head = dynamic_cast<const DenseLinear*>(teacher.head.linear.get());
+  const bool is_mixed = is_wide && head != nullptr && head->weight().scalar_type() == at::kBFloat16;
+  return {.sequences = sequences,
+          .length = length,
+          .recompute = recompute,
+          .signs = is_wide && has_fast_mixed_products(teacher.device()),
+          .teacher = is_mixed,
+          .head = is_mixed};
+}
+
 std::vector<ScheduledProduct> step_products(const ModelSpec& spec, std::span<const LayerPlan> plans,
-                                            int64_t sequences, int64_t length, bool recompute) {
-  const int64_t rows = sequences * length;
+                                            const StepSchedule& step) {
+  const int64_t rows = step.sequences * step.length;
   Schedule schedule(rows);
-  const double student_passes = recompute ? 2 : 1;
+  const double student_passes = step.recompute ? 2 : 1;
   for (const LayerPlan& plan : plans) {
     const int64_t rank = plan.rank * plan.paths;
-    schedule.forward(plan.d_out, plan.d_in, 1);  // the teacher
-    schedule.forward(rank, plan.d_in, student_passes);
-    schedule.forward(plan.d_out, rank, student_passes);
-    schedule.backward(rank, plan.d_in, 1);
-    schedule.backward(plan.d_out, rank, 1);
+    schedule.forward(plan.d_out, plan.d_in, 1, step.teacher);
+    schedule.forward(rank, plan.d_in, student_passes, step.signs);
+    schedule.forward(plan.d_out, rank, student_passes, step.signs);
+    schedule.backward(rank, plan.d_in, 1, step.signs);
+    schedule.backward(plan.d_out, rank, 1, step.signs);
   }
-  schedule.attention(spec, sequences, length, 1 + student_passes, /*backward=*/true);
+  schedule.attention(spec, step.sequences, step.length, 1 + student_passes, /*backward=*/true);
   const int64_t chunk = std::min(rows, head_rows(spec.vocab_size));
   const double chunks = static_cast<double>(rows) / static_cast<double>(chunk);
-  schedule.add({.m = chunk, .n = spec.vocab_size, .k = spec.embedding_size}, 2 * chunks);
-  schedule.add({.m = chunk, .n = spec.embedding_size, .k = spec.vocab_size, .layout = Layout::kNn},
+  schedule.add({.m = chunk, .n = spec.vocab_size, .k = spec.embedding_size, .is_mixed = step.head},
+               2 * chunks);
+  schedule.add({.m = chunk,
+                .n = spec.embedding_size,
+                .k = spec.vocab_size,
+                .layout = Layout::kNn,
+                .is_mixed = step.head},
                chunks);
   return std::move(schedule.list);
 }
@@ -126,12 +144,14 @@ double ProductTimes::seconds(const Product& product) {
   if (found != known_.end()) return found->second;
   const c10::NoGradGuard no_grad;
   const auto options = at::TensorOptions().dtype(dtype_).device(timer_.device());
-  const auto [batch, m, n, k, layout] = product.key();
+  const auto [batch, m, n, k, layout, is_mixed] = product.key();
   const at::Tensor a = made(batch, m, k, layout == Layout::kTn, options);
   const bool is_head =
       batch == 1 && head_.defined() && layout != Layout::kTn &&
+      head_.scalar_type() == (is_mixed ? at::kBFloat16 : dtype_) &&
       (layout == Layout::kNt ? head_.t() : head_).sizes() == at::IntArrayRef({k, n});
-  const at::Tensor b = !is_head                ? made(batch, k, n, layout == Layout::kNt, options)
+  const auto of_b = is_mixed ? options.dtype(at::kBFloat16) : options;
+  const at::Tensor b = !is_head                ? made(batch, k, n, layout == Layout::kNt, of_b)
                        : layout == Layout::kNt ? head_.t()
                                                : head_;
   return known_[product.key()] = timer_.cold({a, b}, [&] {
@@ -160,7 +180,7 @@ std::optional<double> ProductTimes::seconds_within(double budget,
 
 // Half of what is free: whoever runs beside it goes on.
 bool ProductTimes::has_room_for(const Product& product) const {
-  const auto [batch, m, n, k, layout] = product.key();
+  const auto [batch, m, n, k, layout, is_mixed] = product.key();
   const auto bytes = static_cast<double>(c10::elementSize(dtype_)) * static_cast<double>(batch) *
                      (static_cast<double>(m) * static_cast<double>(k) +
                       static_cast<double>(k) * static_cast<double>(n) +

@@ -53,8 +53,11 @@ StoredBlocks::StoredBlocks(Decoder& decoder, const HfFolder& folder, bool keeps_
     std::vector<Place> coming;
     for (Place& place : places) {
       const TensorView view = stored_tensor(folder, place.source, place.shape);
-      const at::Tensor loaded =
-          load_tensor(view, decoder.compute_dtype(), at::kCPU, folder.path().string());
+      const at::ScalarType type =
+          place.is_bias
+              ? decoder.compute_dtype()
+              : weight_dtype(scalar_type(view.dtype), decoder.compute_dtype(), decoder.device());
+      const at::Tensor loaded = load_tensor(view, type, at::kCPU, folder.path().string());
       if (keeps_mapped && loaded.const_data_ptr() == view.data.data()) {
         place.tensor() = loaded;
         continue;

@@ -5,6 +5,7 @@
 #include "littlebit/models/stored_tensor.h"
 #include "littlebit/nn/grouped_linear.h"
 #include "littlebit/nn/tensor_io.h"
+#include "littlebit/ops/product.h"
 #include "load_grouped.h"
 
 namespace littlebit {
@@ -110,9 +111,10 @@ void load_frozen(Decoder& decoder, const HfFolder& folder, HeadDtype head_dtype)
   };
   // As stored only where the head computes with it.
   const auto dtype_of_head = [&](const std::string& name) {
+    const at::ScalarType stored = stored_dtype(folder, name);
     const bool keep = head_dtype == HeadDtype::kStored && decoder.compute_dtype() == at::kFloat &&
-                      stored_dtype(folder, name) == at::kBFloat16;
-    return keep ? at::kBFloat16 : decoder.compute_dtype();
+                      stored == at::kBFloat16;
+    return keep ? stored : weight_dtype(stored, decoder.compute_dtype(), device);
   };
   const std::vector<int64_t> shape = {spec.vocab_size, spec.embedding_size};
   std::string name = names.embedding;
@@ -156,6 +158,12 @@ Decoder load_without_linears(const HfFolder& folder, const ModelSpec& spec,
 
 }  // namespace
 
+at::ScalarType weight_dtype(at::ScalarType stored, at::ScalarType compute, at::Device device) {
+  const bool keep =
+      compute == at::kFloat && stored == at::kBFloat16 && has_fast_mixed_products(device);
+  return keep ? stored : compute;
+}
+
 at::Tensor load_slot_weight(const HfFolder& folder, const LinearSlot& slot, at::ScalarType dtype,
                             at::Device device) {
   return load_checked(folder, slot.weight, {slot.d_out, slot.d_in}, dtype, device);
@@ -187,12 +195,15 @@ Decoder load_open_decoder(const HfFolder& folder, const ModelSpec& spec,
 Decoder load_decoder(const HfFolder& folder, const ModelSpec& spec, at::ScalarType compute_dtype,
                      at::Device device, BlockSlots block_slots) {
   Decoder decoder = load_without_linears(folder, spec, compute_dtype, device, HeadDtype::kCompute);
+  const auto dtype_of = [&](const LinearSlot& slot) {
+    return weight_dtype(stored_dtype(folder, slot.weight.tensor), compute_dtype, device);
+  };
   for (int64_t group = 0; group < decoder.num_groups(); ++group) {
     const bool is_block = group > 0 && group + 1 < decoder.num_groups();
     if (is_block && block_slots == BlockSlots::kOpen) continue;
     decoder.visit_linears(group, [&](LinearSlot& slot) {
       slot.linear =
-          std::make_unique<DenseLinear>(load_slot_weight(folder, slot, compute_dtype, device),
+          std::make_unique<DenseLinear>(load_slot_weight(folder, slot, dtype_of(slot), device),
                                         load_slot_bias(folder, slot, compute_dtype, device));
     });
   }

@@ -30,14 +30,14 @@ at::Tensor Linear::input_gradient(const at::Tensor& /*dy*/) const {
 at::Tensor DenseLinear::forward(const at::Tensor& x) const { return affine(x, weight_, bias_); }
 
 at::Tensor DenseLinear::forward_unrounded(const at::Tensor& x) const {
-  if (weight_.scalar_type() != at::kBFloat16) return forward(x);
+  if (weight_.scalar_type() != at::kBFloat16 || x.scalar_type() == at::kFloat) return forward(x);
   const at::Tensor y = bf16_product(x, weight_);
   return bias_.defined() ? y + bias_ : y;
 }
 
 at::Tensor DenseLinear::input_gradient(const at::Tensor& dy) const {
   const c10::NoGradGuard no_grad;
-  const at::Tensor rows = dy.reshape({-1, dy.size(-1)}).to(weight_.scalar_type());
+  const at::Tensor rows = dy.reshape({-1, dy.size(-1)});
   std::vector<int64_t> shape = dy.sizes().vec();
   shape.back() = weight_.size(1);
   return matmul_nt(rows, weight_.t()).view(shape);

@@ -18,7 +18,8 @@ at::Tensor affine(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 
 at::Tensor Affine::twin(const at::Tensor& x, const at::Tensor& weight,
                         const std::optional<at::Tensor>& bias) {
-  return at::linear(x, weight, bias);
+  const bool widens = x.scalar_type() == at::kFloat && weight.scalar_type() == at::kBFloat16;
+  return at::linear(x, widens ? weight.to(at::kFloat) : weight, bias);
 }
 
 at::Tensor Affine::cpu(const at::Tensor& x, const at::Tensor& weight,

@@ -17,8 +17,10 @@
 #include <string_view>
 
 #include "littlebit/kernels/attention.h"
+#include "littlebit/ops/bf16_product.h"
 #include "ops/made_numbers.h"
 #include "ops/operation.h"
+#include "ops/split_product.h"
 
 namespace littlebit {
 namespace {
@@ -90,12 +92,20 @@ class RecordedProduct : public torch::autograd::Function<RecordedProduct> {
     const auto saved = context->get_saved_variables();
     torch::autograd::variable_list gradients(2);
     if (context->needs_input_grad(0)) gradients[0] = matmul_nt(dy[0], saved[1].t());
-    if (context->needs_input_grad(1)) gradients[1] = matmul_nt(dy[0].t(), saved[0].t());
+    if (context->needs_input_grad(1)) {
+      gradients[1] = matmul_nt(dy[0].t(), saved[0].t()).to(saved[1].scalar_type());
+    }
     return gradients;
   }
 };
 
+bool is_mixed(const at::Tensor& a, const at::Tensor& b) {
+  return a.scalar_type() == at::kFloat && b.scalar_type() == at::kBFloat16;
+}
+
 }  // namespace
+
+bool has_fast_mixed_products(at::Device device) { return device.is_cpu() && has_split_products(); }
 
 at::Tensor matmul_nt(const at::Tensor& a, const at::Tensor& b) {
   return dispatched<MatrixProduct>().call(a, b);
@@ -115,16 +125,18 @@ at::Tensor chunked_matmul(const at::Tensor& x, int64_t n,
 }
 
 at::Tensor MatrixProduct::twin(const at::Tensor& a, const at::Tensor& b) {
-  return at::matmul(a, b.t());
+  return at::matmul(a, (is_mixed(a, b) ? b.to(a.scalar_type()) : b).t());
 }
 
 bool MatrixProduct::is_faster(const at::Tensor& a, const at::Tensor& b) {
+  if (is_mixed(a, b)) return a.is_cpu();
   return a.is_cpu() && a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat &&
          a.numel() > 0 && b.numel() > 0 && onednn_linear();
 }
 
 at::Tensor MatrixProduct::cpu(const at::Tensor& a, const at::Tensor& b) {
   if (!is_faster(a, b)) return twin(a, b);
+  if (is_mixed(a, b)) return bf16_product(a, b);
   return onednn_linear()->call(by_rows(a), rows_or_columns(b), std::nullopt, "none",
                                c10::List<std::optional<at::Scalar>>(), "");
 }

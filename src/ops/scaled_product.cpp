@@ -11,8 +11,6 @@
 
 namespace littlebit {
 
-bool has_fast_mixed_products(at::Device device) { return device.is_cpu() && has_split_products(); }
-
 void scaled_product(const at::Tensor& y, const ScaledProductJob& job) {
   dispatched<ScaledProduct>().call(y, job.x, job.b, optional_tensor(job.in_scale),
                                    optional_tensor(job.out_scale), job.adds);

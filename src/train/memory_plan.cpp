@@ -10,6 +10,7 @@
 #include "littlebit/device/device.h"
 #include "littlebit/distill/kl_divergence.h"
 #include "littlebit/nn/functional.h"
+#include "littlebit/ops/product.h"
 
 namespace littlebit {
 namespace {
@@ -26,6 +27,9 @@ struct Shape {
   at::Device device;
 
   bool is_wide() const { return compute == kWide; }
+  // Layers multiply signs as they are (quant/littlebit_linear.h).
+  bool has_signs() const { return is_wide() && has_fast_mixed_products(device); }
+  double weight() const { return has_signs() ? 2 : compute; }  // bytes of an expanded one
   // Of a copy in the compute dtype, which in fp32 is the tensor itself.
   double copy(double numbers) const { return is_wide() ? 0 : compute * numbers; }
 };
@@ -57,7 +61,7 @@ struct BlockTape {
   double at_worst() const { return attention + std::max(mlp_backward, attention_backward); }
 };
 
-BlockTape block_tape(const Shape& shape, int64_t layer, double last_latent) {
+BlockTape block_tape(const Shape& shape, int64_t layer, double last_at_worst) {
   const ModelSpec& spec = shape.spec;
   const double c = shape.compute, hidden = shape.hidden, inner = shape.inner;
   BlockTape tape;
@@ -88,8 +92,8 @@ BlockTape block_tape(const Shape& shape, int64_t layer, double last_latent) {
   if (spec.sandwich_norms) tape.mlp += kWide * hidden;
   // The product of gate and up is gone, its gradient and those of both are there.
   tape.mlp_backward = read + c * inner * (spec.gated_mlp ? (in_one ? 5 : 6) : 3);
-  // Before that, between the factors of the last layer: what it kept, and gradients of it twice.
-  tape.mlp_backward = std::max(tape.mlp_backward, read + c * inner * inners + 2 * c * last_latent);
+  // Before that, between the factors of the last layer.
+  tape.mlp_backward = std::max(tape.mlp_backward, read + c * inner * inners + c * last_at_worst);
   if (!spec.norm_first) {  // the sum that the last norm read; its gradient
     tape.mlp += kWide * hidden;
     tape.mlp_backward += kWide * hidden;
@@ -100,18 +104,22 @@ BlockTape block_tape(const Shape& shape, int64_t layer, double last_latent) {
 // What stands between forward and backward of `group`'s layers.
 struct GroupSizes {
   double weights = 0;  // expanded: W1 and W2 of each layer
-  double latent = 0;   // per token, numbers between W1 and W2, before and after the scale
+  double latent = 0;   // per token, numbers between W1 and W2 that are kept
   double last = 0;     // of the last layer's weights, whose gradients are made first
   double last_latent = 0;
+  double last_at_worst = 0;  // per token, there in the backward between its W1 and W2
 };
 
-GroupSizes group_sizes(Decoder& decoder, std::span<const LayerPlan> plans, int64_t group,
-                       size_t* next) {
+GroupSizes group_sizes(Decoder& decoder, const Shape& shape, std::span<const LayerPlan> plans,
+                       int64_t group, size_t* next) {
   GroupSizes sizes;
   decoder.visit_linears(group, [&](LinearSlot&) {
     const LayerPlan& plan = plans[(*next)++];
     sizes.last = static_cast<double>(plan.latents());
-    sizes.last_latent = static_cast<double>(2 * plan.paths * plan.rank);
+    const auto width = static_cast<double>(plan.paths * plan.rank);
+    // Before the scale, and after it; of the latter signs' backward makes another, and a gradient.
+    sizes.last_latent = (shape.has_signs() ? 1 : 2) * width;
+    sizes.last_at_worst = (shape.has_signs() ? 3 : 4) * width;
     sizes.weights += sizes.last;
     sizes.latent += sizes.last_latent;
   });
@@ -161,7 +169,7 @@ Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerP
   const WaitingStates waiting = waiting_states(shape, options);
   const bool is_narrow = options.train.inputs.type == BlockInputs::kBf16;
   size_t next = 0;
-  group_sizes(decoder, plans, 0, &next);
+  group_sizes(decoder, shape, plans, 0, &next);
   // While logits are compared: the student's last hidden state (the teacher's, where nothing
   // follows it), what the head reads in both models, dz. All are gone before the blocks' backward.
   const bool same = !spec.final_norm && spec.embedding_size == spec.hidden_size;
@@ -170,19 +178,19 @@ Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerP
   double kept = 0, kept_weights = 0;  // of the blocks so far
   Moment worst;
   for (int64_t layer = 0; layer < spec.num_layers; ++layer) {
-    const GroupSizes group = group_sizes(decoder, plans, layer + 1, &next);
-    const BlockTape tape = block_tape(shape, layer, group.last_latent);
+    const GroupSizes group = group_sizes(decoder, shape, plans, layer + 1, &next);
+    const BlockTape tape = block_tape(shape, layer, group.last_at_worst);
     const double blocks = static_cast<double>(layer + 1);
     Moment backward{.what = "activations and gradients of a block"};
     // Inputs and differences, the gradient that comes in, the block's output, its input as it was.
     backward.states = waiting.on_device(blocks) + (keep_all ? 1 : is_narrow ? 3 : 2) * state;
-    backward.weights = kept_weights + c * (group.weights + group.last);
+    backward.weights = kept_weights + shape.weight() * group.weights + c * group.last;
     backward.work =
         kept + shape.tokens * (tape.at_worst() + c * (group.latent - group.last_latent));
     if (backward.total() > worst.total()) worst = backward;
     if (!keep_all) continue;
     kept += shape.tokens * (tape.kept() + c * group.latent);
-    kept_weights += c * group.weights;
+    kept_weights += shape.weight() * group.weights;
   }
   const double layers = static_cast<double>(spec.num_layers);
   const double rows = std::min(static_cast<double>(head_rows(spec.vocab_size)), shape.tokens);
@@ -234,6 +242,8 @@ double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::Scal
   };
   const at::ScalarType compute = decoder.compute_dtype();
   const bool mapped = device_traits(device).is_host;
+  const at::ScalarType kept = stored ? weight_dtype(*stored, compute, device) : compute;
+  const bool as_it_lies = mapped && stored == kept;
   double blocks = 0;
   if (choice.teacher_sharded || choice.teacher_streamed) {
     double all = 0;
@@ -241,13 +251,13 @@ double teacher_bytes(Decoder& decoder, at::Device device, std::optional<at::Scal
     sizes.computed -= all;
     const double at_once = whole_at_once(device) * largest_block(decoder);
     if (choice.teacher_streamed) {
-      blocks = mapped && stored == compute ? 0 : bytes(compute) * at_once;
+      blocks = as_it_lies ? 0 : bytes(compute) * at_once;
     } else {
       const int64_t parts = choice.teacher_parts();
-      blocks = bytes(compute) * (all / static_cast<double>(parts) + (parts > 1 ? at_once : 0));
+      blocks = bytes(kept) * (all / static_cast<double>(parts) + (parts > 1 ? at_once : 0));
     }
   }
-  const double computed = mapped && stored == compute ? 0 : bytes(compute) * sizes.computed;
+  const double computed = as_it_lies ? 0 : bytes(compute) * sizes.computed;
   const double as_stored = mapped ? 0 : bytes(stored.value_or(compute)) * sizes.as_stored;
   const double wide = mapped && stored == at::kFloat ? 0 : kWide * sizes.wide;
   return blocks + computed + as_stored + wide;
@@ -338,14 +348,14 @@ std::vector<MemoryPart> blockwise_parts(Decoder& decoder, std::span<const LayerP
   const bool is_apart = choice.state_on_host && on_host;
   Moment worst;
   size_t next = 0;
-  group_sizes(decoder, plans, 0, &next);
+  group_sizes(decoder, shape, plans, 0, &next);
   for (int64_t layer = 0; layer < shape.spec.num_layers; ++layer) {
-    const GroupSizes group = group_sizes(decoder, plans, layer + 1, &next);
-    const BlockTape tape = block_tape(shape, layer, group.last_latent);
+    const GroupSizes group = group_sizes(decoder, shape, plans, layer + 1, &next);
+    const BlockTape tape = block_tape(shape, layer, group.last_at_worst);
     Moment backward{.what = "activations and gradients of a block"};
     // The input, the output and its gradient; on a CPU the input is where all inputs are.
     backward.states = (on_host ? 3 : 2) * states;
-    backward.weights = shape.compute * (group.weights + group.last);
+    backward.weights = shape.weight() * group.weights + shape.compute * group.last;
     backward.work =
         shape.tokens * (tape.at_worst() + shape.compute * (group.latent - group.last_latent));
     if (backward.total() > worst.total()) worst = backward;

@@ -18,6 +18,7 @@ bool shards_teacher(TeacherPlacement asked, at::Device device, int64_t world, do
 }
 
 bool streams_on_host(at::ScalarType stored, at::ScalarType compute, int64_t tokens) {
+  if (weight_dtype(stored, compute, at::Device(at::kCPU)) == stored) return false;  // as it lies
   // Converting takes what products of some ten tokens take (docs/benchmarks.md).
   constexpr int64_t kFewTokens = 512;
   return stored != compute && tokens >= kFewTokens;

@@ -187,8 +187,9 @@ void Trainer::measure_products() {
   const int64_t mine = own_sequences();
   for (int64_t done = 0; done < mine; done += options_.train.micro_batch_size) {
     const int64_t count = std::min(options_.train.micro_batch_size, mine - done);
-    const auto of_this = step_products(student.spec(), plans_, count, corpus_.sequence_length(),
-                                       options_.train.recompute == Recompute::kFull);
+    const auto of_this = step_products(student.spec(), plans_,
+                                       schedule_of(teacher_, count, corpus_.sequence_length(),
+                                                   options_.train.recompute == Recompute::kFull));
     products.insert(products.end(), of_this.begin(), of_this.end());
   }
   const DeviceTimer timer(student.device(), kRepeats);

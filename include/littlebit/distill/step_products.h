@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "littlebit/device/device_timer.h"
+#include "littlebit/models/decoder.h"
 #include "littlebit/models/model_spec.h"
 #include "littlebit/quant/bit_budget.h"
 
@@ -25,10 +26,11 @@ enum class Layout { kNt, kNn, kTn };
 struct Product {
   int64_t batch = 1, m = 0, n = 0, k = 0;
   Layout layout = Layout::kNt;
+  bool is_mixed = false;  // the second factor in bf16 beside fp32 (matmul_nt)
 
   double flops() const;      // a multiplication and an addition each
   std::string text() const;  // "2048 x 512 x 64 NT", "8 * ..." where there is a batch
-  auto key() const { return std::tuple(batch, m, n, k, layout); }
+  auto key() const { return std::tuple(batch, m, n, k, layout, is_mixed); }
 };
 
 // `times`: how often it is done; a fraction where only a part of it is (what causal attention masks
@@ -40,9 +42,18 @@ struct ScheduledProduct {
 
 // One micro-batch [sequences, length] of the distillation step on a Llama-like model without
 // windows: the teacher's and the student's linear layers, the two products of attention (four more
-// in its backward), LM heads in their chunks. `recompute`: the student's blocks run forward twice.
+// in its backward), LM heads in their chunks.
+struct StepSchedule {
+  int64_t sequences, length;
+  bool recompute;  // the student's blocks run forward twice
+  // Multiplied in bf16 by what is in fp32: the signs of the student's layers, the teacher's
+  // matrices, the head.
+  bool signs = false, teacher = false, head = false;
+};
+// Of a teacher whose matrices are kept in one type.
+StepSchedule schedule_of(const Decoder& teacher, int64_t sequences, int64_t length, bool recompute);
 std::vector<ScheduledProduct> step_products(const ModelSpec& spec, std::span<const LayerPlan> plans,
-                                            int64_t sequences, int64_t length, bool recompute);
+                                            const StepSchedule& schedule);
 
 // Forward and backward of the same model with plain matrices, all of them trained, the head too.
 std::vector<ScheduledProduct> dense_products(const ModelSpec& spec,
@@ -68,7 +79,7 @@ class ProductTimes {
   const DeviceTimer& timer_;
   at::ScalarType dtype_;
   at::Tensor head_;
-  std::map<std::tuple<int64_t, int64_t, int64_t, int64_t, Layout>, double> known_;
+  std::map<decltype(Product().key()), double> known_;
 };
 
 }  // namespace littlebit

@@ -102,9 +102,13 @@ class Decoder {
 // Whether the slots of blocks are filled.
 enum class BlockSlots { kFilled, kOpen };
 
-// A dense decoder of a folder whose tensors are open. Weights already in `compute_dtype` stay
-// mapped: the folder must outlive the decoder. InputError: a missing, wrongly shaped or non-finite
-// tensor, by name.
+// The type in which a dense layer keeps its matrix: `compute`, but for bf16 that fp32 is multiplied
+// by as it is (has_fast_mixed_products).
+at::ScalarType weight_dtype(at::ScalarType stored, at::ScalarType compute, at::Device device);
+
+// A dense decoder of a folder whose tensors are open. Weights already in their layers' type
+// (weight_dtype) stay mapped: the folder must outlive the decoder. InputError: a missing, wrongly
+// shaped or non-finite tensor, by name.
 Decoder load_decoder(const HfFolder& folder, const ModelSpec& spec, at::ScalarType compute_dtype,
                      at::Device device, BlockSlots block_slots = BlockSlots::kFilled);
 

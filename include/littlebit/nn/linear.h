@@ -18,10 +18,10 @@ class Linear {
   virtual at::Tensor forward(const at::Tensor& x) const = 0;
 
   // What a head has beside it; other layers must not be asked. The same sums as they are, in fp32
-  // where the compute dtype is bf16: a logit of 16 rounded to bf16 would be off by 0.06. Of weights
-  // in bf16 there is no history: x that requires a gradient is refused.
+  // where the compute dtype is bf16: a logit of 16 rounded to bf16 would be off by 0.06. Of x in bf16
+  // there is no history: one that requires a gradient is refused.
   virtual at::Tensor forward_unrounded(const at::Tensor& x) const;
-  // The gradient of x [..., d_in], in the weights' dtype, for dy [..., d_out] of any. No history.
+  // The gradient of x [..., d_in] for dy [..., d_out], both in the compute dtype. No history.
   virtual at::Tensor input_gradient(const at::Tensor& dy) const;
 
   // Of a layer that is a product of two factors, forward(x) = from_latent(to_latent(x)): the width
@@ -31,9 +31,9 @@ class Linear {
   virtual at::Tensor from_latent(const at::Tensor& latent) const;  // [..., latent] -> [..., d_out]
 };
 
-// y = x W^T + b, W [d_out, d_in] and b [d_out] (undefined: none) in the compute dtype. Frozen. For
-// forward_unrounded alone W may be in bf16 and x in fp32: exactly the numbers that the widened
-// matrix holds, of which only a part exists at a time (none for a few rows of x on the CPU).
+// y = x W^T + b, W [d_out, d_in] and b [d_out] (undefined: none) in the compute dtype. Frozen. W
+// may be in bf16 and x in fp32: exactly the numbers that the widened matrix holds, of which only a
+// part exists at a time (none for a few rows of x on the CPU, or where has_fast_mixed_products).
 class DenseLinear : public Linear {
  public:
   explicit DenseLinear(at::Tensor weight, at::Tensor bias = {})

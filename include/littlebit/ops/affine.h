@@ -10,8 +10,9 @@
 
 namespace littlebit {
 
-// x W^T + b: x [..., k], weight [n, k], bias [n] or undefined, of one type on one device. Records
-// autograd history where grad mode is on and any of them requires a gradient.
+// x W^T + b: x [..., k], weight [n, k], bias [n] or undefined, of one type on one device; the
+// weight may be in bf16 beside x in fp32 (matmul_nt). Records autograd history where grad mode is
+// on and any of them requires a gradient.
 at::Tensor affine(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
 
 // The operation itself (src/ops/operation.h).

@@ -14,8 +14,14 @@
 namespace littlebit {
 
 // a b^T, a [m, k], b [n, k] of one type on one device; rows or columns contiguous, or a copy is
-// made. Records autograd history where grad mode is on and one of them requires a gradient.
+// made. b may be in bf16 beside a in fp32: the product with exactly the numbers that the widened b
+// holds (nothing of it is widened where has_fast_mixed_products). Records autograd history where
+// grad mode is on and one of them requires a gradient.
 at::Tensor matmul_nt(const at::Tensor& a, const at::Tensor& b);
+
+// Whether fp32 by bf16 on this device is faster than fp32 by fp32, and rounds no more: three
+// products of bf16 tiles instead of one of fp32 (ops/split_product.h).
+bool has_fast_mixed_products(at::Device device);
 
 // x [m, k] times the transpose of a matrix [n, k] that never exists as a whole: piece(begin, count)
 // makes its rows from `begin` on, [count, k] of x's type, 16 MiB of fp32 at a time. No gradient.

@@ -11,10 +11,6 @@
 
 namespace littlebit {
 
-// Whether `scaled_product` and `bf16_product` on this device multiply fp32 by a matrix in bf16
-// faster than two matrices in fp32 are multiplied, and no less exactly.
-bool has_fast_mixed_products(at::Device device);
-
 // y [m, n] (fp32, unit stride of its columns) = ((x * in_scale) b^T) * out_scale, or what is there
 // and that. x [m, k] fp32; b [n, k] bf16; scales fp32, [k] and [n], undefined: ones.
 struct ScaledProductJob {

@@ -36,18 +36,18 @@ std::vector<std::filesystem::path> recorded_models() {
   return folders;
 }
 
-// The matrices of a tiny folder in bf16.
-void store_in_bf16(const std::filesystem::path& folder) {
+// The tensors of a tiny folder in another type.
+void store_as(at::ScalarType type, const std::filesystem::path& folder) {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   {
     const SafetensorsFile file(folder / "model.safetensors");
     for (const TensorView& view : file.tensors()) {
-      tensors.emplace_back(view.name, map_tensor(view).to(at::kBFloat16));
+      tensors.emplace_back(view.name, map_tensor(view).to(type));
     }
   }
   SafetensorsWriter writer(folder / "model.safetensors");
   for (const auto& [name, tensor] : tensors) {
-    writer.declare(name, Dtype::kBF16, tensor.sizes().vec());
+    writer.declare(name, dtype_of(type), tensor.sizes().vec());
   }
   for (const auto& [name, tensor] : tensors) write_tensor(writer, tensor);
   writer.commit();
@@ -101,7 +101,7 @@ TEST_CASE("a streamed teacher gives what a whole one gives: every recorded model
 TEST_CASE("blocks of a streamed teacher may be asked for in any order") {
   const TempFolder temp;
   test::write_tiny_llama(temp.path(), {.biases = true, .layers = 3});
-  store_in_bf16(temp.path());
+  store_as(at::kBFloat16, temp.path());
   const c10::AutoGradMode no_grad(false);
   for (const at::Device device : {at::Device(at::kCPU), test::other_device()}) {
     for (const bool is_late : {false, true}) {
@@ -123,7 +123,7 @@ TEST_CASE("blocks of a streamed teacher may be asked for in any order") {
 TEST_CASE("training with a streamed teacher: the same losses and gradients, and no host waits") {
   const TempFolder temp;
   test::write_tiny_llama(temp.path(), {.biases = true, .layers = 5});
-  store_in_bf16(temp.path());
+  store_as(at::kBFloat16, temp.path());
   for (const at::Device device : {at::Device(at::kCPU), test::other_device()}) {
     TinyTraining bench(temp.path(), {}, device);
     const Decoder teacher = streamed(bench.teacher.folder, at::kFloat, device);
@@ -162,7 +162,7 @@ TEST_CASE("a streamed teacher holds one converted block on the CPU, two on a dev
   const TempFolder temp;
   test::write_tiny_llama(
       temp.path(), {.hidden = kHidden, .intermediate = kInner, .layers = kLayers, .kv_heads = 4});
-  store_in_bf16(temp.path());
+  store_as(at::kHalf, temp.path());  // bf16 need not be converted everywhere
   const HfFolder folder = test::open_folder(temp.path());
   const int64_t block = 4 * (4 * kHidden * kHidden + 3 * kHidden * kInner);
   // Embedding, head, norms, states of a few tokens, and what attention's threads work in.
@@ -185,9 +185,15 @@ TEST_CASE("a streamed teacher holds one converted block on the CPU, two on a dev
     CHECK(counter.alive() - before > kLayers * block);
   }
   {  // nothing to convert: mapped for good
+    const TempFolder narrow;
+    std::filesystem::copy(temp.path(), narrow.path(),
+                          std::filesystem::copy_options::recursive |
+                              std::filesystem::copy_options::overwrite_existing);
+    store_as(at::kBFloat16, narrow.path());
+    const HfFolder stored = test::open_folder(narrow.path());
     before = counter.alive();
     counter.reset_peak();
-    const Decoder decoder = streamed(folder, at::kBFloat16);
+    const Decoder decoder = streamed(stored, at::kBFloat16);
     forward_full(decoder, ids, false);
     CHECK(counter.peak() - before < rest);
   }
@@ -325,10 +331,15 @@ TEST_CASE("a device holds no block inputs but those at hand, or half of their by
       DistillationStep step(bench.teacher.decoder, *bench.student, {}, Recompute::kFull, inputs);
       Dropped dropped;
       step.accumulate(ids, 2, dropped);
-      const int64_t before = memory.alive();
-      memory.reset_peak();
-      step.accumulate(ids, 2, dropped);
-      peaks[i] = memory.peak() - before;
+      // Autograd's own thread for the device may let go of a tensor late: the least of some runs.
+      constexpr int kRuns = 12;
+      for (int run = 0; run < kRuns; ++run) {
+        const int64_t before = memory.alive();
+        memory.reset_peak();
+        step.accumulate(ids, 2, dropped);
+        const int64_t peak = memory.peak() - before;
+        peaks[i] = run == 0 ? peak : std::min(peaks[i], peak);
+      }
     }
     return static_cast<double>(peaks[1] - peaks[0]) / kState;
   };

@@ -366,7 +366,7 @@ TEST_CASE("whole gradients are never of more groups than two, and travel in half
   // Beside them a block's expanded weights, and gradients by them.
   CHECK(early.at_worst < 5);
   CHECK(started.at_worst < 6);
-  CHECK(step.at_worst > kLayers + 2);
+  CHECK(step.at_worst > kLayers + 1);
   CHECK(bf16.at_worst < 6);
   CHECK(bf16.payload * 2 == early.payload);
   CHECK(early.payload == 2 * step.payload);

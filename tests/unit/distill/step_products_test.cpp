@@ -25,7 +25,8 @@ struct Scene {
     });
   }
   std::vector<ScheduledProduct> products(bool recompute) const {
-    return step_products(teacher.decoder.spec(), plans, 2, 16, recompute);
+    return step_products(teacher.decoder.spec(), plans,
+                         {.sequences = 2, .length = 16, .recompute = recompute});
   }
 };
 
