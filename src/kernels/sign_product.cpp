@@ -18,11 +18,6 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 #define LITTLEBIT_X86 1
-#ifdef __clang__
-#define LITTLEBIT_AVX512 "avx512f"  // older versions know no levels
-#else
-#define LITTLEBIT_AVX512 "x86-64-v4"
-#endif
 #endif
 
 namespace littlebit {
@@ -230,19 +225,6 @@ void expand_interleaved(const InterleavedExpansion<uint16_t>& job, int64_t row_b
 void build_sign_tables(const float* x, const float* scale, int64_t cols, float* tables,
                        Instructions use) {
   run_variant<tables_of>(use, x, scale, cols, tables);
-}
-
-Instructions best_instructions() {
-#ifdef LITTLEBIT_X86
-  // GCC's level 4 and not AVX-512F alone: the clones that run_variant() chooses from are compiled
-  // for it.
-  static const Instructions best = __builtin_cpu_supports(LITTLEBIT_AVX512) ? Instructions::kAvx512
-                                   : __builtin_cpu_supports("avx2")         ? Instructions::kAvx2
-                                                                            : Instructions::kPlain;
-  return best;
-#else
-  return Instructions::kPlain;
-#endif
 }
 
 void multiply_signs(const InterleavedSigns& signs, const float* tables, int64_t block_begin,

@@ -16,7 +16,7 @@
 #include <optional>
 #include <string_view>
 
-#include "littlebit/kernels/attention.h"
+#include "littlebit/kernels/row_layouts.h"
 #include "littlebit/ops/bf16_product.h"
 #include "ops/made_numbers.h"
 #include "ops/operation.h"

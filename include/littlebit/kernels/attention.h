@@ -1,17 +1,14 @@
-// What stands between the products of an attention in blocks: scores to weights, and back, and the
-// layouts that products read. Plain loops over one block; no allocation, no threads; safe to call
-// from several threads on different blocks. Elements are float, or uint16_t for bfloat16; computes
-// in fp32.
+// What stands between the products of an attention in blocks: scores to weights, and back. Plain
+// loops over one block; no allocation, no threads; safe to call from several threads on different
+// blocks. Elements are float, or uint16_t for bfloat16; computes in fp32.
 #pragma once
 
 #include <cstdint>
 
 #include "littlebit/kernels/instructions.h"
+#include "littlebit/kernels/row_layouts.h"
 
 namespace littlebit {
-
-// Whether this processor multiplies bf16 by instructions of its own.
-bool multiplies_bf16();
 
 // Who sees whom, and what a score becomes: query i sees the keys j with i - window < j <= i
 // (window 0: all j <= i), and of s remains scale * s, softcap * tanh(scale * s / softcap) where
@@ -62,25 +59,6 @@ void attention_gradient(const AttentionGradientBlock<float>& block,
 void attention_gradient(const AttentionGradientBlock<uint16_t>& block,
                         Instructions use = best_instructions());
 
-// Rows of a matrix somewhere in memory.
-template <class T>
-struct RowsOf {
-  T* data;
-  int64_t stride, rows, cols;
-};
-
-// to [rows of it, cols] = from, with zeros below.
-void copy_rows(const RowsOf<const float>& from, const RowsOf<float>& to);
-void copy_rows(const RowsOf<const uint16_t>& from, const RowsOf<uint16_t>& to);
-// to [cols, rows] = from [rows, cols] transposed, with zeros beyond.
-void transpose_rows(const RowsOf<const float>& from, const RowsOf<float>& to);
-void transpose_rows(const RowsOf<const uint16_t>& from, const RowsOf<uint16_t>& to);
-// The layouts of a product's second factor in bf16, whose rows come in pairs: number j of rows 2 i
-// and 2 i + 1 side by side, [rows / 2, stride, 2]. Of `from`, or of its transpose; what is missing
-// is zero; an even number of rows.
-void pair_rows(const RowsOf<const uint16_t>& from, const RowsOf<uint16_t>& to);
-void pair_transposed_rows(const RowsOf<const uint16_t>& from, const RowsOf<uint16_t>& to);
-
 // y [rows, cols] = x / sum by rows, log_sum = most + log(sum).
 template <class T>
 struct AttentionEnd {
@@ -105,11 +83,5 @@ struct AttentionDelta {
 };
 void attention_delta(const AttentionDelta<float>& job, Instructions use = best_instructions());
 void attention_delta(const AttentionDelta<uint16_t>& job, Instructions use = best_instructions());
-
-// to = from, rounded; or its transpose: from [cols, stride].
-void round_rows(const RowsOf<const float>& from, const RowsOf<float>& to);
-void round_rows(const RowsOf<const float>& from, const RowsOf<uint16_t>& to);
-void round_transposed(const RowsOf<const float>& from, const RowsOf<float>& to);
-void round_transposed(const RowsOf<const float>& from, const RowsOf<uint16_t>& to);
 
 }  // namespace littlebit

@@ -8,4 +8,7 @@ namespace littlebit {
 enum class Instructions { kPlain, kAvx2, kAvx512 };
 Instructions best_instructions();  // of this machine
 
+// Whether this processor multiplies bf16 by instructions of its own.
+bool multiplies_bf16();
+
 }  // namespace littlebit

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-#include "littlebit/kernels/attention.h"
 #include "littlebit/kernels/instructions.h"
+#include "littlebit/kernels/row_layouts.h"
 
 namespace littlebit {
 
