@@ -1,4 +1,4 @@
-// Matsumoto and Nishimura's generator (2002 version) with Python's way of seeding and drawing.
+// Python's way of seeding the generator, and of drawing from it.
 #include "python_random.h"
 
 #include <algorithm>
@@ -9,44 +9,48 @@
 
 namespace littlebit {
 
-PythonRandom::PythonRandom(uint32_t seed) {
-  const auto mixed = [&](int i, uint32_t factor) {
-    const uint32_t before = state_[i - 1];
-    return (before ^ (before >> 30)) * factor;
-  };
-  state_[0] = 19650218;
-  for (int i = 1; i < kSize; ++i) state_[i] = mixed(i, 1812433253u) + static_cast<uint32_t>(i);
-  // init_by_array with the one word of the key: its index stays 0.
-  int i = 1;
-  const auto advance = [&] {
-    if (++i < kSize) return;
-    state_[0] = state_[kSize - 1];
-    i = 1;
-  };
-  for (int round = 0; round < kSize; ++round) {
-    state_[i] = (state_[i] ^ mixed(i, 1664525u)) + seed;
-    advance();
-  }
-  for (int round = 0; round < kSize - 1; ++round) {
-    state_[i] = (state_[i] ^ mixed(i, 1566083941u)) - static_cast<uint32_t>(i);
-    advance();
-  }
-  state_[0] = 0x80000000u;
-}
+namespace {
 
-uint32_t PythonRandom::next() {
-  if (at_ == kSize) {
-    for (int i = 0; i < kSize; ++i) {
-      const uint32_t y = (state_[i] & 0x80000000u) | (state_[(i + 1) % kSize] & 0x7fffffffu);
-      state_[i] = state_[(i + 397) % kSize] ^ (y >> 1) ^ (y & 1 ? 0x9908b0dfu : 0);
+// Matsumoto and Nishimura's init_by_array for a key of one word, which is how Python seeds. (It is
+// not std::seed_seq, whose generate() is another function.)
+struct InitByArray {
+  using result_type = uint32_t;
+  uint32_t key;
+
+  template <class Iterator>
+  void generate(Iterator first, Iterator last) const {
+    const auto size = static_cast<int>(last - first);
+    const auto mixed = [&](int i, uint32_t factor) {
+      const auto before = static_cast<uint32_t>(first[i - 1]);
+      return (before ^ (before >> 30)) * factor;
+    };
+    first[0] = 19650218;
+    for (int i = 1; i < size; ++i) {
+      first[i] = mixed(i, 1812433253u) + static_cast<uint32_t>(i);
     }
-    at_ = 0;
+    int i = 1;
+    const auto advance = [&] {
+      if (++i < size) return;
+      first[0] = first[size - 1];
+      i = 1;
+    };
+    for (int round = size; round > 0; --round) {
+      first[i] = (first[i] ^ mixed(i, 1664525u)) + key;
+      advance();
+    }
+    for (int round = size - 1; round > 0; --round) {
+      first[i] = (first[i] ^ mixed(i, 1566083941u)) - static_cast<uint32_t>(i);
+      advance();
+    }
+    first[0] = 0x80000000u;
   }
-  uint32_t y = state_[at_++];
-  y ^= y >> 11;
-  y ^= (y << 7) & 0x9d2c5680u;
-  y ^= (y << 15) & 0xefc60000u;
-  return y ^ (y >> 18);
+};
+
+}  // namespace
+
+PythonRandom::PythonRandom(uint32_t seed) {
+  InitByArray words{seed};
+  engine_.seed(words);
 }
 
 uint32_t PythonRandom::up_to(uint32_t last) {

@@ -2,8 +2,8 @@
 // Mersenne Twister MT19937 seeded by init_by_array, randint by rejection, sample and random.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <random>
 #include <vector>
 
 namespace littlebit {
@@ -18,10 +18,9 @@ class PythonRandom {
   double real();  // random.random(): uniform in [0, 1), of 53 bits
 
  private:
-  uint32_t next();
-  static constexpr int kSize = 624;
-  std::array<uint32_t, kSize> state_;
-  int at_ = kSize;
+  uint32_t next() { return static_cast<uint32_t>(engine_()); }
+
+  std::mt19937 engine_;
 };
 
 }  // namespace littlebit

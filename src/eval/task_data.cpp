@@ -2,6 +2,8 @@
 // theirs, then names in alphabetical order, so that the choice does not depend on the file system.
 #include "task_data.h"
 
+#include <fnmatch.h>
+
 #include <algorithm>
 #include <optional>
 #include <span>
@@ -14,16 +16,6 @@ namespace littlebit {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool fits(std::string_view name, std::string_view pattern) {
-  const size_t star = pattern.find('*');
-  if (star == std::string_view::npos) return name == pattern;
-  if (!name.starts_with(pattern.substr(0, star))) return false;
-  for (size_t skipped = star; skipped <= name.size(); ++skipped) {
-    if (fits(name.substr(skipped), pattern.substr(star + 1))) return true;
-  }
-  return false;
-}
 
 // File names of a folder in order; none where it cannot be read.
 std::vector<std::string> file_names(const fs::path& folder) {
@@ -40,7 +32,7 @@ std::optional<std::string> first_fit(const std::vector<std::string>& names,
                                      std::span<const std::string> patterns) {
   for (const std::string& pattern : patterns) {
     for (const std::string& name : names) {
-      if (fits(name, pattern)) return name;
+      if (fnmatch(pattern.c_str(), name.c_str(), 0) == 0) return name;
     }
   }
   return std::nullopt;

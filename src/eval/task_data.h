@@ -10,7 +10,7 @@ namespace littlebit {
 struct TaskData {
   std::string task;
   std::string folder;
-  std::vector<std::string> names;  // of the file, "*" stands for any characters; the first wins
+  std::vector<std::string> names;  // of the file, patterns of fnmatch(3); the first wins
   std::string origin;              // where people get it
 };
 
