@@ -38,18 +38,20 @@ struct ScoreOptions {
   }
 };
 
-void check(const ScoreOptions& options) {
+// The tasks, once all that the options say was checked.
+std::vector<NamedTask> checked_tasks(const ScoreOptions& options) {
   require_model(options.model);
   if (!any_tasks(options.eval)) {
     throw UsageError("nothing to score", "give --tasks with one or more of " +
                                              join(evaluation_tasks(), ", ") +
                                              ", or a text file with --text FILE");
   }
-  check_tasks(options.eval);
+  std::vector<NamedTask> tasks = read_tasks(options.eval);
   if (!options.run.teacher.empty() && !has_divergence(options.eval)) {
     throw UsageError("--teacher: none of the tasks has a divergence",
                      "perplexities of chunks have one, such as wikitext2, or text of --text FILE");
   }
+  return tasks;
 }
 
 // Done first, so that a place that cannot be written is not found out after hours.
@@ -91,10 +93,10 @@ Json describe(const ScoreOptions& options, const EvalModel& model, const Tokeniz
 // A model with its tasks, open in every process; the first has the files that are written.
 class Scoring {
  public:
-  Scoring(const ScoreOptions& options, const std::vector<NamedPath>& outputs,
-          const ProcessPlace& place)
+  Scoring(const ScoreOptions& options, const std::vector<NamedTask>& tasks,
+          const std::vector<NamedPath>& outputs, const ProcessPlace& place)
       : options_(options), processes_(place.processes) {
-    in_all(processes_, [&] { open(outputs, place); });
+    in_all(processes_, [&] { open(tasks, outputs, place); });
   }
 
   int run() {
@@ -118,7 +120,8 @@ class Scoring {
   }
 
  private:
-  void open(const std::vector<NamedPath>& outputs, const ProcessPlace& place) {
+  void open(const std::vector<NamedTask>& tasks, const std::vector<NamedPath>& outputs,
+            const ProcessPlace& place) {
     use_threads(place.threads);
     const at::Device device = open_device(options_.run.device, "eval.device", place.local_rank);
     if (processes_.is_first()) {
@@ -129,7 +132,7 @@ class Scoring {
     folder.open_tensors();
     tokenizer_ = load_tokenizer(options_.model.path);
     const ModelSpec spec = folder_spec(folder);
-    tasks_ = prepare_tasks({options_.eval, *tokenizer_, spec});
+    tasks_ = prepare_tasks(tasks, {options_.eval, *tokenizer_, spec});
     for (const auto& task : tasks_) {
       for (const std::filesystem::path& file : task->files()) {
         check_outputs(options_.model.path, {{"--tasks", file}}, outputs);
@@ -176,7 +179,7 @@ std::string score_keys_help() { return keys_help<ScoreOptions>(); }
 
 int run_score(const std::filesystem::path& config, const std::vector<std::string>& overrides) {
   const auto options = read_options<ScoreOptions>(config, overrides);
-  check(options);
+  const std::vector<NamedTask> tasks = checked_tasks(options);
   const std::vector<NamedPath> outputs = {{"--output", options.run.output},
                                           {"--samples", options.run.samples}};
   const std::vector<NamedPath> inputs = {{"--config", config}, {"--text", options.eval.text}};
@@ -184,7 +187,7 @@ int run_score(const std::filesystem::path& config, const std::vector<std::string
   if (!options.run.teacher.empty()) check_outputs(options.run.teacher, inputs, outputs);
   return among_processes(
       options.run.threads, options.run.device, "eval.device",
-      [&](const ProcessPlace& place) { return Scoring(options, outputs, place).run(); });
+      [&](const ProcessPlace& place) { return Scoring(options, tasks, outputs, place).run(); });
 }
 
 }  // namespace littlebit

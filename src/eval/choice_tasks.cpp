@@ -135,8 +135,7 @@ int64_t max_length(const TaskInput& input) {
 
 }  // namespace
 
-std::unique_ptr<EvalTask> prepare_choices(const std::string& name, const TaskInput& input) {
-  const ChoiceTask task = load_choice_task(name, input.options.task_folder);
+std::unique_ptr<EvalTask> prepare_choices(const ChoiceTask& task, const TaskInput& input) {
   const std::filesystem::path file = find_choice_data(task, input.options.data_root);
   const EvalOptions& options = input.options;
   std::vector<std::filesystem::path> files = {file};

@@ -2,13 +2,12 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "littlebit/eval/tasks.h"
 
 namespace littlebit {
 
-// `name` as in load_choice_task. Errors as prepare_tasks.
-std::unique_ptr<EvalTask> prepare_choices(const std::string& name, const TaskInput& input);
+// Errors as prepare_tasks.
+std::unique_ptr<EvalTask> prepare_choices(const ChoiceTask& task, const TaskInput& input);
 
 }  // namespace littlebit

@@ -168,13 +168,12 @@ bool has_divergence(const EvalOptions& options) {
 
 std::unique_ptr<EvalTask> prepare_perplexity(const std::string& name, const TaskInput& input) {
   if (name == kRollingTask) return std::make_unique<RollingTask>(input);
-  for (const Protocol& protocol : kProtocols) {
-    if (name != protocol.task) continue;
-    const int64_t length = sequence_length(input.options, input.spec);
-    return std::make_unique<ChunkTask>(protocol, protocol.text(input, length), length,
-                                       input.options);
-  }
-  return nullptr;
+  const auto* protocol = std::find_if(std::begin(kProtocols), std::end(kProtocols),
+                                      [&](const Protocol& row) { return name == row.task; });
+  LB_ASSERT(protocol != std::end(kProtocols), "a perplexity without a protocol");
+  const int64_t length = sequence_length(input.options, input.spec);
+  return std::make_unique<ChunkTask>(*protocol, protocol->text(input, length), length,
+                                     input.options);
 }
 
 }  // namespace littlebit

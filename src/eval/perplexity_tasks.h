@@ -16,7 +16,7 @@ inline constexpr char kRollingTask[] = "rolling";
 // Names of the tasks that need no eval.text, in the order of help texts.
 std::vector<std::string> perplexity_tasks();
 
-// nullptr where `name` is none of them nor kTextTask. Errors as prepare_tasks.
+// `name`: one of them or kTextTask. Errors as prepare_tasks.
 std::unique_ptr<EvalTask> prepare_perplexity(const std::string& name, const TaskInput& input);
 
 }  // namespace littlebit

@@ -8,7 +8,6 @@
 #include "choice_tasks.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/eval/choice_task.h"
 #include "littlebit/logging/console.h"
 #include "perplexity_tasks.h"
 
@@ -19,17 +18,6 @@ constexpr int64_t kDefaultLength = 2048;
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-// The tasks to prepare, each name once.
-std::vector<std::string> wanted_tasks(const EvalOptions& options) {
-  std::vector<std::string> names;
-  for (const std::string& name : options.tasks) {
-    if (!contains(names, name)) names.push_back(name);
-  }
-  const bool read = contains(names, kTextTask) || contains(names, kRollingTask);
-  if (!options.text.empty() && !read) names.emplace_back(kTextTask);
-  return names;
 }
 
 [[noreturn]] void refuse_unknown(const std::string& name, const std::vector<std::string>& known) {
@@ -48,26 +36,33 @@ std::vector<std::string> evaluation_tasks() {
   return names;
 }
 
-void check_tasks(const EvalOptions& options) {
+std::vector<NamedTask> read_tasks(const EvalOptions& options) {
   check_amounts(options);
   std::vector<std::string> known = perplexity_tasks();
   for (const std::string& name : choice_task_names(options.task_folder)) known.push_back(name);
-  bool any_choice = false;
+  std::vector<NamedTask> tasks;
+  bool reads_text = false, any_choice = false;
   std::map<std::string, std::string> titles;  // what the results call a task, what asked for it
   for (const std::string& name : options.tasks) {
+    const bool is_again = std::any_of(tasks.begin(), tasks.end(),
+                                      [&](const NamedTask& task) { return task.name == name; });
+    if (is_again) continue;
     if (name == kTextTask && options.text.empty()) {
       throw UsageError("task text needs a file", "give it with --text FILE (eval.text=FILE)");
     }
-    std::string title = name;
+    NamedTask task{name, std::nullopt};
     if (!contains(perplexity_tasks(), name) && name != kTextTask) {
       if (!is_choice_task(name, options.task_folder)) refuse_unknown(name, known);
-      title = load_choice_task(name, options.task_folder).name;
+      task.choices = load_choice_task(name, options.task_folder);
       any_choice = true;
     }
-    const auto [other, is_new] = titles.emplace(title, name);
-    if (is_new || other->second == name) continue;
-    throw UsageError("the tasks '" + other->second + "' and '" + name + "' have the same name",
-                     "rename a task file, or score them in two runs");
+    const auto [other, is_new] = titles.emplace(task.choices ? task.choices->name : name, name);
+    if (!is_new) {
+      throw UsageError("the tasks '" + other->second + "' and '" + name + "' have the same name",
+                       "rename a task file, or score them in two runs");
+    }
+    reads_text = reads_text || name == kTextTask || name == kRollingTask;
+    tasks.push_back(std::move(task));
   }
   if (options.num_fewshot > 0 && !any_choice) {
     throw UsageError(
@@ -75,21 +70,23 @@ void check_tasks(const EvalOptions& options) {
             ", but none of the tasks takes examples",
         "perplexity tasks use no examples; name a multiple-choice task, such as boolq");
   }
+  if (!options.text.empty() && !reads_text) tasks.push_back({kTextTask, std::nullopt});
+  return tasks;
 }
 
 bool any_tasks(const EvalOptions& options) {
   return !options.tasks.empty() || !options.text.empty();
 }
 
-std::vector<std::unique_ptr<EvalTask>> prepare_tasks(const TaskInput& input) {
-  check_tasks(input.options);
+std::vector<std::unique_ptr<EvalTask>> prepare_tasks(const std::vector<NamedTask>& tasks,
+                                                     const TaskInput& input) {
   check_vocabulary(input.tokenizer, input.spec.vocab_size);
-  std::vector<std::unique_ptr<EvalTask>> tasks;
-  for (const std::string& name : wanted_tasks(input.options)) {
-    auto task = prepare_perplexity(name, input);
-    tasks.push_back(task != nullptr ? std::move(task) : prepare_choices(name, input));
+  std::vector<std::unique_ptr<EvalTask>> prepared;
+  for (const NamedTask& task : tasks) {
+    prepared.push_back(task.choices ? prepare_choices(*task.choices, input)
+                                    : prepare_perplexity(task.name, input));
   }
-  return tasks;
+  return prepared;
 }
 
 int64_t sequence_length(const EvalOptions& options, const ModelSpec& spec) {

@@ -142,7 +142,7 @@ Session open_model(const RunOptions& options, at::Device device) {
                 " is beyond the teacher's max_position_embeddings " +
                 std::to_string(session.spec.max_positions));
   }
-  check_tasks(options.eval);
+  session.named_tasks = read_tasks(options.eval);
   return session;
 }
 
@@ -159,7 +159,8 @@ void open_texts(Session& session) {
   if (!needs_tokenizer(options)) return;
   session.tokenizer = load_tokenizer(options.model.path);
   check_vocabulary(*session.tokenizer, session.spec.vocab_size);
-  session.tasks = prepare_tasks({options.eval, *session.tokenizer, session.spec});
+  session.tasks =
+      prepare_tasks(session.named_tasks, {options.eval, *session.tokenizer, session.spec});
 }
 
 void make_plans(Session& session, const OptionTree& tree) {

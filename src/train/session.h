@@ -29,7 +29,8 @@ struct Session {
   at::Device device = at::Device(at::kCPU);
   at::ScalarType dtype = at::kFloat;             // of the products
   std::unique_ptr<Tokenizer> tokenizer;          // null where nothing needs text
-  std::vector<std::unique_ptr<EvalTask>> tasks;  // what eval.tasks and eval.text name
+  std::vector<NamedTask> named_tasks;            // what eval.tasks and eval.text name
+  std::vector<std::unique_ptr<EvalTask>> tasks;  // the same with their data, where texts are open
   std::optional<Corpus> corpus;
   int64_t steps = 0;  // of the whole schedule; 0: derived from train.epochs once the corpus is open
   int64_t blockwise_steps = 0;    // of them, the first: each trains one block

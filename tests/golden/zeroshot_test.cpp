@@ -111,7 +111,7 @@ void check_task(const Subject& subject, const std::string& name) {
   const ModelSpec& spec = subject.decoder().spec();
   CHECK(golden.at("max_length") == spec.max_positions);
   const EvalOptions options{.tasks = {name}, .data_root = kData};
-  const auto tasks = prepare_tasks({options, *subject.tokenizer, spec});
+  const auto tasks = prepare_tasks(read_tasks(options), {options, *subject.tokenizer, spec});
   REQUIRE(tasks.size() == 1);
   std::vector<Json> samples;
   const TaskResult result =
@@ -197,7 +197,8 @@ TEST_CASE("few-shot: the harness's examples, texts and figures", "[zeroshot]") {
     // The longest are slow, and say nothing that the shorter ones do not.
     if (shots == 5 && name != "winogrande" && name != "openbookqa") continue;
     const EvalOptions options{.tasks = {name}, .data_root = temp.path(), .num_fewshot = shots};
-    const auto tasks = prepare_tasks({options, *subject.tokenizer, subject.decoder().spec()});
+    const auto tasks =
+        prepare_tasks(read_tasks(options), {options, *subject.tokenizer, subject.decoder().spec()});
     std::vector<Json> samples;
     const TaskResult result =
         tasks.at(0)->run(subject.decoder(), [&](const Json& line) { samples.push_back(line); });

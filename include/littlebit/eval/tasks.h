@@ -5,10 +5,12 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "littlebit/eval/batch_sharing.h"
+#include "littlebit/eval/choice_task.h"
 #include "littlebit/eval/options.h"
 #include "littlebit/eval/results.h"
 #include "littlebit/models/decoder.h"
@@ -47,9 +49,17 @@ struct TaskInput {
 // Names that EvalOptions::tasks may hold, in the order of help texts.
 std::vector<std::string> evaluation_tasks();
 
-// UsageError naming an unknown task, the nearest name and all of them; one that needs eval.text;
-// check_amounts; examples where no task takes any.
-void check_tasks(const EvalOptions& options);
+// A task that options name: the choices of its file, or none where it is a perplexity.
+struct NamedTask {
+  std::string name;
+  std::optional<ChoiceTask> choices;
+};
+
+// The tasks of options.tasks in order, each name once; then, where eval.text is given and no task
+// named reads it, the task `text`. Reads task files, and no data. UsageError naming an unknown
+// task, the nearest name and all of them; one that needs eval.text; check_amounts; examples where
+// no task takes any; a task file that is wrong (load_choice_task).
+std::vector<NamedTask> read_tasks(const EvalOptions& options);
 
 // Whether anything is to be scored.
 bool any_tasks(const EvalOptions& options);
@@ -57,11 +67,11 @@ bool any_tasks(const EvalOptions& options);
 // Whether a task to be scored has the divergence from a teacher: perplexities of chunks do.
 bool has_divergence(const EvalOptions& options);
 
-// The tasks of options.tasks in order, each name once; then, where eval.text is given and no task
-// named reads it, the task `text`. InputError naming the data that is missing and where people get
-// it; UsageError as check_tasks, and where tokenizer and model do not belong together or the model
-// has learned fewer positions than a sequence is long.
-std::vector<std::unique_ptr<EvalTask>> prepare_tasks(const TaskInput& input);
+// These tasks, of input.options, with their data. InputError naming the data that is missing and
+// where people get it; UsageError where tokenizer and model do not belong together or the model has
+// learned fewer positions than a sequence is long.
+std::vector<std::unique_ptr<EvalTask>> prepare_tasks(const std::vector<NamedTask>& tasks,
+                                                     const TaskInput& input);
 
 // Tokens per sequence: options.sequence_length, or min(2048, the model's maximum). UsageError where
 // the model learned fewer positions; a warning where it was made for fewer.

@@ -154,21 +154,21 @@ TEST_CASE("eval.limit: a number, or a share rounded up as the harness does") {
 TEST_CASE("amounts that mean nothing are refused, and examples that nobody takes") {
   EvalOptions options{.tasks = {"boolq"}};
   const auto refused = [&](const std::vector<std::string>& words) {
-    expect_error(ExitCode::kUsage, words, [&] { check_tasks(options); });
+    expect_error(ExitCode::kUsage, words, [&] { read_tasks(options); });
   };
   options.limit = 2.5;
   refused({"eval.limit 2.5"});
   options.limit = 0.5;
-  check_tasks(options);
+  read_tasks(options);
   for (const char* batch : {"", "all", "-1", "1.5", "8 ", "Auto", "9999999"}) {
     options.batch_size = batch;
     refused({"eval.batch_size '" + std::string(batch) + "' is not a number of sequences"});
   }
   options.batch_size = "auto";
   options.num_fewshot = 3;
-  check_tasks(options);
+  read_tasks(options);
   options.tasks = {"wikitext2", "boolq"};
-  check_tasks(options);
+  read_tasks(options);
   options.tasks = {"wikitext2"};
   refused({"eval.num_fewshot", "none of the tasks takes examples"});
 }

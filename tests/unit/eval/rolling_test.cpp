@@ -98,7 +98,7 @@ TEST_CASE("the task rolling: one's own documents, figures per word and byte, any
   input.options.tasks = {"rolling"};
   input.options.sequence_length = 5;
   const auto run = [&] {
-    const auto tasks = prepare_tasks(input);
+    const auto tasks = prepare_tasks(read_tasks(input.options), input);
     REQUIRE(tasks.size() == 1);  // not `text` too
     return tasks[0]->run(model.decoder(), {});
   };

@@ -61,7 +61,7 @@ TEST_CASE("the shipped test split gives the text that the datasets library gives
 TEST_CASE("task names are checked before anything is read") {
   EvalOptions options{.tasks = {"wikitxt2"}};
   try {
-    check_tasks(options);
+    read_tasks(options);
     FAIL("no error");
   } catch (const UsageError& error) {
     CHECK(std::string(error.what()).find("wikitxt2") != std::string::npos);
@@ -69,11 +69,31 @@ TEST_CASE("task names are checked before anything is read") {
     CHECK(error.hint().find("known tasks: wikitext2") != std::string::npos);
   }
   options.tasks = {"zzz"};
-  expect_error(ExitCode::kUsage, {"unknown task 'zzz'"}, [&] { check_tasks(options); });
+  expect_error(ExitCode::kUsage, {"unknown task 'zzz'"}, [&] { read_tasks(options); });
   options.tasks = {"text"};
-  expect_error(ExitCode::kUsage, {"needs a file"}, [&] { check_tasks(options); });
+  expect_error(ExitCode::kUsage, {"needs a file"}, [&] { read_tasks(options); });
   options.tasks = {"wikitext2"};
-  check_tasks(options);
+  read_tasks(options);
+}
+
+TEST_CASE("a task file is read once: what happens to it afterwards does not matter") {
+  const TempFolder temp;
+  test::write_tiny_llama(temp.path(), {.vocabulary = 257});
+  write_file(temp / "mine.yaml",
+             "source: {file: mine.jsonl}\n"
+             "prompt: {context: \"{sum} =\", choices: \"{results}\"}\n"
+             "answer: {gold: \"{answer}\"}\n");
+  write_file(temp / "mine.jsonl", R"({"sum": "1 + 1", "results": ["2", "3"], "answer": 0})"
+                                  "\n");
+  const EvalModel model(temp.path(), at::kFloat, at::kCPU);
+  const std::string path = (temp / "mine.yaml").string();
+  const EvalOptions options{.tasks = {path, path}, .data_root = temp.path()};
+  const std::vector<NamedTask> named = read_tasks(options);
+  REQUIRE(named.size() == 1);
+  CHECK(named[0].choices.value().name == "mine");
+  write_file(temp / "mine.yaml", "no task any more");
+  const auto tasks = prepare_tasks(named, {options, ByteTokenizer(), model.decoder().spec()});
+  CHECK(tasks.at(0)->run(model.decoder(), {}).task == "mine");
 }
 
 TEST_CASE("each task once, one's own text last") {
@@ -88,7 +108,8 @@ TEST_CASE("each task once, one's own text last") {
                       .sequence_length = 4};
   const auto run = [&] {
     std::vector<std::string> names;
-    for (const auto& task : prepare_tasks({options, ByteTokenizer(), model.decoder().spec()})) {
+    for (const auto& task :
+         prepare_tasks(read_tasks(options), {options, ByteTokenizer(), model.decoder().spec()})) {
       const TaskResult result = task->run(model.decoder(), {});
       CHECK(result.protocol == "concatenated_chunks@4");
       names.push_back(result.task + " " + std::to_string(result.count("chunks")));
