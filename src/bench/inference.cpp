@@ -95,7 +95,7 @@ Json measure_generation(const BenchSetup& setup) {
   const double dense_rate = tokens_per_second(dense, tokens);
   const int64_t dense_bytes = memory.bytes();
   const double bandwidth = measure_limits(setup).bandwidth;
-  const auto head_bytes = static_cast<double>(dense_weight(dense.head).nbytes());
+  const auto head_bytes = static_cast<double>(dense_weight(dense.head()).nbytes());
   // `matrices`: bytes of the blocks' matrices. A token reads each once, and the head.
   const auto add = [&](const std::string& model, double rate, int64_t bytes, double matrices) {
     rows.push_back({{"model", model},
@@ -113,7 +113,7 @@ Json measure_generation(const BenchSetup& setup) {
   add(setup.dtype == at::kFloat ? "dense, fp32" : "dense, bf16", dense_rate, dense_bytes,
       dense_matrices);
   const int64_t shared_bytes =
-      static_cast<int64_t>(dense.frozen.embedding.nbytes() + dense_weight(dense.head).nbytes());
+      static_cast<int64_t>(dense.frozen().embedding.nbytes() + dense_weight(dense.head()).nbytes());
   for (const std::string& bits : options.cases.bits) {
     const PeakMemory beside(setup.device());
     const double number = positive_number("case.bits", bits);

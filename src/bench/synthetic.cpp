@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/nn/linear.h"
 #include "littlebit/quant/packed_linear.h"
 #include "littlebit/quant/sign_matrix.h"
@@ -59,7 +60,7 @@ ModelSpec stack_spec(const StackOptions& options, int64_t blocks, int64_t positi
 Decoder random_decoder(const ModelSpec& spec, at::ScalarType dtype, at::Device device,
                        bool trainable) {
   const c10::NoGradGuard no_grad;
-  Decoder decoder(spec, dtype, device);
+  Decoder decoder = empty_decoder(spec, dtype, device);
   // Frozen ones as a decoder keeps those of a checkpoint in bf16.
   const at::ScalarType kept = trainable ? dtype : weight_dtype(at::kBFloat16, dtype, device);
   const auto matrix = [&](int64_t rows, int64_t columns) {
@@ -67,8 +68,9 @@ Decoder random_decoder(const ModelSpec& spec, at::ScalarType dtype, at::Device d
     if (trainable) values.set_requires_grad(true);
     return values;
   };
-  decoder.frozen.embedding = random({spec.vocab_size, spec.embedding_size}, 1, dtype, device);
-  decoder.head.linear = std::make_shared<DenseLinear>(matrix(spec.vocab_size, spec.embedding_size));
+  decoder.set_frozen(
+      {.embedding = random({spec.vocab_size, spec.embedding_size}, 1, dtype, device)});
+  decoder.set_head(std::make_shared<DenseLinear>(matrix(spec.vocab_size, spec.embedding_size)));
   decoder.visit_parameters([&](Parameter& parameter) {
     parameter.value = at::full({parameter.size}, 1,
                                at::TensorOptions().dtype(decoder.residual_dtype()).device(device));

@@ -169,7 +169,7 @@ Json measure_dense(const BenchSetup& setup) {
     const ModelSpec spec = stack_spec(setup.options.stack, run.blocks, run.sequence_length);
     const PeakMemory memory(setup.device());
     Decoder decoder = random_decoder(spec, setup.dtype, setup.device(), /*trainable=*/true);
-    std::vector<at::Tensor> weights = {dense_weight(decoder.head)};
+    std::vector<at::Tensor> weights = {dense_weight(decoder.head())};
     decoder.visit_linears([&](LinearSlot& slot) { weights.push_back(dense_weight(slot)); });
     const at::Tensor ids = random_ids(run, spec, setup.device());
     const SequenceContext context = decoder.context(run.sequence_length);
@@ -178,13 +178,13 @@ Json measure_dense(const BenchSetup& setup) {
     Json row;
     row["seconds"] = timed(setup, progress, [&] {
       const c10::AutoGradMode with_grad(true);
-      at::Tensor h = decoder.stem_forward(ids);
+      at::Tensor h = decoder.embedding_forward(ids);
       for (int64_t layer = 0; layer < spec.num_layers; ++layer) {
         h = decoder.block_forward(layer, h, context);
       }
       // Not head_forward, whose unrounded sums have no history in bf16.
       const at::Tensor z = decoder.tail_forward(h).to(setup.dtype);
-      const at::Tensor logits = decoder.head.linear->forward(z).to(decoder.residual_dtype());
+      const at::Tensor logits = decoder.head().linear->forward(z).to(decoder.residual_dtype());
       const at::Tensor loss = at::cross_entropy_loss(logits.flatten(0, 1), ids.flatten());
       gradients({loss}, {at::ones_like(loss)}, weights);
     });

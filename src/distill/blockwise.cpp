@@ -52,11 +52,11 @@ at::Tensor BlockwiseStep::on_device(const at::Tensor& states, int64_t first, int
 
 void BlockwiseStep::embed(int64_t first, int64_t count, const at::Tensor& ids) {
   const at::Tensor ids_bt = ids.to(teacher_.device());
-  keep(teacher_states_, first, count, teacher_.stem_forward(ids_bt));
-  StudentGroup& stem = student_.groups()[0];
-  stem.materialize(/*differentiable=*/false);
-  keep(student_states_, first, count, student_.decoder().stem_forward(ids_bt));
-  stem.release();
+  keep(teacher_states_, first, count, teacher_.embedding_forward(ids_bt));
+  StudentGroup& embedding = student_.groups()[0];
+  embedding.materialize(/*differentiable=*/false);
+  keep(student_states_, first, count, student_.decoder().embedding_forward(ids_bt));
+  embedding.release();
 }
 
 void BlockwiseStep::run_teacher(int64_t layer, int64_t first, int64_t count) {

@@ -20,7 +20,7 @@ at::Tensor kl_divergence(const Decoder& teacher, const Decoder& student,
                          const at::Tensor& dz) {
   c10::NoGradGuard no_grad;
   const auto logits = [](const Decoder& decoder, const at::Tensor& z) {
-    return decoder.head.linear->forward_unrounded(z.to(decoder.compute_dtype()));
+    return decoder.head().linear->forward_unrounded(z.to(decoder.compute_dtype()));
   };
   const int64_t chunk = head_rows(student.spec().vocab_size);
   at::Tensor sum = at::zeros({}, z_student.options().dtype(at::kDouble));
@@ -32,7 +32,7 @@ at::Tensor kl_divergence(const Decoder& teacher, const Decoder& student,
     sum.add_(kl.losses.sum());
     if (!dz.defined()) continue;
     dz.narrow(0, begin, rows)
-        .add_(student.head.linear->input_gradient(kl.d_student.to(student.compute_dtype())));
+        .add_(student.head().linear->input_gradient(kl.d_student.to(student.compute_dtype())));
   }
   return sum;
 }

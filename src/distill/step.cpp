@@ -62,8 +62,8 @@ HiddenTerm DistillationStep::hidden_term(const at::Tensor& student_h, const at::
   return squared_error(student_h, teacher_h, options_.hidden_weight / numbers, dtype);
 }
 
-// 1. Stem and blocks in lockstep. Kept per block: the student's input (or graph), and the direction
-// of its output's hidden term.
+// 1. Embedding and blocks in lockstep. Kept per block: the student's input (or graph), and the
+// direction of its output's hidden term.
 DistillationStep::Ends DistillationStep::run_blocks(const at::Tensor& ids_bt, const Counts& counts,
                                                     std::vector<KeptBlock>& kept,
                                                     DistillationLoss& loss) {
@@ -74,10 +74,10 @@ DistillationStep::Ends DistillationStep::run_blocks(const at::Tensor& ids_bt, co
   const at::ScalarType direction_type = is_narrow ? at::kBFloat16 : student.compute_dtype();
   Ends ends;
   begin(StepPart::kTeacher);
-  ends.teacher_h = teacher_.stem_forward(ids_bt);
+  ends.teacher_h = teacher_.embedding_forward(ids_bt);
   begin(StepPart::kStudent);
   groups[0].materialize(false);
-  ends.student_h = student.stem_forward(ids_bt);
+  ends.student_h = student.embedding_forward(ids_bt);
   groups[0].release();
   for (int64_t layer = 0; layer < num_layers; ++layer) {
     KeptBlock& block = kept[layer];
@@ -158,8 +158,8 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
   std::vector<KeptBlock> kept(static_cast<size_t>(num_layers));
   at::Tensor gradient = run_tail(run_blocks(ids_bt, counts, kept, loss), counts, loss, sink);
 
-  // 3. Back through blocks and stem; each adds its own hidden term's gradient to what comes from
-  // above.
+  // 3. Back through blocks and embedding; each adds its own hidden term's gradient to what comes
+  // from above.
   for (int64_t layer = num_layers - 1; layer >= 0; --layer) {
     KeptBlock block = std::move(kept[layer]);
     auto [input, direction] = waiting_->pop();
@@ -171,10 +171,10 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
     }
     gradient = block.tape.backward(gradient, sink, layer + 1);
   }
-  StudentGroup& stem = student_.groups()[0];
-  if (!stem.layout().is_empty()) {
-    BlockTape::record(stem, gradient, /*input_needs_gradient=*/false, [&](const at::Tensor&) {
-      return student.stem_forward(ids_bt);
+  StudentGroup& embedding = student_.groups()[0];
+  if (!embedding.layout().is_empty()) {
+    BlockTape::record(embedding, gradient, /*input_needs_gradient=*/false, [&](const at::Tensor&) {
+      return student.embedding_forward(ids_bt);
     }).backward(gradient, sink, 0);
   }
   return loss;

@@ -88,7 +88,7 @@ std::string Product::text() const {
 StepSchedule schedule_of(const Decoder& teacher, int64_t sequences, int64_t length,
                          bool recompute) {
   const bool is_wide = teacher.compute_dtype() == at::kFloat;
-  const auto* head = dynamic_cast<const DenseLinear*>(teacher.head.linear.get());
+  const auto* head = dynamic_cast<const DenseLinear*>(teacher.head().linear.get());
   const bool is_mixed = is_wide && head != nullptr && head->weight().scalar_type() == at::kBFloat16;
   return {.sequences = sequences,
           .length = length,

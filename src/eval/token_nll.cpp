@@ -21,7 +21,7 @@ constexpr int64_t kMinRows = 64, kMaxRows = 1024;
 
 at::Tensor final_hidden_states(const Decoder& decoder, const SequenceContext& context,
                                const at::Tensor& ids_bt) {
-  at::Tensor x = decoder.stem_forward(ids_bt);
+  at::Tensor x = decoder.embedding_forward(ids_bt);
   for (int64_t layer = 0; layer < decoder.spec().num_layers; ++layer) {
     x = decoder.block_forward(layer, x, context);
   }

@@ -10,7 +10,7 @@
 
 namespace littlebit {
 
-// Stem, blocks and tail: ids int64 [B, T] -> what the head reads, [B, T, E].
+// Embedding, blocks and tail: ids int64 [B, T] -> what the head reads, [B, T, E].
 at::Tensor final_hidden_states(const Decoder& decoder, const SequenceContext& context,
                                const at::Tensor& ids_bt);
 

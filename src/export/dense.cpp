@@ -8,6 +8,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/file.h"
 #include "littlebit/export/folder.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/nn/grouped_linear.h"
 #include "littlebit/nn/tensor_io.h"
 #include "model_files.h"
@@ -89,24 +90,24 @@ std::vector<DenseTensor> by_decoder(const Student& student, at::ScalarType dtype
                        .part = part,
                        .grouped = matrix});
   };
-  const std::string& embedding = decoder.frozen_names.embedding;
-  if (decoder.frozen.grouped_embedding) {
-    add_grouped(embedding, &ByteTable::embeddings, *decoder.frozen.grouped_embedding);
+  const std::string& embedding = decoder.parts().frozen_names.embedding;
+  if (decoder.frozen().grouped_embedding) {
+    add_grouped(embedding, &ByteTable::embeddings, *decoder.frozen().grouped_embedding);
   } else {
-    add(embedding, &ByteTable::embeddings, decoder.frozen.embedding);
+    add(embedding, &ByteTable::embeddings, decoder.frozen().embedding);
   }
-  add(decoder.frozen_names.positions, &ByteTable::embeddings, decoder.frozen.positions);
-  const auto* grouped = dynamic_cast<const GroupedLinear*>(decoder.head.linear.get());
+  add(decoder.parts().frozen_names.positions, &ByteTable::embeddings, decoder.frozen().positions);
+  const auto* grouped = dynamic_cast<const GroupedLinear*>(decoder.head().linear.get());
   if (decoder.spec().tied_embeddings) {
     // The embedding's.
   } else if (grouped != nullptr) {
-    add_grouped(decoder.head.weight.tensor, &ByteTable::head, grouped->weight());
+    add_grouped(decoder.head().weight.tensor, &ByteTable::head, grouped->weight());
   } else {
-    add(decoder.head.weight.tensor, &ByteTable::head, dense_weight(decoder.head));
+    add(decoder.head().weight.tensor, &ByteTable::head, dense_weight(decoder.head()));
   }
   const std::map<std::string, at::Tensor> parameters = norm_parameters(student);
   std::map<std::string, size_t> fused;  // tensors that several layers have rows of
-  Decoder names(decoder.spec(), at::kFloat, at::kCPU);
+  Decoder names = empty_decoder(decoder.spec(), at::kFloat, at::kCPU);
   for (int64_t group = 0; group < names.num_groups(); ++group) {
     size_t layer = 0;
     names.visit_linears(group, [&](LinearSlot& slot) {

@@ -60,9 +60,9 @@ StoredRows store_rows(const Decoder& decoder, const RowFormats& formats) {
                            8 * bytes / static_cast<double>(matrix.numel()),
                            relative_error(*into, matrix)});
   };
-  store("embeddings", decoder.frozen.embedding, formats.embedding, stored.embedding);
+  store("embeddings", decoder.frozen().embedding, formats.embedding, stored.embedding);
   if (!tied && formats.head != RowFormat::kBf16) {
-    store("head", dense_weight(decoder.head), formats.head, stored.head);
+    store("head", dense_weight(decoder.head()), formats.head, stored.head);
   }
   return stored;
 }

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "littlebit/core/error.h"
+#include "littlebit/models/architectures.h"
 
 namespace littlebit {
 namespace {
@@ -56,7 +57,7 @@ class TensorTable {
 
 std::vector<TeacherTensor> teacher_tensors(const HfFolder& teacher, const ModelSpec& spec) {
   TensorTable table(teacher);
-  Decoder decoder(spec, at::kFloat, at::kCPU);  // its names; no tensor is loaded
+  Decoder decoder = empty_decoder(spec, at::kFloat, at::kCPU);  // its names; no tensor is loaded
   for (int64_t group = 0; group < decoder.num_groups(); ++group) {
     size_t layer = 0;
     decoder.visit_linears(group, [&](LinearSlot& slot) {
@@ -69,9 +70,9 @@ std::vector<TeacherTensor> teacher_tensors(const HfFolder& teacher, const ModelS
     TeacherTensor* tensor = table.claim(parameter.source.tensor, &ByteTable::norms);
     if (tensor != nullptr) tensor->parameter = parameter.name;
   });
-  table.claim(decoder.head.weight.tensor, &ByteTable::head);
-  table.claim(decoder.frozen_names.positions, &ByteTable::embeddings);
-  table.claim(decoder.frozen_names.embedding, &ByteTable::embeddings);
+  table.claim(decoder.head().weight.tensor, &ByteTable::head);
+  table.claim(decoder.parts().frozen_names.positions, &ByteTable::embeddings);
+  table.claim(decoder.parts().frozen_names.embedding, &ByteTable::embeddings);
   return table.take();
 }
 

@@ -46,8 +46,8 @@ void add_vector(TensorList& list, const std::string& name, Part part, at::Scalar
 }
 
 void add_embeddings(TensorList& list, const Decoder& decoder, const StoredRows& rows) {
-  const FrozenNames& names = decoder.frozen_names;
-  const FrozenTensors& frozen = decoder.frozen;
+  const FrozenNames& names = decoder.parts().frozen_names;
+  const FrozenTensors& frozen = decoder.frozen();
   if (rows.embedding) {
     add_grouped(list, names.embedding, &ByteTable::embeddings, *rows.embedding);
   } else if (frozen.grouped_embedding) {
@@ -66,8 +66,8 @@ void add_norms(TensorList& list, const StudentGroup& group) {
 }
 
 void add_head(TensorList& list, const Decoder& decoder, const StoredRows& rows) {
-  const std::string& name = decoder.head.weight.tensor;
-  const auto* grouped = dynamic_cast<const GroupedLinear*>(decoder.head.linear.get());
+  const std::string& name = decoder.head().weight.tensor;
+  const auto* grouped = dynamic_cast<const GroupedLinear*>(decoder.head().linear.get());
   if (rows.head) {
     add_grouped(list, name, &ByteTable::head, *rows.head);
   } else if (decoder.spec().tied_embeddings && rows.embedding) {
@@ -75,7 +75,7 @@ void add_head(TensorList& list, const Decoder& decoder, const StoredRows& rows) 
   } else if (grouped != nullptr) {
     add_widened(list, name, &ByteTable::head, grouped->weight());
   } else {
-    add_frozen(list, name, &ByteTable::head, dense_weight(decoder.head));
+    add_frozen(list, name, &ByteTable::head, dense_weight(decoder.head()));
   }
 }
 

@@ -11,17 +11,17 @@ namespace littlebit {
 namespace {
 
 constexpr Architecture kArchitectures[] = {
-    {"llama", parse_llama, name_llama_slots},
-    {"mistral", parse_mistral, name_llama_slots},
-    {"qwen2", parse_qwen2, name_llama_slots},
-    {"qwen3", parse_qwen3, name_llama_slots},
-    {"phi3", parse_phi3, name_phi3_slots},
-    {"phi4", parse_phi3, name_phi3_slots},  // some copies of Phi-4-mini call it so
-    {"gemma", parse_gemma, name_llama_slots},
-    {"gemma2", parse_gemma2, name_llama_slots},
-    {"gemma3", parse_gemma3, name_llama_slots},
-    {"gemma3_text", parse_gemma3_text, name_llama_slots},
-    {"opt", parse_opt, name_opt_slots},
+    {"llama", parse_llama, name_llama_parts},
+    {"mistral", parse_mistral, name_llama_parts},
+    {"qwen2", parse_qwen2, name_llama_parts},
+    {"qwen3", parse_qwen3, name_llama_parts},
+    {"phi3", parse_phi3, name_phi3_parts},
+    {"phi4", parse_phi3, name_phi3_parts},  // some copies of Phi-4-mini call it so
+    {"gemma", parse_gemma, name_llama_parts},
+    {"gemma2", parse_gemma2, name_llama_parts},
+    {"gemma3", parse_gemma3, name_llama_parts},
+    {"gemma3_text", parse_gemma3_text, name_llama_parts},
+    {"opt", parse_opt, name_opt_parts},
 };
 
 // Each size may be one that some model has; together they must make one that some machine holds,
@@ -55,6 +55,12 @@ const Architecture& find_architecture(const std::string& model_type) {
   }
   throw InputError("config.json: model_type '" + model_type + "' is not supported",
                    "supported are " + join(names, ", "));
+}
+
+Decoder empty_decoder(const ModelSpec& spec, at::ScalarType compute_dtype, at::Device device) {
+  DecoderParts parts = open_parts(spec);
+  find_architecture(spec.model_type).name_parts(spec, parts);
+  return {spec, std::move(parts), compute_dtype, device};
 }
 
 ModelSpec parse_model_spec(const Json& config) {

@@ -74,7 +74,7 @@ class Row {
 
   at::Tensor predictions() const {
     const at::Device device = decoder_.device();
-    at::Tensor x = decoder_.stem_forward(
+    at::Tensor x = decoder_.embedding_forward(
         at::tensor(at::ArrayRef<int32_t>(ids_), at::kLong).unsqueeze(0).to(device),
         at::tensor(at::ArrayRef<int64_t>(positions_), at::kLong).to(device));
     for (int64_t layer = 0; layer < decoder_.spec().num_layers; ++layer) {

@@ -12,39 +12,11 @@
 
 #include "attention.h"
 #include "littlebit/core/error.h"
-#include "littlebit/models/architectures.h"
 #include "littlebit/ops/rms_norm.h"
 #include "rope.h"
 
 namespace littlebit {
 namespace {
-
-LinearSlot open_slot(int64_t d_in, int64_t d_out, bool has_bias) {
-  LinearSlot slot;
-  slot.d_in = d_in;
-  slot.d_out = d_out;
-  slot.has_bias = has_bias;
-  return slot;
-}
-
-Block open_block(const ModelSpec& spec) {
-  const int64_t hidden = spec.hidden_size, inner = spec.intermediate_size;
-  const int64_t q_size = spec.num_heads * spec.head_dim,
-                kv_size = spec.num_kv_heads * spec.head_dim;
-  Block block;
-  block.q = open_slot(hidden, q_size, spec.q_bias);
-  block.k = open_slot(hidden, kv_size, spec.k_bias);
-  block.v = open_slot(hidden, kv_size, spec.v_bias);
-  block.o = open_slot(q_size, hidden, spec.o_bias);
-  if (spec.fused_gate_up) {
-    block.gate_up = open_slot(hidden, 2 * inner, spec.mlp_bias);
-  } else {
-    if (spec.gated_mlp) block.gate = open_slot(hidden, inner, spec.mlp_bias);
-    block.up = open_slot(hidden, inner, spec.mlp_bias);
-  }
-  block.down = open_slot(inner, hidden, spec.mlp_bias);
-  return block;
-}
 
 at::Tensor run(const Norm& norm, const ModelSpec& spec, const at::Tensor& x, at::ScalarType dtype) {
   if (spec.norm == NormKind::kLayer) {
@@ -103,13 +75,6 @@ constexpr Norm Block::*kBlockNorms[] = {&Block::input_norm,   &Block::q_norm,
                                         &Block::k_norm,       &Block::post_attention_norm,
                                         &Block::pre_mlp_norm, &Block::post_mlp_norm};
 
-Norm copy_of(const Norm& norm) {
-  Norm copy = norm;
-  if (norm.weight.used()) copy.weight.value = norm.weight.value.detach().clone();
-  if (norm.bias.used()) copy.bias.value = norm.bias.value.detach().clone();
-  return copy;
-}
-
 at::Tensor mlp(const Block& block, const ModelSpec& spec, const at::Tensor& h) {
   if (spec.fused_gate_up) {
     const std::vector<at::Tensor> parts = run(block.gate_up, h).chunk(2, -1);
@@ -122,23 +87,12 @@ at::Tensor mlp(const Block& block, const ModelSpec& spec, const at::Tensor& h) {
 
 }  // namespace
 
-const at::Tensor& dense_weight(const LinearSlot& slot) {
-  const auto* dense = dynamic_cast<const DenseLinear*>(slot.linear.get());
-  LB_ASSERT(dense != nullptr, slot.name + " is dense");
-  return dense->weight();
-}
-
-Decoder::Decoder(ModelSpec spec, at::ScalarType compute_dtype, at::Device device)
-    : spec_(std::move(spec)), compute_dtype_(compute_dtype), device_(device) {
-  blocks.reserve(spec_.num_layers);
-  for (int64_t layer = 0; layer < spec_.num_layers; ++layer) blocks.push_back(open_block(spec_));
-  if (spec_.embedding_size != spec_.hidden_size) {
-    stem.project_in = open_slot(spec_.embedding_size, spec_.hidden_size, false);
-    tail.project_out = open_slot(spec_.hidden_size, spec_.embedding_size, false);
-  }
-  head = open_slot(spec_.embedding_size, spec_.vocab_size, /*has_bias=*/false);
-  find_architecture(spec_.model_type).name_slots(*this);
-}
+Decoder::Decoder(ModelSpec spec, DecoderParts parts, at::ScalarType compute_dtype,
+                 at::Device device)
+    : spec_(std::move(spec)),
+      parts_(std::move(parts)),
+      compute_dtype_(compute_dtype),
+      device_(device) {}
 
 at::ScalarType Decoder::residual_dtype() const {
   return compute_dtype_ == at::kDouble ? at::kDouble : at::kFloat;
@@ -171,11 +125,11 @@ SequenceContext Decoder::context(int64_t length) const {
   return context;
 }
 
-at::Tensor Decoder::stem_forward(const at::Tensor& ids_bt, const at::Tensor& positions) const {
-  const at::Tensor rows = frozen.grouped_embedding ? look_up(*frozen.grouped_embedding, ids_bt)
-                                                   : at::embedding(frozen.embedding, ids_bt);
+at::Tensor Decoder::embedding_forward(const at::Tensor& ids_bt, const at::Tensor& positions) const {
+  const at::Tensor rows = frozen_.grouped_embedding ? look_up(*frozen_.grouped_embedding, ids_bt)
+                                                    : at::embedding(frozen_.embedding, ids_bt);
   at::Tensor x = rows.to(compute_dtype_);
-  if (stem.project_in.used()) x = run(stem.project_in, x);
+  if (parts_.embedding.project_in.used()) x = run(parts_.embedding.project_in, x);
   x = x.to(residual_dtype());
   if (spec_.embedding_scale != 1) {
     // As the model was trained: the factor is rounded to the type it computes in.
@@ -183,8 +137,8 @@ at::Tensor Decoder::stem_forward(const at::Tensor& ids_bt, const at::Tensor& pos
   }
   if (spec_.learned_positions) {
     const at::Tensor places =
-        positions.defined() ? frozen.positions.index_select(0, positions + spec_.position_offset)
-                            : frozen.positions.narrow(0, spec_.position_offset, ids_bt.size(1));
+        positions.defined() ? frozen_.positions.index_select(0, positions + spec_.position_offset)
+                            : frozen_.positions.narrow(0, spec_.position_offset, ids_bt.size(1));
     x = x + places.to(compute_dtype_).to(residual_dtype());
   }
   return x;
@@ -193,7 +147,7 @@ at::Tensor Decoder::stem_forward(const at::Tensor& ids_bt, const at::Tensor& pos
 at::Tensor Decoder::block_forward(int64_t layer, const at::Tensor& x_bth,
                                   const SequenceContext& context, KeyValueCache* cache) const {
   const Acquired acquired(block_source_.get(), layer);
-  const Block& block = blocks[layer];
+  const Block& block = parts_.blocks[layer];
   const at::ScalarType wide = residual_dtype();
   at::Tensor h = spec_.norm_first ? run(block.input_norm, spec_, x_bth, compute_dtype_) : x_bth;
   at::Tensor branch = attention(block, spec_, layer, h.to(compute_dtype_), context, cache).to(wide);
@@ -213,24 +167,25 @@ at::Tensor Decoder::block_forward(int64_t layer, const at::Tensor& x_bth,
 }
 
 at::Tensor Decoder::tail_forward(const at::Tensor& x_bth) const {
-  at::Tensor z = spec_.final_norm ? run(tail.final_norm, spec_, x_bth, residual_dtype()) : x_bth;
-  if (tail.project_out.used()) {
-    z = run(tail.project_out, z.to(compute_dtype_)).to(residual_dtype());
+  at::Tensor z =
+      spec_.final_norm ? run(parts_.tail.final_norm, spec_, x_bth, residual_dtype()) : x_bth;
+  if (parts_.tail.project_out.used()) {
+    z = run(parts_.tail.project_out, z.to(compute_dtype_)).to(residual_dtype());
   }
   return z;
 }
 
 at::Tensor Decoder::head_forward(const at::Tensor& z) const {
-  LB_ASSERT(head.linear != nullptr, "the head is there");
-  const at::Tensor logits = head.linear->forward_unrounded(z.to(compute_dtype_));
+  LB_ASSERT(parts_.head.linear != nullptr, "the head is there");
+  const at::Tensor logits = parts_.head.linear->forward_unrounded(z.to(compute_dtype_));
   if (spec_.logit_softcap == 0) return logits;
   return at::tanh(logits / spec_.logit_softcap) * spec_.logit_softcap;
 }
 
 void Decoder::visit_linears(int64_t group, const std::function<void(LinearSlot&)>& visit) {
-  if (group == 0) return visit_used({&stem.project_in}, visit);
-  if (group == num_groups() - 1) return visit_used({&tail.project_out}, visit);
-  Block& block = blocks[group - 1];
+  if (group == 0) return visit_used({&parts_.embedding.project_in}, visit);
+  if (group == num_groups() - 1) return visit_used({&parts_.tail.project_out}, visit);
+  Block& block = parts_.blocks[group - 1];
   visit_used(
       {&block.q, &block.k, &block.v, &block.o, &block.gate, &block.up, &block.gate_up, &block.down},
       visit);
@@ -238,8 +193,8 @@ void Decoder::visit_linears(int64_t group, const std::function<void(LinearSlot&)
 
 void Decoder::visit_parameters(int64_t group, const std::function<void(Parameter&)>& visit) {
   if (group == 0) return;
-  if (group == num_groups() - 1) return visit_used(tail.final_norm, visit);
-  for (const auto norm : kBlockNorms) visit_used(blocks[group - 1].*norm, visit);
+  if (group == num_groups() - 1) return visit_used(parts_.tail.final_norm, visit);
+  for (const auto norm : kBlockNorms) visit_used(parts_.blocks[group - 1].*norm, visit);
 }
 
 void Decoder::visit_linears(const std::function<void(LinearSlot&)>& visit) {
@@ -251,15 +206,11 @@ void Decoder::visit_parameters(const std::function<void(Parameter&)>& visit) {
 }
 
 Decoder open_decoder(const Decoder& teacher) {
-  Decoder student(teacher.spec(), teacher.compute_dtype(), teacher.device());
-  student.frozen = teacher.frozen;
-  student.head.linear = teacher.head.linear;
-  for (size_t layer = 0; layer < teacher.blocks.size(); ++layer) {
-    for (const auto norm : kBlockNorms) {
-      student.blocks[layer].*norm = copy_of(teacher.blocks[layer].*norm);
-    }
-  }
-  student.tail.final_norm = copy_of(teacher.tail.final_norm);
+  Decoder student(teacher.spec(), teacher.parts(), teacher.compute_dtype(), teacher.device());
+  student.set_frozen(teacher.frozen());
+  student.visit_linears([](LinearSlot& slot) { slot.linear = nullptr; });
+  student.visit_parameters(
+      [](Parameter& parameter) { parameter.value = parameter.value.detach().clone(); });
   return student;
 }
 

@@ -340,12 +340,11 @@ void name_norm(Norm& norm, const std::string& module, NormKind kind, int64_t siz
   norm.bias.size = size;
 }
 
-void name_llama_slots(Decoder& decoder) {
-  const ModelSpec& spec = decoder.spec();
-  decoder.frozen_names = {.embedding = "model.embed_tokens.weight", .positions = ""};
-  name_slot(decoder.head, "lm_head");
+void name_llama_parts(const ModelSpec& spec, DecoderParts& parts) {
+  parts.frozen_names = {.embedding = "model.embed_tokens.weight", .positions = ""};
+  name_slot(parts.head, "lm_head");
   for (int64_t layer = 0; layer < spec.num_layers; ++layer) {
-    Block& block = decoder.blocks[layer];
+    Block& block = parts.blocks[layer];
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
     const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
     name_slot(block.q, attention + "q_proj");
@@ -373,7 +372,7 @@ void name_llama_slots(Decoder& decoder) {
       name_norm(block.k_norm, attention + "k_norm", NormKind::kRms, spec.head_dim);
     }
   }
-  name_norm(decoder.tail.final_norm, "model.norm", spec.norm, spec.hidden_size);
+  name_norm(parts.tail.final_norm, "model.norm", spec.norm, spec.hidden_size);
 }
 
 }  // namespace littlebit

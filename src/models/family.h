@@ -63,7 +63,7 @@ void set_windows(ModelSpec& spec, const std::vector<bool>& sliding, int64_t wind
 
 // Names and sources of every slot and norm that the spec uses, in Llama's (where norms follow the
 // sub-layers too, Gemma's) naming.
-void name_llama_slots(Decoder& decoder);
+void name_llama_parts(const ModelSpec& spec, DecoderParts& parts);
 
 // One slot from `module`.weight and .bias; one norm of `size` numbers likewise.
 void name_slot(LinearSlot& slot, const std::string& module);
@@ -80,7 +80,7 @@ ModelSpec parse_gemma2(const Json& config);
 ModelSpec parse_gemma3(const Json& config);
 ModelSpec parse_gemma3_text(const Json& config);
 ModelSpec parse_opt(const Json& config);
-void name_phi3_slots(Decoder& decoder);
-void name_opt_slots(Decoder& decoder);
+void name_phi3_parts(const ModelSpec& spec, DecoderParts& parts);
+void name_opt_parts(const ModelSpec& spec, DecoderParts& parts);
 
 }  // namespace littlebit

@@ -1,5 +1,5 @@
-// The whole forward pass on given ids: checked first, then stem, blocks, tail and head, without
-// autograd.
+// The whole forward pass on given ids: checked first, then embedding, blocks, tail and head,
+// without autograd.
 #include "littlebit/models/forward.h"
 
 #include <ATen/ops/aminmax.h>
@@ -34,7 +34,7 @@ ForwardResult forward_full(const Decoder& decoder, const at::Tensor& ids_bt, boo
   const ModelSpec& spec = decoder.spec();
   const SequenceContext context = decoder.context(ids_bt.size(1));
   std::vector<at::Tensor> kept;
-  at::Tensor x = decoder.stem_forward(ids_bt.to(decoder.device(), at::kLong));
+  at::Tensor x = decoder.embedding_forward(ids_bt.to(decoder.device(), at::kLong));
   for (int64_t layer = 0; layer < spec.num_layers; ++layer) {
     if (hidden_states) kept.push_back(x);
     x = decoder.block_forward(layer, x, context);

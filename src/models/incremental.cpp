@@ -84,7 +84,7 @@ std::pair<at::Tensor, at::Tensor> KeyValueCache::append(int64_t layer, int64_t w
 IncrementalDecoder::IncrementalDecoder(const Decoder& decoder, CacheKind kind)
     : decoder_(decoder), cache_(decoder.spec(), kind) {
   if (kind != CacheKind::kLatent) return;
-  for (const Block& block : decoder.blocks) {
+  for (const Block& block : decoder.parts().blocks) {
     for (const LinearSlot* slot : {&block.k, &block.v}) {
       if (slot->linear->latent_size() > 0) continue;
       throw UsageError(
@@ -97,7 +97,7 @@ IncrementalDecoder::IncrementalDecoder(const Decoder& decoder, CacheKind kind)
 int64_t IncrementalDecoder::bytes_per_token(const Decoder& decoder, CacheKind kind) {
   if (kind == CacheKind::kNone) return 0;
   int64_t numbers = 0;
-  for (const Block& block : decoder.blocks) {
+  for (const Block& block : decoder.parts().blocks) {
     for (const LinearSlot* slot : {&block.k, &block.v}) {
       numbers += kind == CacheKind::kFull ? slot->d_out : slot->linear->latent_size();
     }
@@ -133,7 +133,7 @@ at::Tensor IncrementalDecoder::run_from(int64_t past) {
       at::from_blob(ids_.data() + past, {1, count}, at::kInt).to(decoder_.device(), at::kLong);
   at::Tensor positions;
   if (past > 0) positions = at::arange(past, length(), ids.options());
-  at::Tensor x = decoder_.stem_forward(ids, positions);
+  at::Tensor x = decoder_.embedding_forward(ids, positions);
   KeyValueCache* cache = cache_.kind() == CacheKind::kNone ? nullptr : &cache_;
   for (int64_t layer = 0; layer < spec.num_layers; ++layer) {
     x = decoder_.block_forward(layer, x, context, cache);

@@ -1,6 +1,7 @@
 // Tensors of a folder into the places of a decoder. Every shape is checked against the spec before
 // memory is taken.
 #include "littlebit/core/error.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/decoder.h"
 #include "littlebit/models/stored_tensor.h"
 #include "littlebit/nn/grouped_linear.h"
@@ -98,9 +99,9 @@ enum class HeadDtype { kCompute, kStored };
 void load_frozen(Decoder& decoder, const HfFolder& folder, HeadDtype head_dtype) {
   const ModelSpec& spec = decoder.spec();
   const at::Device device = decoder.device();
-  const FrozenNames& names = decoder.frozen_names;
-  const std::string& head = decoder.head.weight.tensor;
-  FrozenTensors& frozen = decoder.frozen;
+  const FrozenNames& names = decoder.parts().frozen_names;
+  const std::string& head = decoder.head().weight.tensor;
+  FrozenTensors frozen;
   const auto load = [&](const std::string& name, std::vector<int64_t> shape, at::ScalarType dtype) {
     return load_checked(folder, {name}, std::move(shape), dtype, device);
   };
@@ -132,22 +133,23 @@ void load_frozen(Decoder& decoder, const HfFolder& folder, HeadDtype head_dtype)
   const std::optional<GroupedRows> grouped_head =
       spec.tied_embeddings ? frozen.grouped_embedding : grouped(head);
   if (grouped_head) {
-    decoder.head.linear = std::make_shared<GroupedLinear>(*grouped_head);
+    decoder.set_head(std::make_shared<GroupedLinear>(*grouped_head));
   } else {
-    decoder.head.linear = std::make_shared<DenseLinear>(
-        spec.tied_embeddings ? frozen.embedding : load(head, shape, dtype_of_head(head)));
+    decoder.set_head(std::make_shared<DenseLinear>(
+        spec.tied_embeddings ? frozen.embedding : load(head, shape, dtype_of_head(head))));
   }
   if (spec.learned_positions) {
     frozen.positions =
         load(names.positions, {spec.max_positions + spec.position_offset, spec.hidden_size},
              stored_dtype(folder, names.positions));
   }
+  decoder.set_frozen(std::move(frozen));
 }
 
 Decoder load_without_linears(const HfFolder& folder, const ModelSpec& spec,
                              at::ScalarType compute_dtype, at::Device device,
                              HeadDtype head_dtype) {
-  Decoder decoder(spec, compute_dtype, device);
+  Decoder decoder = empty_decoder(spec, compute_dtype, device);
   load_frozen(decoder, folder, head_dtype);
   decoder.visit_parameters([&](Parameter& parameter) {
     parameter.value =

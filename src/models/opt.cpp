@@ -38,17 +38,16 @@ ModelSpec parse_opt(const Json& config) {
   return spec;
 }
 
-void name_opt_slots(Decoder& decoder) {
-  const ModelSpec& spec = decoder.spec();
+void name_opt_parts(const ModelSpec& spec, DecoderParts& parts) {
   const std::string root = "model.decoder.";
-  decoder.frozen_names = {root + "embed_tokens.weight", root + "embed_positions.weight"};
-  name_slot(decoder.head, "lm_head");
-  if (decoder.stem.project_in.used()) {
-    name_slot(decoder.stem.project_in, root + "project_in");
-    name_slot(decoder.tail.project_out, root + "project_out");
+  parts.frozen_names = {root + "embed_tokens.weight", root + "embed_positions.weight"};
+  name_slot(parts.head, "lm_head");
+  if (parts.embedding.project_in.used()) {
+    name_slot(parts.embedding.project_in, root + "project_in");
+    name_slot(parts.tail.project_out, root + "project_out");
   }
   for (int64_t layer = 0; layer < spec.num_layers; ++layer) {
-    Block& block = decoder.blocks[layer];
+    Block& block = parts.blocks[layer];
     const std::string prefix = root + "layers." + std::to_string(layer) + ".";
     name_slot(block.q, prefix + "self_attn.q_proj");
     name_slot(block.k, prefix + "self_attn.k_proj");
@@ -60,7 +59,7 @@ void name_opt_slots(Decoder& decoder) {
     name_norm(block.pre_mlp_norm, prefix + "final_layer_norm", spec.norm, spec.hidden_size);
   }
   if (spec.final_norm) {
-    name_norm(decoder.tail.final_norm, root + "final_layer_norm", spec.norm, spec.hidden_size);
+    name_norm(parts.tail.final_norm, root + "final_layer_norm", spec.norm, spec.hidden_size);
   }
 }
 

@@ -24,10 +24,10 @@ ModelSpec parse_phi3(const Json& config) {
   return spec;
 }
 
-void name_phi3_slots(Decoder& decoder) {
-  name_llama_slots(decoder);
-  for (int64_t layer = 0; layer < decoder.spec().num_layers; ++layer) {
-    Block& block = decoder.blocks[layer];
+void name_phi3_parts(const ModelSpec& spec, DecoderParts& parts) {
+  name_llama_parts(spec, parts);
+  for (int64_t layer = 0; layer < spec.num_layers; ++layer) {
+    Block& block = parts.blocks[layer];
     const std::string fused =
         "model.layers." + std::to_string(layer) + ".self_attn.qkv_proj.weight";
     const int64_t rows = block.q.d_out + block.k.d_out + block.v.d_out;

@@ -13,6 +13,7 @@
 #include "littlebit/data/corpus.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/models/architectures.h"
 #include "plan.h"
 #include "resume.h"
 #include "session.h"
@@ -45,9 +46,9 @@ void check_tensors(const Session& session) {
     }
   };
   const ModelSpec& spec = session.spec;
-  Decoder shape(spec, session.dtype, at::Device(at::kCPU));
-  const FrozenNames& names = shape.frozen_names;
-  const std::string& head = shape.head.weight.tensor;
+  Decoder shape = empty_decoder(spec, session.dtype, at::Device(at::kCPU));
+  const FrozenNames& names = shape.parts().frozen_names;
+  const std::string& head = shape.head().weight.tensor;
   const bool under_head = spec.tied_embeddings && find_tensor(folder, names.embedding) == nullptr &&
                           find_tensor(folder, head) != nullptr;
   if (!under_head) want(names.embedding, {spec.vocab_size, spec.embedding_size});

@@ -14,6 +14,7 @@
 #include "littlebit/device/memory.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/nn/tensor_io.h"
 #include "memory_plan.h"
 #include "plan.h"
@@ -67,7 +68,7 @@ class Estimate {
  public:
   explicit Estimate(const Session& session)
       : session_(session),
-        shape_(session.spec, session.dtype, at::Device(at::kCPU)),
+        shape_(empty_decoder(session.spec, session.dtype, at::Device(at::kCPU))),
         stored_(stored_dtype(session, shape_)) {}
 
   std::vector<MemoryPart> memory(ShardingChoice choice, int64_t rank) {

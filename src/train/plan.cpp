@@ -11,6 +11,7 @@
 #include "littlebit/distill/kl_divergence.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/models/architectures.h"
 
 namespace littlebit {
 namespace {
@@ -152,7 +153,7 @@ void print_plan(const Session& session) {
 }
 
 void print_sizes(const Session& session) {
-  Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
+  Decoder shape = empty_decoder(session.spec, session.dtype, at::Device(at::kCPU));
   const Sizes sizes = sizes_of(shape);
   const ByteTable packed = packed_bytes(shape, session.plans, session.options.export_);
   const uint64_t head = session.spec.tied_embeddings ? 0 : 2 * sizes.head;

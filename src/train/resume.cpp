@@ -8,6 +8,7 @@
 #include "littlebit/core/strings.h"
 #include "littlebit/device/device.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/models/architectures.h"
 
 namespace littlebit {
 namespace {
@@ -148,7 +149,7 @@ std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequ
 void plans_from_checkpoint(Session& session, const OptionTree& tree, const Checkpoint& checkpoint,
                            const RunRequest& request) {
   if (session.teacher_folder->has_tensor_files()) check_teacher(checkpoint.fingerprint, session);
-  Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
+  Decoder shape = empty_decoder(session.spec, session.dtype, at::Device(at::kCPU));
   session.plans = plans_of_state(open_state(checkpoint), shape);
   const bool two_paths = session.plans.at(0).paths == 2;
   QuantOptions& quant = session.options.quant;

@@ -19,6 +19,7 @@
 #include "littlebit/distill/step.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/ops/expand_signs.h"
 #include "littlebit/ops/operation_case.h"
@@ -47,13 +48,13 @@ Decoder make_teacher(uint64_t seed, at::Device device, at::ScalarType dtype) {
       {"intermediate_size", 320}, {"num_hidden_layers", 2},    {"num_attention_heads", 4},
       {"num_key_value_heads", 2}, {"vocab_size", kVocabulary}, {"max_position_embeddings", 256},
       {"rms_norm_eps", 1e-5},     {"rope_theta", 10000.0},     {"tie_word_embeddings", false}};
-  Decoder decoder(parse_model_spec(config), dtype, device);
+  Decoder decoder = empty_decoder(parse_model_spec(config), dtype, device);
   const auto place = [&](const at::Tensor& values) { return values.to(device, dtype); };
   const ModelSpec& spec = decoder.spec();
-  decoder.frozen.embedding =
-      place(made(seed, "embedding", {spec.vocab_size, spec.embedding_size}, 1));
-  decoder.head.linear = std::make_shared<DenseLinear>(
-      place(made(seed, "head", {spec.vocab_size, spec.embedding_size}, 0.1)));
+  decoder.set_frozen(
+      {.embedding = place(made(seed, "embedding", {spec.vocab_size, spec.embedding_size}, 1))});
+  decoder.set_head(std::make_shared<DenseLinear>(
+      place(made(seed, "head", {spec.vocab_size, spec.embedding_size}, 0.1))));
   decoder.visit_parameters([&](Parameter& parameter) {
     parameter.value =
         made(seed, parameter.name, {parameter.size}, 0.1, 1).to(device, decoder.residual_dtype());

@@ -21,6 +21,7 @@
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/distributed/process_group.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/folder_notes.h"
 #include "littlebit/nn/scratch_tensor.h"
 #include "plan.h"
@@ -164,7 +165,7 @@ void open_texts(Session& session) {
 }
 
 void make_plans(Session& session, const OptionTree& tree) {
-  Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
+  Decoder shape = empty_decoder(session.spec, session.dtype, at::Device(at::kCPU));
   QuantOptions& quant = session.options.quant;
   if (!quant.starts_from_file()) {
     session.plans = plan_model(shape, quant);
@@ -227,7 +228,7 @@ bool shards_teacher(const Session& session) {
   if (asked != TeacherPlacement::kAuto || world == 1 || device_traits(session.device).is_host) {
     return shards_teacher(asked, session.device, world, 0, 0);
   }
-  Decoder shape(session.spec, session.dtype, at::Device(at::kCPU));
+  Decoder shape = empty_decoder(session.spec, session.dtype, at::Device(at::kCPU));
   const double bytes = teacher_block_bytes(shape);
   return session.processes->any(
       shards_teacher(asked, session.device, world, bytes, free_memory(session.device)));

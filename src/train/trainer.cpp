@@ -193,7 +193,7 @@ void Trainer::measure_products() {
     products.insert(products.end(), of_this.begin(), of_this.end());
   }
   const DeviceTimer timer(student.device(), kRepeats);
-  product_seconds_ = ProductTimes(timer, student.compute_dtype(), dense_weight(teacher_.head))
+  product_seconds_ = ProductTimes(timer, student.compute_dtype(), dense_weight(teacher_.head()))
                          .seconds_within(kMaxSeconds, products);
 }
 

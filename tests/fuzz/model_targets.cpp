@@ -9,7 +9,7 @@
 #include "littlebit/checkpoint/checkpoint.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/io/json.h"
-#include "littlebit/models/model_spec.h"
+#include "littlebit/models/architectures.h"
 #include "support/paths.h"
 #include "support/tiny_student.h"
 
@@ -40,7 +40,7 @@ bool run_config(std::string_view bytes) {
     if (spec.num_layers < 1 || spec.hidden_size < 1 || spec.vocab_size < 1) {
       finding("a model without layers, width or words");
     }
-    if (spec.num_layers <= 64) Decoder(spec, at::kFloat, at::kCPU);  // allocates no weights
+    if (spec.num_layers <= 64) empty_decoder(spec, at::kFloat, at::kCPU);  // allocates no weights
   });
 }
 

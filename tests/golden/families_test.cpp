@@ -126,11 +126,12 @@ class Case {
       at::Tensor vectors = group.vectors();
       vectors.copy_(round(vectors));
     }
-    FrozenTensors& frozen = student.decoder().frozen;
+    Decoder& decoder = student.decoder();
+    FrozenTensors frozen = decoder.frozen();
     frozen.embedding = round(frozen.embedding);
-    LinearSlot& head = student.decoder().head;
-    head.linear = std::make_shared<DenseLinear>(round(dense_weight(head)));
     if (frozen.positions.defined()) frozen.positions = round(frozen.positions);
+    decoder.set_frozen(frozen);
+    decoder.set_head(std::make_shared<DenseLinear>(round(dense_weight(decoder.head()))));
     return forward_full(student.decoder(), ids(), false).logits;
   }
   at::Tensor packed_logits(const std::string& name) const {

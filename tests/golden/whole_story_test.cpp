@@ -64,7 +64,7 @@ double loss_by_the_book(const Decoder& teacher, const Decoder& student, const at
   const c10::NoGradGuard no_grad;
   const auto states = [&](const Decoder& model) {
     std::vector<at::Tensor> all;
-    at::Tensor h = model.stem_forward(ids);
+    at::Tensor h = model.embedding_forward(ids);
     const SequenceContext context = model.context(ids.size(1));
     for (int64_t layer = 0; layer < model.spec().num_layers; ++layer) {
       h = model.block_forward(layer, h, context);

@@ -40,8 +40,8 @@ class AuthorsFolder {
     decoder.visit_linears([&](LinearSlot& slot) { add_layer(slot); });
     decoder.visit_parameters(
         [&](Parameter& parameter) { tensors[parameter.name] = parameter.value.to(at::kBFloat16); });
-    tensors["model.embed_tokens.weight"] = decoder.frozen.embedding.to(at::kBFloat16);
-    tensors["lm_head.weight"] = dense_weight(decoder.head).to(at::kBFloat16);
+    tensors["model.embed_tokens.weight"] = decoder.frozen().embedding.to(at::kBFloat16);
+    tensors["lm_head.weight"] = dense_weight(decoder.head()).to(at::kBFloat16);
   }
 
   void write(const std::filesystem::path& folder) const {

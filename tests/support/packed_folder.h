@@ -15,6 +15,7 @@
 
 #include "littlebit/core/file.h"
 #include "littlebit/io/hf_folder.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/decoder.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/quant/bit_budget.h"
@@ -68,7 +69,8 @@ inline void add_packed_layer(std::map<std::string, at::Tensor>& tensors, const L
 inline uint64_t write_packed_llama(const std::filesystem::path& folder, const PackedShape& shape) {
   create_folders(folder);
   write_file(folder / "config.json", llama_config(shape));
-  Decoder decoder(parse_model_spec(HfFolder(folder).config()), at::kFloat, at::kCPU);
+  Decoder decoder =
+      empty_decoder(parse_model_spec(HfFolder(folder).config()), at::kFloat, at::kCPU);
   QuantOptions options;
   options.bits_per_weight = shape.bits;
   std::map<std::string, at::Tensor> tensors;
@@ -79,8 +81,8 @@ inline uint64_t write_packed_llama(const std::filesystem::path& folder, const Pa
     tensors[parameter.source.tensor] = at::full({parameter.size}, 1, at::kBFloat16);
   });
   const auto table = [&] { return at::randn({shape.vocabulary, shape.hidden}).to(at::kBFloat16); };
-  tensors[decoder.frozen_names.embedding] = table();
-  if (!shape.tied) tensors[decoder.head.weight.tensor] = table();
+  tensors[decoder.parts().frozen_names.embedding] = table();
+  if (!shape.tied) tensors[decoder.head().weight.tensor] = table();
 
   SafetensorsWriter writer(folder / "model.safetensors");
   for (const auto& [name, tensor] : tensors) {

@@ -50,12 +50,13 @@ struct TinyStudent {
       at::Tensor vectors = group.vectors();
       vectors.copy_(round(vectors));
     }
-    FrozenTensors& frozen = student->decoder().frozen;
-    LinearSlot& head = student->decoder().head;
-    const bool tied = dense_weight(head).is_same(frozen.embedding);
+    Decoder& decoder = student->decoder();
+    FrozenTensors frozen = decoder.frozen();
+    const bool tied = dense_weight(decoder.head()).is_same(frozen.embedding);
     frozen.embedding = round(frozen.embedding);
-    head.linear =
-        std::make_shared<DenseLinear>(tied ? frozen.embedding : round(dense_weight(head)));
+    decoder.set_head(std::make_shared<DenseLinear>(tied ? frozen.embedding
+                                                        : round(dense_weight(decoder.head()))));
+    decoder.set_frozen(frozen);
   }
 };
 

@@ -64,7 +64,7 @@ class DistillationStep {
   ~DistillationStep();
 
   // One micro-batch ids [B, T] (int64) of a global batch of `global_sequences`: gives each group's
-  // gradients to `sink` when its backward is done, from the tail to the stem, and returns this
+  // gradients to `sink` when its backward is done, from the tail to the embedding, and returns this
   // micro-batch's share of the loss. Does not wait for the device.
   DistillationLoss accumulate(const at::Tensor& ids, int64_t global_sequences, GradientSink& sink);
 

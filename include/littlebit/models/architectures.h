@@ -12,13 +12,16 @@ namespace littlebit {
 struct Architecture {
   const char* model_type;                  // config.json's model_type
   ModelSpec (*parse)(const Json& config);  // fills everything but model_type
-  void (*name_slots)(
-      Decoder& decoder);  // names and tensor sources of every used slot and parameter
+  // Names and tensor sources of every used slot and parameter.
+  void (*name_parts)(const ModelSpec& spec, DecoderParts& parts);
 };
 
 std::span<const Architecture> architectures();
 
 // InputError naming the model_type and the supported ones where there is none.
 const Architecture& find_architecture(const std::string& model_type);
+
+// A decoder of spec.model_type with its slots and parameters named, sized, open and empty.
+Decoder empty_decoder(const ModelSpec& spec, at::ScalarType compute_dtype, at::Device device);
 
 }  // namespace littlebit

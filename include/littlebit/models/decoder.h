@@ -1,4 +1,4 @@
-// The one decoder: stem (embedding, scale, positions, project_in), blocks, tail (final norm,
+// The one decoder: embedding (with its scale, positions, project_in), blocks, tail (final norm,
 // project_out), head. It obeys a ModelSpec; no family has code of its own here. Linear layers are
 // slots: what fills them decides what the model is (dense teacher, LittleBit student). Every
 // function is plain differentiable ATen.
@@ -46,8 +46,8 @@ class KeyValueCache;  // incremental.h
 
 class Decoder {
  public:
-  // Slots and parameters named, sized, open and empty; for load_decoder and room quant.
-  Decoder(ModelSpec spec, at::ScalarType compute_dtype, at::Device device);
+  // `parts`: those of the spec, named (architectures.h has both in one: empty_decoder).
+  Decoder(ModelSpec spec, DecoderParts parts, at::ScalarType compute_dtype, at::Device device);
   Decoder(Decoder&&) noexcept = default;
 
   const ModelSpec& spec() const { return spec_; }
@@ -61,7 +61,7 @@ class Decoder {
   SequenceContext rotation_tables(int64_t positions, int64_t length) const;
 
   // int64 [B,T] -> [B,T,H]. `positions`: int64 [T], where the tokens stand; undefined: 0 .. T - 1.
-  at::Tensor stem_forward(const at::Tensor& ids_bt, const at::Tensor& positions = {}) const;
+  at::Tensor embedding_forward(const at::Tensor& ids_bt, const at::Tensor& positions = {}) const;
   // `cache`: keys and values of earlier positions; the new ones' are added to it (B = 1, no grad).
   at::Tensor block_forward(int64_t layer, const at::Tensor& x_bth, const SequenceContext& context,
                            KeyValueCache* cache = nullptr) const;
@@ -75,25 +75,24 @@ class Decoder {
   // (of any shapes), or none.
   bool is_collective() const { return block_source_ != nullptr && block_source_->is_collective(); }
 
-  // Parameter groups: 0 = stem, 1..L = blocks, L+1 = tail.
+  // Parameter groups: 0 = embedding, 1..L = blocks, L+1 = tail. Whoever fills slots and parameters
+  // does it here: used ones in a fixed order.
   int64_t num_groups() const { return spec_.num_layers + 2; }
   void visit_linears(int64_t group, const std::function<void(LinearSlot&)>& visit);
   void visit_parameters(int64_t group, const std::function<void(Parameter&)>& visit);
   void visit_linears(const std::function<void(LinearSlot&)>& visit);  // all groups in order
   void visit_parameters(const std::function<void(Parameter&)>& visit);
 
-  FrozenNames frozen_names;
-  FrozenTensors frozen;
-  Stem stem;
-  std::vector<Block> blocks;
-  Tail tail;
-  // Frozen, of no group, never factorised, and the teacher's is the student's. A tied one is named,
-  // too: files may hold it again. Its matrix has the compute dtype; load_open_decoder leaves one in
-  // bf16 as it is.
-  LinearSlot head;
+  const DecoderParts& parts() const { return parts_; }
+  const LinearSlot& head() const { return parts_.head; }
+  void set_head(std::shared_ptr<Linear> linear) { parts_.head.linear = std::move(linear); }
+  const FrozenTensors& frozen() const { return frozen_; }
+  void set_frozen(FrozenTensors tensors) { frozen_ = std::move(tensors); }
 
  private:
   ModelSpec spec_;
+  DecoderParts parts_;
+  FrozenTensors frozen_;
   at::ScalarType compute_dtype_;
   at::Device device_;
   std::unique_ptr<BlockSource> block_source_;

@@ -9,7 +9,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "littlebit/models/model_spec.h"
 #include "littlebit/nn/linear.h"
 #include "littlebit/ops/grouped_rows.h"
 
@@ -52,9 +54,8 @@ struct Norm {
   Parameter weight, bias;  // bias: LayerNorm only; both unused: no norm here
 };
 
-// Stem, each block and the tail are the parameter groups of training. visit_* pass used members in
-// a fixed order.
-struct Stem {
+// Beside the embedding: OPT's projection of narrower embeddings.
+struct EmbeddingParts {
   LinearSlot project_in;
 };
 struct Block {
@@ -66,6 +67,28 @@ struct Tail {
   Norm final_norm;
   LinearSlot project_out;
 };
+
+// Tensor names, "" where the model has no such tensor.
+struct FrozenNames {
+  std::string embedding, positions;
+};
+
+// All slots and parameters of a decoder. Embedding parts, each block and the tail are the parameter
+// groups of training.
+struct DecoderParts {
+  FrozenNames frozen_names;
+  EmbeddingParts embedding;
+  std::vector<Block> blocks;
+  Tail tail;
+  // Frozen, of no group, never factorised, and the teacher's is the student's. A tied one is named,
+  // too: files may hold it again. Its matrix has the compute dtype; load_open_decoder leaves one in
+  // bf16 as it is.
+  LinearSlot head;
+};
+
+// Those that `spec` uses, sized, open and empty; without names, which an architecture gives
+// (architectures.h).
+DecoderParts open_parts(const ModelSpec& spec);
 
 // Brings the matrices of a decoder's blocks that are not in their slots all the time.
 class BlockSource {
@@ -79,11 +102,6 @@ class BlockSource {
 
   // Whether all processes of a run have to acquire the same blocks in the same order.
   virtual bool is_collective() const = 0;
-};
-
-// Tensor names, "" where the model has no such tensor.
-struct FrozenNames {
-  std::string embedding, positions;
 };
 
 // Frozen tensors, shared between teacher and student, as they are stored (mapped; rows are

@@ -13,8 +13,8 @@ struct ForwardResult {
   at::Tensor logits;        // [B, T, V]
   at::Tensor final_hidden;  // [B, T, E], what the head reads
   at::Tensor
-      hidden_states;  // [L + 1, B, T, H]: the stem's output, then each block's, the last one after
-                      // the tail; where E != H only the first L. Undefined unless asked for.
+      hidden_states;  // [L + 1, B, T, H]: the embedding's output, then each block's, the last one
+                      // after the tail; where E != H only the first L. Undefined unless asked for.
 };
 
 // ids int32 or int64 [B, T], B and T at least 1. InputError: another type or shape, an id outside

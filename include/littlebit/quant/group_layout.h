@@ -1,6 +1,6 @@
-// Where the trainables of one parameter group (stem, a block, tail) lie in flat buffers, and which
-// part of them a process owns. Pure data: what holds the numbers is StudentGroup (quant/student.h)
-// and GroupState (optim/group_state.h).
+// Where the trainables of one parameter group (embedding, a block, tail) lie in flat buffers, and
+// which part of them a process owns. Pure data: what holds the numbers is StudentGroup
+// (quant/student.h) and GroupState (optim/group_state.h).
 //
 //   latents  every layer's V, V_R, U, U_R in order, each matrix at a multiple of kSegmentAlignment
 //            (the padding between them holds zeros); bit i % 32 of word i / 32 is the sign of

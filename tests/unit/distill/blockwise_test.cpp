@@ -54,7 +54,7 @@ struct Bench {
   template <class Around>
   at::Tensor state(const Decoder& model, int64_t blocks, const Around& around) const {
     c10::NoGradGuard no_grad;
-    at::Tensor x = model.stem_forward(ids);
+    at::Tensor x = model.embedding_forward(ids);
     const SequenceContext context = model.context(kLength);
     for (int64_t layer = 0; layer < blocks; ++layer) {
       around(layer, [&] { x = model.block_forward(layer, x, context); });

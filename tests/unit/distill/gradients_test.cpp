@@ -143,7 +143,7 @@ Reference reference(const Problem& problem, const Case& c) {
   const auto hidden_states = [&](const Decoder& model) {
     const SequenceContext context = model.context(problem.ids.size(1));
     std::vector<at::Tensor> states;
-    at::Tensor h = model.stem_forward(problem.ids);
+    at::Tensor h = model.embedding_forward(problem.ids);
     for (int64_t layer = 0; layer < model.spec().num_layers; ++layer) {
       h = model.block_forward(layer, h, context);
       states.push_back(h);

@@ -98,7 +98,7 @@ TEST_CASE("KL in chunks equals KL at once, value and gradient") {
   const double got =
       kl_divergence(bench.teacher.decoder, bench.student->decoder(), zt, zs, 0.25, dz)
           .item<double>();
-  const at::Tensor& head = dense_weight(bench.teacher.decoder.head);
+  const at::Tensor& head = dense_weight(bench.teacher.decoder.head());
   const at::Tensor log_p = at::log_softmax(at::matmul(zt, head.t()).to(at::kDouble), -1);
   const at::Tensor log_q = at::log_softmax(at::matmul(zs, head.t()).to(at::kDouble), -1);
   CHECK(got == Approx((log_p.exp() * (log_p - log_q)).sum().item<double>()).epsilon(1e-5));

@@ -62,7 +62,7 @@ TEST_CASE("times of products: known once measured, within a budget, and no numbe
   at::manual_seed(7);
   const at::Tensor want = at::randn({4});
   at::manual_seed(7);
-  ProductTimes times(timer, at::kFloat, dense_weight(scene.teacher.decoder.head));
+  ProductTimes times(timer, at::kFloat, dense_weight(scene.teacher.decoder.head()));
   const std::optional<double> seconds = times.seconds_within(1e9, scene.products(true));
   REQUIRE(seconds.has_value());
   CHECK(*seconds > 0);

@@ -42,7 +42,7 @@ TEST_CASE("the estimate of a pass's memory is no less than what it takes, and no
     const SequenceContext context = decoder.context(kLength);
     memory.reset_peak();
     const int64_t before = memory.alive();
-    at::Tensor x = decoder.stem_forward(ids);
+    at::Tensor x = decoder.embedding_forward(ids);
     for (int64_t layer = 0; layer < decoder.spec().num_layers; ++layer) {
       x = decoder.block_forward(layer, x, context);
     }

@@ -197,8 +197,8 @@ TEST_CASE("progress counts documents, and numbers that overflow are an error") {
     done.push_back(n);
   });
   CHECK(done == std::vector<int64_t>{2, 4, 5});
-  LinearSlot& head = model.decoder().head;
-  head.linear = std::make_shared<DenseLinear>(dense_weight(head) * 1e38);
+  Decoder& decoder = model.decoder();
+  decoder.set_head(std::make_shared<DenseLinear>(dense_weight(decoder.head()) * 1e38));
   expect_error(ExitCode::kNumerics, {"log-likelihood of document 0"},
                [&] { score_choices(model.decoder(), documents, 0, {}); });
 }

@@ -102,10 +102,11 @@ TEST_CASE("a dense export in bf16 holds the rounded effective weights, norms and
     }
   }
   const Decoder& decoder = tiny.student->decoder();
-  CHECK(same("model.norm.weight", decoder.tail.final_norm.weight.value));
-  CHECK(same("model.layers.1.input_layernorm.weight", decoder.blocks[1].input_norm.weight.value));
-  CHECK(same("model.embed_tokens.weight", decoder.frozen.embedding));
-  CHECK(same("lm_head.weight", dense_weight(decoder.head)));
+  CHECK(same("model.norm.weight", decoder.parts().tail.final_norm.weight.value));
+  CHECK(same("model.layers.1.input_layernorm.weight",
+             decoder.parts().blocks[1].input_norm.weight.value));
+  CHECK(same("model.embed_tokens.weight", decoder.frozen().embedding));
+  CHECK(same("lm_head.weight", dense_weight(decoder.head())));
   CHECK(read_json_file(folder / "config.json").at("torch_dtype") == "bfloat16");
   CHECK(bytes.head == 48 * 32 * 2);
 }

@@ -109,9 +109,11 @@ TEST_CASE("embedding and head in groups are what the decoder computes with") {
   const at::Tensor head = c.tied ? embedding : described(file, "lm_head.weight", 32);
   made.tiny.round_to_bf16();
   Decoder& student = made.tiny.student->decoder();
-  const at::Tensor before = student.frozen.embedding;
-  student.frozen.embedding = embedding;
-  student.head.linear = std::make_shared<DenseLinear>(head);
+  const at::Tensor before = student.frozen().embedding;
+  FrozenTensors frozen = student.frozen();
+  frozen.embedding = embedding;
+  student.set_frozen(frozen);
+  student.set_head(std::make_shared<DenseLinear>(head));
 
   size_t grouped = 0;
   for (const GroupedMatrix& matrix : made.report.grouped) {
@@ -149,10 +151,10 @@ TEST_CASE("embedding and head in groups are what the decoder computes with") {
       CHECK(gap(step[0], want[0][t]) < limit);
     }
     if (c.formats.embedding != kBf16) {
-      REQUIRE(loaded.frozen.grouped_embedding);
-      CHECK_FALSE(loaded.frozen.embedding.defined());
+      REQUIRE(loaded.frozen().grouped_embedding);
+      CHECK_FALSE(loaded.frozen().embedding.defined());
       // The mapped file itself, not a copy.
-      CHECK(loaded.frozen.grouped_embedding->numbers.data_ptr() ==
+      CHECK(loaded.frozen().grouped_embedding->numbers.data_ptr() ==
             files.require("model.embed_tokens.weight").data.data());
     }
   }

@@ -135,13 +135,13 @@ TEST_CASE("every tensor of the packed folder is the student's, rounded to its st
     }
   }
   const int64_t hidden = decoder.spec().hidden_size, vocabulary = decoder.spec().vocab_size;
-  for (const Block& block : decoder.blocks) {
+  for (const Block& block : decoder.parts().blocks) {
     check(block.input_norm.weight.name, block.input_norm.weight.value, {hidden});
     check(block.pre_mlp_norm.weight.name, block.pre_mlp_norm.weight.value, {hidden});
   }
-  check("model.norm.weight", decoder.tail.final_norm.weight.value, {hidden});
-  check("model.embed_tokens.weight", decoder.frozen.embedding, {vocabulary, hidden});
-  check("lm_head.weight", dense_weight(decoder.head), {vocabulary, hidden});  // tied or not
+  check("model.norm.weight", decoder.parts().tail.final_norm.weight.value, {hidden});
+  check("model.embed_tokens.weight", decoder.frozen().embedding, {vocabulary, hidden});
+  check("lm_head.weight", dense_weight(decoder.head()), {vocabulary, hidden});  // tied or not
   CHECK(file.tensors().size() == tensors);
   CHECK(file.metadata().at("format") == "pt");
   for (const TensorView& view : file.tensors()) {

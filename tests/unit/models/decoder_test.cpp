@@ -11,6 +11,7 @@
 
 #include "fixtures.h"
 #include "littlebit/core/error.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/forward.h"
 
 namespace littlebit {
@@ -45,7 +46,7 @@ TEST_CASE("bf16 compute stays near the fixtures") {
 
 TEST_CASE("weights of the compute type stay mapped") {
   LoadedModel model(fixture("llama_bf16").path(), at::kBFloat16);
-  const auto& q = dynamic_cast<const DenseLinear&>(*model.decoder.blocks[0].q.linear);
+  const auto& q = dynamic_cast<const DenseLinear&>(*model.decoder.parts().blocks[0].q.linear);
   CHECK(static_cast<const void*>(q.weight().const_data_ptr()) ==
         model.folder.require("model.layers.0.self_attn.q_proj.weight").data.data());
 }
@@ -53,9 +54,9 @@ TEST_CASE("weights of the compute type stay mapped") {
 TEST_CASE("an open decoder shares frozen tensors, copies parameters and has no linear layers") {
   LoadedModel model(fixture("gemma3").path());
   Decoder student = open_decoder(model.decoder);
-  CHECK(student.frozen.embedding.is_same(model.decoder.frozen.embedding));
-  CHECK(student.head.linear == model.decoder.head.linear);
-  CHECK(dense_weight(student.head).is_same(student.frozen.embedding));
+  CHECK(student.frozen().embedding.is_same(model.decoder.frozen().embedding));
+  CHECK(student.head().linear == model.decoder.head().linear);
+  CHECK(dense_weight(student.head()).is_same(student.frozen().embedding));
   student.visit_linears([](LinearSlot& slot) { CHECK(slot.linear == nullptr); });
   std::vector<at::Tensor> theirs;
   model.decoder.visit_parameters([&](Parameter& parameter) { theirs.push_back(parameter.value); });
@@ -73,7 +74,7 @@ TEST_CASE("slots and parameters have unique names, sizes and sources") {
     INFO(fixture.name);
     HfFolder folder(fixture.path());
     const ModelSpec spec = parse_model_spec(folder.config());
-    Decoder decoder(spec, at::kFloat, at::kCPU);
+    Decoder decoder = empty_decoder(spec, at::kFloat, at::kCPU);
     std::set<std::string> names;
     size_t count = 0;
     decoder.visit_linears([&](LinearSlot& slot) {
@@ -116,8 +117,8 @@ TEST_CASE("modules have the names that LittleBit's loader expects") {
                                  opt + "self_attn.v_proj", opt + "self_attn.out_proj", opt + "fc1",
                                  opt + "fc2"});
   LoadedModel model(fixture("opt_350m").path());
-  CHECK(model.decoder.stem.project_in.name == "model.decoder.project_in");
-  CHECK(model.decoder.tail.project_out.name == "model.decoder.project_out");
+  CHECK(model.decoder.parts().embedding.project_in.name == "model.decoder.project_in");
+  CHECK(model.decoder.parts().tail.project_out.name == "model.decoder.project_out");
 }
 
 TEST_CASE("forward_full refuses ids that the model cannot take") {

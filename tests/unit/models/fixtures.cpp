@@ -93,13 +93,14 @@ std::map<std::string, double> gradient_norms(Decoder& decoder, const at::Tensor&
     leaf.set_requires_grad(true);
   };
   // Widened: gradients would be summed in the type that they are stored in.
-  FrozenTensors& frozen = decoder.frozen;
+  FrozenTensors frozen = decoder.frozen();
   const bool tied = decoder.spec().tied_embeddings;
   if (!tied) frozen.embedding = frozen.embedding.to(decoder.compute_dtype());
   if (frozen.positions.defined()) frozen.positions = frozen.positions.to(decoder.compute_dtype());
-  add(decoder.frozen_names.embedding, decoder.frozen.embedding);
-  add(decoder.frozen_names.positions, decoder.frozen.positions);
-  if (!tied) add(decoder.head.weight.tensor, dense_weight(decoder.head));
+  decoder.set_frozen(frozen);
+  add(decoder.parts().frozen_names.embedding, decoder.frozen().embedding);
+  add(decoder.parts().frozen_names.positions, decoder.frozen().positions);
+  if (!tied) add(decoder.head().weight.tensor, dense_weight(decoder.head()));
   decoder.visit_linears([&](LinearSlot& slot) {
     const auto& linear = dynamic_cast<const DenseLinear&>(*slot.linear);
     add(slot.weight.tensor, linear.weight());
@@ -110,7 +111,7 @@ std::map<std::string, double> gradient_norms(Decoder& decoder, const at::Tensor&
 
   const c10::AutoGradMode with_grad(true);
   const SequenceContext context = decoder.context(ids.size(1));
-  at::Tensor x = decoder.stem_forward(ids);
+  at::Tensor x = decoder.embedding_forward(ids);
   for (int64_t layer = 0; layer < decoder.spec().num_layers; ++layer) {
     x = decoder.block_forward(layer, x, context);
   }

@@ -62,7 +62,7 @@ TEST_CASE("a tied matrix may be stored once, twice or under the head's name") {
 TEST_CASE("a redundant tied head is accounted for, other tensors are reported") {
   LoadedModel model(fixture("llama_tied_copy").path());
   CHECK(model.folder.unused().empty());
-  CHECK(dense_weight(model.decoder.head).is_same(model.decoder.frozen.embedding));
+  CHECK(dense_weight(model.decoder.head()).is_same(model.decoder.frozen().embedding));
   LoadedModel extra(fixture("llama_mqa_mixed").path());
   CHECK(extra.folder.unused() ==
         std::vector<std::string>{"aa_unused.flags", "model.layers.0.self_attn.masked_bias",

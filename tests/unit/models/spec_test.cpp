@@ -422,7 +422,7 @@ TEST_CASE("published configs are understood") {
     const Json config =
         read_json_file(std::filesystem::path(littlebit::test::kSourceDir) / "tests/golden/configs" /
                        (std::string(published.name) + ".json"));
-    Decoder decoder(parse_model_spec(config), at::kFloat, at::kCPU);
+    Decoder decoder = empty_decoder(parse_model_spec(config), at::kFloat, at::kCPU);
     int64_t weights = 0;
     decoder.visit_linears([&](LinearSlot& slot) { weights += slot.d_in * slot.d_out; });
     CHECK(weights == published.linear_weights);

@@ -10,6 +10,7 @@
 
 #include "littlebit/distill/step.h"
 #include "littlebit/distributed/planned_communicator.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/nn/linear.h"
 #include "littlebit/optim/optimizer.h"
 #include "support/counted_memory.h"
@@ -20,17 +21,18 @@ namespace {
 // A teacher of random numbers; nothing of it is mapped but what the decoder keeps as stored.
 Decoder random_teacher(const ModelSpec& spec, at::ScalarType dtype) {
   const c10::AutoGradMode no_grad(false);
-  Decoder decoder(spec, dtype, at::kCPU);
+  Decoder decoder = empty_decoder(spec, dtype, at::kCPU);
   const auto random = [&](std::vector<int64_t> shape) {
     return at::randn(shape).mul_(0.05).to(dtype);
   };
-  FrozenTensors& frozen = decoder.frozen;
+  FrozenTensors frozen;
   frozen.embedding = random({spec.vocab_size, spec.embedding_size});
-  decoder.head.linear = std::make_shared<DenseLinear>(
-      spec.tied_embeddings ? frozen.embedding : random({spec.vocab_size, spec.embedding_size}));
+  decoder.set_head(std::make_shared<DenseLinear>(
+      spec.tied_embeddings ? frozen.embedding : random({spec.vocab_size, spec.embedding_size})));
   if (spec.learned_positions) {
     frozen.positions = random({spec.max_positions + spec.position_offset, spec.hidden_size});
   }
+  decoder.set_frozen(std::move(frozen));
   decoder.visit_parameters(
       [](Parameter& parameter) { parameter.value = at::ones(parameter.size); });
   decoder.visit_linears([&](LinearSlot& slot) {
@@ -59,8 +61,8 @@ double estimate_by_peak(const Run& run) {
   const Decoder teacher = random_teacher(spec, run.dtype);
   // Where it is not the head, the embedding is mapped from the file in a run.
   int64_t mapped =
-      spec.tied_embeddings ? 0 : static_cast<int64_t>(teacher.frozen.embedding.nbytes());
-  if (spec.learned_positions) mapped += static_cast<int64_t>(teacher.frozen.positions.nbytes());
+      spec.tied_embeddings ? 0 : static_cast<int64_t>(teacher.frozen().embedding.nbytes());
+  if (spec.learned_positions) mapped += static_cast<int64_t>(teacher.frozen().positions.nbytes());
   RunOptions options;
   options.quant.bits_per_weight = run.bits;
   options.quant.residual = run.two_paths;
@@ -84,7 +86,7 @@ double estimate_by_peak(const Run& run) {
   optimizer.step(gradients, 2, 1e-6);
   const int64_t peak = counter.peak() - before - mapped;
 
-  Decoder shape(spec, run.dtype, at::kCPU);
+  Decoder shape = empty_decoder(spec, run.dtype, at::kCPU);
   double estimate = 0;
   for (const MemoryPart& part : memory_parts(shape, plans, options, at::kCPU, std::nullopt,
                                              {.rank = run.rank, .world = run.world})) {
@@ -201,7 +203,7 @@ double part_of(const std::vector<MemoryPart>& parts, const std::string& part) {
 
 TEST_CASE("memory estimate: what is divided, what is whole, what is on a GPU's host") {
   const ModelSpec spec = parse_model_spec(config_of("llama", {{"intermediate_size", 384}}));
-  Decoder shape(spec, at::kBFloat16, at::kCPU);
+  Decoder shape = empty_decoder(spec, at::kBFloat16, at::kCPU);
   RunOptions options;
   options.quant.bits_per_weight = 1;
   options.train.global_batch_size = 32;
@@ -301,7 +303,7 @@ TEST_CASE("memory estimate: what is divided, what is whole, what is on a GPU's h
 
 TEST_CASE("memory estimate: moments in fewer bits, and state in the host's memory") {
   const ModelSpec spec = parse_model_spec(config_of("llama", {{"intermediate_size", 384}}));
-  Decoder shape(spec, at::kBFloat16, at::kCPU);
+  Decoder shape = empty_decoder(spec, at::kBFloat16, at::kCPU);
   RunOptions options;
   options.quant.bits_per_weight = 1;
   options.train.global_batch_size = 32;

@@ -8,6 +8,7 @@
 
 #include "littlebit/distill/step.h"
 #include "littlebit/distributed/planned_communicator.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/optim/optimizer.h"
 #include "support/loaded_model.h"
 #include "support/tiny_model.h"
@@ -57,7 +58,7 @@ TEST_CASE("traffic estimate: the bytes of a step that is counted, by operation")
       for (int i = 0; i < 2; ++i) step.accumulate(ids, 4 * world, gradients);
       optimizer.step(gradients, 1, 1e-3);
 
-      Decoder shape(teacher.decoder.spec(), at::kFloat, at::kCPU);
+      Decoder shape = empty_decoder(teacher.decoder.spec(), at::kFloat, at::kCPU);
       std::map<std::string, Sent> planned =
           by_operation(traffic_parts(shape, plans, options, {.rank = rank, .world = world}));
       for (const char* operation : {"reduce_scatter_sum", "all_gather", "all_reduce_sum"}) {
@@ -81,7 +82,7 @@ TEST_CASE("traffic estimate: sums after every micro-batch, in bf16; blocks of a 
   const TempFolder temp;
   test::write_tiny_llama(temp.path(), {.hidden = 64, .intermediate = 88, .layers = 3});
   const test::LoadedModel teacher(temp.path(), at::kBFloat16);
-  Decoder shape(teacher.decoder.spec(), at::kBFloat16, at::kCPU);
+  Decoder shape = empty_decoder(teacher.decoder.spec(), at::kBFloat16, at::kCPU);
   RunOptions options;
   options.quant.bits_per_weight = 1;
   options.train.micro_batch_size = 2;
@@ -127,7 +128,7 @@ TEST_CASE("traffic estimate: one process sends nothing") {
   const TempFolder temp;
   test::write_tiny_llama(temp.path());
   const test::LoadedModel teacher(temp.path(), at::kFloat);
-  Decoder shape(teacher.decoder.spec(), at::kFloat, at::kCPU);
+  Decoder shape = empty_decoder(teacher.decoder.spec(), at::kFloat, at::kCPU);
   RunOptions options;
   options.quant.bits_per_weight = 4;
   CHECK(traffic_parts(shape, plan_model(shape, options.quant), options, {}).empty());
