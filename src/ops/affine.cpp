@@ -1,4 +1,5 @@
-// A product of rows, to which the bias is added; ATen's own where that product is ATen's.
+// y = x W^T + b of a dense layer. The product is ops/product.h's wherever that one is faster, and
+// the bias is then added in place; where it would leave the product to ATen, at::linear does both.
 #include "littlebit/ops/affine.h"
 
 #include <ATen/TensorOperators.h>
@@ -32,6 +33,7 @@ at::Tensor Affine::cpu(const at::Tensor& x, const at::Tensor& weight,
 at::Tensor Affine::autograd_cpu(const at::Tensor& x, const at::Tensor& weight,
                                 const std::optional<at::Tensor>& bias) {
   if (!MatrixProduct::is_faster(x, weight)) return twin(x, weight, bias);
+  // MatrixProduct records itself; the bias is added out of place, as autograd wants it.
   if (c10::GradMode::is_enabled() &&
       (x.requires_grad() || weight.requires_grad() || (bias && bias->requires_grad()))) {
     const at::Tensor y =

@@ -1,4 +1,6 @@
-// How the loops over interleaved signs are given to ATen's threads.
+// Rows of a matrix from the layout that inference keeps on CPUs: products with many rows of x
+// expand a piece and multiply it densely. The twin brings the words of 16 rows that lie side by
+// side into order and is then the expansion of plain rows.
 #include "littlebit/ops/expand_interleaved_signs.h"
 
 #include <ATen/Parallel.h>

@@ -1,4 +1,7 @@
-// On the CPU by the loops of room kernels on ATen's threads, elsewhere by plain ATen.
+// Sign bits to a dense matrix of +1 and -1, with a row's or a column's scale put in on the way: a
+// training step multiplies by dense matrices, which it makes before a group runs and frees behind
+// it. `out` is written in place and may be a part of a wider matrix, which is how both paths of a
+// layer become one matrix.
 #include "littlebit/ops/expand_signs.h"
 
 #include <ATen/Parallel.h>
@@ -26,6 +29,7 @@ at::Tensor expand_reference(const at::Tensor& words, int64_t first_bit, int64_t 
                             at::ScalarType dtype) {
   const at::Tensor index =
       at::arange(first_bit, first_bit + rows * cols, words.options().dtype(at::kLong));
+  // Bit i % 32 of word i / 32; a set bit is a negative sign.
   const at::Tensor bits = words.index_select(0, index.bitwise_right_shift(5))
                               .bitwise_right_shift(index.bitwise_and(31).to(at::kInt))
                               .bitwise_and(1);

@@ -1,4 +1,7 @@
-// Gated activations: the plain form, and rows given to ATen's threads.
+// activation(gate) * up in one pass: as two ATen operations, the activation would be written to
+// memory and read again, and autograd would keep it for the backward pass. Here only gate and up,
+// which the products behind them have made anyway, are kept, and the gradient computes the
+// activation a second time.
 #include "littlebit/ops/gated_activation.h"
 
 #include <ATen/Parallel.h>

@@ -1,4 +1,7 @@
-// Grouped matrices: few rows of x by a loop of room kernels, many by widened pieces.
+// Matrices of whole numbers with a scale for every group of columns: embeddings and LM heads of
+// packed exports. Generating a token multiplies one row, which costs what reading the matrix costs:
+// so the loop reads the numbers as they are stored. Many rows are worth widening, piece by piece,
+// so that the wide matrix never exists as a whole.
 #include "littlebit/ops/grouped_rows.h"
 
 #include <ATen/Parallel.h>
@@ -31,7 +34,7 @@ GroupedView view_of(const GroupedRows& matrix) {
 at::Tensor widen_plain(const at::Tensor& numbers, const at::Tensor& scales, int64_t cols) {
   at::Tensor wide = numbers;
   if (numbers.scalar_type() == at::kByte) {
-    constexpr int kShift = 8;
+    constexpr int kShift = 8;  // two numbers of -8 .. 7 in a byte: the low halves come first
     wide = at::cat({numbers.bitwise_and(15), numbers.bitwise_right_shift(4)}, 2).to(at::kFloat) -
            kShift;
   }

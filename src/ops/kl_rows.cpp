@@ -1,4 +1,6 @@
-// KL divergences of rows: the plain form, and rows given to ATen's threads.
+// KL(teacher || student) of rows of logits and its gradient at the student's logits, in one pass.
+// The gradient has a closed form, softmax(student) - softmax(teacher) through the soft cap, so no
+// graph over [rows, vocabulary] is recorded, and a row is read while it is in the cache.
 #include "littlebit/ops/kl_rows.h"
 
 #include <ATen/Parallel.h>
@@ -28,6 +30,7 @@ KlRows::Result KlRows::twin(const at::Tensor& teacher, const at::Tensor& student
   const at::Tensor z = capped(student);
   const at::Tensor log_p = at::log_softmax(capped(teacher), -1), log_q = at::log_softmax(z, -1);
   const at::Tensor p = log_p.exp();
+  // A row's terms have both signs and nearly cancel: fp64 keeps what is left of them.
   const at::Tensor losses = ((log_p - log_q) * p).sum(-1, /*keepdim=*/false, at::kDouble);
   if (!with_gradient) return {losses, z.new_empty({0})};
   at::Tensor d = log_q.exp() - p;

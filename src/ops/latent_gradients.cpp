@@ -1,4 +1,7 @@
-// Gradients of latents: the plain form, and parts given to ATen's threads.
+// Gradients of signs become gradients of latents, in place, and their share of the squared norm is
+// summed while they are in the cache: clipping needs the norm of all groups before the second pass
+// (update_latents.h) may begin. Parts have a fixed size, so that the sum does not depend on the
+// number of threads.
 #include "littlebit/ops/latent_gradients.h"
 
 #include <ATen/Parallel.h>
@@ -17,7 +20,7 @@ at::Tensor latent_gradients(const at::Tensor& gradients, const at::Tensor& laten
 
 at::Tensor LatentGradients::twin(const at::Tensor& gradients, const at::Tensor& latents,
                                  bool smooth) {
-  if (smooth) {
+  if (smooth) {  // the derivative of tanh(100 x); else of x clipped to -1 .. 1
     const at::Tensor t = at::tanh(latents * 100);
     gradients.mul_((1 - t * t) * 100);
   } else {

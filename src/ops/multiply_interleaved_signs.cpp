@@ -1,4 +1,7 @@
-// How the look-ups of products from interleaved signs are given to ATen's threads.
+// y = (x * scale) S^T straight from sign bits, for the few rows of inference. Each row of x becomes
+// tables of signed sums (kernels/sign_product.h), which all rows of S look up. With few rows of x
+// threads share the blocks of S, with many the rows of x; either way a thread's tables stay in its
+// cache while the bits stream past once.
 #include "littlebit/ops/multiply_interleaved_signs.h"
 
 #include <ATen/Parallel.h>

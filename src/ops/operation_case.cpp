@@ -1,4 +1,6 @@
-// Cases are run through the dispatcher by the operation's name, as anybody's call is.
+// Cases are run through the dispatcher by the operation's name, as anybody's call is: so a form
+// that was registered wrongly, or not at all, fails here and not in a run. The twin is reached by a
+// dispatch key that nobody registers for.
 #include "littlebit/ops/operation_case.h"
 
 #include <ATen/TensorOperators.h>

@@ -1,4 +1,6 @@
-// The two layouts of a matrix of signs, and what each can do.
+// The two layouts of a matrix of signs, and what each can do. Interleaved bits can be multiplied
+// without being expanded, which pays on CPUs, where expansion is memory traffic; a GPU expands rows
+// and multiplies densely. The layout is chosen once, when a packed folder is loaded.
 #include "littlebit/ops/packed_signs.h"
 
 #include <ATen/ops/empty.h>

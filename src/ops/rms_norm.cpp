@@ -1,4 +1,7 @@
-// RMS norms: the plain form, and rows given to ATen's threads.
+// RMS norms in one pass over each row, also of a sum that is formed on the way: a block's residual
+// sum is wanted by the next norm and by the residual stream, and this reads and writes it once. The
+// backward pass keeps what the norm was of and no result: the row's scale is computed anew, which
+// is cheaper than to store it.
 #include "littlebit/ops/rms_norm.h"
 
 #include <ATen/Parallel.h>
@@ -56,6 +59,7 @@ struct OnThreads {
   }
   template <class X, class Y>
   void operator()(const RmsNormGradientJob<X, Y>& job) const {
+    // Whole parts: the weight's gradient is summed by part, whatever the number of threads.
     at::parallel_for(0, job.parts(), std::max<int64_t>(1, grain(job.cols) / job.kRowsOfPart),
                      [&](int64_t begin, int64_t end) { rms_norm_gradient(job, begin, end); });
   }
@@ -105,7 +109,7 @@ class RecordedSum : public torch::autograd::Function<RecordedSum> {
     const at::AutoDispatchBelowADInplaceOrView below;
     const auto [sum, y] = AddRmsNorm::cpu(x, added, weight, eps, offset, dtype);
     Saved::keep(context, sum, weight, eps, offset);
-    context->set_materialize_grads(false);
+    context->set_materialize_grads(false);  // zeros for an unused output would cost a pass
     return {sum, y};
   }
   static variable_list backward(AutogradContext* context, const variable_list& dy) {

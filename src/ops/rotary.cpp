@@ -1,4 +1,7 @@
-// Rotations: the plain form, and heads given to ATen's threads.
+// Rotary embedding of q and k in one pass over the heads, as they lie behind the projections (the
+// last two dimensions may be those of a transposed view): ATen would need several passes. A
+// rotation's derivative is the rotation back, so the backward pass is this operation once more, and
+// of the forward pass nothing but the tables is kept.
 #include "littlebit/ops/rotary.h"
 
 #include <ATen/Parallel.h>

@@ -1,4 +1,6 @@
-// Squared differences: the plain form, and parts given to ATen's threads.
+// a - b, rounded to the type in which it is kept, with the squared norm of what it was before that.
+// The hidden loss needs both: the norm is the loss, the difference its gradient up to a factor. The
+// parts summed have a fixed size, so that the norm does not depend on the number of threads.
 #include "littlebit/ops/squared_difference.h"
 
 #include <ATen/Parallel.h>

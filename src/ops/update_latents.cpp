@@ -1,5 +1,8 @@
-// AdamW on latents: the plain form, and blocks given to ATen's threads. The plain form draws the
-// kernels' random numbers, so that both round the same way.
+// AdamW on latents and their new sign bits in one pass: latents, moments and gradients are the
+// largest arrays of a run, and the pass goes over each once. Moments in bf16 or int8 are
+// widened in registers and rounded at random, since updates below half a unit would otherwise
+// vanish step after step. The plain form draws the kernels' random numbers, by Philox in int64
+// tensors, so that both round the same way.
 #include "littlebit/ops/update_latents.h"
 
 #include <ATen/Parallel.h>
@@ -139,7 +142,7 @@ LatentMoments narrowed(const Widened& wide, const LatentMoments& like, const at:
 // `count` latents from `begin` on. What would not be finite is computed, too, and left where it is.
 void update_plainly(const at::Tensor& gradients, const at::Tensor& latents,
                     const LatentMoments& moments, const at::Tensor& clip, const LatentStep& by) {
-  const at::Tensor goes = clip.isfinite();
+  const at::Tensor goes = clip.isfinite();  // where not, the whole step is left out (optimizer.cpp)
   const auto put = [&](const at::Tensor& to, const at::Tensor& value) {
     to.copy_(at::where(goes, value, to));
   };

@@ -1,4 +1,7 @@
-// On the CPU by the loops of room kernels on ATen's threads, elsewhere by plain ATen.
+// Sign bits anew from latents, beside those that were there, with the number that changed. Training
+// takes its bits from update_latents.h, in the pass that moves the latents; this is for latents
+// that came from elsewhere (initial factors, a checkpoint), and the definition that the pass is
+// held against.
 #include "littlebit/ops/update_signs.h"
 
 #include <ATen/Parallel.h>
