@@ -1,6 +1,8 @@
-// The schedule of docs/architecture.md, "The step", for one micro-batch. Invariant: a group's
+// The schedule of docs/architecture.md, "The step", for one micro-batch. It is no single autograd
+// graph, because that would hold the expanded weights and activations of all blocks at once: each
+// group is run again under its own tape when the backward pass reaches it. Invariant: a group's
 // weights are expanded only between materialize() and release() or inside its tape, and losses stay
-// on the device.
+// on the device, so that nothing here waits for it.
 #include "littlebit/distill/step.h"
 
 #include <ATen/TensorOperators.h>
@@ -55,7 +57,8 @@ BlockTape DistillationStep::record_block(int64_t layer, const at::Tensor& input)
                            });
 }
 
-// The mean squared error of one entry is its sum of squares / (B T width).
+// The mean squared error of one entry is its sum of squares / (B T width). The tokens are those of
+// the whole step: micro-batches and processes only add up.
 HiddenTerm DistillationStep::hidden_term(const at::Tensor& student_h, const at::Tensor& teacher_h,
                                          const Counts& counts, at::ScalarType dtype) const {
   const double numbers = counts.tokens * static_cast<double>(student_h.size(-1));
@@ -70,13 +73,14 @@ DistillationStep::Ends DistillationStep::run_blocks(const at::Tensor& ids_bt, co
   const Decoder& student = student_.decoder();
   std::vector<StudentGroup>& groups = student_.groups();
   const auto num_layers = static_cast<int64_t>(kept.size());
+  // Rounded after the subtraction, which is in fp32: a difference loses less than the states would.
   const bool is_narrow = inputs_.type == BlockInputs::kBf16;
   const at::ScalarType direction_type = is_narrow ? at::kBFloat16 : student.compute_dtype();
   Ends ends;
   begin(StepPart::kTeacher);
   ends.teacher_h = teacher_.embedding_forward(ids_bt);
   begin(StepPart::kStudent);
-  groups[0].materialize(false);
+  groups[0].materialize(false);  // without autograd: the backward pass runs it again
   ends.student_h = student.embedding_forward(ids_bt);
   groups[0].release();
   for (int64_t layer = 0; layer < num_layers; ++layer) {
@@ -97,7 +101,7 @@ DistillationStep::Ends DistillationStep::run_blocks(const at::Tensor& ids_bt, co
     }
     begin(StepPart::kLoss);
     HiddenTerm hidden;
-    if (layer + 1 < num_layers) {
+    if (layer + 1 < num_layers) {  // the last block's output is compared behind the tail
       hidden = hidden_term(ends.student_h, ends.teacher_h, counts, direction_type);
       loss.hidden.add_(hidden.loss);
       block.hidden_factor = hidden.factor;
@@ -113,6 +117,8 @@ at::Tensor DistillationStep::run_tail(Ends ends, const Counts& counts, Distillat
                                       GradientSink& sink) {
   const Decoder& student = student_.decoder();
   const size_t tail_group = student_.groups().size() - 1;
+  // States move from name to name: at this point memory is at its peak (all block inputs wait, and
+  // the logits come), and what was read for the last time must not live through it.
   at::Tensor teacher_z = teacher_.tail_forward(std::exchange(ends.teacher_h, {}));
   BlockTape tail = BlockTape::record(
       student_.groups()[tail_group], std::exchange(ends.student_h, {}),
@@ -120,7 +126,8 @@ at::Tensor DistillationStep::run_tail(Ends ends, const Counts& counts, Distillat
   at::Tensor student_z = tail.output();
   HiddenTerm last = hidden_term(student_z, teacher_z, counts, student_z.scalar_type());
   loss.hidden.add_(last.loss);
-  // The gradient at what the head reads.
+  // The gradient at what the head reads: the KL's is added to the hidden term's in place. The head
+  // is frozen, so no graph goes through it.
   const at::Tensor dz = last.direction.mul_(last.factor);
   const double scale =
       options_.kl_weight /
@@ -154,7 +161,8 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
   const Counts counts{.sequences = sequences, .tokens = sequences * static_cast<double>(length)};
   DistillationLoss loss;
   loss.hidden = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(student.device()));
-  waiting_->clear();  // of a call that was not finished
+  // Left by a call that a stop or an error ended in the middle.
+  waiting_->clear();
   std::vector<KeptBlock> kept(static_cast<size_t>(num_layers));
   at::Tensor gradient = run_tail(run_blocks(ids_bt, counts, kept, loss), counts, loss, sink);
 
@@ -163,15 +171,17 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
   for (int64_t layer = num_layers - 1; layer >= 0; --layer) {
     KeptBlock block = std::move(kept[layer]);
     auto [input, direction] = waiting_->pop();
-    if (direction.defined()) {
+    if (direction.defined()) {  // not the last block's
       gradient = gradient.add(std::exchange(direction, {}), block.hidden_factor);
     }
-    if (input.defined()) {
+    if (input.defined()) {  // not with Recompute::kNone, whose tape was kept
       block.tape = record_block(layer, std::exchange(input, {}).to(student.residual_dtype()));
     }
     gradient = block.tape.backward(gradient, sink, layer + 1);
   }
   StudentGroup& embedding = student_.groups()[0];
+  // Only OPT's project_in trains here; embeddings are frozen. Ids have no gradient: `gradient`
+  // stands in for an input that nobody reads.
   if (!embedding.layout().is_empty()) {
     BlockTape::record(embedding, gradient, /*input_needs_gradient=*/false, [&](const at::Tensor&) {
       return student.embedding_forward(ids_bt);

@@ -1,5 +1,7 @@
 // Three forms of one attention: plain (training and scoring), parts side by side, and behind a
-// cache. They differ in where keys come from and in the masks, not in what is computed.
+// cache. They differ in where keys come from and in the masks, not in what is computed. Heads stay
+// where the projections put them, [B, T, n, D]: transposes are views, and the operations read rows
+// with strides.
 #include "attention.h"
 
 #include <ATen/ops/cat.h>
@@ -37,6 +39,7 @@ struct Job {
 
 at::Tensor attend_plainly(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                           const Job& job, const SequenceContext& context) {
+  // A window as wide as the sequence hides nothing: such layers share the full band.
   const int64_t window = job.window < q.size(2) ? job.window : 0;
   const auto band = context.bands.find(window);
   return causal_attention(q, k, v, job.scale, window, job.softcap,
@@ -75,6 +78,7 @@ at::Tensor from_rows(const at::Tensor& rows, const ModelSpec& spec) {
 
 at::Tensor attend_behind(KeyValueCache& cache, const at::Tensor& q, const at::Tensor& k,
                          const at::Tensor& v, const Job& job, const SequenceContext& context) {
+  // The prompt: nothing is behind it, and causal attention needs no scores in full.
   if (cache.length() == 0) return attend_plainly(q, k, v, job, context);
   const auto mask = context.masks.find(job.window);
   return masked_attention(q, k, v, job.scale, job.softcap,
@@ -100,6 +104,9 @@ at::Tensor attention(const Block& block, const ModelSpec& spec, int64_t layer, c
   int64_t first_key = past;  // where the keys begin that are made here
   at::Tensor q = heads(run(block.q, h), spec, spec.num_heads);
   at::Tensor k, v;
+  // A latent cache keeps what stands between a layer's two matrices, r numbers for D n of them, and
+  // makes keys and values of all positions anew: it must do so before norms and rotation, which act
+  // on keys.
   if (cache != nullptr && cache->kind() == CacheKind::kLatent) {
     const auto [of_k, of_v] =
         cache->append(layer, job.window, block.k.linear->to_latent(h).flatten(0, 1),
@@ -119,6 +126,7 @@ at::Tensor attention(const Block& block, const ModelSpec& spec, int64_t layer, c
   q = rotation(q.transpose(1, 2), past);
   k = rotation(k.transpose(1, 2), first_key);
   v = v.transpose(1, 2);
+  // A full cache keeps keys as they are read: rotated once, by where they stand.
   if (cache != nullptr && cache->kind() == CacheKind::kFull) {
     const auto [keys, values] = cache->append(layer, job.window, to_rows(k), to_rows(v));
     k = from_rows(keys, spec);

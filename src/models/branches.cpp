@@ -1,6 +1,7 @@
 // All sequences of a call stand side by side in one row [1, T]: no padding, one product per linear
 // layer; attention is taken part by part. A part is a context with branches whose runs rotate
-// alike.
+// alike. A context is run once for all branches of a part: to run it again for each would be most
+// of the work. A branch's last token is not run at all, since nothing is predicted from it.
 #include "littlebit/models/branches.h"
 
 #include <ATen/ops/cat.h>
@@ -33,6 +34,8 @@ std::vector<Part> parts_of(const ModelSpec& spec, const BranchedSequence& sequen
   std::map<int64_t, Part> by_regime;
   for (size_t b = 0; b < sequence.branches.size(); ++b) {
     LB_ASSERT(!sequence.branches[b].empty(), "tokens in a branch");
+    // Some rotations depend on the length of the whole sequence (dynamic, longrope): branches on
+    // either side of such a border cannot share the context's keys.
     const int64_t length = size_of(sequence.context) + size_of(sequence.branches[b]) - 1;
     const int64_t regime = rope_regime(spec.rope, length);
     Part& part = by_regime[regime];
@@ -48,6 +51,7 @@ std::vector<Part> parts_of(const ModelSpec& spec, const BranchedSequence& sequen
 // Who sees whom in a part, tokens given by position and branch (-1: context).
 at::Tensor part_mask(std::span<const int64_t> positions, std::span<const int64_t> branch,
                      int64_t window, const at::TensorOptions& options) {
+  // By loops, on the CPU: little beside what the model computes for as many tokens.
   const int64_t length = static_cast<int64_t>(positions.size());
   at::Tensor mask = at::full({length, length}, -std::numeric_limits<float>::infinity(), at::kFloat);
   float* entries = mask.data_ptr<float>();
@@ -80,6 +84,7 @@ class Row {
     for (int64_t layer = 0; layer < decoder_.spec().num_layers; ++layer) {
       x = decoder_.block_forward(layer, x, context_);
     }
+    // The tail, and with it the head's many columns, only where something is predicted.
     std::vector<int64_t> rows;
     for (const auto& branches : answers_) {
       for (const auto& branch : branches) rows.insert(rows.end(), branch.begin(), branch.end());
@@ -98,15 +103,16 @@ class Row {
     for (const size_t b : part.branches) {
       const std::span<const int32_t> branch = sequence.branches[b];
       std::vector<int64_t>& rows = answers_.back()[b];
-      rows.push_back(begin + context_size - 1);
+      rows.push_back(begin + context_size - 1);  // a branch's first token comes behind the context
       for (int64_t i = 0; i + 1 < size_of(branch); ++i) {
         rows.push_back(size_of(ids_));
         ids_.push_back(branch[i]);
-        positions_.push_back(context_size + i);
+        positions_.push_back(context_size + i);  // as if no other branch were there
         branch_of.push_back(static_cast<int64_t>(b));
       }
       with_tokens += branch.size() > 1 ? 1 : 0;
     }
+    // One branch with tokens behind its context is plainly causal and needs no mask.
     SequencePart placed{.length = size_of(ids_) - begin};
     const ModelSpec& spec = decoder_.spec();
     const auto options =

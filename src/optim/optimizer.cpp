@@ -1,6 +1,8 @@
 // One optimizer step over the flat buffers, group by group. Whether everything is finite is decided
 // on the device, before a latent, a scale or a moment changes: a step is taken whole or not at all,
-// and the host learns of it when it reads the statistics.
+// and the host learns of it when it reads the statistics. Latents take two passes: clipping needs
+// the norm of all gradients before any latent may move, and the first pass, which takes
+// it, already multiplies them by the surrogate's derivative.
 #include "littlebit/optim/optimizer.h"
 
 #include <ATen/TensorOperators.h>
@@ -37,6 +39,7 @@ at::Tensor clip_of(const at::Tensor& sums, double max_norm, at::ScalarType dtype
   const at::Tensor coefficient = max_norm > 0
                                      ? at::full_like(norm, max_norm).div_(norm + 1e-6).clamp_max_(1)
                                      : at::ones_like(norm);
+  // The sum is finite only where all of them are.
   const at::Tensor all = norm + sums.narrow(0, 1, sums.numel() - 1).sum();
   return coefficient.masked_fill(all.isfinite().logical_not(), std::nan("")).to(dtype);
 }
@@ -69,7 +72,7 @@ Optimizer::Optimizer(Student& student, const OptimOptions& options, Surrogate su
   if (state_device_ == device()) return;
   host_squared_norm_ = at::zeros({}, at::TensorOptions().dtype(at::kDouble));
   copies_.resize(states_.size());
-  worker_ = std::make_unique<Worker>();
+  worker_ = std::make_unique<Worker>();  // one thread: pieces are summed in one order
 }
 
 Optimizer::~Optimizer() = default;
@@ -99,6 +102,7 @@ void Optimizer::accept_latents(size_t group, const at::Tensor& latents) {
     add_latents(state, pieces[0], squared_norm_);
     return;
   }
+  // The copy and this pass run beside the backward pass of the groups that follow.
   pieces = copy_to_host(group, latents);
   const auto copied = std::make_shared<StreamMark>(latents.device());
   copied->set();
@@ -166,11 +170,12 @@ StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tenso
   // One sum for all that decides about the update.
   const bool with_more = must_be_finite.defined();
   const at::Tensor more = with_more ? must_be_finite.view({-1}) : at::Tensor();
-  const at::Tensor sums =
+  const at::Tensor sums =  // a copy: squared_norm_ begins anew before these are read
       with_more ? at::cat({squared_norm_.view({1}), more}) : squared_norm_.clone().view({1});
   communicator_.all_reduce_sum(sums);
   if (with_more) more.copy_(sums.narrow(0, 1, more.numel()));
   squared_norm_.zero_();
+  // Vectors first: they are on the device, which has work while the host waits for `known`.
   const at::ScalarType dtype = squared_norm_.scalar_type();
   const at::Tensor clip = clip_of(sums, options_.max_grad_norm, dtype);
   for (size_t group = 0; group < states_.size(); ++group) update_vectors(group, clip, step, rates);
@@ -190,6 +195,8 @@ StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tenso
     kill_point("update");
     update_latents(group, latent_clip, step, rates, statistics.sign_flips);
     kill_point("gather");
+    // Processes need each other's bits, never their latents. Slices begin at multiples of 128: no
+    // word is shared.
     communicator_.all_gather(state.group().bits(), state.slice().begin / 32,
                              state.slice().end / 32);
     statistics.num_latents += state.group().layout().num_unpadded_latents();
@@ -206,6 +213,7 @@ void Optimizer::update_vectors(size_t index, const at::Tensor& clip, int64_t ste
   const GroupState& state = states_[index];
   const StudentGroup& group = state.group();
   gradients.mul_(clip);
+  // found_inf is how ATen leaves an update out without the host's knowing.
   const at::Tensor is_left_out = clip.isnan().to(at::kFloat);
   const at::Tensor number = at::full({}, static_cast<double>(step), is_left_out.options());
   const auto update = [&](int64_t first, int64_t count, double rate, double decay) {
@@ -216,6 +224,7 @@ void Optimizer::update_vectors(size_t index, const at::Tensor& clip, int64_t ste
                       options_.beta2, decay, options_.epsilon, /*amsgrad=*/false,
                       /*maximize=*/false, /*grad_scale=*/{}, /*found_inf=*/is_left_out);
   };
+  // Scales have weight decay, biases and norms have none: as Hugging Face's trainer.
   const int64_t num_scales = group.layout().num_scales;
   update(0, num_scales, rates.scales, options_.weight_decay);
   update(num_scales, group.layout().num_vectors - num_scales, rates.norms, 0);
@@ -234,12 +243,12 @@ void Optimizer::update_latents(size_t group, const at::Tensor& clip, int64_t ste
                 .group = static_cast<int64_t>(group)};
   for (const Piece& piece : accepted_[group].latents) {
     const int64_t begin = piece.begin, count = piece.gradients.numel();
-    by.first = state.slice().begin + begin;
+    by.first = state.slice().begin + begin;  // in the group: random rounding knows no slices
     littlebit::update_latents(piece.gradients, state.latents().narrow(0, begin, count),
                               state.moments().narrow(begin, count),
                               state.words().narrow(0, begin / 32, count / 32), flips, clip, by);
   }
-  state.give_bits();
+  state.give_bits();  // to the student, where the state is on the host
 }
 
 void Optimizer::refresh_bits() {
