@@ -181,7 +181,7 @@ void check_run(const RunOptions& options, const OptionTree& tree, const RunReque
   choose_by_memory(session);
   print_memory(session);
   print_schedule(options, session.spec.num_layers);
-  warn_of_few_updates(session);
+  warn_of_few_updates(session, session.steps_by_options);
   if (checkpoint) {
     log_info("the run would continue from step " + std::to_string(checkpoint->position.step) +
              " of " + checkpoint->folder.string());

@@ -57,7 +57,8 @@ fs::path factor_cache_file(const Session& session, const fs::path& folder) {
   return folder / ("factors-" + key.hex() + ".safetensors");
 }
 
-void write_factor_cache(const fs::path& file, const Session& session, const LayerCache& layers) {
+void write_factor_cache(const fs::path& file, std::span<const LayerPlan> plans, Student& student,
+                        const LayerCache& layers) {
   create_folders(file.parent_path());
   if (!may_be_replaced(file)) {
     throw OutputError(file.string() + " exists and is not a file of initial factors",
@@ -65,7 +66,7 @@ void write_factor_cache(const fs::path& file, const Session& session, const Laye
   }
   std::vector<std::unique_ptr<SafetensorsFile>> files;
   std::map<std::string, const TensorView*> parts;
-  for (const LayerPlan& plan : session.plans) {
+  for (const LayerPlan& plan : plans) {
     const fs::path path = layers.file_of(plan);
     if (!layers.keeps() || !path_exists(path)) {
       throw OutputError("layer " + plan.name + " could not be kept in " + layers.folder().string());
@@ -77,7 +78,7 @@ void write_factor_cache(const fs::path& file, const Session& session, const Laye
   const auto add = [&](const Segment& segment) {
     tensors.emplace_back(segment.name, map_tensor(*parts.at(segment.name)).view(segment.shape));
   };
-  for (const StudentGroup& group : session.student->groups()) {
+  for (const StudentGroup& group : student.groups()) {
     const GroupLayout& layout = group.layout();
     for (const Segment& segment : layout.latents) add(segment);
     for (const Segment& segment : layout.vectors) {  // biases and norms are the teacher's

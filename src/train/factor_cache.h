@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,8 +21,8 @@ std::filesystem::path factor_cache_file(const Session& session,
 
 // Latents and scales of every layer with a hash of them, published atomically: put together from
 // the files of `layers`, none of which is held in memory. OutputError where a layer was not kept.
-void write_factor_cache(const std::filesystem::path& file, const Session& session,
-                        const LayerCache& layers);
+void write_factor_cache(const std::filesystem::path& file, std::span<const LayerPlan> plans,
+                        Student& student, const LayerCache& layers);
 
 // Tensors with a hash of them in the metadata, beside what `metadata` has; published atomically.
 void write_factors(const std::filesystem::path& file,

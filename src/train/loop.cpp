@@ -47,16 +47,18 @@ std::string live_note(const StepRecord& step, double tokens_per_second, int64_t 
 
 class Loop {
  public:
-  Loop(Session& session, RunRecord& record, const TrainingPosition& start,
+  Loop(const Prepared& prepared, TrainedModel& model, RunRecord& record,
        const Stopwatch& since_start)
-      : session_(session),
-        options_(session.options),
+      : session_(prepared.session),
+        steps_(prepared.steps),
+        options_(session_.options),
+        model_(model),
         record_(record),
-        trainer_(options_, session.steps, *session.corpus, *session.teacher, *session.student,
-                 session.plans, *session.optimizer, start, session.scratch),
-        fingerprint_(make_fingerprint(session)),
-        progress_("training", session.steps, "steps", 10, start.step),
-        start_(start),
+        trainer_(options_, steps_, prepared.corpus, prepared.teacher, *model.student,
+                 session_.plans, *model.optimizer, model.start, prepared.scratch),
+        fingerprint_(make_fingerprint(prepared)),
+        progress_("training", steps_, "steps", 10, model.start.step),
+        start_(model.start),
         since_program_(since_start) {}
 
   LoopResult run() {
@@ -67,14 +69,14 @@ class Loop {
     progress_.finish();
     return {.position = position(),
             .stopped_by = stopped ? what_stopped() : "",
-            .finished = position().step >= session_.steps};
+            .finished = position().step >= steps_};
   }
 
  private:
   const TrainingPosition& position() const { return trainer_.position(); }
   bool is_last(int64_t step) const {
     const int64_t stop = options_.train.stop_after;
-    return step >= session_.steps || (stop > 0 && step >= stop);
+    return step >= steps_ || (stop > 0 && step >= stop);
   }
   bool is_multiple(int64_t every) const { return every > 0 && position().step % every == 0; }
 
@@ -176,7 +178,7 @@ class Loop {
     if (is_multiple(options_.checkpoint.every)) save_on_the_way(/*is_best=*/false);
     if (is_multiple(options_.eval_schedule.every) && !is_last(done.step)) {
       is_answered_ = false;
-      if (!score_student(session_, done.step, record_)) return false;
+      if (!score_student(session_, model_, done.step, record_)) return false;
       finish_save();  // one that may be of the best so far
       bool is_best = false;
       in_all(communicator_, [&] {
@@ -194,7 +196,7 @@ class Loop {
     is_answered_ = false;
     since_save_ = Stopwatch();
     // No copy is made of what has no room in memory.
-    const bool in_background = options_.checkpoint.async && !session_.optimizer->is_kept();
+    const bool in_background = options_.checkpoint.async && !model_.optimizer->is_kept();
     if (!in_background || record_.is_saved(position().step)) {
       write_on_the_way(position(), is_best, writer_);
       return;
@@ -202,8 +204,8 @@ class Loop {
     enter_saving(position());
     std::exception_ptr failure;
     try {
-      pending_.emplace(RunFolder(options_.output.dir).checkpoints(), *session_.optimizer,
-                       position(), fingerprint_, session_.changes, /*in_background=*/true);
+      pending_.emplace(RunFolder(options_.output.dir).checkpoints(), *model_.optimizer, position(),
+                       fingerprint_, model_.changes, /*in_background=*/true);
       pending_is_best_ = is_best;
     } catch (const OutputError&) {  // in all of them
       failure = std::current_exception();
@@ -256,15 +258,17 @@ class Loop {
     throw bad;  // not reached
   }
 
-  Session& session_;
+  const Session& session_;
+  const int64_t steps_;  // of the whole schedule
   const RunOptions& options_;
+  TrainedModel& model_;
   RunRecord& record_;
-  Communicator& communicator_ = session_.optimizer->communicator();
+  Communicator& communicator_ = model_.optimizer->communicator();
   Trainer trainer_;
   const RunFingerprint fingerprint_;
   const CheckpointWriter writer_ = [this](const std::filesystem::path& root,
                                           const TrainingPosition& position) {
-    return save_checkpoint(root, *session_.optimizer, position, fingerprint_, session_.changes);
+    return save_checkpoint(root, *model_.optimizer, position, fingerprint_, model_.changes);
   };
   Progress progress_;
   Straggler straggler_{communicator_};
@@ -276,7 +280,7 @@ class Loop {
   double step_seconds_ = 0;
   // Of the newest save; until there is one, of a slow disk.
   double save_seconds_ =
-      static_cast<double>(checkpoint_bytes(*session_.optimizer)) / kSlowBytesPerSecond;
+      static_cast<double>(checkpoint_bytes(*model_.optimizer)) / kSlowBytesPerSecond;
   bool is_out_of_time_ = false;
   std::optional<CheckpointSave> pending_;
   bool pending_is_best_ = false;
@@ -284,9 +288,9 @@ class Loop {
 
 }  // namespace
 
-LoopResult run_loop(Session& session, RunRecord& record, const TrainingPosition& start,
+LoopResult run_loop(const Prepared& prepared, TrainedModel& model, RunRecord& record,
                     const Stopwatch& since_start) {
-  return Loop(session, record, start, since_start).run();
+  return Loop(prepared, model, record, since_start).run();
 }
 
 }  // namespace littlebit

@@ -15,9 +15,9 @@ struct LoopResult {
   bool finished = false;   // the schedule is done; else train.stop_after or stopped_by ended it
 };
 
-// Runs steps from `start` on and appends them to the record, which is open. The student is scored
-// after every eval.every-th step but the last; where that makes it the best so far, its checkpoint
-// is saved and kept. Saves a checkpoint every checkpoint.every steps, every
+// Runs steps from model.start on and appends them to the record, which is open. The student is
+// scored after every eval.every-th step but the last; where that makes it the best so far, its
+// checkpoint is saved and kept. Saves a checkpoint every checkpoint.every steps, every
 // checkpoint.every_minutes by the first process's clock, and at the end, whatever ended it; one on
 // the way that cannot be written is a warning. With checkpoint.async one of these is under way at a
 // time: it is published before the step by which all processes have written their parts, and waited
@@ -25,7 +25,7 @@ struct LoopResult {
 // between micro-batches, whose gradients are then dropped; train.time_limit, which counts from
 // since_start's beginning, is the first process's to see, before a step. NumericsError before an
 // update with non-finite gradients.
-LoopResult run_loop(Session& session, RunRecord& record, const TrainingPosition& start,
+LoopResult run_loop(const Prepared& prepared, TrainedModel& model, RunRecord& record,
                     const Stopwatch& since_start);
 
 }  // namespace littlebit

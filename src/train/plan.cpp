@@ -119,7 +119,7 @@ void print_model(const Session& session) {
            (spec.left_out.empty() ? "" : "; left out: " + spec.left_out));
 }
 
-void print_plan(const Session& session) {
+void print_plan(const Session& session, std::span<const LayerReport> layers) {
   std::vector<std::string> order;
   std::map<std::string, Row> rows;
   double bits = 0, stored = 0, weights = 0;
@@ -131,12 +131,12 @@ void print_plan(const Session& session) {
     Row& row = rows[key];
     ++row.count;
     row.plan = &plan;
-    if (!session.layers.empty()) row.error += session.layers[i].relative_error;
+    if (!layers.empty()) row.error += layers[i].relative_error;
     bits += plan.effective_bits() * weights_of(plan);
     stored += static_cast<double>(plan.stored_bits());
     weights += weights_of(plan);
   }
-  const bool with_error = !session.layers.empty();
+  const bool with_error = !layers.empty();
   std::vector<std::string> header = {"layer", "number",      "shape",  "rank",
                                      "paths", "bits/weight", "stored", "bytes"};
   if (with_error) header.push_back("relative error");
@@ -171,17 +171,17 @@ void print_sizes(const Session& session) {
   table.print();
 }
 
-void warn_of_few_updates(const Session& session) {
+void warn_of_few_updates(const Session& session, int64_t steps) {
   // docs/results.md: what the recipe was measured with, and where less begins to cost much.
   constexpr int64_t kEnough = 480, kFew = 200;
   const RunOptions& options = session.options;
   const int64_t batch = options.train.sequences_per_step(), world = session.processes->world();
-  if (options.recipe.recipe != kBestRecipe || session.steps == 0 || session.steps >= kFew) return;
-  const int64_t sequences = session.steps * batch;
+  if (options.recipe.recipe != kBestRecipe || steps == 0 || steps >= kFew) return;
+  const int64_t sequences = steps * batch;
   const int64_t smaller = std::max<int64_t>(1, sequences / (kEnough * world)) * world;
   if (smaller >= batch) return;
   const std::string updates = std::to_string(sequences / smaller);
-  log_warning(std::to_string(session.steps) + " updates of " + std::to_string(batch) +
+  log_warning(std::to_string(steps) + " updates of " + std::to_string(batch) +
               " sequences are few: train.global_batch_size=" + std::to_string(smaller) +
               " would give " + updates + " from the same text" +
               (options.train.steps > 0 ? " (with train.steps=" + updates + ")" : "") +

@@ -2,20 +2,22 @@
 // process (estimate.cpp). No weights are needed.
 #pragma once
 
+#include <span>
+
 #include "session.h"
 
 namespace littlebit {
 
 // Lines and tables for people. print_plan: layers of one kind and plan make one row; with relative
-// errors once the initial factors were computed.
+// errors where `layers` are given.
 void print_model(const Session& session);
-void print_plan(const Session& session);
+void print_plan(const Session& session, std::span<const LayerReport> layers = {});
 void print_sizes(const Session& session);
 void print_memory(const Session& session);
 
 // Under recipe best: a warning where the text would allow more updates than the run has, and what
-// would give them. Nothing while the number of steps is not known.
-void warn_of_few_updates(const Session& session);
+// would give them. `steps` 0: not known yet, and nothing is said.
+void warn_of_few_updates(const Session& session, int64_t steps);
 
 // What the estimate decides where it is left to it; the session's options hold the answers.
 // train.teacher, on a CPU: streamed where the files hold another type than the products need, and

@@ -54,6 +54,14 @@ void check_teacher(const RunFingerprint& saved, const Session& session) {
 
 }  // namespace
 
+namespace {
+
+void add_steps(RunFingerprint& fingerprint, const Session& session, int64_t steps) {
+  if (steps > 0) fingerprint["train.steps"] = std::to_string(steps - session.blockwise_steps);
+}
+
+}  // namespace
+
 RunFingerprint make_fingerprint(const Session& session) {
   RunOptions options = session.options;
   OptionTree tree;
@@ -71,13 +79,17 @@ RunFingerprint make_fingerprint(const Session& session) {
   fingerprint["ranks"] = ranks;
   fingerprint["train.global_batch_size"] = std::to_string(options.train.sequences_per_step());
   fingerprint["train.dtype"] = name_of(session.dtype);
-  if (session.steps > 0) {
-    fingerprint["train.steps"] = std::to_string(session.steps - session.blockwise_steps);
-  }
-  if (session.corpus) fingerprint["data.train (content)"] = session.corpus->content_hash();
+  add_steps(fingerprint, session, session.steps_by_options);
   if (session.teacher_folder->has_tensor_files()) {
     fingerprint[kTeacherKey] = session.teacher_folder->content_hash();
   }
+  return fingerprint;
+}
+
+RunFingerprint make_fingerprint(const Prepared& prepared) {
+  RunFingerprint fingerprint = make_fingerprint(prepared.session);
+  add_steps(fingerprint, prepared.session, prepared.steps);
+  fingerprint["data.train (content)"] = prepared.corpus.content_hash();
   return fingerprint;
 }
 
@@ -96,12 +108,12 @@ void check_changing(const RunRequest& request) {
 }
 
 std::vector<FingerprintChange> check_fingerprint(const RunFingerprint& saved,
-                                                 const Session& session,
+                                                 const RunFingerprint& present,
                                                  const RunRequest& request) {
   const std::vector<std::string> may_change = changeable_keys();
   std::vector<std::string> differences, changeable;
   std::vector<FingerprintChange> changes;
-  for (const auto& [key, value] : make_fingerprint(session)) {
+  for (const auto& [key, value] : present) {
     const auto old = saved.find(key);
     if (old == saved.end()) {
       if (is_younger_default(key, value)) continue;
@@ -160,32 +172,33 @@ void plans_from_checkpoint(Session& session, const OptionTree& tree, const Check
   }
   quant.residual = two_paths;
   check_exports(session);
-  check_fingerprint(checkpoint.fingerprint, session, request);
+  check_fingerprint(checkpoint.fingerprint, make_fingerprint(session), request);
 }
 
-TrainingPosition resume_from(Session& session, const RunFolder& folder, const RunRequest& request,
-                             Checkpoint chosen) {
+TrainedModel resume_from(const Prepared& prepared, const RunFolder& folder,
+                         const RunRequest& request, const Checkpoint& chosen) {
   std::vector<Checkpoint> candidates = {chosen};
   if (request.resume == Resume::kAuto) {
     for (Checkpoint& older : list_checkpoints(folder.checkpoints())) {
       if (older.position.step < chosen.position.step) candidates.push_back(std::move(older));
     }
   }
+  const RunFingerprint present = make_fingerprint(prepared);
   for (size_t i = 0; i < candidates.size(); ++i) {
     std::vector<FingerprintChange> changes =
-        check_fingerprint(candidates[i].fingerprint, session, request);
+        check_fingerprint(candidates[i].fingerprint, present, request);
     try {
-      resume_student(session, candidates[i]);
+      TrainedModel model = resume_student(prepared, candidates[i]);
       const int64_t step = candidates[i].position.step;
       log_info("resumed from " + candidates[i].folder.string() + ", step " + std::to_string(step));
-      session.changes = candidates[i].changes;
+      model.changes = candidates[i].changes;
       for (FingerprintChange& change : changes) {
         change.step = step;
         log_info("from here on " + change.key + " is " + change.is + " (it was " + change.was +
                  ")");
-        session.changes.push_back(std::move(change));
+        model.changes.push_back(std::move(change));
       }
-      return candidates[i].position;
+      return model;
     } catch (const InputError& damaged) {
       if (i + 1 == candidates.size()) throw;
       log_warning(std::string(damaged.what()) + "; trying the checkpoint before it");

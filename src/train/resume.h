@@ -12,15 +12,17 @@ namespace littlebit {
 
 inline constexpr const char* kTeacherKey = "model.path (content)";
 
-// The settings that decide a run's numbers, as their options spell them. What the session does not
-// know is left out: without a corpus its content and, where train.epochs gives them, the steps;
+// The settings that decide a run's numbers, as their options spell them. What a session does not
+// know is left out: the content of the training data and, where train.epochs gives them, the steps;
 // without tensor files the teacher's content.
 RunFingerprint make_fingerprint(const Session& session);
+RunFingerprint make_fingerprint(const Prepared& prepared);
 
-// UsageError listing every setting of the session in which `saved` differs; those that `request`
-// is to change are returned instead.
+// UsageError listing every setting of `present` in which `saved` differs; those that `request` is
+// to change are returned instead.
 std::vector<FingerprintChange> check_fingerprint(const RunFingerprint& saved,
-                                                 const Session& session, const RunRequest& request);
+                                                 const RunFingerprint& present,
+                                                 const RunRequest& request);
 
 // The checkpoint to go on from, if any. With --resume auto one whose state cannot be read is passed
 // over for the one before it; where none can be read that is an error: starting afresh would
@@ -34,8 +36,8 @@ void plans_from_checkpoint(Session& session, const OptionTree& tree, const Check
                            const RunRequest& request);
 
 // The newest checkpoint that loads: with --resume auto a damaged one is passed over for the one
-// before it. What was changed in the run, now and before, becomes session.changes.
-TrainingPosition resume_from(Session& session, const RunFolder& folder, const RunRequest& request,
-                             Checkpoint chosen);
+// before it. It comes with what was changed in the run, now and before.
+TrainedModel resume_from(const Prepared& prepared, const RunFolder& folder,
+                         const RunRequest& request, const Checkpoint& chosen);
 
 }  // namespace littlebit

@@ -4,6 +4,8 @@
 
 #include <ATen/Parallel.h>
 
+#include <optional>
+
 #include "factor_cache.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
@@ -25,56 +27,72 @@
 namespace littlebit {
 namespace {
 
-void claim(RunStart& start, const OptionTree& tree, RunRecord& record) {
-  in_all(*start.session->processes, [&] {
-    if (start.lock) start.lock->claim();
-    record.write_config(tree);
+// What a run has from its start to its end.
+struct Run {
+  const RunFolder& folder;
+  const OptionTree& tree;
+  const RunRequest& request;
+  const Prepared& prepared;
+  FolderLock* lock;  // the first process's; null in the others
+  RunRecord& record;
+
+  const Session& session() const { return prepared.session; }
+  Communicator& processes() const { return *session().processes; }
+};
+
+void claim(const Run& run) {
+  in_all(run.processes(), [&] {
+    if (run.lock != nullptr) run.lock->claim();
+    run.record.write_config(run.tree);
   });
 }
 
 // A student with initial factors; teacher and student are scored before the first step.
-TrainingPosition begin_run(const RunFolder& folder, const OptionTree& tree,
-                           const RunRequest& request, RunStart& start, RunRecord& record) {
-  Session& session = *start.session;
-  claim(start, tree, record);
+TrainedModel begin_run(const Run& run) {
+  const Session& session = run.session();
+  Communicator& processes = run.processes();
+  RunRecord& record = run.record;
+  claim(run);
   // Of a run that died before its first checkpoint. A first start has no past, and leaves alone
   // what it finds.
-  if (request.resume != Resume::kNever) {
-    in_all(*session.processes, [&] { record.rewind(std::nullopt); });
+  if (run.request.resume != Resume::kNever) {
+    in_all(processes, [&] { record.rewind(std::nullopt); });
   }
   if (!session.tasks.empty()) {
-    if (!evaluate_model(session, *session.teacher, kTeacherModel, 0, record))
-      end_stopped_score(*session.processes);
+    if (!evaluate_model(session, run.prepared.teacher, kTeacherModel, 0, record)) {
+      end_stopped_score(processes);
+    }
     record.summarize("teacher", kTeacherModel, 0);
   }
-  start_student(session, folder.cache());
-  in_all(*session.processes, [&] { record.write_factorization(session.layers); });
-  if (session.processes->is_first()) {
-    print_plan(session);
-    warn_of_few_updates(session);
+  TrainedModel model =
+      start_student(session, run.prepared.teacher, run.folder.cache(), run.prepared.scratch);
+  in_all(processes, [&] { record.write_factorization(model.layers); });
+  if (processes.is_first()) {
+    print_plan(session, model.layers);
+    warn_of_few_updates(session, run.prepared.steps);
   }
   if (!session.tasks.empty()) {
-    if (!score_student(session, 0, record)) end_stopped_score(*session.processes);
+    if (!score_student(session, model, 0, record)) end_stopped_score(processes);
     record.summarize("initial", kStudentModel, 0);
   }
-  return {};
+  return model;
 }
 
 // A refused resume changes nothing: the folder is claimed when the checkpoint was loaded.
-TrainingPosition resume_run(const RunFolder& folder, const OptionTree& tree,
-                            const RunRequest& request, RunStart& start, RunRecord& record) {
-  Session& session = *start.session;
-  const TrainingPosition position = resume_from(session, folder, request, *start.checkpoint);
-  claim(start, tree, record);
-  in_all(*session.processes, [&] { record.rewind(position); });
+TrainedModel resume_run(const Run& run, const Checkpoint& checkpoint) {
+  RunRecord& record = run.record;
+  TrainedModel model = resume_from(run.prepared, run.folder, run.request, checkpoint);
+  claim(run);
+  in_all(run.processes(), [&] { record.rewind(model.start); });
   // A stop between the checkpoint and its score left that out.
-  const int64_t every = session.options.eval_schedule.every;
-  if (every > 0 && position.step % every == 0 && position.step > 0 &&
-      position.step < session.steps && !record.is_scored(position.step)) {
-    if (!score_student(session, position.step, record)) end_stopped_score(*session.processes);
-    in_all(*session.processes, [&] { record.settle_best(); });
+  const int64_t every = run.session().options.eval_schedule.every;
+  const int64_t step = model.start.step;
+  if (every > 0 && step % every == 0 && step > 0 && step < run.prepared.steps &&
+      !record.is_scored(step)) {
+    if (!score_student(run.session(), model, step, record)) end_stopped_score(run.processes());
+    in_all(run.processes(), [&] { record.settle_best(); });
   }
-  return position;
+  return model;
 }
 
 Json changes_json(const std::vector<FingerprintChange>& changes) {
@@ -87,19 +105,22 @@ Json changes_json(const std::vector<FingerprintChange>& changes) {
 }
 
 // What the run works with, for run.json.
-void describe(const Session& session, RunRecord& record) {
+void describe(const Prepared& prepared, const std::vector<FingerprintChange>& changes,
+              RunRecord& record) {
+  const Session& session = prepared.session;
+  const Corpus& corpus = prepared.corpus;
   record.set("environment",
              environment_json(session.device, at::get_num_threads(), name_of(session.dtype)));
   record.set("model", {{"path", session.options.model.path.string()},
                        {"hash", session.teacher_folder->content_hash()},
                        {"model_type", session.spec.model_type}});
-  record.set("data", {{"hash", session.corpus->content_hash()},
-                      {"tokens", session.corpus->num_tokens()},
-                      {"blocks", session.corpus->num_blocks()},
-                      {"sequence_length", session.corpus->sequence_length()}});
-  record.set("steps", session.steps);
+  record.set("data", {{"hash", corpus.content_hash()},
+                      {"tokens", corpus.num_tokens()},
+                      {"blocks", corpus.num_blocks()},
+                      {"sequence_length", corpus.sequence_length()}});
+  record.set("steps", prepared.steps);
   record.set("stopped_by", Json());
-  record.set("changes", session.changes.empty() ? Json() : changes_json(session.changes));
+  record.set("changes", changes.empty() ? Json() : changes_json(changes));
 }
 
 }  // namespace
@@ -127,10 +148,11 @@ void factorize_only(const RunOptions& options, const OptionTree& tree, const Run
         "quant.init is file)",
         "give quant.cache_dir=FOLDER and quant.init=" + join(start_names(), " or "));
   }
-  Session session = open_session(options, tree, std::nullopt, request, processes);
-  in_all(processes, [&] { load_teacher(session); });
-  start_student(session, "");
-  print_plan(session);
+  const Session session = open_session(options, tree, std::nullopt, request, processes);
+  std::optional<Decoder> teacher;
+  in_all(processes, [&] { teacher.emplace(load_teacher(session, nullptr)); });
+  const TrainedModel model = start_student(session, *teacher, "", "");
+  print_plan(session, model.layers);
   in_all(processes, [&] {
     const std::filesystem::path file = factor_cache_file(session, options.quant.cache_dir);
     if (!processes.is_first() || path_exists(file)) return;
@@ -145,23 +167,21 @@ ExitCode run_training(const RunOptions& asked, const OptionTree& tree, const Run
   in_all(processes, [&] { check_batch(options, processes.world()); });
   const RunFolder folder(options.output.dir);
   RunStart start = take_folder(folder, options, tree, request, processes);
-  prepare_run(folder, start);
-  Session& session = *start.session;
+  const Prepared prepared = prepare_run(folder, std::move(start.session), start.checkpoint);
 
-  RunRecord record(folder, {.steps = session.steps,
+  RunRecord record(folder, {.steps = prepared.steps,
                             .keep = options.checkpoint.keep,
                             .tensorboard = options.log.tensorboard,
                             .writes = processes.is_first(),
                             .processes = &processes});
-  const TrainingPosition position = start.checkpoint
-                                        ? resume_run(folder, tree, request, start, record)
-                                        : begin_run(folder, tree, request, start, record);
-  describe(session, record);
+  const Run run{folder, tree, request, prepared, start.lock.get(), record};
+  TrainedModel model = start.checkpoint ? resume_run(run, *start.checkpoint) : begin_run(run);
+  describe(prepared, model.changes, record);
   in_all(processes, [&] { record.open(); });
 
-  const LoopResult result = run_loop(session, record, position, since_start);
-  return result.finished ? finish_run(session, folder, record, result, since_start)
-                         : stop_run(session, folder, record, result, since_start);
+  const LoopResult result = run_loop(prepared, model, record, since_start);
+  return result.finished ? finish_run(prepared, model, folder, record, result, since_start)
+                         : stop_run(prepared.session, model, folder, record, result, since_start);
 }
 
 }  // namespace littlebit

@@ -18,21 +18,20 @@ namespace {
 namespace fs = std::filesystem;
 
 // Exports as asked, reads the packed one back and compares; its bytes go to the summary.
-std::vector<fs::path> export_model(const Session& session, const RunFolder& folder,
-                                   RunRecord& record) {
+std::vector<fs::path> export_model(const Session& session, const Student& student,
+                                   const RunFolder& folder, RunRecord& record) {
   std::vector<fs::path> written;
   const ExportOptions& options = session.options.export_;
   for (const std::string& format : options.formats) {
     create_lasting_folders(folder.exports());
     const fs::path target = folder.export_of(format);
     if (format == "dense") {
-      write_dense(target, *session.student, options, *session.teacher_folder);
+      write_dense(target, student, options, *session.teacher_folder);
     } else if (format == "dbf") {
-      write_dbf(target, *session.student, *session.teacher_folder);
+      write_dbf(target, student, *session.teacher_folder);
     } else {
-      const PackedExport packed =
-          write_packed(target, *session.student, session.plans, session.options.quant, options,
-                       *session.teacher_folder);
+      const PackedExport packed = write_packed(
+          target, student, session.plans, session.options.quant, options, *session.teacher_folder);
       record.set_in_summary("bytes", export_json(packed));
     }
     written.push_back(target);
@@ -41,11 +40,12 @@ std::vector<fs::path> export_model(const Session& session, const RunFolder& fold
 }
 
 // Beside each export what it is, by run.json as it is now.
-void write_cards(const Session& session, const RunFolder& folder,
+void write_cards(const Prepared& prepared, const RunFolder& folder,
                  const std::vector<fs::path>& exports, int64_t step) {
+  const Session& session = prepared.session;
   const Json run = folder.read_run_json();
   const ModelCard card{.origin = *session.teacher_folder,
-                       .settings = make_fingerprint(session),
+                       .settings = make_fingerprint(prepared),
                        .options = &session.options,
                        .step = step,
                        .run = run,
@@ -78,7 +78,7 @@ void print_scores(const Json& summary) {
 
 // Everything of the run that is on disk: `exports` that were just made, the files of its folder,
 // and what it keeps elsewhere for other runs.
-void print_written(const Session& session, const RunFolder& folder,
+void print_written(const Session& session, const TrainedModel& model, const RunFolder& folder,
                    std::vector<fs::path> exports = {}) {
   log_info("written:");
   for (const fs::path& path : folder.written()) exports.push_back(path);
@@ -88,7 +88,7 @@ void print_written(const Session& session, const RunFolder& folder,
   });
   const fs::path& cache = session.options.data.cache_dir;
   if (tokenised && !cache.empty()) exports.push_back(cache);
-  if (!session.kept_factors.empty()) exports.push_back(session.kept_factors);
+  if (!model.kept_factors.empty()) exports.push_back(model.kept_factors);
   for (const fs::path& path : exports) log_info("  " + path.string());
 }
 
@@ -108,8 +108,8 @@ void record_position(RunRecord& record, const TrainingPosition& position) {
 
 }  // namespace
 
-ExitCode stop_run(const Session& session, const RunFolder& folder, RunRecord& record,
-                  const LoopResult& result, const Stopwatch& since_start) {
+ExitCode stop_run(const Session& session, const TrainedModel& model, const RunFolder& folder,
+                  RunRecord& record, const LoopResult& result, const Stopwatch& since_start) {
   record_position(record, result.position);
   const std::string& by = result.stopped_by;
   if (!by.empty()) record.set("stopped_by", by);
@@ -117,7 +117,7 @@ ExitCode stop_run(const Session& session, const RunFolder& folder, RunRecord& re
                             folder.checkpoints().string() + "; continue with --resume auto";
   in_all(*session.processes, [&] {
     close_record(record, since_start);
-    print_written(session, folder);
+    print_written(session, model, folder);
     if (by.empty()) {
       log_info("train.stop_after: " + state);
     } else {
@@ -127,12 +127,13 @@ ExitCode stop_run(const Session& session, const RunFolder& folder, RunRecord& re
   return by.empty() ? ExitCode::kDone : ExitCode::kStopped;
 }
 
-ExitCode finish_run(Session& session, const RunFolder& folder, RunRecord& record,
-                    const LoopResult& result, const Stopwatch& since_start) {
+ExitCode finish_run(const Prepared& prepared, const TrainedModel& model, const RunFolder& folder,
+                    RunRecord& record, const LoopResult& result, const Stopwatch& since_start) {
+  const Session& session = prepared.session;
   record_position(record, result.position);
   if (!session.tasks.empty()) {
     const int64_t step = result.position.step;
-    if (!score_student(session, step, record)) end_stopped_score(*session.processes);
+    if (!score_student(session, model, step, record)) end_stopped_score(*session.processes);
     record.summarize("final", kStudentModel, step);
     in_all(*session.processes, [&] {
       if (record.update_best(step)) record.keep_as_best(step);
@@ -142,11 +143,11 @@ ExitCode finish_run(Session& session, const RunFolder& folder, RunRecord& record
   session.processes->enter("the export", kLongSeconds);
   in_all(*session.processes, [&] {
     if (!session.processes->is_first()) return;
-    const std::vector<fs::path> exports = export_model(session, folder, record);
+    const std::vector<fs::path> exports = export_model(session, *model.student, folder, record);
     const double seconds = close_record(record, since_start);
-    write_cards(session, folder, exports, result.position.step);
+    write_cards(prepared, folder, exports, result.position.step);
     print_scores(record.summary());
-    print_written(session, folder, exports);
+    print_written(session, model, folder, exports);
     log_info("done in " + format_duration(seconds));
   });
   return ExitCode::kDone;

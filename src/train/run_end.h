@@ -12,11 +12,11 @@ namespace littlebit {
 
 // Of a run that a signal or train.stop_after ended: the report, and how to go on. kStopped or
 // kDone.
-ExitCode stop_run(const Session& session, const RunFolder& folder, RunRecord& record,
-                  const LoopResult& result, const Stopwatch& since_start);
+ExitCode stop_run(const Session& session, const TrainedModel& model, const RunFolder& folder,
+                  RunRecord& record, const LoopResult& result, const Stopwatch& since_start);
 
 // Last scores, exports, report. kDone.
-ExitCode finish_run(Session& session, const RunFolder& folder, RunRecord& record,
-                    const LoopResult& result, const Stopwatch& since_start);
+ExitCode finish_run(const Prepared& prepared, const TrainedModel& model, const RunFolder& folder,
+                    RunRecord& record, const LoopResult& result, const Stopwatch& since_start);
 
 }  // namespace littlebit

@@ -29,10 +29,10 @@ std::unique_ptr<FolderLock> lock_folder(const RunFolder& folder) {
 }
 
 // Clears away what killed starts left, and refuses what stands where this run will write.
-void clean_folder(const RunFolder& folder, const Session& session, int64_t start) {
+void clean_folder(const RunFolder& folder, const Session& session, int64_t start, int64_t steps) {
   const RunOptions& options = session.options;
   const int64_t stop = options.train.stop_after;
-  const int64_t last = stop > 0 ? std::min(stop, session.steps) : session.steps;
+  const int64_t last = stop > 0 ? std::min(stop, steps) : steps;
   const auto is_multiple = [](int64_t step, int64_t of) { return of > 0 && step % of == 0; };
   clean_checkpoints(folder.checkpoints(), [&](int64_t step) {
     return step > start && step <= last &&
@@ -51,8 +51,7 @@ void clean_folder(const RunFolder& folder, const Session& session, int64_t start
 
 // Every run that takes a step writes a checkpoint: each latent and scale in fp32 with two moments;
 // biases, norms and the scales of moments aside.
-void check_space(const RunFolder& folder, const Session& session, int64_t start) {
-  if (start >= session.steps) return;
+void check_space(const RunFolder& folder, const Session& session) {
   const MomentType moments = session.options.optim.moments;
   const uint64_t moment = moments == MomentType::kInt8 ? 1 : moments == MomentType::kBf16 ? 2 : 4;
   uint64_t bytes = 0;
@@ -65,10 +64,9 @@ void check_space(const RunFolder& folder, const Session& session, int64_t start)
 }
 
 // All processes go on from one place: else they see different folders.
-void check_same_start(const RunStart& start, Communicator& processes) {
-  const std::string mine = start.checkpoint
-                               ? "step " + std::to_string(start.checkpoint->position.step)
-                               : "no checkpoint";
+void check_same_start(const std::optional<Checkpoint>& checkpoint, Communicator& processes) {
+  const std::string mine =
+      checkpoint ? "step " + std::to_string(checkpoint->position.step) : "no checkpoint";
   const std::vector<std::string> all = processes.gather(mine);
   for (size_t rank = 1; rank < all.size(); ++rank) {
     if (all[rank] == all[0]) continue;
@@ -115,7 +113,7 @@ Session open_session(const RunOptions& options, const OptionTree& tree,
 
 RunStart take_folder(const RunFolder& folder, const RunOptions& options, const OptionTree& tree,
                      const RunRequest& request, Communicator& processes) {
-  RunStart start;
+  std::unique_ptr<FolderLock> lock;
   const auto in_first = [&](const std::function<void()>& action) {
     in_all(processes, [&] {
       if (processes.is_first()) action();
@@ -125,26 +123,30 @@ RunStart take_folder(const RunFolder& folder, const RunOptions& options, const O
     check_output(folder, options, request);
     std::error_code unknown;
     if (!fs::is_directory(folder.root(), unknown)) return;
-    start.lock = lock_folder(folder);
+    lock = lock_folder(folder);
     check_output(folder, options, request);  // as it is now
   });
   while (true) {
-    in_all(processes, [&] { start.checkpoint = find_checkpoint(folder, request); });
-    start.session.emplace(open_session(options, tree, start.checkpoint, request, processes));
-    check_same_start(start, processes);
-    if (processes.any(start.lock != nullptr)) return start;
-    in_first([&] {
-      create_lasting_folders(folder.root());
-      start.lock = lock_folder(folder);
-      check_output(folder, options, request);
-    });
-    if (!processes.any(processes.is_first() && folder.holds_a_run())) return start;
+    std::optional<Checkpoint> checkpoint;
+    in_all(processes, [&] { checkpoint = find_checkpoint(folder, request); });
+    Session session = open_session(options, tree, checkpoint, request, processes);
+    check_same_start(checkpoint, processes);
+    bool is_ready = processes.any(lock != nullptr);
+    if (!is_ready) {
+      in_first([&] {
+        create_lasting_folders(folder.root());
+        lock = lock_folder(folder);
+        check_output(folder, options, request);
+      });
+      is_ready = !processes.any(processes.is_first() && folder.holds_a_run());
+    }
+    if (is_ready) return {std::move(lock), std::move(checkpoint), std::move(session)};
     // A run began and ended there in the meantime: it is gone on with.
   }
 }
 
-void prepare_run(const RunFolder& folder, RunStart& start) {
-  Session& session = *start.session;
+Prepared prepare_run(const RunFolder& folder, Session session,
+                     const std::optional<Checkpoint>& checkpoint) {
   Communicator& processes = *session.processes;
   processes.enter("the start", kLongSeconds);
   in_all(processes, [&] {
@@ -152,26 +154,35 @@ void prepare_run(const RunFolder& folder, RunStart& start) {
     session.teacher_folder->open_tensors();  // missing files are found before hours of tokenising
   });
   const BlockwiseOptions& blockwise = session.options.blockwise;
-  if (blockwise.sequences > 0 && blockwise.storage == BlockwiseStorage::kDisk) {
-    session.scratch = folder.root();
-  }
+  const bool is_on_disk = blockwise.sequences > 0 && blockwise.storage == BlockwiseStorage::kDisk;
   // The first tokenises what is not in the cache yet.
-  first_then_others(processes, [&] { build_corpus(session, folder.cache()); });
+  std::optional<Corpus> corpus;
+  int64_t steps = 0;
+  first_then_others(processes, [&] {
+    corpus.emplace(build_corpus(session, folder.cache()));
+    steps = steps_of(session, *corpus);
+  });
   share_teacher_hash(*session.teacher_folder, processes);
-  place_teacher(session);
+  Communicator* divided_among = place_teacher(session);
+  std::optional<Decoder> teacher;
   in_all(processes, [&] {
     if (processes.is_first()) {
-      const int64_t step = start.checkpoint ? start.checkpoint->position.step : 0;
-      check_space(folder, session, step);
-      clean_folder(folder, session, step);
+      const int64_t step = checkpoint ? checkpoint->position.step : 0;
+      if (step < steps) check_space(folder, session);
+      clean_folder(folder, session, step, steps);
     }
-    load_teacher(session);
+    teacher.emplace(load_teacher(session, divided_among));
   });
   log_info("teacher: " + session.spec.model_type + ", " + std::to_string(session.spec.num_layers) +
            " blocks, " + format_bytes(session.teacher_folder->tensor_bytes()) +
-           "; training text: " + format_count(session.corpus->num_tokens()) + " tokens, " +
-           format_count(session.corpus->num_blocks()) + " blocks of " +
-           std::to_string(session.corpus->sequence_length()));
+           "; training text: " + format_count(corpus->num_tokens()) + " tokens, " +
+           format_count(corpus->num_blocks()) + " blocks of " +
+           std::to_string(corpus->sequence_length()));
+  return {.session = std::move(session),
+          .corpus = std::move(*corpus),
+          .steps = steps,
+          .teacher = std::move(*teacher),
+          .scratch = is_on_disk ? folder.root() : fs::path()};
 }
 
 }  // namespace littlebit

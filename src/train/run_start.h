@@ -20,9 +20,9 @@ Session open_session(const RunOptions& options, const OptionTree& tree,
 
 // A run whose folder is its own: nobody else reads or writes there from here on.
 struct RunStart {
-  std::unique_ptr<FolderLock> lock;      // of the first process
+  std::unique_ptr<FolderLock> lock;      // the first process's; null in the others
   std::optional<Checkpoint> checkpoint;  // to go on from
-  std::optional<Session> session;
+  Session session;
 };
 
 // Locks the folder before it looks for a checkpoint: one that was chosen before could be behind
@@ -33,7 +33,8 @@ RunStart take_folder(const RunFolder& folder, const RunOptions& options, const O
 
 // What takes long: the corpus is built, leftovers of killed starts are cleared away, the teacher is
 // loaded. The log begins here. OutputError where something that is not of this program stands where
-// the run will write.
-void prepare_run(const RunFolder& folder, RunStart& start);
+// the run will write. `checkpoint`: as take_folder found it.
+Prepared prepare_run(const RunFolder& folder, Session session,
+                     const std::optional<Checkpoint>& checkpoint);
 
 }  // namespace littlebit

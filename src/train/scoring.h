@@ -16,8 +16,9 @@ namespace littlebit {
 [[nodiscard]] bool evaluate_model(const Session& session, const Decoder& decoder,
                                   const std::string& model, int64_t step, RunRecord& record);
 
-[[nodiscard]] inline bool score_student(const Session& session, int64_t step, RunRecord& record) {
-  return evaluate_model(session, session.student->decoder(), kStudentModel, step, record);
+[[nodiscard]] inline bool score_student(const Session& session, const TrainedModel& model,
+                                        int64_t step, RunRecord& record) {
+  return evaluate_model(session, model.student->decoder(), kStudentModel, step, record);
 }
 
 // What a stop ends with where there is no state yet, or none that is new: an Error of kStopped.

@@ -30,20 +30,27 @@
 namespace littlebit {
 namespace {
 
-// `step`: where the run goes on.
-void make_student(Session& session, int64_t step) {
+// With zeros in it. `step`: where the run goes on.
+TrainedModel make_student(const Session& session, const Decoder& teacher,
+                          const std::filesystem::path& scratch, int64_t step) {
   StateKeeper keeper;
-  if (!session.scratch.empty() && step <= session.blockwise_steps) {
-    keeper = [folder = session.scratch](int64_t numel, at::ScalarType dtype) {
-      return scratch_zeros(folder, {numel}, dtype);
+  if (!scratch.empty() && step <= session.blockwise_steps) {
+    keeper = [scratch](int64_t numel, at::ScalarType dtype) {
+      return scratch_zeros(scratch, {numel}, dtype);
     };
   }
-  session.student = std::make_unique<Student>(open_decoder(*session.teacher), session.plans);
+  TrainedModel made;
+  made.student = std::make_unique<Student>(open_decoder(teacher), session.plans);
   in_all(*session.processes, [&] {
-    session.optimizer =
-        std::make_unique<Optimizer>(*session.student, session.options.optim,
+    made.optimizer =
+        std::make_unique<Optimizer>(*made.student, session.options.optim,
                                     session.options.quant.surrogate, *session.processes, keeper);
   });
+  return made;
+}
+
+LatentSink sink_of(const Session& session, TrainedModel& model) {
+  return {*model.student, model.optimizer->states(), session.options.quant.latent_rms};
 }
 
 void pass_over(const Error& damaged) {  // the factors are then made anew
@@ -61,11 +68,13 @@ bool is_whole(const std::filesystem::path& file) {
 }
 
 // False, with a warning, where the file cannot be read.
-bool load_cached_factors(Session& session, StudentSink& sink, const std::filesystem::path& file) {
+bool load_cached_factors(const Session& session, TrainedModel& model,
+                         const std::filesystem::path& file) {
   try {
     const FactorFile factors(file);
-    plan_from_file(session.student->decoder(), factors, session.plans);
-    session.layers = load_factors(sink, factors, session.plans, session.teacher_folder.get());
+    plan_from_file(model.student->decoder(), factors, session.plans);
+    LatentSink sink = sink_of(session, model);
+    model.layers = load_factors(sink, factors, session.plans, session.teacher_folder.get());
     log_info("initial factors from " + file.string());
     return true;
   } catch (const Error& damaged) {
@@ -80,8 +89,9 @@ int64_t sum_of(Communicator& processes, int64_t mine) {
 }
 
 // Makes the layers that `layers` does not have, and keeps them there; each process its own.
-void factorize(Session& session, StudentSink& sink, LayerCache& layers) {
+void factorize(const Session& session, TrainedModel& model, LayerCache& layers) {
   Communicator& processes = *session.processes;
+  LatentSink sink = sink_of(session, model);
   Progress progress("factorising", static_cast<int64_t>(session.plans.size()), "layers");
   int64_t ready = 0;
   const LayerKeeper keeper{
@@ -93,7 +103,7 @@ void factorize(Session& session, StudentSink& sink, LayerCache& layers) {
     kill_point("factorisation");
   };
   try {
-    session.layers =
+    model.layers =
         factorize_model(sink, *session.teacher_folder, session.plans, session.options.quant,
                         static_cast<uint64_t>(session.options.train.seed), show, keeper, processes);
   } catch (const Error& error) {
@@ -130,7 +140,9 @@ Session open_model(const RunOptions& options, at::Device device) {
   }
   session.spec = parse_model_spec(session.teacher_folder->config());
   session.blockwise_steps = BlockwiseSchedule(options.blockwise, session.spec.num_layers).steps();
-  if (options.train.epochs == 0) session.steps = session.blockwise_steps + options.train.steps;
+  if (options.train.epochs == 0) {
+    session.steps_by_options = session.blockwise_steps + options.train.steps;
+  }
   warn_of_what_does_not_act(*session.teacher_folder, session.spec);
   if (session.spec.learned_positions && options.data.sequence_length > session.spec.max_positions) {
     throw UsageError("data.sequence_length is " + std::to_string(options.data.sequence_length) +
@@ -197,27 +209,27 @@ void check_exports(const Session& session) {
   if (options.writes("dbf")) require_dbf(session.spec, session.plans.at(0).paths);
 }
 
-void build_corpus(Session& session, const std::filesystem::path& default_cache) {
+Corpus build_corpus(const Session& session, const std::filesystem::path& default_cache) {
   const DataOptions& data = session.options.data;
-  session.corpus.emplace(Corpus::build(data, session.tokenizer.get(), session.spec.vocab_size,
-                                       data.cache_dir.empty() ? default_cache : data.cache_dir,
-                                       at::get_num_threads()));
+  return Corpus::build(data, session.tokenizer.get(), session.spec.vocab_size,
+                       data.cache_dir.empty() ? default_cache : data.cache_dir,
+                       at::get_num_threads());
+}
+
+int64_t steps_of(const Session& session, const Corpus& corpus) {
   const TrainOptions& train = session.options.train;
-  session.steps = session.blockwise_steps + train.steps;
-  if (train.epochs > 0) {
-    const auto steps =
-        static_cast<int64_t>(train.epochs * static_cast<double>(session.corpus->num_blocks()) /
-                             static_cast<double>(train.sequences_per_step()));
-    session.steps += steps;
-    if (steps < 1) {
-      throw UsageError("train.epochs=" + format_fixed(train.epochs, 3) + " over " +
-                           format_count(session.corpus->num_blocks()) + " blocks of " +
-                           std::to_string(data.sequence_length) +
-                           " tokens gives less than one step of " +
-                           std::to_string(train.sequences_per_step()) + " sequences",
-                       "raise train.epochs, lower train.global_batch_size, or add text");
-    }
+  if (train.epochs == 0) return session.steps_by_options;
+  const auto steps = static_cast<int64_t>(train.epochs * static_cast<double>(corpus.num_blocks()) /
+                                          static_cast<double>(train.sequences_per_step()));
+  if (steps < 1) {
+    throw UsageError("train.epochs=" + format_fixed(train.epochs, 3) + " over " +
+                         format_count(corpus.num_blocks()) + " blocks of " +
+                         std::to_string(session.options.data.sequence_length) +
+                         " tokens gives less than one step of " +
+                         std::to_string(train.sequences_per_step()) + " sequences",
+                     "raise train.epochs, lower train.global_batch_size, or add text");
   }
+  return session.blockwise_steps + train.steps + steps;
 }
 
 namespace {
@@ -249,55 +261,57 @@ bool streams_teacher(const Session& session) {
 
 }  // namespace
 
-void place_teacher(Session& session) {
+Communicator* place_teacher(Session& session) {
   if (streams_teacher(session)) {
     session.options.train.teacher = TeacherPlacement::kStreamed;
     log_info("train.teacher: auto: streamed, since by the estimate it would not fit otherwise");
   }
-  if (!shards_teacher(session)) return;
+  if (!shards_teacher(session)) return nullptr;
   Communicator& all = *session.processes;
   const bool is_spread = session.options.train.teacher == TeacherPlacement::kSpread;
   Communicator* host = is_spread ? nullptr : connect_host(all, session.local_world);
-  session.teacher_processes = host != nullptr ? host : &all;
-  if (all.world() == 1) return;
-  log_info("the teacher's blocks are divided among " +
-           (host != nullptr ? "the " + std::to_string(host->world()) + " processes of each host"
-                            : "all " + std::to_string(all.world()) + " processes"));
+  if (all.world() > 1) {
+    log_info("the teacher's blocks are divided among " +
+             (host != nullptr ? "the " + std::to_string(host->world()) + " processes of each host"
+                              : "all " + std::to_string(all.world()) + " processes"));
+  }
+  return host != nullptr ? host : &all;
 }
 
-void load_teacher(Session& session) {
-  session.teacher_folder->open_tensors();
+Decoder load_teacher(const Session& session, Communicator* divided_among) {
+  HfFolder& folder = *session.teacher_folder;
+  folder.open_tensors();
   if (!session.spec.left_out.empty()) log_info(session.spec.left_out);
-  const HfFolder& folder = *session.teacher_folder;
   const bool is_streamed = session.options.train.teacher == TeacherPlacement::kStreamed;
-  session.teacher = std::make_unique<Decoder>(
-      is_streamed ? load_streamed_decoder(folder, session.spec, session.dtype, session.device)
-      : session.teacher_processes != nullptr
-          ? load_sharded_decoder(folder, session.spec, session.dtype, session.device,
-                                 *session.teacher_processes)
-          : load_decoder(folder, session.spec, session.dtype, session.device));
-  const std::vector<std::string> unused = session.teacher_folder->unused();
+  Decoder teacher = is_streamed
+                        ? load_streamed_decoder(folder, session.spec, session.dtype, session.device)
+                    : divided_among != nullptr
+                        ? load_sharded_decoder(folder, session.spec, session.dtype, session.device,
+                                               *divided_among)
+                        : load_decoder(folder, session.spec, session.dtype, session.device);
+  const std::vector<std::string> unused = folder.unused();
   if (!unused.empty()) {
     log_warning("the teacher's folder has " + std::to_string(unused.size()) +
                 " tensor(s) the model does not use: " +
                 join(std::span(unused).first(std::min<size_t>(unused.size(), 5)), ", ") +
                 (unused.size() > 5 ? ", ..." : ""));
   }
+  return teacher;
 }
 
 namespace {
 
-void load_start_file(Session& session) {
+void load_start_file(const Session& session, TrainedModel& model) {
   const std::filesystem::path& file = session.options.quant.init_file;
-  LatentSink sink(*session.student, session.optimizer->states(), session.options.quant.latent_rms);
-  session.layers =
-      load_factors(sink, FactorFile(file), session.plans, session.teacher_folder.get());
-  log_info("initial factors of " + std::to_string(session.layers.size()) + " layers from " +
+  LatentSink sink = sink_of(session, model);
+  model.layers = load_factors(sink, FactorFile(file), session.plans, session.teacher_folder.get());
+  log_info("initial factors of " + std::to_string(model.layers.size()) + " layers from " +
            file.string());
 }
 
 // False in all processes where the file is not there, or one finds it damaged.
-bool start_from_cache(Session& session, StudentSink& sink, const std::filesystem::path& file) {
+bool start_from_cache(const Session& session, TrainedModel& model,
+                      const std::filesystem::path& file) {
   Communicator& processes = *session.processes;
   bool is_there = false;
   in_all(processes, [&] {
@@ -305,7 +319,7 @@ bool start_from_cache(Session& session, StudentSink& sink, const std::filesystem
   });
   if (!processes.any(is_there)) return false;
   bool is_loaded = false;
-  in_all(processes, [&] { is_loaded = load_cached_factors(session, sink, file); });
+  in_all(processes, [&] { is_loaded = load_cached_factors(session, model, file); });
   return !processes.any(!is_loaded);
 }
 
@@ -322,10 +336,11 @@ std::unique_ptr<LayerCache> open_layers(const Session& session, const std::files
   return layers;
 }
 
-void keep_factors(Session& session, const std::filesystem::path& file, const LayerCache& layers) {
+void keep_factors(const Session& session, TrainedModel& model, const std::filesystem::path& file,
+                  const LayerCache& layers) {
   try {
-    write_factor_cache(file, session, layers);
-    session.kept_factors = file;
+    write_factor_cache(file, session.plans, *model.student, layers);
+    model.kept_factors = file;
     log_info("initial factors cached in " + file.string());
   } catch (const OutputError& failed) {  // the run itself can go on
     log_warning("the initial factors are not cached: " + std::string(failed.what()));
@@ -334,34 +349,39 @@ void keep_factors(Session& session, const std::filesystem::path& file, const Lay
 
 }  // namespace
 
-void start_student(Session& session, const std::filesystem::path& own_cache) {
+TrainedModel start_student(const Session& session, const Decoder& teacher,
+                           const std::filesystem::path& own_cache,
+                           const std::filesystem::path& scratch) {
   Communicator& processes = *session.processes;
   const QuantOptions& quant = session.options.quant;
-  make_student(session, 0);
+  TrainedModel model = make_student(session, teacher, scratch, 0);
   processes.enter("initial factors", kLongSeconds);
   if (quant.starts_from_file()) {
-    in_all(processes, [&] { load_start_file(session); });
-    return;
+    in_all(processes, [&] { load_start_file(session, model); });
+    return model;
   }
   const bool is_own = quant.cache_dir.empty();
   std::filesystem::path file;
   in_all(processes,
          [&] { file = factor_cache_file(session, is_own ? own_cache : quant.cache_dir); });
-  LatentSink sink(*session.student, session.optimizer->states(), quant.latent_rms);
-  if (!is_own && start_from_cache(session, sink, file)) return;
+  if (!is_own && start_from_cache(session, model, file)) return model;
   const std::unique_ptr<LayerCache> layers =
       open_layers(session, std::filesystem::path(file).replace_extension(".layers"), is_own);
-  factorize(session, sink, *layers);
+  factorize(session, model, *layers);
   in_all(processes, [&] {
     if (!processes.is_first()) return;
-    if (!is_own) keep_factors(session, file, *layers);
+    if (!is_own) keep_factors(session, model, file, *layers);
     layers->remove();
   });
+  return model;
 }
 
-void resume_student(Session& session, const Checkpoint& checkpoint) {
-  make_student(session, checkpoint.position.step);
-  load_checkpoint(checkpoint, *session.optimizer);
+TrainedModel resume_student(const Prepared& prepared, const Checkpoint& checkpoint) {
+  TrainedModel model =
+      make_student(prepared.session, prepared.teacher, prepared.scratch, checkpoint.position.step);
+  load_checkpoint(checkpoint, *model.optimizer);
+  model.start = checkpoint.position;
+  return model;
 }
 
 }  // namespace littlebit
