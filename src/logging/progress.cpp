@@ -29,6 +29,12 @@ std::string one_decimal(double value) {
   return {buffer, static_cast<size_t>(std::snprintf(buffer, sizeof buffer, "%.1f", value))};
 }
 
+// "step" of "steps", "pass" of "passes".
+std::string_view singular(std::string_view plural) {
+  const bool is_of_s = plural.ends_with("sses");
+  return plural.ends_with('s') ? plural.substr(0, plural.size() - (is_of_s ? 2 : 1)) : plural;
+}
+
 // Appends `text` behind `separator` unless it is empty.
 void add_part(std::string* line, std::string_view separator, std::string_view text) {
   if (!text.empty()) line->append(separator).append(text);
@@ -75,7 +81,8 @@ struct Progress::State {
     if (rate <= 0) return "";
     if (unit == "B") return format_bytes(static_cast<uint64_t>(rate)) + "/s";
     if (rate >= 100) return format_count(std::llround(rate)) + " " + unit + "/s";
-    return rate >= 1 ? one_decimal(rate) + " " + unit + "/s" : one_decimal(1 / rate) + " s/" + unit;
+    if (rate >= 1) return one_decimal(rate) + " " + unit + "/s";
+    return one_decimal(1 / rate) + " s/" + std::string(singular(unit));
   }
 
   std::string time_left(double rate) const {

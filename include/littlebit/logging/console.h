@@ -34,7 +34,7 @@ void open_log_file(const std::filesystem::path& file);
 class Progress {
  public:
   // total <= 0: unknown. `first`: where the count begins, so that a resumed run shows its own rate.
-  // The unit "B" is written as KiB, MiB, ...
+  // `unit`: a plural ("steps"; "s/step" where one takes long); "B" is written as KiB, MiB, ...
   Progress(std::string what, int64_t total, std::string unit, double plain_seconds = 10,
            int64_t first = 0);
   Progress(const Progress&) = delete;

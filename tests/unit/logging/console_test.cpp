@@ -129,6 +129,18 @@ TEST_CASE("progress tells the rate since it began, of a resumed run too") {
   CHECK_THAT(line(0, 0, 100, "rows"), Catch::Matches(R"(x: 100 rows, [\d.]+ rows/s\n)"));
 }
 
+TEST_CASE("progress of less than one a second tells the seconds of one") {
+  for (const auto& [unit, one] : {std::pair{"steps", "step"}, {"passes", "pass"}}) {
+    const std::string seen = stderr_of([unit = unit] {
+      Progress progress("x", 3, unit, 0.5);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+      progress.update(1);
+    });
+    CHECK_THAT(seen, Catch::Matches(R"(x: 33% \(1 of 3 )" + std::string(unit) +
+                                    R"(\), \d+\.\d s/)" + one + R"(, .* left\n)"));
+  }
+}
+
 TEST_CASE("progress on a terminal rewrites one line and makes room for messages") {
   const std::string seen = terminal_of(
       [] {
