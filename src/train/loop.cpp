@@ -1,5 +1,7 @@
 // The training loop. Everything that stops it (steps done, a signal, numbers gone bad) does so
-// between two updates, where the state is whole and is saved.
+// between two updates, where the state is whole and is saved. Processes must take every decision
+// alike, or one waits forever in a sum that the others never enter: so each decision is one
+// process's (a clock, a score) or any process's (a signal), and is told to all before it acts.
 #include "loop.h"
 
 #include <algorithm>
@@ -78,8 +80,10 @@ class Loop {
     const int64_t stop = options_.train.stop_after;
     return step >= steps_ || (stop > 0 && step >= stop);
   }
+  // every 0: never.
   bool is_multiple(int64_t every) const { return every > 0 && position().step % every == 0; }
 
+  // The first step may take long: kernels are chosen, memory is taken for the first time.
   void enter_step() {
     communicator_.enter("step " + std::to_string(position().step + 1),
                         position().step == start_.step || trainer_.prepares()
@@ -157,7 +161,7 @@ class Loop {
           break;
       }
       straggler_.end_step();
-      is_answered_ = true;
+      is_answered_ = true;  // the step's last sum carried what all processes ask for
       // One that was slow, as the first often is, is forgotten after some.
       step_seconds_ = std::max(since_begin.seconds(), 0.75 * step_seconds_);
       if (!follow(trainer_.record())) return false;
@@ -179,7 +183,9 @@ class Loop {
     if (is_multiple(options_.eval_schedule.every) && !is_last(done.step)) {
       is_answered_ = false;
       if (!score_student(session_, model_, done.step, record_)) return false;
-      finish_save();  // one that may be of the best so far
+      // One that is under way may be of the best so far: which files are kept is decided with all
+      // of them there.
+      finish_save();
       bool is_best = false;
       in_all(communicator_, [&] {
         is_best = record_.update_best(done.step);
@@ -265,7 +271,7 @@ class Loop {
   RunRecord& record_;
   Communicator& communicator_ = model_.optimizer->communicator();
   Trainer trainer_;
-  const RunFingerprint fingerprint_;
+  const RunFingerprint fingerprint_;  // of all checkpoints of this start
   const CheckpointWriter writer_ = [this](const std::filesystem::path& root,
                                           const TrainingPosition& position) {
     return save_checkpoint(root, *model_.optimizer, position, fingerprint_, model_.changes);

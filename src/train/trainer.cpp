@@ -1,5 +1,6 @@
-// One optimizer step from its batch to its record. What is decided is decided here, at three
-// points: between micro-batches (stop requested), and when the numbers are read (not finite).
+// One optimizer step from its batch to its record. What is decided is decided here, at two points:
+// between micro-batches (stop requested), and when the numbers are read (not finite). A step's data
+// depend on its number alone, so that a resumed run needs no state of a data loader.
 #include "trainer.h"
 
 #include <ATen/TensorOperators.h>
@@ -84,7 +85,8 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
     rates = rates_at(options_.optim, phase_, in_phase);
   }
 
-  clock_.take();  // what a step left that was not taken
+  // What a step left that ended without a record.
+  clock_.take();
   const std::optional<DistillationLoss> loss =
       is_blockwise ? blockwise_->accumulate(in_phase) : accumulate();
   if (!loss) return StepVerdict::kStopped;
@@ -92,6 +94,7 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
   if (!is_blockwise) reducer_.finish();
   // Two sums over processes: what decides about the update before it, what came of it behind it,
   // with what the processes ask for.
+  // The losses go into the first: an update on a loss that is not finite must not happen in any.
   const at::Tensor losses = at::stack({loss->kl, loss->hidden});
   const StepStatistics statistics = optimizer_.step(update, rates, losses);
   const StepRequests asked = mine();
@@ -110,6 +113,7 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
   const double norm = std::sqrt(number[0]), kl = number[1], hidden = number[2], flips = number[3];
   requests_ = {.stop = number[4] > 0, .save = number[5] > 0, .unwritten = number[6] > 0};
   const std::string step = std::to_string(position_.step + 1);
+  // The optimizer has left everything as it was; position_ still is that of the step before.
   if (!std::isfinite(kl + hidden)) {
     problem_ = "the loss of step " + step + " is not finite; nothing was updated";
     return StepVerdict::kNotFinite;
@@ -122,6 +126,7 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
   position_.tokens += tokens;
   const std::vector<double> parts = clock_.take();
   const double seconds = stopwatch.seconds(), waited = seconds_waited() - waited_before;
+  // After the clock was read: the measurement is no part of the step.
   if (!has_measured_ && !is_blockwise) measure_products();
   record_ = {.step = position_.step,
              .block = block,
@@ -162,6 +167,7 @@ std::optional<DistillationLoss> Trainer::accumulate() {
                         (position_.step - blockwise_steps_) * batch + communicator_.rank() * mine;
   DistillationLoss loss;
   for (int64_t done = 0; done < mine; done += options_.train.micro_batch_size) {
+    // Before the first nobody asks: the loop has just done so, and it costs a message.
     if (done > 0 && communicator_.any(stop_requested())) {
       reducer_.drop();
       return std::nullopt;
