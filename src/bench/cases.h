@@ -75,6 +75,7 @@ MachineLimits measure_limits(const BenchSetup& setup);
 
 // Whether every row that was compared (has "ok") agreed.
 bool all_ok(const Json& result);
+const char* verdict(bool ok);
 
 Json measure_machine(const BenchSetup& setup);
 Json measure_signs(const BenchSetup& setup);

@@ -39,9 +39,9 @@ std::vector<fs::path> recorded_models(const fs::path& root) {
   return folders;
 }
 
-const char* verdict(bool ok) { return ok ? "ok" : "FAILED"; }
-
 }  // namespace
+
+const char* verdict(bool ok) { return ok ? "ok" : "FAILED"; }
 
 Json compare_golden(const BenchSetup& setup) {
   const c10::NoGradGuard no_grad;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -18,7 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kParts[] = {"checks", "demo", "processes", "step", "dense", "generate"};
+constexpr const char* kParts[] = {"checks", "step",     "demo",      "processes",
+                                  "dense",  "generate", "operations"};
+constexpr const char* kLever = "lever-";       // the parts behind it, as many as the script has
 constexpr int kTimedOut = 124, kKilled = 137;  // what timeout(1) ends with
 
 // A JSON file, or null where it is missing or damaged.
@@ -30,14 +33,16 @@ Json read_or_null(const fs::path& file) {
   }
 }
 
-// parts.txt of tests/device/check.sh: "device cuda", then "NAME code seconds" by part.
-Json read_parts(const fs::path& file, std::string& device) {
+// parts.txt of tests/device/check.sh: "device cuda", then "NAME code seconds" by part. `order`:
+// their names as they stand there.
+Json read_parts(const fs::path& file, std::string& device, std::vector<std::string>& order) {
   std::istringstream lines(read_file(file));
   Json parts = Json::object();
   std::string name, code, seconds;
   lines >> name >> device;
   while (lines >> name >> code >> seconds) {
     parts[name] = {{"exit_code", std::atoi(code.c_str())}, {"seconds", std::atoi(seconds.c_str())}};
+    order.push_back(name);
   }
   return parts;
 }
@@ -48,6 +53,48 @@ std::string what_happened(const Json& part) {
   if (code == kTimedOut || code == kKilled) return "timed out";
   return code == 0 ? "" : "ended with exit code " + std::to_string(code);
 }
+
+// The training steps of all lever parts, each beside the one of its shape without levers: as fast,
+// and with the loss and the gradients' norm that it should have. Those differ by rounding: of block
+// inputs in bf16, of moments after one update, of sums.
+Json compare_levers(Json rows) {
+  constexpr double kAllowed = 0.01;
+  const auto shape = [](const Json& row) {
+    return std::tuple(row.at("bits").get<double>(), row.at("blocks").get<int64_t>(),
+                      row.at("batch").get<std::string>());
+  };
+  std::map<std::tuple<double, int64_t, std::string>, Json> plain;
+  for (const Json& row : rows) {
+    if (row.at("levers") == "none") plain[shape(row)] = row;
+  }
+  for (Json& row : rows) {
+    const auto found = plain.find(shape(row));
+    if (found == plain.end()) continue;
+    const auto ratio = [&](const char* what) {
+      return row.at(what).get<double>() / found->second.at(what).get<double>();
+    };
+    row["times_none"] = ratio("tokens_per_second");
+    const bool ok = std::abs(ratio("step_loss") - 1) <= kAllowed &&
+                    std::abs(ratio("gradient_norm") - 1) <= kAllowed;  // false where one is NaN
+    row["ok"] = ok;
+    row["verdict"] = verdict(ok);
+  }
+  return rows;
+}
+
+const CaseTable kLeverTable = {"rows",
+                               "Levers",
+                               {{"bits", "bits", CellFormat::kNumber},
+                                {"blocks", "blocks", CellFormat::kCount},
+                                {"batch", "batch"},
+                                {"levers", "levers"},
+                                {"s", "seconds", CellFormat::kNumber},
+                                {"tokens/s", "tokens_per_second", CellFormat::kCount},
+                                {"of none's", "times_none", CellFormat::kPercent},
+                                {"peak memory", "peak_bytes", CellFormat::kBytes},
+                                {"loss", "step_loss", CellFormat::kNumber},
+                                {"gradient norm", "gradient_norm", CellFormat::kNumber},
+                                {"", "verdict"}}};
 
 // The loss of each step of a run of the demo; empty where it left none.
 std::vector<double> losses_of(const fs::path& run) {
@@ -129,7 +176,8 @@ std::string case_markdown(const std::string& name, const Json& result) {
 
 ExitCode report_device_check(const fs::path& folder) {
   std::string device;
-  Json check = {{"parts", read_parts(folder / "parts.txt", device)}};
+  std::vector<std::string> order;
+  Json check = {{"parts", read_parts(folder / "parts.txt", device, order)}};
   check["device"] = device;
   if (path_exists(folder / "nvidia-smi.txt")) {
     check["nvidia_smi"] = std::string(trim(read_file(folder / "nvidia-smi.txt")));
@@ -137,7 +185,11 @@ ExitCode report_device_check(const fs::path& folder) {
   std::vector<std::string> failures;
   std::string tables;
   Json cases = Json::object();
-  for (const std::string part : kParts) {
+  std::vector<std::string> parts(std::begin(kParts), std::end(kParts));
+  Json lever_rows = Json::array(), lever_lines = Json::array();
+  std::copy_if(order.begin(), order.end(), std::back_inserter(parts),
+               [](const std::string& name) { return name.starts_with(kLever); });
+  for (const std::string& part : parts) {
     const std::string why = what_happened(check.at("parts").value(part, Json()));
     if (!why.empty()) failures.push_back(part + " " + why);
     if (part == "demo") {
@@ -166,11 +218,32 @@ ExitCode report_device_check(const fs::path& folder) {
       continue;
     }
     if (!check.contains("environment")) check["environment"] = result.at("environment");
+    if (part.starts_with(kLever)) {
+      const Json& step = result.at("cases").at("step");
+      for (const Json& row : step.at("rows")) lever_rows.push_back(row);
+      for (const Json& line : step.value("extrapolated", Json::array()))
+        lever_lines.push_back(line);
+      continue;
+    }
     for (const auto& [name, rows] : result.at("cases").items()) {
       tables += case_markdown(name, rows);
       cases[name] = rows;
     }
   }
+  Json levers = {{"rows", compare_levers(std::move(lever_rows))},
+                 {"extrapolated", std::move(lever_lines)}};
+  for (const Json& row : levers.at("rows")) {
+    if (row.value("ok", true)) continue;
+    failures.push_back("with " + row.at("levers").get<std::string>() +
+                       " the loss or the gradients are others");
+  }
+  if (!levers.at("rows").empty()) {
+    tables += "\n## Levers\n\n" + show(kLeverTable, levers).markdown();
+    if (!levers.at("extrapolated").empty()) {
+      tables += "\n" + show(find_case("step")->tables.at(1), levers).markdown();
+    }
+  }
+  check["levers"] = std::move(levers);
   check["cases"] = std::move(cases);
   check["failures"] = failures;
 

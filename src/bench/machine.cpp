@@ -8,8 +8,11 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "cases.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/strings.h"
 #include "littlebit/device/device.h"
 #include "littlebit/ops/expand_signs.h"
 #include "littlebit/ops/operation_case.h"
@@ -34,6 +37,30 @@ double copy_bandwidth(const BenchSetup& setup) {
 Product large_product(const BenchSetup& setup) {
   const int64_t side = device_traits(setup.device()).is_host ? 1024 : 8192;
   return {.m = side, .n = side, .k = side};
+}
+
+std::string short_name(const OperationCase& each) {
+  return each.operation.substr(each.operation.rfind(':') + 1);
+}
+
+// The case's numbers take longer to make than to compute with: copies of them from then on.
+std::function<torch::jit::Stack(at::Device)> made_once(const OperationCase& each,
+                                                       at::Device device) {
+  return [made = each.arguments(device)](at::Device /*the same*/) {
+    torch::jit::Stack copies;
+    for (const c10::IValue& value : made) {
+      copies.push_back(value.isTensor() && value.toTensor().defined()
+                           ? c10::IValue(value.toTensor().clone())
+                           : value);
+    }
+    return copies;
+  };
+}
+
+// Each form is on the device, so that large shapes take no time of the CPU's.
+double difference_from_twin(const OperationCase& each, at::Device device) {
+  constexpr auto kNobodys = c10::DispatchKey::PrivateUse3;  // what is left is the twin
+  return relative_difference(run_operation(each, device), run_operation(each, device, kNobodys));
 }
 
 }  // namespace
@@ -104,10 +131,22 @@ Json measure_signs(const BenchSetup& setup) {
 }
 
 Json measure_operations(const BenchSetup& setup) {
+  const std::vector<std::string>& names = setup.options.cases.operations;
+  std::set<std::string> known;
+  for (const OperationCase& each : operation_cases()) known.insert(short_name(each));
+  for (const std::string& name : names) {
+    if (known.contains(name)) continue;
+    throw UsageError("case.operations: there is no operation '" + name + "'",
+                     "operations: " + join(std::vector(known.begin(), known.end()), ", "));
+  }
+  const auto is_chosen = [&](const OperationCase& each) {
+    return names.empty() || std::find(names.begin(), names.end(), short_name(each)) != names.end();
+  };
   const MachineLimits limits = measure_limits(setup);
   Json rows = Json::array();
-  for (const OperationCase& each : operation_cases()) {
-    if (!each.timed) continue;
+  for (OperationCase& each : operation_cases()) {
+    if (!each.timed || !is_chosen(each)) continue;
+    each.arguments = made_once(each, setup.device());
     const double seconds = setup.timer.cold(prepare_operation(each, setup.device()));
     const double limit = limits.seconds(each.flops, each.bytes, each.dtype);
     Json row = {{"operation", each.operation},
@@ -117,6 +156,12 @@ Json measure_operations(const BenchSetup& setup) {
                 {"plain_seconds", setup.timer.cold(prepare_twin(each, setup.device()))},
                 {"limit_seconds", limit},
                 {"share", limit / seconds}};
+    const double difference = difference_from_twin(each, setup.device());
+    const bool ok = difference <= each.tolerance;  // false where it is NaN
+    row["difference"] = difference;
+    row["allowed"] = each.tolerance;
+    row["ok"] = ok;
+    row["verdict"] = verdict(ok);
     if (each.flops > 0) row["gflops"] = each.flops / seconds * 1e-9;
     if (each.bytes > 0) row["gbytes"] = each.bytes / seconds * 1e-9;
     rows.push_back(std::move(row));

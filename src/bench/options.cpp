@@ -38,6 +38,28 @@ void StepRun::declare(OptionGroup& group) {
   group.integer("micro_batch_size", &micro_batch_size, size, "Sequences per micro-batch");
   group.integer("micro_batches", &micro_batches, size, "Micro-batches per step");
   group.integer("sequence_length", &sequence_length, size, "Tokens per sequence");
+  group.choice("state_device", &state_device, {"device", "cpu"},
+               "Where latents and their moments are (optim.state_device)", {},
+               StateDevice::kDevice);
+  group.choice("moments", &moments, {"fp32", "bf16", "int8"},
+               "Type of the latents' moments (optim.moments)");
+  group.flag("streams_teacher", &streams_teacher,
+             "Teacher's blocks are read from mapped files as they run (train.teacher: streamed)");
+  group.choice("block_inputs", &inputs.type, {"full", "bf16"},
+               "Type of kept block inputs (train.block_inputs)");
+  group.choice("block_inputs_device", &inputs.place, {"device", "cpu"},
+               "Where they wait (train.block_inputs_device)");
+}
+
+std::string StepRun::levers() const {
+  std::vector<std::string> used;
+  if (state_device == StateDevice::kCpu) used.emplace_back("state_device cpu");
+  if (moments == MomentType::kBf16) used.emplace_back("moments bf16");
+  if (moments == MomentType::kInt8) used.emplace_back("moments int8");
+  if (streams_teacher) used.emplace_back("teacher streamed");
+  if (inputs.type == BlockInputs::kBf16) used.emplace_back("block_inputs bf16");
+  if (inputs.place == InputsPlace::kCpu) used.emplace_back("block_inputs_device cpu");
+  return used.empty() ? "none" : join(used, ", ");
 }
 
 void CaseOptions::declare(OptionGroup& group) {
@@ -46,6 +68,7 @@ void CaseOptions::declare(OptionGroup& group) {
   group.texts("bits", &bits, "Bits per weight of the packed models of `layers` and `generate`");
   group.texts("rows", &rows, "Rows of activations of `layers`");
   group.texts("shapes", &shapes, "Matrices of `layers` and `svd`, OUTxIN");
+  group.texts("operations", &operations, "Operations of `operations`; empty: all");
   group.integer("svd_rank", &svd_rank, {.min = 0, .max = 1 << 20},
                 "Rank of `svd`; 0: an eighth of the shorter side");
   group.integer("new_tokens", &new_tokens, {.min = 1, .max = 1 << 20},

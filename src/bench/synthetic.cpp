@@ -2,19 +2,24 @@
 // take minutes. Scales are such that activations keep their size from layer to layer.
 #include "synthetic.h"
 
+#include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randint.h>
 #include <c10/core/GradMode.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/file.h"
+#include "littlebit/distill/streamed_teacher.h"
 #include "littlebit/models/architectures.h"
 #include "littlebit/nn/linear.h"
+#include "littlebit/nn/tensor_io.h"
 #include "littlebit/quant/packed_linear.h"
 #include "littlebit/quant/sign_matrix.h"
 
@@ -31,10 +36,11 @@ double inverse_root(int64_t n) { return 1 / std::sqrt(static_cast<double>(n)); }
 // The latents' signs decide nothing here, their size does: in the surrogate's window, so that
 // gradients are not zero.
 constexpr double kLatentSize = 0.02;
+constexpr uint64_t kSeed = 42;
 
 }  // namespace
 
-ModelSpec stack_spec(const StackOptions& options, int64_t blocks, int64_t positions) {
+Json stack_config(const StackOptions& options, int64_t blocks, int64_t positions) {
   if (options.hidden_size % options.heads != 0 || options.heads % options.kv_heads != 0 ||
       options.hidden_size / options.heads % 2 != 0) {
     throw UsageError(
@@ -43,18 +49,22 @@ ModelSpec stack_spec(const StackOptions& options, int64_t blocks, int64_t positi
             " do not fit together",
         "heads must divide hidden_size into an even width, kv_heads must divide heads");
   }
-  return parse_model_spec(Json{{"model_type", "llama"},
-                               {"hidden_act", "silu"},
-                               {"hidden_size", options.hidden_size},
-                               {"intermediate_size", options.intermediate_size},
-                               {"num_hidden_layers", blocks},
-                               {"num_attention_heads", options.heads},
-                               {"num_key_value_heads", options.kv_heads},
-                               {"vocab_size", options.vocabulary},
-                               {"max_position_embeddings", positions},
-                               {"rms_norm_eps", 1e-5},
-                               {"rope_theta", 10000.0},
-                               {"tie_word_embeddings", false}});
+  return {{"model_type", "llama"},
+          {"hidden_act", "silu"},
+          {"hidden_size", options.hidden_size},
+          {"intermediate_size", options.intermediate_size},
+          {"num_hidden_layers", blocks},
+          {"num_attention_heads", options.heads},
+          {"num_key_value_heads", options.kv_heads},
+          {"vocab_size", options.vocabulary},
+          {"max_position_embeddings", positions},
+          {"rms_norm_eps", 1e-5},
+          {"rope_theta", 10000.0},
+          {"tie_word_embeddings", false}};
+}
+
+ModelSpec stack_spec(const StackOptions& options, int64_t blocks, int64_t positions) {
+  return parse_model_spec(stack_config(options, blocks, positions));
 }
 
 Decoder random_decoder(const ModelSpec& spec, at::ScalarType dtype, at::Device device,
@@ -118,14 +128,58 @@ Decoder random_packed(const Decoder& dense, double bits) {
   return decoder;
 }
 
-RandomTraining::RandomTraining(const ModelSpec& spec, double bits, at::ScalarType dtype,
+DenseFolder::DenseFolder(Decoder& decoder, const Json& config)
+    : folder_(std::filesystem::temp_directory_path() /
+              ("littlebit-bench-" + std::to_string(getpid()))) {
+  write_file(folder_.path() / "config.json", to_json_pretty(config));
+  std::vector<std::pair<std::string, at::Tensor>> tensors = {
+      {decoder.frozen_names.embedding, decoder.frozen.embedding},
+      {decoder.head.weight.tensor, dense_weight(decoder.head)}};
+  decoder.visit_parameters(
+      [&](Parameter& parameter) { tensors.emplace_back(parameter.name, parameter.value); });
+  decoder.visit_linears(
+      [&](LinearSlot& slot) { tensors.emplace_back(slot.weight.tensor, dense_weight(slot)); });
+  SafetensorsWriter writer(folder_.path() / "model.safetensors");
+  for (const auto& [name, values] : tensors) {
+    writer.declare(name, dtype_of(values.scalar_type()), values.sizes().vec());
+  }
+  for (const auto& [name, values] : tensors) write_tensor(writer, values);
+  writer.commit();
+  files_.emplace(folder_.path());
+  files_->open_tensors();
+}
+
+DenseFolder::~DenseFolder() {
+  files_.reset();
+  folder_.remove();
+}
+
+namespace {
+
+Decoder teacher_of(const StackOptions& stack, const StepRun& run, at::ScalarType dtype,
+                   at::Device device, std::unique_ptr<DenseFolder>& folder) {
+  at::manual_seed(kSeed);
+  const ModelSpec spec = stack_spec(stack, run.blocks, run.sequence_length);
+  Decoder whole = random_decoder(spec, dtype, device);
+  if (!run.streams_teacher) return whole;
+  folder =
+      std::make_unique<DenseFolder>(whole, stack_config(stack, run.blocks, run.sequence_length));
+  return load_streamed_decoder(folder->files(), spec, dtype, device);
+}
+
+}  // namespace
+
+RandomTraining::RandomTraining(const StackOptions& stack, const StepRun& run, at::ScalarType dtype,
                                at::Device device)
-    : teacher(random_decoder(spec, dtype, device)) {
+    : teacher(teacher_of(stack, run, dtype, device, folder)) {
   const c10::NoGradGuard no_grad;
   Decoder open = open_decoder(teacher);
-  plans = plans_at(open, bits);
+  plans = plans_at(open, run.bits);
   student = std::make_unique<Student>(std::move(open), plans);
-  optimizer = std::make_unique<Optimizer>(*student, OptimOptions{}, Surrogate::kSmoothSign);
+  OptimOptions options;
+  options.state_device = run.state_device;
+  options.moments = run.moments;
+  optimizer = std::make_unique<Optimizer>(*student, options, Surrogate::kSmoothSign);
   std::map<std::string, double> scales;  // of the scales that are not 1, by name without the path
   for (const LayerPlan& plan : plans) {
     scales[plan.name + ".u2"] = inverse_root(plan.paths * plan.rank);
@@ -133,7 +187,9 @@ RandomTraining::RandomTraining(const ModelSpec& spec, double bits, at::ScalarTyp
   }
   for (size_t g = 0; g < student->groups().size(); ++g) {
     optimizer->states()[g].visit([&](const StatePart& part) {
-      if (part.kind == StateKind::kLatents) part.values.normal_(0, kLatentSize);
+      if (part.kind != StateKind::kLatents) return;
+      // On the student's device, wherever the state is: the same numbers.
+      part.values.copy_(random(part.values.sizes().vec(), kLatentSize, at::kFloat, device));
     });
     student->groups()[g].visit_vectors(
         [&](VectorKind, const std::string& name, const at::Tensor& values) {

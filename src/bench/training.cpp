@@ -19,6 +19,7 @@
 #include "littlebit/distill/step.h"
 #include "littlebit/nn/autograd.h"
 #include "littlebit/nn/linear.h"
+#include "littlebit/optim/gradient_reducer.h"
 #include "synthetic.h"
 
 namespace littlebit {
@@ -61,6 +62,7 @@ double timed(const BenchSetup& setup, Progress& progress, const Work& work) {
 void add_rates(Json& row, const StepRun& run, double product_seconds) {
   const double seconds = row.at("seconds");
   row["batch"] = batch_text(run);
+  row["levers"] = run.levers();
   row["blocks"] = run.blocks;
   row["tokens_per_second"] =
       static_cast<double>(run.micro_batches * run.micro_batch_size * run.sequence_length) / seconds;
@@ -69,31 +71,45 @@ void add_rates(Json& row, const StepRun& run, double product_seconds) {
 }
 
 Json measure_run(const BenchSetup& setup, const StepRun& run, ProductTimes& products) {
-  const ModelSpec spec = stack_spec(setup.options.stack, run.blocks, run.sequence_length);
   PeakMemory memory(setup.device());
-  RandomTraining training(spec, run.bits, setup.dtype, setup.device());
-  DistillationStep step(training.teacher, *training.student, {}, Recompute::kFull);
-  std::vector<GroupGradients> gradients = gradients_of(*training.student);
+  RandomTraining training(setup.options.stack, run, setup.dtype, setup.device());
+  const ModelSpec& spec = training.teacher.spec();
+  DistillationStep step(training.teacher, *training.student, {}, Recompute::kFull, run.inputs);
+  GradientReducer reducer(*training.optimizer, {}, run.micro_batches);
   const at::Tensor ids = random_ids(run, spec, setup.device());
+  memory.reset();  // a teacher that was written is gone
   constexpr int kParts = static_cast<int>(std::size(kStepParts));
   PartClock clock(setup.device(), kParts);
   step.set_clock(&clock);
   std::vector<std::vector<double>> parts(kParts);
   int64_t number = 0;
+  DistillationLoss second_loss;
+  StepStatistics second;
   Progress progress("step at " + std::to_string(run.blocks) + " blocks", setup.timer.repeats(),
                     "steps");
   Json row = {{"bits", run.bits}};
   row["seconds"] = timed(setup, progress, [&] {
+    DistillationLoss loss;
     for (int64_t i = 0; i < run.micro_batches; ++i) {
-      step.accumulate(ids, run.micro_batches * run.micro_batch_size, gradients);
+      reducer.begin_micro_batch();
+      loss += step.accumulate(ids, run.micro_batches * run.micro_batch_size, reducer);
     }
     clock.enter(static_cast<int>(StepPart::kOptimizer));
-    training.optimizer->step(gradients, ++number, kLearningRate);
+    reducer.finish();
+    const StepStatistics done = training.optimizer->step(
+        ++number, {.latents = kLearningRate, .scales = kLearningRate, .norms = kLearningRate});
+    if (number == 2) {
+      second_loss = loss;
+      second = done;
+    }
     const std::vector<double> seconds = clock.take();
     if (number == 1) return;  // the one that is not counted
     for (int p = 0; p < kParts; ++p) parts[p].push_back(seconds[p]);
   });
   row["peak_bytes"] = memory.bytes();
+  // After one update: what levers are held against.
+  row["step_loss"] = second_loss.total().item<double>();
+  row["gradient_norm"] = second.read_gradient_norm();
   for (int p = 0; p < kParts; ++p) row[kStepParts[p]] = median(parts[p]);
   const std::vector<ScheduledProduct> list =
       step_products(spec, training.plans,
@@ -114,9 +130,10 @@ Json measure_run(const BenchSetup& setup, const StepRun& run, ProductTimes& prod
 // Runs that differ in their blocks only, as a line through the two with the fewest; the row with as
 // many blocks as the whole model, where there is one, beside it.
 Json extrapolate(const Json& rows, int64_t blocks) {
-  std::map<std::pair<double, std::string>, std::map<int64_t, const Json*>> runs;
+  using Key = std::tuple<double, std::string, std::string>;
+  std::map<Key, std::map<int64_t, const Json*>> runs;
   for (const Json& row : rows) {
-    runs[{row.at("bits"), row.at("batch")}][row.at("blocks")] = &row;
+    runs[{row.at("bits"), row.at("batch"), row.at("levers")}][row.at("blocks")] = &row;
   }
   Json result = Json::array();
   for (const auto& [key, by_blocks] : runs) {
@@ -132,8 +149,9 @@ Json extrapolate(const Json& rows, int64_t blocks) {
     const double seconds = fixed + per_block * static_cast<double>(blocks);
     const double tokens = few->second->at("tokens_per_second").get<double>() *
                           few->second->at("seconds").get<double>();
-    Json row = {{"bits", key.first},
-                {"batch", key.second},
+    Json row = {{"bits", std::get<0>(key)},
+                {"batch", std::get<1>(key)},
+                {"levers", std::get<2>(key)},
                 {"fixed", fixed},
                 {"per_block", per_block},
                 {"blocks", blocks},

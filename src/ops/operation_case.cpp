@@ -3,6 +3,7 @@
 // dispatch key that nobody registers for.
 #include "littlebit/ops/operation_case.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -20,6 +21,7 @@ namespace littlebit {
 namespace {
 
 constexpr uint64_t kSeed = 17;
+constexpr int64_t kGrain = 1 << 14;  // numbers worth a thread
 
 template <class... Each>
 std::vector<OperationCase> cases_of(OperationList<Each...> /*all*/) {
@@ -55,17 +57,26 @@ constexpr c10::DispatchKey kTwin = c10::DispatchKey::PrivateUse3;
 
 at::Tensor made_numbers(const std::string& name, const std::vector<int64_t>& shape) {
   at::Tensor values = at::empty(shape, at::TensorOptions().dtype(at::kFloat));
-  RandomStream(kSeed, "operation/" + name)
-      .fill_normal(0, {values.data_ptr<float>(), static_cast<size_t>(values.numel())});
+  const RandomStream random(kSeed, "operation/" + name);
+  float* const data = values.data_ptr<float>();
+  const int64_t count = values.numel(),
+                fours = (count + 3) / 4;  // a stream's numbers come in fours
+  at::parallel_for(0, fours, kGrain, [&](int64_t begin, int64_t end) {
+    random.fill_normal(static_cast<uint64_t>(4 * begin),
+                       {data + 4 * begin, data + std::min(count, 4 * end)});
+  });
   return values.to(at::kBFloat16).to(at::kFloat);
 }
 
 at::Tensor made_words(const std::string& name, int64_t count) {
   const at::Tensor words = at::empty({count}, at::TensorOptions().dtype(at::kInt));
   const RandomStream random(kSeed, "operation/" + name + "/words");
-  for (int64_t i = 0; i < count; ++i) {
-    words.data_ptr<int32_t>()[i] = static_cast<int32_t>(random.bits(static_cast<uint64_t>(i)));
-  }
+  auto* const data = words.data_ptr<int32_t>();
+  at::parallel_for(0, count, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      data[i] = static_cast<int32_t>(random.bits(static_cast<uint64_t>(i)));
+    }
+  });
   return words;
 }
 

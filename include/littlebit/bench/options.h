@@ -9,6 +9,8 @@
 
 #include "littlebit/config/option_tree.h"
 #include "littlebit/core/kinds.h"
+#include "littlebit/distill/step.h"
+#include "littlebit/optim/options.h"
 
 namespace littlebit {
 
@@ -29,11 +31,16 @@ struct StackOptions {
   void declare(OptionGroup& group);
 };
 
-// One training step of list `step`.
+// One training step of list `step`. The levers are the training options of the same names.
 struct StepRun {
   double bits = 0.55;
   int64_t blocks = 8, micro_batch_size = 4, micro_batches = 1, sequence_length = 512;
+  StateDevice state_device = StateDevice::kDevice;
+  MomentType moments = MomentType::kFp32;
+  bool streams_teacher = false;  // from a file made for it, below the system's temporary folder
+  KeptInputs inputs;
   void declare(OptionGroup& group);
+  std::string levers() const;  // those that are not the default, in words; "none"
 };
 
 // One list of each case that has one.
@@ -43,10 +50,11 @@ struct CaseOptions {
   std::vector<std::string> bits = {"1", "0.55", "0.1"};  // of `layers` and `generate`
   std::vector<std::string> rows = {"1", "8", "64", "2048"};                // of `layers`
   std::vector<std::string> shapes = {"576x576", "1536x576", "4096x4096"};  // of `layers`, `svd`
-  int64_t svd_rank = 0;            // 0: an eighth of the shorter side
-  int64_t new_tokens = 32;         // of `generate`
-  std::filesystem::path golden;    // of `golden`: folders with model and expected.safetensors
-  std::filesystem::path matrices;  // of `svd`: a safetensors file instead of made matrices
+  std::vector<std::string> operations;  // of `operations`, without "littlebit::"; empty: all
+  int64_t svd_rank = 0;                 // 0: an eighth of the shorter side
+  int64_t new_tokens = 32;              // of `generate`
+  std::filesystem::path golden;         // of `golden`: folders with model and expected.safetensors
+  std::filesystem::path matrices;       // of `svd`: a safetensors file instead of made matrices
   std::filesystem::path tokenizer, text;  // of `tokenizer`
   void declare(OptionGroup& group);
 };

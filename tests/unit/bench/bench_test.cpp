@@ -75,6 +75,39 @@ TEST_CASE("a step's parts make up its time, and its products are those of the sc
   CHECK(line.at("measured") == rows[2].at("seconds"));
 }
 
+TEST_CASE("steps with levers are those without, in loss and gradients") {
+  BenchOptions options = tiny();
+  StepRun plain = {.bits = 1, .blocks = 3, .micro_batch_size = 2, .sequence_length = 32};
+  for (const int64_t micro_batches : {1, 2}) {
+    plain.micro_batches = micro_batches;
+    options.cases.steps = {plain};
+    for (int lever = 0; lever < 5; ++lever) {
+      StepRun run = plain;
+      if (lever == 0 || lever == 4) run.state_device = StateDevice::kCpu;
+      if (lever == 1 || lever == 4) run.moments = MomentType::kInt8;
+      if (lever == 2 || lever == 4) run.streams_teacher = true;
+      if (lever == 3 || lever == 4) run.inputs = {BlockInputs::kBf16, InputsPlace::kCpu};
+      options.cases.steps.push_back(run);
+    }
+    const Json rows = run(options, {"step"}).at("step").at("rows");
+    REQUIRE(rows.size() == 6);
+    CHECK(rows[0].at("levers") == "none");
+    CHECK(rows[4].at("levers") == "block_inputs bf16, block_inputs_device cpu");
+    CHECK(rows[0].at("step_loss").get<double>() > 0);
+    CHECK(rows[0].at("gradient_norm").get<double>() > 0);
+    for (const Json& row : rows) {
+      CAPTURE(row.at("levers").get<std::string>());
+      // Block inputs of 8 bits: of gradients that are sums of 64 tokens, a thousandth.
+      const bool is_rounded = row.at("levers").get<std::string>().find("bf16") != std::string::npos;
+      const double allowed = is_rounded ? 2e-3 : 1e-6;
+      CHECK(row.at("step_loss").get<double>() ==
+            Approx(rows[0].at("step_loss").get<double>()).epsilon(1e-6));
+      CHECK(row.at("gradient_norm").get<double>() ==
+            Approx(rows[0].at("gradient_norm").get<double>()).epsilon(allowed));
+    }
+  }
+}
+
 TEST_CASE("made models of every case run") {
   BenchOptions options = tiny();
   options.cases.dense = {{.blocks = 2, .micro_batch_size = 1, .sequence_length = 16}};
@@ -145,6 +178,8 @@ TEST_CASE("what cannot be measured is refused") {
   options = tiny();
   options.cases.shapes = {"48"};
   CHECK_THROWS_AS(run_bench(options, {"layers"}), UsageError);
+  options.cases.operations = {"rotery"};
+  CHECK_THROWS_AS(run_bench(options, {"operations"}), UsageError);
   options.cases.shapes = {"48x-1"};
   CHECK_THROWS_AS(run_bench(options, {"svd"}), UsageError);
   const TempFolder empty;
@@ -164,7 +199,7 @@ TEST_CASE("the report of a device check names parts that hung, failed or left no
     CHECK((code == ExitCode::kDone) == check.at("failures").empty());
     return check.at("failures").get<std::vector<std::string>>();
   };
-  for (const char* part : {"checks", "step", "dense", "generate"}) {
+  for (const char* part : {"checks", "step", "dense", "generate", "operations"}) {
     write_file(folder / (std::string(part) + ".json"), result);
   }
   fs::create_directories(folder / "demo");
@@ -176,7 +211,8 @@ TEST_CASE("the report of a device check names parts that hung, failed or left no
   };
   two_processes("8.1");
   const std::string good =
-      "checks 0 1\ndemo 0 1\nprocesses 0 1\nstep 0 1\ndense 0 1\ngenerate 0 1\n";
+      "checks 0 1\ndemo 0 1\nprocesses 0 1\nstep 0 1\ndense 0 1\ngenerate 0 1\n"
+      "operations 0 1\n";
   CHECK(report(good).empty());
   CHECK(read_file(folder / "check.md").find("Dense forward and backward") != std::string::npos);
 
@@ -184,9 +220,25 @@ TEST_CASE("the report of a device check names parts that hung, failed or left no
   CHECK(report(good) == std::vector<std::string>{"two processes give other losses than one"});
   two_processes("8");
 
-  CHECK(report("checks 124 45\ndemo 0 1\nprocesses 0 1\nstep 5 1\ndense 0 1\n") ==
+  CHECK(report("checks 124 45\ndemo 0 1\nprocesses 0 1\nstep 5 1\ndense 0 1\noperations 0 1\n") ==
         std::vector<std::string>{"checks timed out", "step ended with exit code 5",
                                  "generate did not run"});
+
+  const auto lever = [&](const char* name, const char* levers, const char* loss) {
+    write_file(folder / (std::string(name) + ".json"),
+               R"({"environment": {}, "cases": {"step": {"rows": [{"bits": 1, "blocks": 4,
+                   "batch": "4 x 8", "tokens_per_second": 10, "gradient_norm": 2, "levers": ")" +
+                   std::string(levers) + R"(", "step_loss": )" + loss + "}]}}}");
+  };
+  lever("lever-none", "none", "3");
+  lever("lever-state", "state_device cpu", "3.01");
+  lever("lever-teacher", "teacher streamed", "3.05");
+  CHECK(report(good + "lever-none 0 1\nlever-state 0 1\n").empty());
+  CHECK(read_file(folder / "check.md").find("state_device cpu") != std::string::npos);
+  CHECK(report(good + "lever-none 0 1\nlever-teacher 0 1\nlever-all 124 9\n") ==
+        std::vector<std::string>{"lever-all timed out",
+                                 "with teacher streamed the loss or the gradients are others"});
+
   write_file(folder / "dense.json", "{");
   CHECK(report(good) == std::vector<std::string>{"dense left no result"});
   fs::remove_all(folder / "demo");
