@@ -65,14 +65,16 @@ __device__ inline uint32_t load_bits(const uint32_t* words, int64_t first, int c
   return static_cast<uint32_t>(bits >> shift);
 }
 
-// A thread makes 16 bytes of a row at a time: consecutive threads, consecutive pieces.
+// A thread makes 16 bytes of a row at a time: consecutive threads, consecutive pieces. Of `blocks`
+// blocks that do the job together, the one of number `block`.
 template <class B>
-__global__ void expand_kernel(ExpandJob<B> job) {
+__device__ __forceinline__ void expand_by_blocks(const ExpandJob<B>& job, unsigned block,
+                                                 unsigned blocks) {
   constexpr int kPiece = Piece<B>::kSize, kSignShift = 8 * sizeof(B) - 1;
   const int64_t pieces = (job.cols + kPiece - 1) / kPiece;
-  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-       i < job.rows * pieces; i += step) {
+  const int64_t step = static_cast<int64_t>(blocks) * blockDim.x;
+  for (int64_t i = static_cast<int64_t>(block) * blockDim.x + threadIdx.x; i < job.rows * pieces;
+       i += step) {
     const int64_t row = i / pieces, column = (i - row * pieces) * kPiece;
     const int64_t rest = job.cols - column;
     const int count = rest < kPiece ? static_cast<int>(rest) : kPiece;
@@ -94,14 +96,62 @@ __global__ void expand_kernel(ExpandJob<B> job) {
   }
 }
 
+template <class B>
+__global__ void expand_kernel(ExpandJob<B> job) {
+  expand_by_blocks(job, blockIdx.x, gridDim.x);
+}
+
+// As many jobs as the 4 KiB of a kernel's arguments hold; job i has blocks first_block[i] to
+// first_block[i + 1].
+template <class B>
+struct ExpandTable {
+  static constexpr int kMost = 48;
+  ExpandJob<B> jobs[kMost];
+  unsigned first_block[kMost + 1];
+};
+
+template <class B>
+__global__ void expand_all_kernel(const __grid_constant__ ExpandTable<B> table) {
+  int job = 0;
+  while (blockIdx.x >= table.first_block[job + 1]) ++job;
+  const unsigned first = table.first_block[job];
+  expand_by_blocks(table.jobs[job], blockIdx.x - first, table.first_block[job + 1] - first);
+}
+
+template <class T>
+unsigned blocks_of(const SignExpansion<T>& job) {
+  constexpr int64_t kPiece = 16 / sizeof(T);
+  return blocks_for(job.rows * ((job.cols + kPiece - 1) / kPiece));
+}
+
 template <class T>
 cudaError_t expand(const SignExpansion<T>& job, cudaStream_t stream) {
   if (job.rows == 0 || job.cols == 0) return cudaSuccess;
-  const auto bits = expand_job(job);
-  constexpr int64_t kPiece = 16 / sizeof(T);
-  const int64_t pieces = job.rows * ((job.cols + kPiece - 1) / kPiece);
   return launch(expand_kernel<typename BitsOf<sizeof(T)>::Type>,
-                {.grid = blocks_for(pieces), .block = kThreads}, stream, bits);
+                {.grid = blocks_of(job), .block = kThreads}, stream, expand_job(job));
+}
+
+template <class T>
+cudaError_t expand(const SignExpansions<T>& all, cudaStream_t stream) {
+  using Table = ExpandTable<typename BitsOf<sizeof(T)>::Type>;
+  static_assert(sizeof(Table) <= 4096);
+  Table table = {};
+  int count = 0;
+  for (int64_t i = 0; i < all.count; ++i) {
+    const SignExpansion<T>& job = all.jobs[i];
+    if (job.rows > 0 && job.cols > 0) {
+      table.jobs[count] = expand_job(job);
+      table.first_block[count + 1] = table.first_block[count] + blocks_of(job);
+      ++count;
+    }
+    if (count == 0 || (count < Table::kMost && i + 1 < all.count)) continue;
+    const cudaError_t error =
+        launch(expand_all_kernel<typename BitsOf<sizeof(T)>::Type>,
+               {.grid = table.first_block[count], .block = kThreads}, stream, table);
+    if (error != cudaSuccess) return error;
+    count = 0;
+  }
+  return cudaSuccess;
 }
 
 template <>
@@ -115,6 +165,18 @@ cudaError_t run(const SignExpansion<double>& job, cudaStream_t stream) {
 template <>
 cudaError_t run(const SignExpansion<uint16_t>& job, cudaStream_t stream) {
   return expand(job, stream);
+}
+template <>
+cudaError_t run(const SignExpansions<float>& all, cudaStream_t stream) {
+  return expand(all, stream);
+}
+template <>
+cudaError_t run(const SignExpansions<double>& all, cudaStream_t stream) {
+  return expand(all, stream);
+}
+template <>
+cudaError_t run(const SignExpansions<uint16_t>& all, cudaStream_t stream) {
+  return expand(all, stream);
 }
 
 }  // namespace littlebit::cuda

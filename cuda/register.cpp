@@ -40,6 +40,9 @@ void on_stream_of(const at::Tensor& tensor, const Launch& launch) {
 constexpr auto kTwin = c10::DispatchKey::PrivateUse3;
 
 const at::Tensor* find_tensor(const at::Tensor& tensor) { return &tensor; }
+const at::Tensor* find_tensor(at::TensorList tensors) {
+  return tensors.empty() ? nullptr : tensors.data();
+}
 template <class Other>
 const at::Tensor* find_tensor(const Other& /*no tensor*/) {
   return nullptr;

@@ -49,6 +49,12 @@ std::function<torch::jit::Stack(at::Device)> made_once(const OperationCase& each
   return [made = each.arguments(device)](at::Device /*the same*/) {
     torch::jit::Stack copies;
     for (const c10::IValue& value : made) {
+      if (value.isTensorList()) {
+        c10::List<at::Tensor> list;
+        for (const at::Tensor& one : value.toTensorVector()) list.push_back(one.clone());
+        copies.emplace_back(std::move(list));
+        continue;
+      }
       copies.push_back(value.isTensor() && value.toTensor().defined()
                            ? c10::IValue(value.toTensor().clone())
                            : value);

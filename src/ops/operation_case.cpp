@@ -43,7 +43,12 @@ std::vector<at::Tensor> run(const OperationCase& each, at::Device device, const 
   std::vector<at::Tensor> given;
   for (size_t i = 0; i < stack.size(); ++i) {
     const c10::AliasInfo* alias = operation.schema().arguments().at(i).alias_info();
-    if (alias != nullptr && alias->isWrite()) given.push_back(stack[i].toTensor());
+    if (alias == nullptr || !alias->isWrite()) continue;
+    if (stack[i].isTensorList()) {
+      for (const at::Tensor& one : stack[i].toTensorVector()) given.push_back(one);
+    } else {
+      given.push_back(stack[i].toTensor());
+    }
   }
   call(operation, stack);
   for (const c10::IValue& result : stack) given.push_back(result.toTensor());

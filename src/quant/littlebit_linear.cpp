@@ -24,6 +24,14 @@ LittleBitLinear::LittleBitLinear(std::string name, std::vector<SignPath> paths, 
 
 LittleBitLinear::Weights LittleBitLinear::expand() const {
   c10::NoGradGuard no_grad;
+  SignExpansionList expansions(compute_dtype_);
+  Weights weights = expand(expansions);
+  expansions.run();
+  return weights;
+}
+
+LittleBitLinear::Weights LittleBitLinear::expand(SignExpansionList& expansions) const {
+  c10::NoGradGuard no_grad;
   const int64_t r = rank(), num_paths = static_cast<int64_t>(paths_.size());
   const auto options = paths_[0].u1.options().dtype(compute_dtype_);
   Weights weights{.w1 = at::empty({num_paths * r, in_features()}, options),
@@ -32,8 +40,8 @@ LittleBitLinear::Weights LittleBitLinear::expand() const {
                   .bias = bias_};
   for (int64_t p = 0; p < num_paths; ++p) {
     const SignPath& path = paths_[p];
-    path.V.expand_into(weights.w1.narrow(0, p * r, r), {}, path.v2.to(compute_dtype_));
-    path.U.expand_into(weights.w2.narrow(1, p * r, r), path.u1.to(compute_dtype_), {});
+    expansions.add(path.V, weights.w1.narrow(0, p * r, r), ScaledSide::kColumns, path.v2);
+    expansions.add(path.U, weights.w2.narrow(1, p * r, r), ScaledSide::kRows, path.u1);
     weights.l.narrow(0, p * r, r).copy_(path.v1 * path.u2);
   }
   return weights;
@@ -61,9 +69,9 @@ bool LittleBitLinear::multiplies_signs() const {
          has_fast_mixed_products(paths_[0].u1.device());
 }
 
-void LittleBitLinear::materialize(bool differentiable) {
+void LittleBitLinear::materialize(bool differentiable, SignExpansionList& expansions) {
   if (multiplies_signs()) factors_ = std::make_shared<SignFactors>(expand_factors(paths_));
-  weights_ = factors_ ? leaves() : expand();
+  weights_ = factors_ ? leaves() : expand(expansions);
   if (differentiable) {
     weights_.w1.set_requires_grad(true);
     weights_.w2.set_requires_grad(true);

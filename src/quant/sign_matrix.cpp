@@ -2,7 +2,9 @@
 // are never changed.
 #include "littlebit/quant/sign_matrix.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
 
 #include "littlebit/core/error.h"
 #include "littlebit/kernels/signs.h"
@@ -50,6 +52,36 @@ void SignMatrix::set_from_padded_words(const at::Tensor& padded) {
   copy_bit_rows(word_data(from), 0, per_row * 32, word_data(to), first_bit_ % 32, cols_, rows_,
                 cols_);
   if (!to.is_alias_of(stored)) stored.copy_(to);
+}
+
+void SignExpansionList::add(const SignMatrix& matrix, const at::Tensor& out, ScaledSide side,
+                            const at::Tensor& scale) {
+  LB_ASSERT(
+      out.size(0) == matrix.rows() && out.size(1) == matrix.cols() && out.scalar_type() == dtype_,
+      "shape and type of the expansion");
+  matrices_.push_back(matrix);
+  outs_.push_back(out);
+  sides_.push_back(side);
+  scales_.push_back(scale);
+}
+
+void SignExpansionList::run() {
+  if (outs_.empty()) return;
+  const c10::AutoGradMode no_grad(false);  // a target may be part of what requires gradients by now
+  const at::Tensor scales = at::cat(scales_).to(dtype_);
+  int64_t scale_begin = 0;
+  for (size_t begin = 0, end = 0; begin < outs_.size(); begin = end) {
+    const at::Tensor& words = matrices_[begin].words();
+    std::vector<int64_t> first_bits, scale_begins;
+    for (; end < outs_.size() && matrices_[end].words().is_same(words); ++end) {
+      first_bits.push_back(matrices_[end].first_bit());
+      scale_begins.push_back(scale_begin);
+      scale_begin += scales_[end].numel();
+    }
+    expand_sign_matrices(at::TensorList(outs_).slice(begin, end - begin), words, scales, first_bits,
+                         scale_begins, {sides_.begin() + begin, sides_.begin() + end});
+  }
+  *this = SignExpansionList(dtype_);
 }
 
 }  // namespace littlebit

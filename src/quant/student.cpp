@@ -121,7 +121,10 @@ void StudentGroup::visit_vectors(
 }
 
 void StudentGroup::materialize(bool differentiable) {
-  for (LittleBitLinear* layer : layers_) layer->materialize(differentiable);
+  if (layers_.empty()) return;
+  SignExpansionList expansions(layers_[0]->compute_dtype());
+  for (LittleBitLinear* layer : layers_) layer->materialize(differentiable, expansions);
+  expansions.run();
 }
 
 std::vector<at::Tensor> StudentGroup::leaves() const {

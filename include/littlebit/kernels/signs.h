@@ -43,6 +43,12 @@ struct SignExpansion {
   T* out;
   int64_t out_stride;
 };
+// Several at once: the job of whoever does it elsewhere. The list is the host's.
+template <class T>
+struct SignExpansions {
+  const SignExpansion<T>* jobs;
+  int64_t count;
+};
 void expand_signs(const SignExpansion<float>& job, int64_t row_begin, int64_t row_end,
                   Instructions use = best_instructions());
 void expand_signs(const SignExpansion<double>& job, int64_t row_begin, int64_t row_end,

@@ -5,6 +5,7 @@
 #include "littlebit/ops/bf16_product.h"
 #include "littlebit/ops/causal_attention.h"
 #include "littlebit/ops/expand_interleaved_signs.h"
+#include "littlebit/ops/expand_sign_matrices.h"
 #include "littlebit/ops/expand_signs.h"
 #include "littlebit/ops/gated_activation.h"
 #include "littlebit/ops/grouped_rows.h"
@@ -25,6 +26,7 @@ template <class... Each>
 struct OperationList {};
 
 using AllOperations = OperationList<ExpandSigns,               //
+                                    ExpandSignMatrices,        //
                                     UpdateSigns,               //
                                     ExpandInterleavedSigns,    //
                                     MultiplyInterleavedSigns,  //

@@ -40,9 +40,10 @@ class LittleBitLinear : public Linear {
   struct Weights {
     at::Tensor w1, w2, l, bias;
   };
-  Weights expand() const;                 // fresh tensors
-  void materialize(bool differentiable);  // keeps expand()'s result for forward; leaves that
-                                          // require gradients if asked
+  Weights expand() const;  // fresh tensors
+  // Makes weights for forward, leaves that require gradients if asked; what `expansions` is given
+  // to make is there when those have run.
+  void materialize(bool differentiable, SignExpansionList& expansions);
   const Weights& weights() const { return weights_; }  // while materialised
   void release() {
     weights_ = {};
@@ -57,6 +58,7 @@ class LittleBitLinear : public Linear {
   const std::vector<SignPath>& paths() const { return paths_; }
   std::vector<SignPath>& paths() { return paths_; }
   const at::Tensor& bias() const { return bias_; }
+  at::ScalarType compute_dtype() const { return compute_dtype_; }
   int64_t rank() const { return paths_[0].U.cols(); }
   int64_t in_features() const { return paths_[0].V.cols(); }
   int64_t out_features() const { return paths_[0].U.rows(); }
@@ -64,6 +66,7 @@ class LittleBitLinear : public Linear {
  private:
   bool multiplies_signs() const;
   Weights leaves() const;
+  Weights expand(SignExpansionList& expansions) const;
 
   std::string name_;
   std::vector<SignPath> paths_;

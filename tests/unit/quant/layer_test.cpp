@@ -1,6 +1,7 @@
 // Sign matrices against their ATen twin, the layer against the textbook formula, factor files in
 // and out.
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 #include <c10/core/GradMode.h>
 
 #include <catch2/catch.hpp>
@@ -115,6 +116,55 @@ TEST_CASE("a student's layer computes y = ((((x v2) sign(V)^T) (v1 u2)) sign(U)^
     CHECK(at::allclose(group.layers()[1]->forward(x), want, 1e-4, 1e-4));
     group.release();
     CHECK(at::allclose(group.layers()[1]->effective_weight(), weight, 1e-4, 1e-4));
+  }
+}
+
+TEST_CASE("a group's factors are expanded by one operation, to what each is by itself") {
+  const TempFolder folder;
+  test::write_tiny_llama(folder.path(), {.biases = true});
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kDouble}) {
+    test::LoadedModel teacher(folder.path(), dtype);
+    Decoder open = open_decoder(teacher.decoder);
+    std::vector<LayerPlan> plans;
+    int64_t rank = 5;
+    open.visit_linears([&](LinearSlot& slot) { plans.push_back(plan_of(slot, rank++, 2)); });
+    Student student(std::move(open), plans);
+    at::manual_seed(3);
+    static int operations = 0;
+    const auto count = [](const at::RecordFunction& function) {
+      operations += std::string(function.name()) == "littlebit::expand_sign_matrices" ? 1 : 0;
+      return std::unique_ptr<at::ObserverContext>();
+    };
+    const auto counting = at::addThreadLocalCallback(at::RecordFunctionCallback(count));
+    for (StudentGroup& group : student.groups()) {
+      group.bits().random_(INT32_MIN, INT32_MAX);
+      group.vectors().normal_();
+      operations = 0;
+      group.materialize(true);
+      // In fp32 there may be no such matrices (ops/scaled_product.h).
+      const bool expands =
+          !group.layers().empty() && group.layers()[0]->weights().w1.stride(0) != 0;
+      CHECK((expands || group.layers().empty() || dtype == at::kFloat));
+      CHECK(operations == (expands ? 1 : 0));
+      if (!expands) continue;
+      for (const LittleBitLinear* layer : group.layers()) {
+        const LittleBitLinear::Weights& weights = layer->weights();
+        CHECK(weights.w1.requires_grad());
+        const int64_t r = layer->rank();
+        for (int64_t p = 0; p < 2; ++p) {
+          const SignPath& path = layer->paths()[p];
+          const at::Tensor v = at::empty({r, layer->in_features()}, weights.w1.options());
+          const at::Tensor u = at::empty({layer->out_features(), r}, weights.w1.options());
+          path.V.expand_into(v, {}, path.v2.to(dtype));
+          path.U.expand_into(u, path.u1.to(dtype), {});
+          CHECK(at::equal(weights.w1.detach().narrow(0, p * r, r), v));
+          CHECK(at::equal(weights.w2.detach().narrow(1, p * r, r), u));
+          CHECK(at::equal(weights.l.detach().narrow(0, p * r, r), (path.v1 * path.u2).to(dtype)));
+        }
+      }
+      group.release();
+    }
+    at::removeCallback(counting);
   }
 }
 
