@@ -26,6 +26,12 @@ void QuantOptions::declare(OptionGroup& group) {
                {Decides::kRun});
   group.integer("min_rank", &min_rank, {.min = 1, .max = 1 << 20},
                 "Smallest rank a layer may get, whatever the budget says.", {Decides::kRun});
+  group.choice("ranks", &ranks, {"uniform", "by_loss"},
+               "uniform: every layer gets the rank of its own bits_per_weight. by_loss: half to "
+               "twice that rank, more where the teacher's KL divergence rises most when that layer "
+               "alone is compressed, in no more bits altogether; measured at the start on a "
+               "sequence of the training text. Not with quant.init=file.",
+               {Decides::kRun});
   group.choice("surrogate", &surrogate, {"smooth_sign", "ste"},
                "Surrogate derivative of the sign: 100 (1 - tanh(100 v)^2), or 1 where |v| < 1.",
                {Decides::kRun});

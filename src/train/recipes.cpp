@@ -25,6 +25,7 @@ constexpr std::array kBest = {
     Preset{"quant.residual", "false"},     Preset{"quant.latent_rms", "0.02"},
     Preset{"optim.learning_rate", "2e-3"}, Preset{"optim.beta1", "0.8"},
     Preset{"optim.schedule", "linear"},    Preset{"distill.hidden_weight", "1"},
+    Preset{"quant.ranks", "by_loss"},
 };
 // Of best: AdamW's steps are as long as its rate, so the rate of latents goes with their size. 0,
 // where they stay as the start makes them, is the rate of all else.

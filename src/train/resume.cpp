@@ -29,7 +29,8 @@ std::vector<std::string> changeable_keys() {
 constexpr const char* kYounger[] = {
     "train.reduce_dtype",   "train.block_inputs",      "optim.latent_learning_rate",
     "optim.moments",        "blockwise.sequences",     "blockwise.passes",
-    "blockwise.batch_size", "blockwise.learning_rate", "blockwise.latent_learning_rate"};
+    "blockwise.batch_size", "blockwise.learning_rate", "blockwise.latent_learning_rate",
+    "quant.ranks"};
 
 bool is_younger_default(const std::string& key, const std::string& value) {
   RunOptions options;

@@ -15,6 +15,7 @@
 #include "littlebit/quant/starts.h"
 #include "loop.h"
 #include "plan.h"
+#include "rank_calibration.h"
 #include "resume.h"
 #include "run_end.h"
 #include "run_folder.h"
@@ -148,9 +149,15 @@ void factorize_only(const RunOptions& options, const OptionTree& tree, const Run
         "quant.init is file)",
         "give quant.cache_dir=FOLDER and quant.init=" + join(start_names(), " or "));
   }
-  const Session session = open_session(options, tree, std::nullopt, request, processes);
+  Session session = open_session(options, tree, std::nullopt, request, processes);
+  std::optional<Corpus> corpus;
+  if (measures_ranks(session)) {
+    first_then_others(processes,
+                      [&] { corpus.emplace(build_corpus(session, options.quant.cache_dir)); });
+  }
   std::optional<Decoder> teacher;
   in_all(processes, [&] { teacher.emplace(load_teacher(session, nullptr)); });
+  if (corpus) session.plans = plans_by_loss(session, *teacher, *corpus);
   const TrainedModel model = start_student(session, *teacher, "", "");
   print_plan(session, model.layers);
   in_all(processes, [&] {

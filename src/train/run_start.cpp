@@ -12,6 +12,7 @@
 #include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
 #include "plan.h"
+#include "rank_calibration.h"
 #include "resume.h"
 
 namespace littlebit {
@@ -178,6 +179,9 @@ Prepared prepare_run(const RunFolder& folder, Session session,
            "; training text: " + format_count(corpus->num_tokens()) + " tokens, " +
            format_count(corpus->num_blocks()) + " blocks of " +
            std::to_string(corpus->sequence_length()));
+  if (!checkpoint && measures_ranks(session)) {
+    session.plans = plans_by_loss(session, *teacher, *corpus);
+  }
   return {.session = std::move(session),
           .corpus = std::move(*corpus),
           .steps = steps,

@@ -184,6 +184,10 @@ void make_plans(Session& session, const OptionTree& tree) {
     check_exports(session);
     return;
   }
+  if (quant.ranks == Ranks::kByLoss && tree.is_set("quant.ranks")) {
+    throw UsageError("quant.ranks=by_loss with quant.init=file: ranks come from the file",
+                     "leave out quant.ranks, or take another quant.init");
+  }
   const FactorFile file(quant.init_file);
   std::vector<LayerPlan> expected;
   session.plans = plan_from_file(shape, file, {});

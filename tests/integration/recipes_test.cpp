@@ -140,7 +140,8 @@ TEST_CASE("the quality table's runs differ in what recipe best sets, and the len
     if (theirs.at(key) != value) differing.insert(key);
   }
   CHECK(differing == std::set<std::string>{"recipe.recipe", "quant.  init", "quant.  residual",
-                                           "quant.  latent_rms", "quant.  admm_iterations",
+                                           "quant.  ranks", "quant.  latent_rms",
+                                           "quant.  admm_iterations",
                                            "optim.  latent_learning_rate", "optim.  beta1",
                                            "data.  sequence_length"});
   for (const char* key : {"train.  global_batch_size", "optim.  learning_rate"}) {

@@ -10,12 +10,14 @@ namespace littlebit {
 class OptionGroup;
 
 enum class Surrogate { kSmoothSign, kSte };
+enum class Ranks { kUniform, kByLoss };
 
 struct QuantOptions {
   double bits_per_weight = 1.0;
   bool residual = true;  // two paths
   double kv_factor = 1;  // multiplies the rank of k_proj and v_proj
   int64_t min_rank = 8;
+  Ranks ranks = Ranks::kUniform;
   Surrogate surrogate = Surrogate::kSmoothSign;
   std::string init = "dual_svid";   // a start by its name (quant/starts.h), or "file":
   std::filesystem::path init_file;  // a packed folder, or a safetensors file with latents

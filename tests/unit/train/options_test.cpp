@@ -106,6 +106,7 @@ TEST_CASE("a time limit is minutes, or as Slurm writes it") {
 TEST_CASE("a recipe sets what nobody gave, and says so") {
   const std::map<std::string, std::string> of_best = {{"quant.residual", "false"},
                                                       {"quant.init", "lb_admm"},
+                                                      {"quant.ranks", "by_loss"},
                                                       {"optim.schedule", "linear"},
                                                       {"distill.hidden_weight", "1"}};
   const auto with = [](const std::string& recipe, const std::string& yaml = "") {
