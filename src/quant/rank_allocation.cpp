@@ -17,9 +17,6 @@ constexpr int64_t kPadding =
 constexpr double kLeast = 0.5, kMost = 2;  // of the planned rank
 // How fast the harm falls, per rank that a dense matrix of as many numbers would have.
 constexpr double kFall = 2;
-// Training repairs a part of the harm, the more the greater it is: its root says better than
-// itself what will be left.
-constexpr double kPower = 0.5;
 // Below this share of the greatest harm a layer's own is lost in what the measurement is off by.
 constexpr double kSmallestShare = 1e-4;
 
@@ -106,7 +103,7 @@ std::vector<LayerPlan> allocate_ranks(std::span<const LayerPlan> plans,
   for (size_t i = 0; i < plans.size(); ++i) {
     const LayerPlan& plan = plans[i];
     const double share = greatest > 0 ? std::max(harm[i] / greatest, kSmallestShare) : 1;
-    layers.push_back(begin(plan, std::pow(share, kPower), options.min_rank));
+    layers.push_back(begin(plan, share, options.min_rank));
     budget += bits_of(plan, plan.rank);
     spent += bits_of(plan, layers.back().rank);
     weights += static_cast<double>(plan.d_in) * static_cast<double>(plan.d_out);

@@ -22,7 +22,7 @@
 namespace littlebit {
 namespace {
 
-constexpr int64_t kTokens = 256;
+constexpr int64_t kTokens = 64;
 // What layers are compressed by: what counts is how they compare.
 constexpr const char* kStart = "joint_itq";
 // Digits of the harm that count: the same ranks on machines that round sums differently.

@@ -24,7 +24,7 @@ def losses_by_seed(results, model, bits, recipe):
     for file in sorted(results.glob("*.json")):
         run = json.loads(file.read_text())
         is_asked = (run.get("model"), run.get("bits"), run.get("recipe")) == (model, bits, recipe)
-        if is_asked and not run["settings"] and run["tokens"] == 122880 and "chunk_nll" in run:
+        if is_asked and not run["settings"] and 120000 < run["tokens"] <= 122880 and "chunk_nll" in run:
             found[run["seed"]] = run["chunk_nll"]
     return found
 
