@@ -133,8 +133,8 @@ DenseFolder::DenseFolder(Decoder& decoder, const Json& config)
               ("littlebit-bench-" + std::to_string(getpid()))) {
   write_file(folder_.path() / "config.json", to_json_pretty(config));
   std::vector<std::pair<std::string, at::Tensor>> tensors = {
-      {decoder.frozen_names.embedding, decoder.frozen.embedding},
-      {decoder.head.weight.tensor, dense_weight(decoder.head)}};
+      {decoder.parts().frozen_names.embedding, decoder.frozen().embedding},
+      {decoder.head().weight.tensor, dense_weight(decoder.head())}};
   decoder.visit_parameters(
       [&](Parameter& parameter) { tensors.emplace_back(parameter.name, parameter.value); });
   decoder.visit_linears(
