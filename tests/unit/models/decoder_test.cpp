@@ -94,6 +94,31 @@ TEST_CASE("slots and parameters have unique names, sizes and sources") {
   }
 }
 
+TEST_CASE(
+    "a decoder is its spec and its parts: the table of architectures is asked for names only") {
+  ModelSpec spec = parse_model_spec(HfFolder(fixture("llama_gqa").path()).config());
+  const std::string known = spec.model_type;
+  spec.model_type = "of no table";
+  CHECK_THROWS_AS(empty_decoder(spec, at::kFloat, at::kCPU), InputError);
+  DecoderParts parts = open_parts(spec);
+  parts.head.name = "some name";
+  Decoder decoder(spec, std::move(parts), at::kFloat, at::kCPU);
+  CHECK(decoder.head().name == "some name");
+  const auto count = [](Decoder& of) {
+    int64_t weights = 0;
+    of.visit_linears([&](LinearSlot& slot) { weights += slot.d_in * slot.d_out; });
+    return weights;
+  };
+  spec.model_type = known;
+  Decoder named = empty_decoder(spec, at::kFloat, at::kCPU);
+  CHECK(count(decoder) == count(named));
+  int64_t parameters = 0;
+  decoder.visit_parameters([&](Parameter&) { ++parameters; });
+  CHECK(parameters == 0);  // which norms there are is the names' to say
+  CHECK(decoder.parts().frozen_names.embedding.empty());
+  CHECK_FALSE(named.parts().frozen_names.embedding.empty());
+}
+
 TEST_CASE("modules have the names that LittleBit's loader expects") {
   const auto names_of = [](const char* name) {
     LoadedModel model(fixture(name).path());
