@@ -41,11 +41,31 @@ bool disposable(const at::Tensor& x) { return !(c10::GradMode::is_enabled() && x
 using ChunkAttention = at::Tensor (*)(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                       double scale, double softcap, const at::Tensor& mask);
 
+// [B, K, S, D], each of the heads as often as queries have heads for it.
+at::Tensor repeated(const at::Tensor& x, int64_t heads) {
+  return x.unsqueeze(2)
+      .expand({x.size(0), x.size(1), heads / x.size(1), x.size(2), x.size(3)})
+      .reshape({x.size(0), heads, x.size(2), x.size(3)});
+}
+
+// ATen's. Elsewhere than on the CPU the kernels that take a mask, or fp32, do not group heads:
+// where ATen grouped them itself, it would make all scores.
 at::Tensor fused_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                           double scale, double /*softcap*/, const at::Tensor& mask) {
+                           double scale, bool is_causal, const at::Tensor& mask) {
   const std::optional<at::Tensor> added = mask.defined() ? std::optional(mask) : std::nullopt;
-  return at::scaled_dot_product_attention(q, k, v, added, 0.0, /*is_causal=*/false, scale,
-                                          /*enable_gqa=*/q.size(1) != k.size(1));
+  const bool is_grouped = q.size(1) != k.size(1);
+  const bool is_narrow = q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf;
+  if (is_grouped && !device_traits(q.device()).is_host && (mask.defined() || !is_narrow)) {
+    return at::scaled_dot_product_attention(q, repeated(k, q.size(1)), repeated(v, q.size(1)),
+                                            added, 0.0, is_causal, scale);
+  }
+  return at::scaled_dot_product_attention(q, k, v, added, 0.0, is_causal, scale,
+                                          /*enable_gqa=*/is_grouped);
+}
+
+at::Tensor chunk_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                           double scale, double /*softcap*/, const at::Tensor& mask) {
+  return fused_attention(q, k, v, scale, /*is_causal=*/false, mask);
 }
 
 // Scores in full, for what the fused kernels do not know: soft caps.
@@ -150,10 +170,12 @@ at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::
     return std::get<0>(CausalAttention::call(q, k, v, scale, window, softcap));
   }
   if (one_call(length, window, softcap, q.device())) {
-    return at::scaled_dot_product_attention(q, k, v, {}, 0.0, /*is_causal=*/true, scale,
-                                            /*enable_gqa=*/q.size(1) != k.size(1));
+    return fused_attention(q, k, v, scale, /*is_causal=*/true, {});
   }
-  const ChunkAttention attend = softcap > 0 ? softcapped_attention : fused_attention;
+  if (window > 0 && CausalAttention::is_flash(q, softcap)) {
+    return std::get<0>(CausalAttention::call(q, k, v, scale, window, softcap));
+  }
+  const ChunkAttention attend = softcap > 0 ? softcapped_attention : chunk_attention;
   const at::Tensor masks =
       band.defined() ? band : causal_band(length, window, softcap, q.scalar_type(), q.device());
   std::vector<at::Tensor> parts;
@@ -193,7 +215,7 @@ AttentionScores attention_scores(int64_t length, int64_t window, double softcap,
 
 at::Tensor masked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             double scale, double softcap, const at::Tensor& mask) {
-  const ChunkAttention attend = softcap > 0 ? softcapped_attention : fused_attention;
+  const ChunkAttention attend = softcap > 0 ? softcapped_attention : chunk_attention;
   return attend(q, k, v, scale, softcap, mask);
 }
 

@@ -1,4 +1,5 @@
-// Attention whose scores never exist as a whole (attention_blocks.h): T^2 numbers per head would be
+// Attention whose scores never exist as a whole (attention_blocks.h; on a GPU
+// ATen's flash attention): T^2 numbers per head would be
 // most of a block's activations. Forward, a running maximum and sum per query let blocks of keys be
 // mixed one after the other; what is kept is the result and the logarithm of each sum, from which
 // the backward pass makes the weights again. The plain form has all scores, and is differentiable
@@ -7,6 +8,8 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/_flash_attention_backward.h>
+#include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/matmul.h>
@@ -76,6 +79,21 @@ void check_shapes(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v)
               "shapes of an attention: ", q.sizes(), ", ", k.sizes(), ", ", v.sizes());
 }
 
+// Positions before the query's own that flash attention lets it see; none given: all.
+std::optional<int64_t> positions_before(int64_t window) {
+  return window > 0 ? std::optional(window - 1) : std::nullopt;
+}
+
+bool records(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  return c10::GradMode::is_enabled() &&
+         (q.requires_grad() || k.requires_grad() || v.requires_grad());
+}
+
+bool is_flash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double softcap) {
+  return CausalAttention::is_flash(q, softcap) && k.scalar_type() == q.scalar_type() &&
+         v.scalar_type() == q.scalar_type();
+}
+
 bool has_blocks(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   return CausalAttention::is_blocked(q.scalar_type(), q.device()) &&
          k.scalar_type() == q.scalar_type() && v.scalar_type() == q.scalar_type();
@@ -91,6 +109,7 @@ class Readable {
  public:
   explicit Readable(const at::Tensor& q)
       : type_(attends_in_bf16(q.size(3)) ? q.scalar_type() : at::kFloat) {}
+  explicit Readable(at::ScalarType type) : type_(type) {}
   at::Tensor operator()(const at::Tensor& x) const {
     const at::Tensor typed = x.to(type_);
     return typed.stride(3) == 1 ? typed : typed.contiguous();
@@ -105,7 +124,7 @@ class RecordedAttention : public torch::autograd::Function<RecordedAttention> {
   static variable_list forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
                                const at::Tensor& v, double scale, int64_t window, double softcap) {
     const at::AutoDispatchBelowADInplaceOrView below;
-    const auto [y, log_sum] = CausalAttention::cpu(q, k, v, scale, window, softcap);
+    const auto [y, log_sum] = dispatched<CausalAttention>().call(q, k, v, scale, window, softcap);
     context->save_for_backward({q, k, v, y, log_sum});
     context->saved_data["scale"] = scale;
     context->saved_data["window"] = window;
@@ -170,13 +189,44 @@ CausalAttention::Result CausalAttention::autograd_cpu(const at::Tensor& q, const
                                                       const at::Tensor& v, double scale,
                                                       int64_t window, double softcap) {
   if (!has_blocks(q, k, v)) return twin(q, k, v, scale, window, softcap);
-  if (c10::GradMode::is_enabled() &&
-      (q.requires_grad() || k.requires_grad() || v.requires_grad())) {
+  if (records(q, k, v)) {
     variable_list both = RecordedAttention::apply(q, k, v, scale, window, softcap);
     return {std::move(both[0]), std::move(both[1])};
   }
   const at::AutoDispatchBelowADInplaceOrView below;
   return cpu(q, k, v, scale, window, softcap);
+}
+
+bool CausalAttention::is_flash(const at::Tensor& q, double softcap) {
+  // Beyond 192 its backward pass wants more shared memory than every GPU has.
+  constexpr int64_t kSizes = 8, kLargestSize = 192;
+  return q.is_cuda() && (q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf) &&
+         softcap == 0 && q.numel() > 0 && q.size(3) % kSizes == 0 && q.size(3) <= kLargestSize;
+}
+
+CausalAttention::Result CausalAttention::cuda(const at::Tensor& q, const at::Tensor& k,
+                                              const at::Tensor& v, double scale, int64_t window,
+                                              double softcap) {
+  if (!littlebit::is_flash(q, k, v, softcap)) return twin(q, k, v, scale, window, softcap);
+  check_shapes(q, k, v);
+  const Readable readable(q.scalar_type());
+  auto [y, log_sum, random, unused, debug] = at::_flash_attention_forward(
+      readable(q).transpose(1, 2), readable(k).transpose(1, 2), readable(v).transpose(1, 2), {}, {},
+      q.size(2), q.size(2), /*dropout_p=*/0, /*is_causal=*/true, /*return_debug_mask=*/false, scale,
+      positions_before(window), /*window_size_right=*/0);
+  return {y.transpose(1, 2), std::move(log_sum)};
+}
+
+CausalAttention::Result CausalAttention::autograd_cuda(const at::Tensor& q, const at::Tensor& k,
+                                                       const at::Tensor& v, double scale,
+                                                       int64_t window, double softcap) {
+  if (!littlebit::is_flash(q, k, v, softcap)) return twin(q, k, v, scale, window, softcap);
+  if (records(q, k, v)) {
+    variable_list both = RecordedAttention::apply(q, k, v, scale, window, softcap);
+    return {std::move(both[0]), std::move(both[1])};
+  }
+  const at::AutoDispatchBelowADInplaceOrView below;
+  return cuda(q, k, v, scale, window, softcap);
 }
 
 CausalAttentionGradient::Result CausalAttentionGradient::twin(
@@ -221,6 +271,27 @@ CausalAttentionGradient::Result CausalAttentionGradient::cpu(
   return {dq.to(dtype), dk.to(dtype), dv.to(dtype)};
 }
 
+CausalAttentionGradient::Result CausalAttentionGradient::cuda(
+    const at::Tensor& dy, const std::optional<at::Tensor>& d_log_sum, const at::Tensor& q,
+    const at::Tensor& k, const at::Tensor& v, const at::Tensor& y, const at::Tensor& log_sum,
+    double scale, int64_t window, double softcap) {
+  // Flash attention's backward takes no gradient of the logarithms; nobody here has one.
+  if (!is_flash(q, k, v, softcap) || d_log_sum || log_sum.scalar_type() != at::kFloat) {
+    return twin(dy, d_log_sum, q, k, v, y, log_sum, scale, window, softcap);
+  }
+  check_shapes(q, k, v);
+  TORCH_CHECK(dy.sizes() == q.sizes() && y.sizes() == q.sizes(), "shapes of an attention's result");
+  const Readable readable(q.scalar_type());
+  const at::Tensor none;
+  const at::Tensor no_dropout = at::empty({0}, q.options().dtype(at::kUInt64));
+  auto [dq, dk, dv] = at::_flash_attention_backward(
+      readable(dy).transpose(1, 2), readable(q).transpose(1, 2), readable(k).transpose(1, 2),
+      readable(v).transpose(1, 2), readable(y).transpose(1, 2), log_sum.contiguous(), none, none,
+      q.size(2), q.size(2), /*dropout_p=*/0, /*is_causal=*/true, no_dropout, no_dropout, scale,
+      positions_before(window), /*window_size_right=*/0);
+  return {dq.transpose(1, 2), dk.transpose(1, 2), dv.transpose(1, 2)};
+}
+
 namespace {
 
 struct CaseShape {
@@ -251,8 +322,10 @@ constexpr CaseShape kShapes[] = {
     {1, 2, 2, 0, 8},
     {0, 2, 2, 3, 8},
     {9, 4, 2, 67, 10, 1},
+    {2, 4, 2, 130, 64, 33},
     {4, 8, 8, 512, 64, 0, 0, true},
     {1, 9, 3, 2048, 64, 0, 0, true},
+    {1, 8, 4, 2048, 128, 512, 0, true},
     {1, 8, 4, 2048, 128, 512, 50, true},
 };
 

@@ -12,6 +12,7 @@
 //   kTwinDifferentiates whether ATen may record the twin where gradients are asked for; where not,
 //                       the operation refuses inputs that require one
 //   autograd_cpu        records it by itself on the CPU (optional, where the twin differentiates)
+//   autograd_cuda       the same on CUDA
 //   cases()             its part of the table (ops/operation_case.h)
 #pragma once
 

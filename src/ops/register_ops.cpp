@@ -51,6 +51,9 @@ void define(torch::Library& library) {
   if constexpr (requires { Operation::autograd_cpu; }) {
     add(c10::DispatchKey::AutogradCPU, &Operation::autograd_cpu);
   }
+  if constexpr (requires { Operation::autograd_cuda; }) {
+    add(c10::DispatchKey::AutogradCUDA, &Operation::autograd_cuda);
+  }
   if constexpr (Operation::kTwinDifferentiates) {
     add(c10::DispatchKey::Autograd, &Operation::twin);
   } else {

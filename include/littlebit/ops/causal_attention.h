@@ -31,8 +31,15 @@ struct CausalAttention {
                     int64_t window, double softcap);
   static Result autograd_cpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                              double scale, int64_t window, double softcap);
+  static Result cuda(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
+                     int64_t window, double softcap);
+  static Result autograd_cuda(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                              double scale, int64_t window, double softcap);
   // Whether a device's form is better than the twin for tensors of this type.
   static bool is_blocked(at::ScalarType dtype, at::Device device);
+  // Whether a GPU's form is: ATen's flash attention, which takes queries like `q` with windows and
+  // grouped heads, but no soft cap.
+  static bool is_flash(const at::Tensor& q, double softcap);
   static std::vector<OperationCase> cases();
 };
 
@@ -53,6 +60,10 @@ struct CausalAttentionGradient {
                     const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const at::Tensor& y, const at::Tensor& log_sum, double scale, int64_t window,
                     double softcap);
+  static Result cuda(const at::Tensor& dy, const std::optional<at::Tensor>& d_log_sum,
+                     const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     const at::Tensor& y, const at::Tensor& log_sum, double scale, int64_t window,
+                     double softcap);
   static std::vector<OperationCase> cases();
 };
 
