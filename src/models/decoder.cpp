@@ -12,6 +12,7 @@
 
 #include "attention.h"
 #include "littlebit/core/error.h"
+#include "littlebit/ops/layer_norm.h"
 #include "littlebit/ops/rms_norm.h"
 #include "rope.h"
 
@@ -20,7 +21,7 @@ namespace {
 
 at::Tensor run(const Norm& norm, const ModelSpec& spec, const at::Tensor& x, at::ScalarType dtype) {
   if (spec.norm == NormKind::kLayer) {
-    return layer_norm(x, norm.weight.value, norm.bias.value, spec.norm_eps).to(dtype);
+    return layer_norm_to(dtype, x, norm.weight.value, norm.bias.value, spec.norm_eps);
   }
   return rms_norm_to(dtype, x, norm.weight.value, spec.norm_eps, spec.norm_offset);
 }
@@ -35,8 +36,7 @@ at::Tensor add_residual(const at::Tensor& x, at::Tensor branch) {
 NormedSum add_and_norm(const at::Tensor& x, const at::Tensor& branch, const Norm& norm,
                        const ModelSpec& spec, at::ScalarType dtype) {
   if (spec.norm == NormKind::kLayer) {
-    const at::Tensor sum = add_residual(x, branch);
-    return {sum, run(norm, spec, sum, dtype)};
+    return add_layer_norm_to(dtype, x, branch, norm.weight.value, norm.bias.value, spec.norm_eps);
   }
   return add_rms_norm_to(dtype, x, branch, norm.weight.value, spec.norm_eps, spec.norm_offset);
 }
@@ -156,14 +156,14 @@ at::Tensor Decoder::block_forward(int64_t layer, const at::Tensor& x_bth,
   if (spec_.norm_first) {
     sum = add_and_norm(x_bth, branch, block.pre_mlp_norm, spec_, compute_dtype_);
   } else {
-    sum.sum = run(block.input_norm, spec_, add_residual(x_bth, branch), wide);
+    sum.sum = add_and_norm(x_bth, branch, block.input_norm, spec_, wide).normed;
     sum.normed = sum.sum.to(compute_dtype_);
   }
 
   branch = mlp(block, spec_, sum.normed).to(wide);
   if (spec_.sandwich_norms) branch = run(block.post_mlp_norm, spec_, branch, wide);
-  const at::Tensor x = add_residual(sum.sum, branch);
-  return spec_.norm_first ? x : run(block.pre_mlp_norm, spec_, x, wide);
+  if (spec_.norm_first) return add_residual(sum.sum, branch);
+  return add_and_norm(sum.sum, branch, block.pre_mlp_norm, spec_, wide).normed;
 }
 
 at::Tensor Decoder::tail_forward(const at::Tensor& x_bth) const {

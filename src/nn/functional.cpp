@@ -6,7 +6,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/gelu.h>
-#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/relu.h>
@@ -24,6 +23,7 @@
 #include "littlebit/device/device.h"
 #include "littlebit/ops/causal_attention.h"
 #include "littlebit/ops/gated_activation.h"
+#include "littlebit/ops/layer_norm.h"
 #include "littlebit/ops/rms_norm.h"
 #include "littlebit/ops/rotary.h"
 
@@ -138,9 +138,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, d
 
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                       double eps) {
-  const at::ScalarType type = accumulate_type(x);
-  return at::layer_norm(x.to(type), {x.size(-1)}, weight.to(type), bias.to(type), eps)
-      .to(x.scalar_type());
+  return layer_norm_to(x.scalar_type(), x, weight, bias, eps);
 }
 
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {

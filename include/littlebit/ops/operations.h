@@ -11,6 +11,7 @@
 #include "littlebit/ops/grouped_rows.h"
 #include "littlebit/ops/kl_rows.h"
 #include "littlebit/ops/latent_gradients.h"
+#include "littlebit/ops/layer_norm.h"
 #include "littlebit/ops/multiply_interleaved_signs.h"
 #include "littlebit/ops/product.h"
 #include "littlebit/ops/rms_norm.h"
@@ -38,6 +39,9 @@ using AllOperations = OperationList<ExpandSigns,               //
                                     RmsNorm,                   //
                                     AddRmsNorm,                //
                                     RmsNormGradient,           //
+                                    LayerNorm,                 //
+                                    AddLayerNorm,              //
+                                    LayerNormGradient,         //
                                     GatedActivation,           //
                                     GatedActivationGradient,   //
                                     KlRows,                    //
