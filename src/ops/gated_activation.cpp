@@ -79,7 +79,7 @@ class RecordedActivation : public torch::autograd::Function<RecordedActivation> 
     const at::AutoDispatchBelowADInplaceOrView below;
     context->save_for_backward({gate, up});
     context->saved_data["kind"] = kind;
-    return GatedActivation::cpu(gate, up, kind);
+    return dispatched<GatedActivation>().call(gate, up, kind);
   }
   static variable_list backward(AutogradContext* context, const variable_list& dy) {
     const variable_list saved = context->get_saved_variables();
@@ -111,7 +111,7 @@ at::Tensor GatedActivation::autograd_cpu(const at::Tensor& gate, const at::Tenso
     return RecordedActivation::apply(gate, up, kind);
   }
   const at::AutoDispatchBelowADInplaceOrView below;
-  return cpu(gate, up, kind);
+  return dispatched<GatedActivation>().call(gate, up, kind);
 }
 
 GatedActivationGradient::Result GatedActivationGradient::twin(const at::Tensor& dy,

@@ -11,8 +11,9 @@
 //                       where not, the twin runs (optional: always)
 //   kTwinDifferentiates whether ATen may record the twin where gradients are asked for; where not,
 //                       the operation refuses inputs that require one
-//   autograd_cpu        records it by itself on the CPU (optional, where the twin differentiates)
-//   autograd_cuda       the same on CUDA
+//   autograd_cpu        records it by itself on the CPU (optional, where the twin differentiates);
+//                       with kHasCudaKernel on CUDA, too: it calls the dispatcher below autograd
+//   autograd_cuda       the same on CUDA, where another form does it
 //   cases()             its part of the table (ops/operation_case.h)
 #pragma once
 

@@ -53,6 +53,11 @@ void define(torch::Library& library) {
   }
   if constexpr (requires { Operation::autograd_cuda; }) {
     add(c10::DispatchKey::AutogradCUDA, &Operation::autograd_cuda);
+  } else if constexpr (requires {
+                         Operation::autograd_cpu;
+                         Operation::kHasCudaKernel;
+                       }) {
+    add(c10::DispatchKey::AutogradCUDA, &Operation::autograd_cpu);
   }
   if constexpr (Operation::kTwinDifferentiates) {
     add(c10::DispatchKey::Autograd, &Operation::twin);

@@ -93,7 +93,7 @@ class RecordedNorm : public torch::autograd::Function<RecordedNorm> {
                             double eps, double offset, at::ScalarType dtype) {
     const at::AutoDispatchBelowADInplaceOrView below;
     Saved::keep(context, x, weight, eps, offset);
-    return RmsNorm::cpu(x, weight, eps, offset, dtype);
+    return dispatched<RmsNorm>().call(x, weight, eps, offset, dtype);
   }
   static variable_list backward(AutogradContext* context, const variable_list& dy) {
     const auto [dx, d_weight] = Saved(context).gradients(dy[0], {});
@@ -107,7 +107,7 @@ class RecordedSum : public torch::autograd::Function<RecordedSum> {
                                const at::Tensor& added, const at::Tensor& weight, double eps,
                                double offset, at::ScalarType dtype) {
     const at::AutoDispatchBelowADInplaceOrView below;
-    const auto [sum, y] = AddRmsNorm::cpu(x, added, weight, eps, offset, dtype);
+    const auto [sum, y] = dispatched<AddRmsNorm>().call(x, added, weight, eps, offset, dtype);
     Saved::keep(context, sum, weight, eps, offset);
     context->set_materialize_grads(false);  // zeros for an unused output would cost a pass
     return {sum, y};
@@ -148,7 +148,7 @@ at::Tensor RmsNorm::autograd_cpu(const at::Tensor& x, const at::Tensor& weight, 
   if (!has_kernel(x, weight, eps, offset, dtype)) return twin(x, weight, eps, offset, dtype);
   if (records(x, weight)) return RecordedNorm::apply(x, weight, eps, offset, dtype);
   const at::AutoDispatchBelowADInplaceOrView below;
-  return cpu(x, weight, eps, offset, dtype);
+  return dispatched<RmsNorm>().call(x, weight, eps, offset, dtype);
 }
 
 AddRmsNorm::Result AddRmsNorm::twin(const at::Tensor& x, const at::Tensor& added,
@@ -179,7 +179,7 @@ AddRmsNorm::Result AddRmsNorm::autograd_cpu(const at::Tensor& x, const at::Tenso
     return {std::move(both[0]), std::move(both[1])};
   }
   const at::AutoDispatchBelowADInplaceOrView below;
-  return cpu(x, added, weight, eps, offset, dtype);
+  return dispatched<AddRmsNorm>().call(x, added, weight, eps, offset, dtype);
 }
 
 RmsNormGradient::Result RmsNormGradient::twin(const at::Tensor& dy, const at::Tensor& x,

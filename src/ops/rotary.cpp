@@ -30,7 +30,7 @@ class RecordedRotation : public torch::autograd::Function<RecordedRotation> {
     const at::AutoDispatchBelowADInplaceOrView below;
     context->save_for_backward({cos, sin});
     context->saved_data["back"] = back;
-    return Rotary::cpu(x, cos, sin, back);
+    return Rotary::call(x, cos, sin, back);
   }
   // By the operation itself, so that this can be recorded, too.
   static variable_list backward(AutogradContext* context, const variable_list& dy) {
@@ -77,7 +77,7 @@ at::Tensor Rotary::autograd_cpu(const at::Tensor& x, const at::Tensor& cos, cons
     return RecordedRotation::apply(x, cos, sin, back);
   }
   const at::AutoDispatchBelowADInplaceOrView below;
-  return cpu(x, cos, sin, back);
+  return call(x, cos, sin, back);
 }
 
 std::vector<OperationCase> Rotary::cases() {
