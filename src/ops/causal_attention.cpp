@@ -1,9 +1,8 @@
-// Attention whose scores never exist as a whole (attention_blocks.h; on a GPU
-// ATen's flash attention): T^2 numbers per head would be
-// most of a block's activations. Forward, a running maximum and sum per query let blocks of keys be
-// mixed one after the other; what is kept is the result and the logarithm of each sum, from which
-// the backward pass makes the weights again. The plain form has all scores, and is differentiable
-// to any order.
+// Attention whose scores never exist as a whole (attention_blocks.h; on a GPU ATen's flash
+// attention): T^2 numbers per head would be most of a block's activations. Forward, a running
+// maximum and sum per query let blocks of keys be mixed one after the other; what is kept is the
+// result and the logarithm of each sum, from which the backward pass makes the weights again. The
+// plain form has all scores, and is differentiable to any order.
 #include "littlebit/ops/causal_attention.h"
 
 #include <ATen/TensorOperators.h>
