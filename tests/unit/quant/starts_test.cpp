@@ -15,18 +15,14 @@ using namespace littlebit;
 namespace {
 
 // Another value than the default's for every option of section quant but `init`.
-const std::map<std::string, std::string> kOtherValues = {{"quant.bits_per_weight", "0.7"},
-                                                         {"quant.residual", "false"},
-                                                         {"quant.kv_factor", "3"},
-                                                         {"quant.min_rank", "5"},
-                                                         {"quant.surrogate", "ste"},
-                                                         {"quant.init_file", "factors"},
-                                                         {"quant.cache_dir", "cache"},
-                                                         {"quant.svd_oversampling", "1"},
-                                                         {"quant.svd_power_iterations", "0"},
-                                                         {"quant.itq_iterations", "2"},
-                                                         {"quant.admm_iterations", "20"},
-                                                         {"quant.latent_rms", "0.02"}};
+const std::map<std::string, std::string> kOtherValues = {
+    {"quant.bits_per_weight", "0.7"}, {"quant.residual", "false"},
+    {"quant.kv_factor", "3"},         {"quant.min_rank", "5"},
+    {"quant.ranks", "by_loss"},       {"quant.surrogate", "ste"},
+    {"quant.init_file", "factors"},   {"quant.cache_dir", "cache"},
+    {"quant.svd_oversampling", "1"},  {"quant.svd_power_iterations", "0"},
+    {"quant.itq_iterations", "2"},    {"quant.admm_iterations", "20"},
+    {"quant.latent_rms", "0.02"}};
 
 struct Declared {
   QuantOptions options;

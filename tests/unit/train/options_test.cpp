@@ -174,9 +174,9 @@ TEST_CASE("what may be changed where a run goes on is how it learns, and nothing
                            "optim.warmup_ratio", "optim.schedule", "optim.max_grad_norm",
                            "train.block_inputs", "train.reduce_dtype"});
   CHECK(declared.deciding(Decides::kRun) ==
-        Keys{"quant.bits_per_weight", "quant.kv_factor", "quant.min_rank", "quant.surrogate",
-             "data.sequence_length", "data.shuffle", "blockwise.sequences", "blockwise.passes",
-             "blockwise.batch_size", "optim.moments", "train.seed"});
+        Keys{"quant.bits_per_weight", "quant.kv_factor", "quant.min_rank", "quant.ranks",
+             "quant.surrogate", "data.sequence_length", "data.shuffle", "blockwise.sequences",
+             "blockwise.passes", "blockwise.batch_size", "optim.moments", "train.seed"});
   // A run that goes on has its factors: what only its start needed may be another.
   for (const std::string& key : declared.deciding(Decides::kStart, "quant.")) {
     for (const Decides run : {Decides::kRun, Decides::kRunChangeable, Decides::kRunResolved}) {
