@@ -9,8 +9,27 @@
 #include <algorithm>
 
 #include "littlebit/ops/product.h"
+#include "littlebit/ops/scaled_product.h"
 
 namespace littlebit {
+
+namespace {
+
+// y (+)= by `signs`, of which a piece at a time is expanded.
+void multiply_signs(const PackedSigns& signs, const at::Tensor& y, const ScaledProductJob& given) {
+  constexpr int64_t kPiece = 1 << 22;  // numbers
+  const int64_t rows = std::max<int64_t>(1, kPiece / signs.cols());
+  ScaledProductJob job = given;
+  for (int64_t begin = 0; begin < signs.rows(); begin += rows) {
+    const int64_t count = std::min(rows, signs.rows() - begin);
+    job.b = at::empty({count, signs.cols()}, y.options().dtype(at::kBFloat16));
+    signs.expand_into(job.b, begin, {}, {});
+    if (given.out_scale.defined()) job.out_scale = given.out_scale.narrow(0, begin, count);
+    scaled_product(y.narrow(1, begin, count), job);
+  }
+}
+
+}  // namespace
 
 PackedLinear::PackedLinear(std::string name, std::vector<PackedPath> paths, at::Tensor bias,
                            at::ScalarType compute_dtype)
@@ -38,6 +57,11 @@ bool PackedLinear::from_bits(const at::Tensor& x) const {
   return paths_[0].V.multiplies(x.numel() / x.size(-1), compute_dtype_);
 }
 
+// As the student's layers are multiplied: to the same bits.
+bool PackedLinear::in_signs(const at::Tensor& x) const {
+  return compute_dtype_ == at::kFloat && has_fast_mixed_products(x.device());
+}
+
 at::Tensor PackedLinear::forward(const at::Tensor& x) const { return from_latent(to_latent(x)); }
 
 at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
@@ -52,6 +76,13 @@ at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
       const PackedPath& path = paths_[p];
       t.narrow(1, of_path(p), rank)
           .copy_(path.V.multiply(rows.to(at::kFloat), path.g).mul_(path.l));
+    }
+  } else if (in_signs(x)) {
+    t = at::empty({rows.size(0), latent_size()}, rows.options());
+    for (size_t p = 0; p < paths_.size(); ++p) {
+      const at::Tensor part = t.narrow(1, of_path(p), rank);
+      multiply_signs(paths_[p].V, part, {.x = rows, .in_scale = paths_[p].g});
+      part.mul_(paths_[p].l);
     }
   } else {
     // The paths' rows lie one below the other.
@@ -89,6 +120,15 @@ at::Tensor PackedLinear::from_latent(const at::Tensor& latent) const {
     }
     if (bias_.defined()) y.add_(bias_);
     y = y.to(compute_dtype_);
+  } else if (in_signs(latent)) {
+    y = at::empty({rows.size(0), d_out}, rows.options());
+    for (size_t p = 0; p < paths_.size(); ++p) {
+      multiply_signs(paths_[p].U, y,
+                     {.x = rows.narrow(1, static_cast<int64_t>(p) * rank, rank),
+                      .out_scale = paths_[p].h,
+                      .adds = p > 0});
+    }
+    if (bias_.defined()) y.add_(bias_);
   } else {
     // The paths' columns lie side by side.
     y = chunked_matmul(rows, d_out, [&](int64_t begin, int64_t size) {

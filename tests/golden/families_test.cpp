@@ -131,7 +131,7 @@ class Case {
     frozen.embedding = round(frozen.embedding);
     if (frozen.positions.defined()) frozen.positions = round(frozen.positions);
     decoder.set_frozen(frozen);
-    decoder.set_head(std::make_shared<DenseLinear>(round(dense_weight(decoder.head()))));
+    decoder.set_head(std::make_shared<DenseLinear>(dense_weight(decoder.head()).to(at::kBFloat16)));
     return forward_full(student.decoder(), ids(), false).logits;
   }
   at::Tensor packed_logits(const std::string& name) const {

@@ -39,6 +39,7 @@ class PackedLinear : public Linear {
 
  private:
   bool from_bits(const at::Tensor& x) const;
+  bool in_signs(const at::Tensor& x) const;
 
   std::string name_;
   std::vector<PackedPath> paths_;
