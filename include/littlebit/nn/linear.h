@@ -18,8 +18,8 @@ class Linear {
   virtual at::Tensor forward(const at::Tensor& x) const = 0;
 
   // What a head has beside it; other layers must not be asked. The same sums as they are, in fp32
-  // where the compute dtype is bf16: a logit of 16 rounded to bf16 would be off by 0.06. Of x in bf16
-  // there is no history: one that requires a gradient is refused.
+  // where the compute dtype is bf16: a logit of 16 rounded to bf16 would be off by 0.06. Of x in
+  // bf16 there is no history: one that requires a gradient is refused.
   virtual at::Tensor forward_unrounded(const at::Tensor& x) const;
   // The gradient of x [..., d_in] for dy [..., d_out], both in the compute dtype. No history.
   virtual at::Tensor input_gradient(const at::Tensor& dy) const;

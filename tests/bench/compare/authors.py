@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times a training step of littlebit-train and of the authors' code; called by authors.sh, which says how.
 
-The model is a Llama with random weights (or --model DIR, of any family that both take), the tokens are random. Both
+The model is a Llama with random weights in bf16 (or --model DIR, of any family that both take), the tokens are random. Both
 train two paths at --bits from Dual-SVID starts with the authors' loss, fp32 unless --dtype bf16, with --threads, in
 --rounds turns; a turn is a process of its own, of which the first step is not counted. Printed: the median step, its
 rate, the peak of the process's memory, and their ratios. Theirs keeps activations of no block (gradient checkpointing is
@@ -47,7 +47,7 @@ def make_model(args, folder):
     torch.manual_seed(1)
     config = LlamaConfig(hidden_size=args.hidden, intermediate_size=args.intermediate, num_hidden_layers=args.layers,
                          num_attention_heads=args.heads, vocab_size=args.vocabulary, max_position_embeddings=2048)
-    LlamaForCausalLM(config).save_pretrained(folder)
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)  # as checkpoints are stored
 
 
 def make_ids(args, vocabulary, file):
