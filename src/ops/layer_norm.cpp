@@ -1,7 +1,6 @@
 // Layer norms: the plain form, and rows given to ATen's threads.
 #include "littlebit/ops/layer_norm.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/mean.h>
@@ -11,22 +10,14 @@
 #include <algorithm>
 
 #include "ops/made_numbers.h"
+#include "ops/norm_parts.h"
 #include "ops/operation.h"
-#include "ops/rows.h"
 
 namespace littlebit {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-at::ScalarType accumulate_type(const at::Tensor& x) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
-at::ScalarType result_type(const at::Tensor& x, at::ScalarType dtype) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : dtype;
-}
 
 // Rows of mean 0 and variance 1, and what they were multiplied with.
 struct Unit {
@@ -45,27 +36,15 @@ at::Tensor plain_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
   return (unit_rows(x, eps).values * weight.to(type) + bias.to(type)).to(result_type(x, dtype));
 }
 
-template <class... Inputs>
-bool records(const Inputs&... inputs) {
-  return c10::GradMode::is_enabled() && (inputs.requires_grad() || ...);
-}
-
-// Rows worth a thread of their own.
-int64_t grain(int64_t cols) {
-  constexpr int64_t kNumbers = 1 << 14;
-  return rows_per_thread(cols, kNumbers);
-}
-
 struct OnThreads {
   template <class X, class Y>
   void operator()(const LayerNormJob<X, Y>& job) const {
-    at::parallel_for(0, job.rows, grain(job.cols),
-                     [&](int64_t begin, int64_t end) { layer_norm_rows(job, begin, end); });
+    on_threads_by_rows(job, [&](int64_t begin, int64_t end) { layer_norm_rows(job, begin, end); });
   }
   template <class X, class Y>
   void operator()(const LayerNormGradientJob<X, Y>& job) const {
-    at::parallel_for(0, job.parts(), std::max<int64_t>(1, grain(job.cols) / job.kRowsOfPart),
-                     [&](int64_t begin, int64_t end) { layer_norm_gradient(job, begin, end); });
+    on_threads_by_parts(job,
+                        [&](int64_t begin, int64_t end) { layer_norm_gradient(job, begin, end); });
   }
 };
 

@@ -4,7 +4,6 @@
 // is cheaper than to store it.
 #include "littlebit/ops/rms_norm.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/mean.h>
@@ -14,22 +13,14 @@
 #include <algorithm>
 
 #include "ops/made_numbers.h"
+#include "ops/norm_parts.h"
 #include "ops/operation.h"
-#include "ops/rows.h"
 
 namespace littlebit {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-at::ScalarType accumulate_type(const at::Tensor& x) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
-at::ScalarType result_type(const at::Tensor& x, at::ScalarType dtype) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : dtype;
-}
 
 at::Tensor plain_norm(const at::Tensor& x, const at::Tensor& weight, double eps, double offset,
                       at::ScalarType dtype) {
@@ -40,28 +31,15 @@ at::Tensor plain_norm(const at::Tensor& x, const at::Tensor& weight, double eps,
   return (y * (offset != 0 ? scale + offset : scale)).to(result_type(x, dtype));
 }
 
-template <class... Inputs>
-bool records(const Inputs&... inputs) {
-  return c10::GradMode::is_enabled() && (inputs.requires_grad() || ...);
-}
-
-// Rows worth a thread of their own.
-int64_t grain(int64_t cols) {
-  constexpr int64_t kNumbers = 1 << 14;
-  return rows_per_thread(cols, kNumbers);
-}
-
 struct OnThreads {
   template <class X, class Y>
   void operator()(const RmsNormJob<X, Y>& job) const {
-    at::parallel_for(0, job.rows, grain(job.cols),
-                     [&](int64_t begin, int64_t end) { rms_norm_rows(job, begin, end); });
+    on_threads_by_rows(job, [&](int64_t begin, int64_t end) { rms_norm_rows(job, begin, end); });
   }
   template <class X, class Y>
   void operator()(const RmsNormGradientJob<X, Y>& job) const {
-    // Whole parts: the weight's gradient is summed by part, whatever the number of threads.
-    at::parallel_for(0, job.parts(), std::max<int64_t>(1, grain(job.cols) / job.kRowsOfPart),
-                     [&](int64_t begin, int64_t end) { rms_norm_gradient(job, begin, end); });
+    on_threads_by_parts(job,
+                        [&](int64_t begin, int64_t end) { rms_norm_gradient(job, begin, end); });
   }
 };
 
