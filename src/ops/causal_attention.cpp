@@ -28,10 +28,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-at::ScalarType accumulate_type(const at::Tensor& x) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
 // [B, K, T, D] for each of N heads of queries.
 at::Tensor for_queries(const at::Tensor& x, int64_t heads) {
   const at::Tensor wide = x.to(accumulate_type(x));

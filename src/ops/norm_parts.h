@@ -1,10 +1,9 @@
-// What the norms of rows share, whichever they are: the types that they compute in and give, and
-// how their rows go to threads.
+// What the norms of rows share, whichever they are: the type that they give, and how their rows go
+// to threads.
 #pragma once
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
-#include <c10/core/GradMode.h>
 
 #include <algorithm>
 
@@ -12,18 +11,8 @@
 
 namespace littlebit {
 
-inline at::ScalarType accumulate_type(const at::Tensor& x) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
 inline at::ScalarType result_type(const at::Tensor& x, at::ScalarType dtype) {
   return x.scalar_type() == at::kDouble ? at::kDouble : dtype;
-}
-
-// Whether an operation on these is to be recorded.
-template <class... Inputs>
-bool records(const Inputs&... inputs) {
-  return c10::GradMode::is_enabled() && (inputs.requires_grad() || ...);
 }
 
 // Rows worth a thread of their own.

@@ -18,6 +18,7 @@
 #pragma once
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/core/GradMode.h>
 
 namespace littlebit {
 
@@ -32,6 +33,17 @@ const auto& dispatched() {
 
 inline std::optional<at::Tensor> optional_tensor(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional(tensor) : std::nullopt;
+}
+
+// What sums run over.
+inline at::ScalarType accumulate_type(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+// Whether an operation on these is to be recorded.
+template <class... Inputs>
+bool records(const Inputs&... inputs) {
+  return c10::GradMode::is_enabled() && (inputs.requires_grad() || ...);
 }
 
 }  // namespace littlebit

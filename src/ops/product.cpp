@@ -73,10 +73,6 @@ at::Tensor by_rows(const at::Tensor& t) {
   return copy;
 }
 
-bool requires_gradient(const at::Tensor& a, const at::Tensor& b) {
-  return c10::GradMode::is_enabled() && (a.requires_grad() || b.requires_grad());
-}
-
 class RecordedProduct : public torch::autograd::Function<RecordedProduct> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& a,
@@ -143,7 +139,7 @@ at::Tensor MatrixProduct::cpu(const at::Tensor& a, const at::Tensor& b) {
 
 at::Tensor MatrixProduct::autograd_cpu(const at::Tensor& a, const at::Tensor& b) {
   if (!is_faster(a, b)) return twin(a, b);
-  if (requires_gradient(a, b)) return RecordedProduct::apply(a, b);
+  if (records(a, b)) return RecordedProduct::apply(a, b);
   const at::AutoDispatchBelowADInplaceOrView below;
   return cpu(a, b);
 }

@@ -22,6 +22,15 @@ LittleBitLinear::LittleBitLinear(std::string name, std::vector<SignPath> paths, 
       bias_(std::move(bias)),
       compute_dtype_(compute_dtype) {}
 
+at::Tensor LittleBitLinear::inner_scale(const at::TensorOptions& options) const {
+  const int64_t r = rank(), num_paths = static_cast<int64_t>(paths_.size());
+  at::Tensor l = at::empty({num_paths * r}, options);
+  for (int64_t p = 0; p < num_paths; ++p) {
+    l.narrow(0, p * r, r).copy_(paths_[p].v1 * paths_[p].u2);
+  }
+  return l;
+}
+
 LittleBitLinear::Weights LittleBitLinear::expand() const {
   c10::NoGradGuard no_grad;
   SignExpansionList expansions(compute_dtype_);
@@ -36,13 +45,12 @@ LittleBitLinear::Weights LittleBitLinear::expand(SignExpansionList& expansions) 
   const auto options = paths_[0].u1.options().dtype(compute_dtype_);
   Weights weights{.w1 = at::empty({num_paths * r, in_features()}, options),
                   .w2 = at::empty({out_features(), num_paths * r}, options),
-                  .l = at::empty({num_paths * r}, options),
+                  .l = inner_scale(options),
                   .bias = bias_};
   for (int64_t p = 0; p < num_paths; ++p) {
     const SignPath& path = paths_[p];
     expansions.add(path.V, weights.w1.narrow(0, p * r, r), ScaledSide::kColumns, path.v2);
     expansions.add(path.U, weights.w2.narrow(1, p * r, r), ScaledSide::kRows, path.u1);
-    weights.l.narrow(0, p * r, r).copy_(path.v1 * path.u2);
   }
   return weights;
 }
@@ -55,12 +63,8 @@ LittleBitLinear::Weights LittleBitLinear::leaves() const {
   const at::Tensor none = at::zeros({1, 1}, options);
   Weights weights{.w1 = none.expand({width, in_features()}),
                   .w2 = none.expand({out_features(), width}),
-                  .l = at::empty({width}, options),
+                  .l = inner_scale(options),
                   .bias = bias_};
-  for (size_t p = 0; p < paths_.size(); ++p) {
-    weights.l.narrow(0, static_cast<int64_t>(p) * rank(), rank())
-        .copy_(paths_[p].v1 * paths_[p].u2);
-  }
   return weights;
 }
 

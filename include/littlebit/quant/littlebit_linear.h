@@ -66,6 +66,7 @@ class LittleBitLinear : public Linear {
  private:
   bool multiplies_signs() const;
   Weights leaves() const;
+  at::Tensor inner_scale(const at::TensorOptions& options) const;  // L
   Weights expand(SignExpansionList& expansions) const;
 
   std::string name_;
