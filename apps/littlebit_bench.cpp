@@ -3,6 +3,7 @@
 
 #include "command_line.h"
 #include "littlebit/bench/bench.h"
+#include "littlebit/bench/device_check.h"
 #include "programs.h"
 
 namespace littlebit {

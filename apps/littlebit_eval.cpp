@@ -8,7 +8,7 @@
 #include "littlebit/commands/generate.h"
 #include "littlebit/commands/score.h"
 #include "littlebit/commands/tokenize.h"
-#include "littlebit/distributed/launcher.h"
+#include "littlebit/distributed/nproc.h"
 #include "programs.h"
 
 namespace littlebit {

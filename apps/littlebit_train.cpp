@@ -3,7 +3,7 @@
 
 #include "command_line.h"
 #include "estimate_arguments.h"
-#include "littlebit/distributed/launcher.h"
+#include "littlebit/distributed/nproc.h"
 #include "littlebit/nn/among_processes.h"
 #include "littlebit/train/check_run.h"
 #include "littlebit/train/export_command.h"
@@ -65,7 +65,7 @@ int run(Arguments& arguments) {
   }
   read_options(tree, arguments.config, listed_words(arguments.words));
   const RunRequest request = make_request(arguments, tree);
-  options.apply_recipe(tree);
+  apply_recipe(options, tree);
   if (arguments.self_test) {
     tree.finish();
     return static_cast<int>(run_self_test(options.train));

@@ -8,10 +8,10 @@
 #include <optional>
 
 #include "cases.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/device/device.h"
 #include "littlebit/device/memory.h"
 #include "littlebit/eval/environment.h"

@@ -12,7 +12,7 @@
 #include "littlebit/device/memory.h"
 #include "littlebit/distill/step_products.h"
 #include "littlebit/io/json.h"
-#include "littlebit/logging/console.h"
+#include "littlebit/logging/table.h"
 
 namespace littlebit {
 

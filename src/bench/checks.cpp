@@ -11,7 +11,9 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
 #include "littlebit/device/device.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/forward.h"
+#include "littlebit/models/load.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/train/self_test.h"
 

@@ -1,5 +1,7 @@
 // Puts the device check together. What a part should have left and did not is a failure of that
 // part, never of this report.
+#include "littlebit/bench/device_check.h"
+
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -9,10 +11,12 @@
 
 #include "cases.h"
 #include "littlebit/bench/bench.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/table.h"
 
 namespace littlebit {
 namespace {

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "littlebit/config/option_group.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 

@@ -13,13 +13,14 @@
 
 #include "cases.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/parallel.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/io/safetensors.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/quant/randomized_svd.h"
 #include "littlebit/quant/starts.h"
+#include "littlebit/tokenizer/folder.h"
 #include "littlebit/tokenizer/tokenizer.h"
 
 namespace littlebit {

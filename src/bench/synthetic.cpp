@@ -15,9 +15,11 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/distill/streamed_teacher.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/models/architectures.h"
+#include "littlebit/models/load.h"
 #include "littlebit/nn/linear.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/quant/packed_linear.h"

@@ -13,8 +13,9 @@
 
 #include "checkpoint/names.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"

@@ -12,6 +12,7 @@
 #include "littlebit/core/disk_space.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/device/device.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/io/json.h"

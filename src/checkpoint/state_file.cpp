@@ -11,6 +11,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/hash.h"
 #include "littlebit/core/kill_point.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/nn/scratch_tensor.h"
 #include "littlebit/nn/tensor_io.h"
 

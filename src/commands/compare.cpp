@@ -11,6 +11,7 @@
 #include "littlebit/eval/results.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/table.h"
 
 namespace littlebit {
 namespace {

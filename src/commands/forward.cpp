@@ -5,6 +5,7 @@
 #include "littlebit/core/strings.h"
 #include "littlebit/device/device.h"
 #include "littlebit/eval/model.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/nn/tensor_io.h"

@@ -7,7 +7,7 @@
 
 #include "littlebit/commands/read_options.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/data/text.h"
 #include "littlebit/device/device.h"
@@ -15,6 +15,7 @@
 #include "littlebit/eval/model.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/logging/run_main.h"
+#include "littlebit/tokenizer/folder.h"
 #include "model_to_run.h"
 
 namespace littlebit {

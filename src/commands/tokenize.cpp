@@ -4,9 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/json.h"
+#include "littlebit/tokenizer/folder.h"
 #include "littlebit/tokenizer/tokenizer.h"
 #include "output_guard.h"
 

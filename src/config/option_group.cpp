@@ -1,4 +1,6 @@
 // Declarations become nodes of the tree.
+#include "littlebit/config/option_group.h"
+
 #include <algorithm>
 
 #include "config/option_node.h"

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "config/yaml_document.h"
+#include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 
 namespace littlebit {

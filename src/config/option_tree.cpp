@@ -6,8 +6,9 @@
 
 #include "config/option_node.h"
 #include "config/option_state.h"
+#include "littlebit/config/option_group.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 
 namespace littlebit {

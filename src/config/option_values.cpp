@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "littlebit/config/option_group.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/home.h"
 #include "littlebit/core/strings.h"

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "config/option_node.h"
+#include "littlebit/config/option_group.h"
 
 namespace littlebit {
 

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 
 namespace littlebit {

@@ -13,21 +13,14 @@
 #include <cerrno>
 #include <system_error>
 
+#include "core/fault_hook.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/folder_lock.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/write_file.h"
 
 namespace littlebit {
 namespace {
-
-FaultHook& fault_hook() {
-  static FaultHook hook;
-  return hook;
-}
-
-int injected_fault(std::string_view operation, const std::filesystem::path& path) {
-  return fault_hook() ? fault_hook()(operation, path) : 0;
-}
 
 // Calls `operation` until it is not interrupted; 0 or errno.
 template <class Call>
@@ -87,8 +80,6 @@ bool is_ours(int descriptor) {
 }
 
 }  // namespace
-
-void set_fault_hook(FaultHook hook) { fault_hook() = std::move(hook); }
 
 namespace file_ops {
 

@@ -1,4 +1,6 @@
 // See place.h. The lock file is made empty; words of ours in it claim the folder.
+#include "littlebit/core/folder_lock.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,8 +10,8 @@
 #include <system_error>
 
 #include "core/file_ops.h"
-#include "littlebit/core/file.h"
-#include "littlebit/core/place.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/read_file.h"
 
 namespace littlebit {
 namespace fs = std::filesystem;

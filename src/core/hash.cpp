@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <new>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 
 namespace littlebit {
 namespace {

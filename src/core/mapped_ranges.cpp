@@ -1,8 +1,6 @@
-// The list of mapped files and the handler of SIGBUS, which is what reading a page that is not
-// there any more ends in. The handler calls async-signal-safe functions only, on memory of its own.
+// The list of mapped files, read by a signal handler (bus_error.cpp) while other threads change it.
 #include "core/mapped_ranges.h"
 
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,12 +12,11 @@
 #include <string_view>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/signals.h"
 
 namespace littlebit {
 namespace {
 
-constexpr size_t kMaxBytes = 1024;  // of a path or note as it is shown
+constexpr size_t kMaxBytes = 1024;  // of a path as it is shown
 
 struct Range {
   std::atomic<uintptr_t> begin{0};  // 0: free
@@ -30,11 +27,6 @@ struct Range {
 
 std::atomic<Range*> g_first{nullptr};
 std::mutex g_changes;
-
-// Two, so that one is whole while the other is written.
-char g_notes[2][kMaxBytes];
-std::atomic<const char*> g_note{nullptr};
-std::atomic<bool> g_terminal{false};
 
 void copy_text(char (&to)[kMaxBytes], std::string_view text) {
   const size_t length = std::min(text.size(), kMaxBytes - 1);
@@ -61,72 +53,7 @@ const char* reason_of(const Range& range) {
                    "was read";
 }
 
-constexpr char kHint[] =
-    "restore the whole file, keep other programs from writing to it, and start again";
-
-// A text put together without allocating.
-class Text {
- public:
-  Text& add(const char* text) {
-    for (; *text != '\0' && length_ < sizeof bytes_; ++text) bytes_[length_++] = *text;
-    return *this;
-  }
-  Text& add_printable(const char* text) {
-    for (; *text != '\0' && length_ < sizeof bytes_; ++text) {
-      const auto byte = static_cast<unsigned char>(*text);
-      bytes_[length_++] = byte < 0x20 || byte == 0x7F ? '?' : *text;
-    }
-    return *this;
-  }
-  void write_to(int descriptor) const {
-    for (size_t at = 0; at < length_;) {
-      const ssize_t written = ::write(descriptor, bytes_ + at, length_ - at);
-      if (written <= 0) return;
-      at += static_cast<size_t>(written);
-    }
-  }
-
- private:
-  char bytes_[4 * kMaxBytes];
-  size_t length_ = 0;
-};
-
-void on_bus_error(int, siginfo_t* info, void*) {
-  static std::atomic_flag told = ATOMIC_FLAG_INIT;
-  const Range* range = range_of(reinterpret_cast<uintptr_t>(info->si_addr));
-  if (range == nullptr) {  // not a file of ours: the same instruction then ends the process
-    signal(SIGBUS, SIG_DFL);
-    return;
-  }
-  if (told.test_and_set()) {
-    while (true) pause();  // another thread tells it
-  }
-  Text text;
-  if (g_terminal.load()) text.add("\r\x1b[K");  // over a line of progress
-  text.add("error: cannot read `").add_printable(range->path).add("`: ").add(reason_of(*range));
-  text.add("\nhint: ").add(kHint);
-  if (const char* note = g_note.load(); note != nullptr) text.add("; ").add_printable(note);
-  text.add("\n").write_to(STDERR_FILENO);
-  _exit(static_cast<int>(ExitCode::kInput));
-}
-
 }  // namespace
-
-void install_bus_error_handler() {
-  g_terminal = isatty(STDERR_FILENO) == 1;
-  struct sigaction action {};
-  action.sa_sigaction = on_bus_error;
-  action.sa_flags = SA_SIGINFO;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGBUS, &action, nullptr);
-}
-
-void set_bus_error_note(std::string_view note) {
-  const std::lock_guard lock(g_changes);
-  char(&other)[kMaxBytes] = g_note.load() == g_notes[0] ? g_notes[1] : g_notes[0];
-  copy_text(other, note);
-  g_note = note.empty() ? nullptr : other;
-}
 
 namespace mapped_ranges {
 
@@ -156,7 +83,13 @@ void remove(std::span<const std::byte> bytes) {
 void throw_if_lost(std::span<const std::byte> bytes) {
   const Range* range = range_of(reinterpret_cast<uintptr_t>(bytes.data()));
   if (range == nullptr) return;
-  throw InputError("cannot read `" + std::string(range->path) + "`: " + reason_of(*range), kHint);
+  throw InputError("cannot read `" + std::string(range->path) + "`: " + reason_of(*range),
+                   kLostHint);
+}
+
+Lost lost_at(const void* address) {
+  const Range* range = range_of(reinterpret_cast<uintptr_t>(address));
+  return range == nullptr ? Lost() : Lost{range->path, reason_of(*range)};
 }
 
 }  // namespace mapped_ranges

@@ -14,4 +14,15 @@ void remove(std::span<const std::byte> bytes);
 // InputError where the bytes are of a mapped file: a system call could not read them.
 void throw_if_lost(std::span<const std::byte> bytes);
 
+// The file whose bytes cannot be read at an address any more, and why. nullptrs where no mapped
+// file lies there. Async-signal-safe; the texts are static or never freed.
+struct Lost {
+  const char* path = nullptr;
+  const char* reason = nullptr;
+};
+Lost lost_at(const void* address);
+
+inline constexpr char kLostHint[] =
+    "restore the whole file, keep other programs from writing to it, and start again";
+
 }  // namespace littlebit::mapped_ranges

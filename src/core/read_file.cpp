@@ -1,5 +1,7 @@
 // Reading: mapped and whole files. What cannot be read is named, with the nearest thing that
 // exists.
+#include "littlebit/core/read_file.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -17,8 +19,6 @@
 #include "core/file_ops.h"
 #include "core/mapped_ranges.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
-#include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
 
 namespace littlebit {

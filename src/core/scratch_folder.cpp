@@ -10,7 +10,8 @@
 #include <system_error>
 
 #include "core/file_ops.h"
-#include "littlebit/core/place.h"
+#include "littlebit/core/error.h"
+#include "littlebit/core/write_file.h"
 
 namespace littlebit {
 namespace fs = std::filesystem;

@@ -1,4 +1,6 @@
 // Writing: files and folders that appear whole or not at all, and files that grow by whole lines.
+#include "littlebit/core/write_file.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,7 +13,6 @@
 #include "core/file_ops.h"
 #include "core/mapped_ranges.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/kill_point.h"
 #include "littlebit/core/scratch_folder.h"
 

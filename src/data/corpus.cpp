@@ -8,9 +8,12 @@
 #include "data/block_plan.h"
 #include "data/token_source.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/data/documents.h"
+#include "littlebit/data/separator.h"
+#include "littlebit/data/source_files.h"
+#include "littlebit/data/tokenize_source.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {

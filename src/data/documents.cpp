@@ -1,6 +1,6 @@
 // What a document is, format by format. Text is passed on as text_reader.h gives it, after a check
 // that it is UTF-8.
-#include "data/documents.h"
+#include "littlebit/data/documents.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -11,8 +11,8 @@
 #include "data/token_source.h"
 #include "data/unpacker.h"
 #include "littlebit/core/error.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/data/corpus.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
 

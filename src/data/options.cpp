@@ -1,6 +1,7 @@
 // The options of section `data`, as docs/config.md shows them.
 #include "littlebit/data/options.h"
 
+#include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 
 namespace littlebit {

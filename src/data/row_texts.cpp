@@ -3,11 +3,10 @@
 
 #include <algorithm>
 
-#include "data/documents.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/data/corpus.h"
+#include "littlebit/data/documents.h"
 
 namespace littlebit {
 namespace {

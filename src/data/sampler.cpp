@@ -1,8 +1,9 @@
 // The order of blocks: a permutation per epoch, evaluated at one point. Nothing is stored, so a
 // resumed run needs only the place it had reached.
+#include "littlebit/data/sampler.h"
+
 #include "littlebit/core/error.h"
 #include "littlebit/core/rng.h"
-#include "littlebit/data/corpus.h"
 
 namespace littlebit {
 

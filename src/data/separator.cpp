@@ -1,7 +1,8 @@
 // What stands between documents. A tokenizer that begins each text with BOS marks where one
 // document ends and the next begins; one that adds nothing would run them together.
+#include "littlebit/data/separator.h"
+
 #include "littlebit/core/error.h"
-#include "littlebit/data/corpus.h"
 
 namespace littlebit {
 

@@ -1,4 +1,6 @@
 // Which files a source of data.train names: one, those of a folder, or those that a glob fits.
+#include "littlebit/data/source_files.h"
+
 #include <glob.h>
 
 #include <algorithm>
@@ -9,7 +11,6 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/data/corpus.h"
 #include "littlebit/logging/console.h"
 
 namespace littlebit {

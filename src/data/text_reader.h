@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 
 namespace littlebit {
 

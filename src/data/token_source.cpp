@@ -7,6 +7,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/hash.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 
 namespace littlebit {

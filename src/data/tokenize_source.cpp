@@ -1,20 +1,25 @@
 // From text to a token file in the cache: read on this thread, tokenised in batches on all of them,
 // written in order, so that the file is the same for every number of threads. A file in the cache
 // is never trusted beyond its checksum.
+#include "littlebit/data/tokenize_source.h"
+
 #include <chrono>
 #include <optional>
 #include <thread>
 
-#include "data/documents.h"
 #include "data/row_texts.h"
 #include "littlebit/core/error.h"
+#include "littlebit/core/folder_lock.h"
 #include "littlebit/core/parallel.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/data/corpus.h"
+#include "littlebit/core/write_file.h"
+#include "littlebit/data/documents.h"
 #include "littlebit/data/token_file.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/progress.h"
 
 namespace littlebit {
 namespace {

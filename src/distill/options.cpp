@@ -1,6 +1,7 @@
 // The one declaration of every option of sections `distill` and `blockwise`.
 #include "littlebit/distill/options.h"
 
+#include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 
 namespace littlebit {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "block_layout.h"
-#include "littlebit/models/stored_tensor.h"
+#include "littlebit/models/load.h"
 #include "littlebit/nn/tensor_io.h"
 
 namespace littlebit {

@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "block_layout.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/device/device.h"
 #include "littlebit/device/side_stream.h"
-#include "littlebit/models/stored_tensor.h"
+#include "littlebit/models/load.h"
 #include "littlebit/nn/tensor_io.h"
 
 namespace littlebit {

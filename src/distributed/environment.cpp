@@ -10,6 +10,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distributed/node_list.h"
 
 namespace littlebit {
 namespace {

@@ -1,4 +1,6 @@
 // Slurm's short forms for many hosts and many counts.
+#include "littlebit/distributed/node_list.h"
+
 #include <algorithm>
 #include <charconv>
 #include <optional>

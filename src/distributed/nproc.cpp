@@ -1,4 +1,6 @@
 // `--nproc N`, and the processes that it started.
+#include "littlebit/distributed/nproc.h"
+
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>

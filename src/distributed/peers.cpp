@@ -5,7 +5,6 @@
 #include <c10/util/Logging.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -14,10 +13,10 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
 #include "distributed/gloo_backend.h"
+#include "distributed/waiting.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/distributed/waiting.h"
 
 C10_DECLARE_int(caffe2_log_level);
 
@@ -26,13 +25,6 @@ namespace {
 
 constexpr int64_t kTags = 1 << 30;   // they begin anew behind it
 constexpr double kPartSeconds = 60;  // to connect processes that are connected once more
-
-std::atomic<double> waited{0};
-
-struct Waiting {
-  Stopwatch stopwatch;
-  ~Waiting() { waited.fetch_add(stopwatch.seconds()); }
-};
 
 std::chrono::milliseconds milliseconds(double seconds) {
   return std::chrono::milliseconds(static_cast<int64_t>(std::ceil(seconds * 1e3)));
@@ -46,8 +38,6 @@ void settle_process() {
 }
 
 }  // namespace
-
-double seconds_waited() { return waited.load(); }
 
 Peers::Peers(const Environment& environment, const ProcessGroupOptions& options)
     : all_(*this),

@@ -1,4 +1,6 @@
 // Where a multiple-choice task's data and its examples lie.
+#include "littlebit/eval/choice_data.h"
+
 #include <algorithm>
 
 #include "littlebit/core/error.h"

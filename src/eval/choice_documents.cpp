@@ -1,4 +1,6 @@
 // From the records of a data file to contexts, continuations and the right choice.
+#include "littlebit/eval/choice_documents.h"
+
 #include <algorithm>
 #include <charconv>
 #include <limits>

@@ -1,12 +1,14 @@
 // From texts to ids: where a context ends and its continuation begins, and what does not fit.
+#include "littlebit/eval/choice_requests.h"
+
 #include <algorithm>
 #include <mutex>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/parallel.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/eval/choice_scores.h"
-#include "littlebit/logging/console.h"
+#include "littlebit/eval/choice_documents.h"
+#include "littlebit/logging/progress.h"
 #include "littlebit/tokenizer/python_text.h"
 
 namespace littlebit {

@@ -15,6 +15,7 @@
 #include <numeric>
 
 #include "littlebit/core/error.h"
+#include "littlebit/eval/choice_requests.h"
 #include "littlebit/models/branches.h"
 
 namespace littlebit {

@@ -4,11 +4,12 @@
 #include <algorithm>
 
 #include "eval/builtin_tasks.h"
+#include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/home.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 
 namespace littlebit {

@@ -11,9 +11,14 @@
 #include "littlebit/core/hash.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/eval/choice_data.h"
+#include "littlebit/eval/choice_documents.h"
+#include "littlebit/eval/choice_requests.h"
 #include "littlebit/eval/choice_scores.h"
+#include "littlebit/eval/choice_task.h"
 #include "littlebit/eval/few_shot.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/progress.h"
 
 namespace littlebit {
 namespace {

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "littlebit/eval/choice_task.h"
 #include "littlebit/eval/tasks.h"
 
 namespace littlebit {

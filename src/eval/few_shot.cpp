@@ -7,6 +7,8 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/data/records.h"
+#include "littlebit/eval/choice_documents.h"
+#include "littlebit/eval/choice_task.h"
 #include "python_random.h"
 
 namespace littlebit {

@@ -8,11 +8,14 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/eval/sampling.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/tokenizer/decode_stream.h"
 
 namespace littlebit {

@@ -3,9 +3,10 @@
 #include "littlebit/eval/model.h"
 
 #include "littlebit/core/strings.h"
-#include "littlebit/export/folder.h"
+#include "littlebit/export/load_packed.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/models/folder_notes.h"
+#include "littlebit/models/load.h"
 
 namespace littlebit {
 namespace {

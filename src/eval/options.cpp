@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"

@@ -6,15 +6,16 @@
 
 #include "batch_fit.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/stopwatch.h"
-#include "littlebit/data/corpus.h"
+#include "littlebit/data/documents.h"
 #include "littlebit/data/text.h"
 #include "littlebit/eval/perplexity.h"
 #include "littlebit/eval/perplexity_texts.h"
 #include "littlebit/eval/rolling.h"
-#include "littlebit/logging/console.h"
+#include "littlebit/eval/wikitext_pages.h"
+#include "littlebit/logging/progress.h"
 #include "task_data.h"
 
 namespace littlebit {
@@ -155,15 +156,9 @@ std::vector<std::string> perplexity_tasks() {
   return names;
 }
 
-bool has_divergence(const EvalOptions& options) {
-  const auto is_chunked = [](const std::string& name) {
-    return std::any_of(std::begin(kProtocols), std::end(kProtocols),
-                       [&](const Protocol& protocol) { return name == protocol.task; });
-  };
-  const bool rolls =
-      std::find(options.tasks.begin(), options.tasks.end(), kRollingTask) != options.tasks.end();
-  return std::any_of(options.tasks.begin(), options.tasks.end(), is_chunked) ||
-         (!options.text.empty() && !rolls);
+bool is_chunked(const std::string& task) {
+  return std::any_of(std::begin(kProtocols), std::end(kProtocols),
+                     [&](const Protocol& protocol) { return task == protocol.task; });
 }
 
 std::unique_ptr<EvalTask> prepare_perplexity(const std::string& name, const TaskInput& input) {

@@ -16,6 +16,9 @@ inline constexpr char kRollingTask[] = "rolling";
 // Names of the tasks that need no eval.text, in the order of help texts.
 std::vector<std::string> perplexity_tasks();
 
+// Whether a task is a perplexity of chunks, which has the divergence from a teacher.
+bool is_chunked(const std::string& task);
+
 // `name`: one of them or kTextTask. Errors as prepare_tasks.
 std::unique_ptr<EvalTask> prepare_perplexity(const std::string& name, const TaskInput& input);
 

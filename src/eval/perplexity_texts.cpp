@@ -9,9 +9,10 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/data/corpus.h"
+#include "littlebit/data/documents.h"
 #include "littlebit/data/records.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/progress.h"
 #include "littlebit/tokenizer/python_text.h"
 #include "python_random.h"
 #include "task_data.h"

@@ -7,7 +7,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/logging/console.h"
+#include "littlebit/logging/table.h"
 
 namespace littlebit {
 namespace {

@@ -1,4 +1,6 @@
 // Drawing a token, in double precision; the random number of a draw depends on seed and index only.
+#include "littlebit/eval/sampling.h"
+
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>

@@ -10,7 +10,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/data/corpus.h"
+#include "littlebit/data/documents.h"
 
 namespace littlebit {
 namespace {

@@ -8,6 +8,7 @@
 #include "choice_tasks.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/eval/choice_task.h"
 #include "littlebit/logging/console.h"
 #include "perplexity_tasks.h"
 
@@ -76,6 +77,11 @@ std::vector<NamedTask> read_tasks(const EvalOptions& options) {
 
 bool any_tasks(const EvalOptions& options) {
   return !options.tasks.empty() || !options.text.empty();
+}
+
+bool has_divergence(const EvalOptions& options) {
+  return std::any_of(options.tasks.begin(), options.tasks.end(), is_chunked) ||
+         (!options.text.empty() && !contains(options.tasks, kRollingTask));
 }
 
 std::vector<std::unique_ptr<EvalTask>> prepare_tasks(const std::vector<NamedTask>& tasks,

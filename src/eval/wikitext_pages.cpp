@@ -1,8 +1,9 @@
 // WikiText's raw file as documents: pages, their text without the spaces of tokenisation, words.
+#include "littlebit/eval/wikitext_pages.h"
+
 #include <utility>
 
 #include "littlebit/core/strings.h"
-#include "littlebit/eval/rolling.h"
 #include "littlebit/tokenizer/python_text.h"
 
 namespace littlebit {

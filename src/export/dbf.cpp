@@ -1,4 +1,6 @@
 // A one-path student as a folder for OneCompression's plugin.
+#include "littlebit/export/dbf.h"
+
 #include <ATen/ops/constant_pad_nd.h>
 
 #include <cmath>
@@ -7,7 +9,7 @@
 
 #include "dbf_layout.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/export/folder.h"
 #include "littlebit/nn/tensor_io.h"
 #include "model_files.h"

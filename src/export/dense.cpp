@@ -1,13 +1,17 @@
 // A student as a plain checkpoint: every tensor of the teacher, with what was trained in the place
 // of what it came from. From a packed folder, whose teacher is not there: the tensors that the
 // decoder has, under its own names.
+#include "littlebit/export/dense.h"
+
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/export/folder.h"
+#include "littlebit/export/load_packed.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/models/architectures.h"
 #include "littlebit/nn/grouped_linear.h"
 #include "littlebit/nn/tensor_io.h"

@@ -1,5 +1,7 @@
 // A packed folder as a decoder to run. Signs are taken bit by bit, not through latents: they stand
 // even where a scale is zero.
+#include "littlebit/export/load_packed.h"
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
@@ -8,10 +10,11 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/export/folder.h"
+#include "littlebit/models/architectures.h"
+#include "littlebit/models/load.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/ops/update_signs.h"
 #include "littlebit/quant/factor_file.h"

@@ -7,11 +7,14 @@
 #include <set>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/export/folder.h"
+#include "littlebit/export/load_packed.h"
+#include "littlebit/export/stored_rows.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/model_spec.h"
-#include "stored_rows.h"
 
 namespace littlebit {
 namespace {
@@ -24,22 +27,10 @@ constexpr const char* kTokenizerFiles[] = {
 // The width at which the authors' code splits products; ours does not, their loader wants the key.
 constexpr int kSplitDim = 1024;
 
-constexpr const char *kProducer = "producer", *kUs = "littlebit-native";
-
 }  // namespace
 
 std::map<std::string, std::string> export_metadata() {
   return {{"format", "pt"}, {kProducer, kUs}};
-}
-
-bool is_own_export(const std::filesystem::path& folder) {
-  try {
-    const SafetensorsFile file(folder / "model.safetensors");
-    const auto found = file.metadata().find(kProducer);
-    return found != file.metadata().end() && found->second == kUs;
-  } catch (const Error&) {
-    return false;
-  }
 }
 
 void require_replaceable(const std::filesystem::path& folder) {

@@ -14,6 +14,9 @@ namespace littlebit {
 
 constexpr char kQuantFile[] = "littlebit_config.json";
 
+// The key and value of metadata that a tensor file of ours has.
+constexpr char kProducer[] = "producer", kUs[] = "littlebit-native";
+
 // The metadata of every tensor file we export.
 std::map<std::string, std::string> export_metadata();
 

@@ -1,9 +1,11 @@
 // A student into the authors' packed format, and the comparison of what was written with what is in
 // memory.
+#include "littlebit/export/packed.h"
+
 #include <nlohmann/json.hpp>
 
-#include "littlebit/core/file.h"
-#include "littlebit/export/folder.h"
+#include "littlebit/core/write_file.h"
+#include "littlebit/export/stored_rows.h"
 #include "model_files.h"
 #include "packed_tensors.h"
 #include "teacher_tensors.h"

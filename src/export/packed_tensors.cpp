@@ -5,6 +5,8 @@
 #include <ATen/ops/tensor.h>
 
 #include "littlebit/core/error.h"
+#include "littlebit/export/folder.h"
+#include "littlebit/export/stored_rows.h"
 
 namespace littlebit {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <span>
 
-#include "littlebit/export/folder.h"
+#include "littlebit/export/stored_rows.h"
 #include "tensor_list.h"
 
 namespace littlebit {

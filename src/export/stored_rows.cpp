@@ -1,5 +1,5 @@
 // Matrices are compared with their stored form some rows at a time.
-#include "stored_rows.h"
+#include "littlebit/export/stored_rows.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/sum.h>

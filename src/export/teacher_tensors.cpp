@@ -6,7 +6,9 @@
 #include <map>
 
 #include "littlebit/core/error.h"
+#include "littlebit/export/folder.h"
 #include "littlebit/models/architectures.h"
+#include "littlebit/models/load.h"
 
 namespace littlebit {
 namespace {

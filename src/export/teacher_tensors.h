@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "littlebit/export/folder.h"
+#include "littlebit/export/stored_rows.h"
 #include "tensor_list.h"
 
 namespace littlebit {

@@ -7,6 +7,8 @@
 #include <functional>
 #include <span>
 
+#include "littlebit/io/safetensors_writer.h"
+
 namespace littlebit {
 namespace {
 

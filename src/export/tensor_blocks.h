@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "littlebit/io/safetensors.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/ops/grouped_rows.h"
 
 namespace littlebit {

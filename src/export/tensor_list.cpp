@@ -4,6 +4,9 @@
 #include <algorithm>
 
 #include "littlebit/core/error.h"
+#include "littlebit/export/folder.h"
+#include "littlebit/export/stored_rows.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/nn/grouped_linear.h"
 #include "littlebit/nn/tensor_io.h"
 #include "model_files.h"

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "littlebit/export/folder.h"
+#include "littlebit/export/stored_rows.h"
 #include "littlebit/quant/student.h"
-#include "stored_rows.h"
 
 namespace littlebit {
 

@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
 #include "littlebit/core/place.h"
 #include "littlebit/core/strings.h"

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/io/json_builder.h"
 

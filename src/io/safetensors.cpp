@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/io/json.h"
 

@@ -1,10 +1,13 @@
 // The writer: the header is fixed by what was declared, so data streams to disk without being held.
 // The file appears under its name only complete.
+#include "littlebit/io/safetensors_writer.h"
+
 #include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/json.h"
 #include "littlebit/io/safetensors.h"
 

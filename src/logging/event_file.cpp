@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 
 namespace littlebit {
 namespace {

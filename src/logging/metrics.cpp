@@ -8,7 +8,9 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
 

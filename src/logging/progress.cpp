@@ -1,5 +1,7 @@
 // Progress: a rate over the last minute, the time left at that rate, and who gets to see it how
 // often.
+#include "littlebit/logging/progress.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -8,7 +10,6 @@
 #include <mutex>
 
 #include "littlebit/core/strings.h"
-#include "littlebit/logging/console.h"
 #include "logging/sinks.h"
 
 namespace littlebit {

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "littlebit/core/bus_error.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/process.h"
 #include "littlebit/core/signals.h"

@@ -17,10 +17,7 @@
 #include <vector>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
-#include "littlebit/logging/console.h"
-#include "littlebit/logging/shared_problems.h"
-#include "logging/held_problems.h"
+#include "littlebit/core/write_file.h"
 
 namespace littlebit {
 namespace {
@@ -193,23 +190,13 @@ std::string_view fitting(std::string_view text, size_t n) {
   return text;
 }
 
-}  // namespace sinks
+void open_file(const std::filesystem::path& path) { output().file->open(path); }
 
-void log_info(std::string_view message) { sinks::message(sinks::Level::kInfo, message); }
-void log_warning(std::string_view message) {
-  if (!held_problems().take_warning(message)) sinks::message(sinks::Level::kWarning, message);
-}
-void log_error(std::string_view message, std::string_view hint) {
-  show_held_warnings();
-  if (held_problems().is_left_to_first(message)) return;
-  std::string text(message);
-  if (!hint.empty()) text.append("\nhint: ").append(hint);
-  sinks::message(sinks::Level::kError, text);
-}
-void open_log_file(const std::filesystem::path& file) { output().file->open(file); }
 void show_problems_only() {
   output().to_both.set_level(spdlog::level::warn);
   output().to_file.set_level(spdlog::level::warn);
 }
+
+}  // namespace sinks
 
 }  // namespace littlebit

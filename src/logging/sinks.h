@@ -12,6 +12,8 @@ enum class Level { kInfo, kWarning, kError };
 
 void message(Level level, std::string_view text);  // to both
 void file_only(std::string_view text);             // as kInfo
+void open_file(const std::filesystem::path& path);
+void show_problems_only();
 
 bool on_terminal();  // stderr is a terminal that can rewrite a line
 int columns();       // of that terminal, at least 20

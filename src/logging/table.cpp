@@ -1,4 +1,6 @@
 // Tables as plain text.
+#include "littlebit/logging/table.h"
+
 #include <algorithm>
 
 #include "littlebit/logging/console.h"

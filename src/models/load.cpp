@@ -1,9 +1,10 @@
 // Tensors of a folder into the places of a decoder. Every shape is checked against the spec before
 // memory is taken.
+#include "littlebit/models/load.h"
+
 #include "littlebit/core/error.h"
 #include "littlebit/models/architectures.h"
 #include "littlebit/models/decoder.h"
-#include "littlebit/models/stored_tensor.h"
 #include "littlebit/nn/grouped_linear.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/ops/product.h"

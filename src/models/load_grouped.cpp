@@ -3,6 +3,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/models/decoder.h"
+#include "littlebit/models/load.h"
 #include "littlebit/nn/tensor_io.h"
 
 namespace littlebit {

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/scratch_memory.h"
 
 namespace littlebit {

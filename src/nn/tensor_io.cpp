@@ -10,7 +10,8 @@
 #include <utility>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/io/safetensors_writer.h"
 
 namespace littlebit {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "littlebit/core/signals.h"
+
 namespace littlebit {
 
 void Worker::add(std::function<void()> job) {

@@ -20,6 +20,7 @@
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/distributed/agreement.h"
+#include "littlebit/models/load.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/quant/starts.h"
 

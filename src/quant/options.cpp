@@ -1,6 +1,7 @@
 // The one declaration of every option of section `quant`.
 #include "littlebit/quant/options.h"
 
+#include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 #include "littlebit/quant/starts.h"
 

@@ -6,7 +6,7 @@
 
 #include "html.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/report/run_files.h"
 #include "run_data.h"
 #include "sections.h"

@@ -10,8 +10,8 @@
 #include <string_view>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/report/run_files.h"
 

@@ -1,10 +1,12 @@
 // Which of a folder's files make the tokenizer: the choice of transformers' AutoTokenizer, see
 // docs/tokenizers.md.
+#include "littlebit/tokenizer/folder.h"
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/io/json.h"
 #include "littlebit/tokenizer/tokenizer.h"

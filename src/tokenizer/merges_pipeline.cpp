@@ -6,7 +6,7 @@
 #include <set>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/io/json.h"
 #include "tokenizer/json_fields.h"

@@ -8,7 +8,7 @@
 #include <unordered_map>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 #include "tokenizer/json_fields.h"
 #include "tokenizer/pipeline.h"

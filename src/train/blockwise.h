@@ -8,7 +8,6 @@
 #include <optional>
 #include <vector>
 
-#include "littlebit/data/corpus.h"
 #include "littlebit/device/part_clock.h"
 #include "littlebit/distill/blockwise.h"
 #include "littlebit/optim/gradients.h"

@@ -5,7 +5,13 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/device/device.h"
+#include "littlebit/export/dbf.h"
+#include "littlebit/export/dense.h"
+#include "littlebit/export/folder.h"
+#include "littlebit/export/packed.h"
+#include "littlebit/export/stored_rows.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/table.h"
 
 namespace littlebit {
 namespace {

@@ -4,7 +4,8 @@
 #include <filesystem>
 #include <span>
 
-#include "littlebit/export/folder.h"
+#include "littlebit/export/packed.h"
+#include "littlebit/export/stored_rows.h"
 #include "littlebit/train/options.h"
 
 namespace littlebit {

@@ -4,10 +4,12 @@
 #include "factor_cache.h"
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/safetensors.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/quant/starts.h"
 

@@ -15,7 +15,7 @@
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/distributed/agreement.h"
-#include "littlebit/logging/console.h"
+#include "littlebit/logging/progress.h"
 #include "resume.h"
 #include "run_folder.h"
 #include "scoring.h"

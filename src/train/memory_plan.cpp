@@ -9,6 +9,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/device/device.h"
 #include "littlebit/distill/kl_divergence.h"
+#include "littlebit/models/load.h"
 #include "littlebit/nn/functional.h"
 #include "littlebit/ops/product.h"
 

@@ -6,12 +6,14 @@
 #include <vector>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/export/folder.h"
+#include "littlebit/core/write_file.h"
+#include "littlebit/export/load_packed.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/table.h"
 #include "score.h"
 
 namespace littlebit {

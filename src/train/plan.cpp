@@ -10,7 +10,9 @@
 #include "littlebit/core/strings.h"
 #include "littlebit/distill/kl_divergence.h"
 #include "littlebit/export/folder.h"
+#include "littlebit/export/stored_rows.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/table.h"
 #include "littlebit/models/architectures.h"
 
 namespace littlebit {

@@ -13,9 +13,12 @@
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/data/sampler.h"
 #include "littlebit/distill/kl_divergence.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/progress.h"
+#include "littlebit/models/load.h"
 #include "littlebit/quant/rank_allocation.h"
 #include "littlebit/quant/starts.h"
 

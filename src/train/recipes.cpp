@@ -1,5 +1,7 @@
 // The recipes: what each sets instead of the options' defaults. What served best, and how that was
 // measured, is in docs/results.md.
+#include "littlebit/train/recipes.h"
+
 #include <algorithm>
 #include <array>
 #include <span>
@@ -49,16 +51,17 @@ void RecipeOptions::declare(OptionGroup& group) {
                "here (docs/results.md).");
 }
 
-void RunOptions::apply_recipe(OptionTree& tree) const {
+void apply_recipe(const RunOptions& options, OptionTree& tree) {
+  const std::string& name = options.recipe.recipe;
   const auto found = std::find_if(kRecipes.begin(), kRecipes.end(),
-                                  [&](const Recipe& each) { return recipe.recipe == each.name; });
+                                  [&](const Recipe& each) { return name == each.name; });
   if (found == kRecipes.end()) return;
   for (const Preset& preset : found->presets) {
-    tree.set_default(preset.key, preset.value, "recipe " + recipe.recipe);
+    tree.set_default(preset.key, preset.value, "recipe " + name);
   }
-  if (recipe.recipe == kBestRecipe) {
+  if (name == kBestRecipe) {
     tree.set_default("optim.latent_learning_rate",
-                     format_digits(kLatentRateOfRms * quant.latent_rms, 6),
+                     format_digits(kLatentRateOfRms * options.quant.latent_rms, 6),
                      "recipe best, by quant.latent_rms");
   }
 }

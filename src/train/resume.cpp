@@ -17,13 +17,6 @@ constexpr const char* kHint =
     "resume with the settings of the run's config.yaml, or start a new output.dir";
 
 // What may be changed where a run goes on: how it learns, not what it is.
-std::vector<std::string> changeable_keys() {
-  RunOptions options;
-  OptionTree tree;
-  options.declare(tree);
-  return tree.deciding(Decides::kRunChangeable);
-}
-
 // Options that checkpoints of the present format may be older than: those runs were as the default
 // has it.
 constexpr const char* kYounger[] = {
@@ -63,6 +56,13 @@ void add_steps(RunFingerprint& fingerprint, const Session& session, int64_t step
 
 }  // namespace
 
+std::vector<std::string> changeable_keys() {
+  RunOptions options;
+  OptionTree tree;
+  options.declare(tree);
+  return tree.deciding(Decides::kRunChangeable);
+}
+
 RunFingerprint make_fingerprint(const Session& session) {
   RunOptions options = session.options;
   OptionTree tree;
@@ -92,20 +92,6 @@ RunFingerprint make_fingerprint(const Prepared& prepared) {
   add_steps(fingerprint, prepared.session, prepared.steps);
   fingerprint["data.train (content)"] = prepared.corpus.content_hash();
   return fingerprint;
-}
-
-void check_changing(const RunRequest& request) {
-  if (request.changing.empty()) return;
-  if (request.resume == Resume::kNever) {
-    throw UsageError("--resume-with changes a run that is resumed, and none is",
-                     "add --resume auto, or --resume with a checkpoint");
-  }
-  const std::vector<std::string> keys = changeable_keys();
-  for (const std::string& key : request.changing) {
-    if (contains(keys, key)) continue;
-    throw UsageError("--resume-with " + key + ": this cannot be changed in a run",
-                     "these can be changed: " + join(keys, ", "));
-  }
 }
 
 std::vector<FingerprintChange> check_fingerprint(const RunFingerprint& saved,

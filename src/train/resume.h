@@ -18,6 +18,9 @@ inline constexpr const char* kTeacherKey = "model.path (content)";
 RunFingerprint make_fingerprint(const Session& session);
 RunFingerprint make_fingerprint(const Prepared& prepared);
 
+// The options whose values may be changed where a run goes on.
+std::vector<std::string> changeable_keys();
+
 // UsageError listing every setting of `present` in which `saved` differs; those that `request` is
 // to change are returned instead.
 std::vector<FingerprintChange> check_fingerprint(const RunFingerprint& saved,

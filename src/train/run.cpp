@@ -7,6 +7,8 @@
 #include <optional>
 
 #include "factor_cache.h"
+#include "littlebit/core/folder_lock.h"
+#include "littlebit/core/place.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/device/device.h"
@@ -125,6 +127,20 @@ void describe(const Prepared& prepared, const std::vector<FingerprintChange>& ch
 }
 
 }  // namespace
+
+void check_changing(const RunRequest& request) {
+  if (request.changing.empty()) return;
+  if (request.resume == Resume::kNever) {
+    throw UsageError("--resume-with changes a run that is resumed, and none is",
+                     "add --resume auto, or --resume with a checkpoint");
+  }
+  const std::vector<std::string> keys = changeable_keys();
+  for (const std::string& key : request.changing) {
+    if (contains(keys, key)) continue;
+    throw UsageError("--resume-with " + key + ": this cannot be changed in a run",
+                     "these can be changed: " + join(keys, ", "));
+  }
+}
 
 void check_batch(const RunOptions& options, int64_t world) {
   const auto check = [&](const char* what, const char* key, int64_t batch) {

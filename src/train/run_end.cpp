@@ -4,10 +4,12 @@
 #include <algorithm>
 
 #include "export_model.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/distributed/agreement.h"
+#include "littlebit/export/packed.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/table.h"
 #include "model_card.h"
 #include "resume.h"
 #include "scoring.h"

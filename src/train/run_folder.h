@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "littlebit/export/packed.h"
 #include "littlebit/io/json.h"
 #include "littlebit/report/run_files.h"
 

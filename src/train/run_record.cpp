@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "littlebit/config/option_tree.h"
+#include "littlebit/core/bus_error.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/signals.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/logging/console.h"
 #include "littlebit/quant/initialize.h"

@@ -6,10 +6,10 @@
 
 #include "check_output.h"
 #include "littlebit/core/disk_space.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/folder_lock.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/distributed/agreement.h"
-#include "littlebit/export/folder.h"
 #include "littlebit/logging/console.h"
 #include "plan.h"
 #include "rank_calibration.h"

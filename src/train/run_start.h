@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "littlebit/checkpoint/checkpoint.h"
-#include "littlebit/core/place.h"
+#include "littlebit/core/folder_lock.h"
 #include "littlebit/train/run.h"
 #include "run_folder.h"
 #include "session.h"

@@ -19,6 +19,7 @@
 #include "littlebit/distill/step.h"
 #include "littlebit/io/json.h"
 #include "littlebit/logging/console.h"
+#include "littlebit/logging/table.h"
 #include "littlebit/models/architectures.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/ops/expand_signs.h"

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "littlebit/device/device.h"
+#include "littlebit/models/load.h"
 
 namespace littlebit {
 

@@ -12,6 +12,7 @@
 #include "blockwise.h"
 #include "littlebit/checkpoint/checkpoint.h"
 #include "littlebit/data/corpus.h"
+#include "littlebit/data/sampler.h"
 #include "littlebit/device/part_clock.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/distributed/communicator.h"

@@ -4,14 +4,17 @@
 
 #include "fuzz/scratch.h"
 #include "fuzz/targets.h"
+#include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 #include "littlebit/core/hash.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/data/options.h"
 #include "littlebit/data/token_file.h"
 #include "littlebit/io/hf_folder.h"
 #include "littlebit/io/json.h"
 #include "littlebit/io/safetensors.h"
+#include "littlebit/io/safetensors_writer.h"
 
 namespace littlebit::test {
 namespace {

@@ -11,7 +11,8 @@
 #include <map>
 
 #include "littlebit/distill/step.h"
-#include "littlebit/export/folder.h"
+#include "littlebit/export/load_packed.h"
+#include "littlebit/export/packed.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/quant/starts.h"
 #include "support/tiny_model.h"

@@ -9,13 +9,19 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
+#include "littlebit/eval/choice_data.h"
+#include "littlebit/eval/choice_documents.h"
+#include "littlebit/eval/choice_requests.h"
 #include "littlebit/eval/choice_scores.h"
+#include "littlebit/eval/choice_task.h"
 #include "littlebit/eval/few_shot.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/eval/tasks.h"
 #include "littlebit/io/json.h"
+#include "littlebit/tokenizer/folder.h"
 #include "support/paths.h"
 #include "temp_folder.h"
 #include "unit/eval/sha256.h"

@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "integration/outcome.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/json.h"
 #include "support/paths.h"
 #include "support/tiny_model.h"

@@ -7,6 +7,7 @@
 #include "integration/program.h"
 #include "integration/run_metrics.h"
 #include "integration/tiny_scene.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/nn/tensor_io.h"
 #include "support/authors_folder.h"
 

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "integration/outcome.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/json.h"
 #include "littlebit/nn/tensor_io.h"
 #include "support/paths.h"

@@ -7,6 +7,7 @@
 
 #include "integration/outcome.h"
 #include "integration/run_metrics.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/io/json.h"
 #include "tiny_scene.h"
 

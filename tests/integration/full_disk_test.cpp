@@ -12,6 +12,8 @@
 
 #include "integration/wrong_input.h"
 #include "littlebit/config/option_tree.h"
+#include "littlebit/core/fault_hook.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/io/json.h"
 #include "littlebit/train/run.h"
 

@@ -2,6 +2,8 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "program.h"
 
 namespace littlebit::test {

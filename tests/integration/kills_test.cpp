@@ -21,6 +21,7 @@
 #include <thread>
 
 #include "integration/run_metrics.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/io/json.h"
 #include "tiny_scene.h"

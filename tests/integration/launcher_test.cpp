@@ -5,7 +5,8 @@
 #include <filesystem>
 #include <string>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "support/paths.h"
 #include "temp_folder.h"
 

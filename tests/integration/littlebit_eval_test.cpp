@@ -5,9 +5,11 @@
 #include <nlohmann/json.hpp>
 
 #include "integration/outcome.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/export/folder.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/json.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/nn/tensor_io.h"
 #include "support/authors_folder.h"
 #include "support/paths.h"

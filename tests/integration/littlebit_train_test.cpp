@@ -11,6 +11,8 @@
 
 #include "integration/outcome.h"
 #include "integration/tiny_scene.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/json.h"
 #include "littlebit/nn/tensor_io.h"
 #include "support/paths.h"

@@ -15,7 +15,10 @@
 #include "integration/tiny_scene.h"
 #include "integration/wrong_input.h"
 #include "littlebit/config/option_tree.h"
+#include "littlebit/core/fault_hook.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/signals.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/json.h"
 #include "littlebit/train/run.h"
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "support/paths.h"
 #include "temp_folder.h"
 

@@ -6,6 +6,7 @@
 
 #include "integration/outcome.h"
 #include "integration/run_metrics.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/stopwatch.h"
 #include "littlebit/io/json.h"
 #include "tiny_scene.h"

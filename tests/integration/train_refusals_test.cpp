@@ -4,6 +4,8 @@
 
 #include "integration/outcome.h"
 #include "integration/tiny_scene.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "support/paths.h"
 
 using namespace littlebit;

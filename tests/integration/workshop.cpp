@@ -6,8 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "integration/wrong_input.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/io/json.h"
 #include "littlebit/io/safetensors.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "support/tiny_model.h"
 
 namespace littlebit::test {

@@ -11,6 +11,7 @@
 
 #include "integration/program.h"
 #include "littlebit/core/error.h"
+#include "littlebit/core/read_file.h"
 
 namespace littlebit::test {
 

@@ -9,7 +9,9 @@
 #include <regex>
 
 #include "littlebit/core/parallel.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/json.h"
 #include "littlebit/io/safetensors.h"
 

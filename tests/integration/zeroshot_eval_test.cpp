@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "integration/program.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/json.h"
 #include "support/paths.h"
 

@@ -17,8 +17,9 @@
 #include <random>
 
 #include "littlebit/core/strings.h"
-#include "littlebit/data/corpus.h"
+#include "littlebit/data/documents.h"
 #include "littlebit/data/token_file.h"
+#include "littlebit/data/tokenize_source.h"
 #include "temp_folder.h"
 #include "unit/data/byte_tokenizer.h"
 

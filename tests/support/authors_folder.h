@@ -11,8 +11,13 @@
 #include <string>
 #include <vector>
 
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/hf_folder.h"
+#include "littlebit/io/safetensors_writer.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/decoder.h"
+#include "littlebit/models/load.h"
 #include "littlebit/nn/tensor_io.h"
 
 namespace littlebit::test {

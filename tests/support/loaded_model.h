@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "littlebit/io/hf_folder.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/decoder.h"
+#include "littlebit/models/load.h"
 
 namespace littlebit::test {
 

@@ -13,8 +13,9 @@
 #include <map>
 #include <string>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/hf_folder.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/models/architectures.h"
 #include "littlebit/models/decoder.h"
 #include "littlebit/nn/tensor_io.h"

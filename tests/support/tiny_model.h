@@ -9,8 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/safetensors.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/nn/tensor_io.h"
 #include "temp_folder.h"
 

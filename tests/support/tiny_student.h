@@ -7,6 +7,8 @@
 #include <memory>
 #include <vector>
 
+#include "littlebit/models/architectures.h"
+#include "littlebit/models/load.h"
 #include "littlebit/quant/initialize.h"
 #include "support/loaded_model.h"
 #include "support/tiny_model.h"

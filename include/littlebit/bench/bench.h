@@ -23,8 +23,4 @@ std::string bench_cases_help();
 ExitCode run_bench(const BenchOptions& options, const std::vector<std::string>& names,
                    const std::filesystem::path& earlier = {});
 
-// What tests/device/check.sh found, out of the files in `folder` (that script says which): writes
-// check.json and check.md there. kBug where a part failed, ran out of its time or left no result.
-ExitCode report_device_check(const std::filesystem::path& folder);
-
 }  // namespace littlebit

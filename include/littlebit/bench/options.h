@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 #include "littlebit/core/kinds.h"
 #include "littlebit/distill/step.h"

@@ -43,13 +43,6 @@ struct Checkpoint {
   std::vector<FingerprintChange> changes;
 };
 
-// Writes <root>/step-N and returns its path. OutputError where it cannot be written, or something
-// that is no checkpoint has the name; older checkpoints are untouched.
-std::filesystem::path save_checkpoint(const std::filesystem::path& root, const Optimizer& optimizer,
-                                      const TrainingPosition& position,
-                                      const RunFingerprint& fingerprint,
-                                      const std::vector<FingerprintChange>& changes = {});
-
 // The complete checkpoints under `root`, newest first. Not an error where there is none.
 std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& root);
 

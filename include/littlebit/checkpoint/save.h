@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "littlebit/checkpoint/checkpoint.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
 
 namespace littlebit {
 
@@ -23,6 +23,13 @@ int64_t checkpoint_bytes(const Optimizer& optimizer);
 
 // Of what this process writes, which is what a save in the background copies.
 int64_t bytes_of_copy(const Optimizer& optimizer);
+
+// Writes <root>/step-N and returns its path. OutputError where it cannot be written, or something
+// that is no checkpoint has the name; older checkpoints are untouched.
+std::filesystem::path save_checkpoint(const std::filesystem::path& root, const Optimizer& optimizer,
+                                      const TrainingPosition& position,
+                                      const RunFingerprint& fingerprint,
+                                      const std::vector<FingerprintChange>& changes = {});
 
 class CheckpointSave {
  public:

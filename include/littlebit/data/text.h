@@ -8,6 +8,8 @@
 
 namespace littlebit {
 
+inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
 // The text of a file's bytes; `name` names the file in messages. InputError where they are no UTF-8
 // text: another encoding, a compressed file, a table, a model.
 std::string python_text(std::string_view bytes, const std::filesystem::path& name);

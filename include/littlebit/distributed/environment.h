@@ -40,14 +40,6 @@ Variables environment_variables();  // of this process
 // are no numbers, some without the others they need, several hosts without the address of one.
 Environment read_environment(const Variables& variables);
 
-// Host names as `scontrol show hostnames` prints them for a list of Slurm's: "n[001-003,7]-ib[0-1],
-// login" is n001-ib0, n001-ib1, n002-ib0, ... UsageError for what is no such list, or more than
-// 65,536 hosts.
-std::vector<std::string> parse_node_list(std::string_view list);
-
-// Tasks on each node of Slurm's "2(x3),1": 2 2 2 1. UsageError as above.
-std::vector<int64_t> parse_tasks_per_node(std::string_view list);
-
 // How many cores a process computes with, at least 1. `cores`: those it may use (its affinity). Of
 // torchrun, --nproc and RANK all processes of a host have the same ones and share them. Slurm, Open
 // MPI and PMI launchers may have bound each to some of the host's `host_cores`: those are not

@@ -68,43 +68,4 @@ ChoiceTask load_choice_task(const std::string& name, const std::filesystem::path
 // The same from a text; `place` stands for the file in messages.
 ChoiceTask parse_choice_task(std::string_view yaml, std::string name, const std::string& place);
 
-struct Choice {
-  std::string context, continuation;  // the delimiter is part of the continuation
-  int64_t length = 0;                 // characters of the choice, what acc_norm divides by
-};
-
-struct ChoiceDocument {
-  std::string place;  // of its record, for messages (data/records.h)
-  int64_t gold = 0;
-  std::vector<Choice> choices;
-};
-
-// Where the task's data lies: DATA_ROOT/NAME/FILE, DATA_ROOT/FILE, for a task file of one's own
-// also beside it. FILE is the task's or one of its stem that ends in .jsonl, .json (both also .gz
-// and .zst) or .parquet; in DATA_ROOT/NAME also one named by the split, as the Hub names it
-// (test-00000-of-00001.parquet). The first of these. InputError naming these places and where
-// people get the data.
-std::filesystem::path find_choice_data(const ChoiceTask& task,
-                                       const std::filesystem::path& data_root);
-
-// The same for the file that examples are drawn from.
-std::filesystem::path find_example_data(const ChoiceTask& task,
-                                        const std::filesystem::path& data_root);
-
-// A record's document, without description and examples. InputError without a place: a field
-// missing or of another kind, fewer than two choices, gold none of them.
-ChoiceDocument choice_document(const ChoiceTask& task, const Json& record);
-
-// A template of the task's for one record.
-std::string fill_record(const ChoiceTask& task, const TextTemplate& text, const Json& record);
-
-class FewShotExamples;
-
-// The first documents of the task's data, in its order, as many as eval.limit leaves (options.h).
-// `examples` (may be null) are put in front of the contexts, drawn for one document after the
-// other. InputError with the place of a record that is broken.
-std::vector<ChoiceDocument> read_choice_documents(const ChoiceTask& task,
-                                                  const std::filesystem::path& file, double limit,
-                                                  FewShotExamples* examples = nullptr);
-
 }  // namespace littlebit

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "littlebit/eval/choice_documents.h"
 #include "littlebit/eval/choice_task.h"
 
 namespace littlebit {

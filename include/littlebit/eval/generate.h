@@ -30,11 +30,6 @@ struct GenerateOptions {
   void declare(OptionGroup& group);
 };
 
-// The token drawn from logits [V] in fp32: temperature, then the top_k largest, then of those the
-// most probable until their sum reaches top_p. A pure function of the arguments; equals: the lowest
-// id. NumericsError where no logit is finite.
-int32_t sample_token(const at::Tensor& logits, const GenerateOptions& options, uint64_t index);
-
 // Ids that end a text: eos_token_id of generation_config.json, or of config.json. InputError where
 // it is neither a number nor a list of them.
 std::vector<int32_t> eos_token_ids(const HfFolder& folder);

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
 
 namespace littlebit {
 

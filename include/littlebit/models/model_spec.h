@@ -71,13 +71,4 @@ struct ModelSpec {
   int64_t layer_window(int64_t layer) const { return window.empty() ? 0 : window[layer]; }
 };
 
-// Reads config.json. InputError: an unknown model_type, activation, rope type, or a setting that
-// changes the numbers and is not implemented, by name, with what is supported; missing or
-// contradictory sizes.
-ModelSpec parse_model_spec(const Json& config);
-
-// The config.json of the decoder alone, for folders written from it: `config` itself, but of a
-// multimodal model its text part as a model of its own.
-Json decoder_config(const Json& config);
-
 }  // namespace littlebit

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "littlebit/io/safetensors.h"
+#include "littlebit/io/safetensors_writer.h"
 
 namespace littlebit {
 

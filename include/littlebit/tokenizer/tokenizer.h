@@ -52,8 +52,4 @@ class Tokenizer {
 // Added tokens may lie beyond: a text that spells one out is refused when its ids are looked at.
 void check_vocabulary(const Tokenizer& tokenizer, int64_t vocab_size);
 
-// The tokenizer of a Hugging Face folder. InputError naming the files looked for, or what is not
-// understood.
-std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
-
 }  // namespace littlebit

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 #include "littlebit/core/kinds.h"
 #include "littlebit/data/options.h"
@@ -16,18 +17,11 @@
 #include "littlebit/optim/gradient_reducer.h"
 #include "littlebit/optim/options.h"
 #include "littlebit/quant/options.h"
+#include "littlebit/train/recipes.h"
 
 namespace littlebit {
 
 enum class TeacherPlacement { kAuto, kReplicated, kSharded, kSpread, kStreamed };
-
-// A set of defaults: which of an option's values a run has that nobody gave
-// (src/train/recipes.cpp).
-inline constexpr char kBestRecipe[] = "best";
-struct RecipeOptions {
-  std::string recipe = "reference";
-  void declare(OptionGroup& group);
-};
 
 // Section `train`.
 struct TrainOptions {
@@ -108,9 +102,6 @@ struct RunOptions {
   OutputOptions output;
 
   void declare(OptionTree& tree);  // adds every section
-  // Gives the options that neither file nor word gave the values of the recipe. To be called when
-  // all have been read, before check().
-  void apply_recipe(OptionTree& tree) const;
   // Add an error for everything that a run needs and lacks, and for every contradiction; check_plan
   // of what its plan and memory depend on. To be called before tree.finish().
   void check(OptionTree& tree) const;

@@ -8,7 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/cases.h"
-#include "littlebit/core/file.h"
+#include "littlebit/bench/device_check.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/json.h"
 #include "temp_folder.h"
 

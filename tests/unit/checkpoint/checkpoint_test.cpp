@@ -8,7 +8,11 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 
+#include "littlebit/checkpoint/save.h"
 #include "littlebit/core/error.h"
+#include "littlebit/core/fault_hook.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/distill/step.h"
 #include "support/tiny_model.h"
 #include "support/tiny_training.h"

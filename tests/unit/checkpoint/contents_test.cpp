@@ -5,11 +5,14 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/checkpoint/checkpoint.h"
+#include "littlebit/checkpoint/save.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/fault_hook.h"
 #include "littlebit/core/hash.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/io/json.h"
 #include "littlebit/io/safetensors.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "support/tiny_model.h"
 #include "support/tiny_training.h"
 

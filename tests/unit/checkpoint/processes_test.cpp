@@ -11,7 +11,7 @@
 
 #include "littlebit/checkpoint/save.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/fault_hook.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/distributed/agreement.h"
 #include "support/loaded_model.h"

@@ -10,6 +10,8 @@
 #include <set>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/fault_hook.h"
+#include "littlebit/core/read_file.h"
 #include "support/tiny_model.h"
 #include "support/tiny_training.h"
 

@@ -8,7 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "support/tiny_model.h"
 #include "support/tiny_training.h"
 

@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/eval/options.h"
 #include "temp_folder.h"
 #include "unit/io/expect_error.h"

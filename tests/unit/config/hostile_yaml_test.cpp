@@ -4,8 +4,8 @@
 #include <chrono>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/rng.h"
+#include "littlebit/core/write_file.h"
 #include "temp_folder.h"
 #include "unit/config/sample_options.h"
 

@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <limits>
 
+#include "littlebit/config/option_group.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "temp_folder.h"
 #include "unit/config/sample_options.h"
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 
 namespace littlebit {

@@ -17,13 +17,13 @@
 #include "../../../src/core/cgroup.h"
 #include "littlebit/core/disk_space.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
 #include "littlebit/core/kill_point.h"
 #include "littlebit/core/memory.h"
 #include "littlebit/core/parallel.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
 #include "temp_folder.h"
 
 namespace littlebit {

@@ -1,6 +1,4 @@
 // The file layer: whole files or none, whatever fails; and messages a person can act on.
-#include "littlebit/core/file.h"
-
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -12,8 +10,11 @@
 #include <fstream>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/fault_hook.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/record_file.h"
 #include "littlebit/core/signals.h"
+#include "littlebit/core/write_file.h"
 #include "temp_folder.h"
 
 namespace littlebit {

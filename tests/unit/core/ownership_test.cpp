@@ -9,10 +9,12 @@
 #include <cerrno>
 #include <fstream>
 
+#include "littlebit/core/bus_error.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
-#include "littlebit/core/place.h"
-#include "littlebit/core/signals.h"
+#include "littlebit/core/fault_hook.h"
+#include "littlebit/core/folder_lock.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "temp_folder.h"
 
 namespace littlebit {

@@ -6,6 +6,7 @@
 
 #include "littlebit/data/token_file.h"
 #include "littlebit/io/safetensors.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "unit/data/byte_tokenizer.h"
 #include "unit/io/expect_error.h"
 #include "unit/io/test_folder.h"

@@ -1,6 +1,7 @@
 // Documents out of text files: the four formats, plain and gzipped, and every kind of file that is
 // not what it says.
-#include "littlebit/data/corpus.h"
+#include "littlebit/data/documents.h"
+
 #include "unit/data/gzip.h"
 #include "unit/io/expect_error.h"
 #include "unit/io/test_folder.h"

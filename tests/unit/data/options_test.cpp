@@ -2,7 +2,7 @@
 #include "littlebit/data/options.h"
 
 #include "littlebit/config/option_tree.h"
-#include "littlebit/data/corpus.h"
+#include "littlebit/data/documents.h"
 #include "unit/io/expect_error.h"
 
 using namespace littlebit;

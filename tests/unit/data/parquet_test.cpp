@@ -6,7 +6,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/data/corpus.h"
+#include "littlebit/data/documents.h"
 #include "littlebit/data/records.h"
 #include "littlebit/data/token_file.h"
 #include "support/paths.h"

@@ -1,10 +1,10 @@
 // The sampler: each epoch visits every block once, in an order of its own, decided by the seed
 // alone.
+#include "littlebit/data/sampler.h"
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <numeric>
-
-#include "littlebit/data/corpus.h"
 
 using namespace littlebit;
 

@@ -1,6 +1,9 @@
 // What people give as training data: compressed files, folders, globs, nested fields, records that
 // are not all good, and what stands between documents.
+#include "littlebit/data/source_files.h"
+
 #include "littlebit/data/corpus.h"
+#include "littlebit/data/documents.h"
 #include "littlebit/data/token_file.h"
 #include "unit/data/byte_tokenizer.h"
 #include "unit/data/gzip.h"

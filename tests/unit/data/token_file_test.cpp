@@ -7,8 +7,11 @@
 #include <optional>
 #include <thread>
 
+#include "littlebit/core/fault_hook.h"
 #include "littlebit/core/parallel.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/signals.h"
+#include "littlebit/data/tokenize_source.h"
 #include "unit/data/byte_tokenizer.h"
 #include "unit/io/expect_error.h"
 #include "unit/io/test_folder.h"

@@ -11,8 +11,12 @@
 #include <thread>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/distill/streamed_teacher.h"
+#include "littlebit/io/safetensors_writer.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/nn/tensor_io.h"
 #include "support/counted_memory.h"

@@ -10,10 +10,14 @@
 #include <cmath>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/distill/sharded_teacher.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/distributed/planned_communicator.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/forward.h"
+#include "littlebit/models/load.h"
 #include "littlebit/optim/gradient_reducer.h"
 #include "support/counted_memory.h"
 #include "support/loaded_model.h"

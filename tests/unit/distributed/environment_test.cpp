@@ -7,6 +7,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/distributed/node_list.h"
 
 using namespace littlebit;
 using Catch::Matchers::Contains;

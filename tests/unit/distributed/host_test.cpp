@@ -5,7 +5,9 @@
 #include <catch2/catch.hpp>
 
 #include "littlebit/distill/sharded_teacher.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/forward.h"
+#include "littlebit/models/load.h"
 #include "processes.h"
 #include "support/loaded_model.h"
 #include "support/tiny_model.h"

@@ -9,7 +9,10 @@
 #include <catch2/catch.hpp>
 #include <set>
 
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
+#include "littlebit/distributed/nproc.h"
 #include "processes.h"
 
 using namespace littlebit;

@@ -19,9 +19,10 @@
 #include <vector>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
 #include "littlebit/core/process.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/distributed/process_group.h"
 #include "temp_folder.h"
 

@@ -8,6 +8,8 @@
 #include <span>
 
 #include "littlebit/checkpoint/state_file.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/io/json.h"
 #include "littlebit/optim/optimizer.h"

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <random>
 
+#include "littlebit/eval/choice_documents.h"
+#include "littlebit/eval/choice_requests.h"
 #include "littlebit/models/forward.h"
 #include "support/loaded_model.h"
 #include "support/tiny_model.h"

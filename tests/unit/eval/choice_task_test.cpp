@@ -4,8 +4,10 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "littlebit/core/file.h"
 #include "littlebit/core/place.h"
+#include "littlebit/core/write_file.h"
+#include "littlebit/eval/choice_data.h"
+#include "littlebit/eval/choice_documents.h"
 #include "littlebit/io/json.h"
 #include "support/paths.h"
 #include "temp_folder.h"

@@ -8,7 +8,9 @@
 
 #include "../../../src/eval/bootstrap.h"
 #include "../../../src/eval/python_random.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
+#include "littlebit/eval/choice_documents.h"
+#include "littlebit/eval/choice_task.h"
 #include "littlebit/eval/options.h"
 #include "littlebit/eval/tasks.h"
 #include "temp_folder.h"

@@ -11,9 +11,12 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/rng.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/eval/model.h"
-#include "littlebit/export/folder.h"
+#include "littlebit/eval/sampling.h"
+#include "littlebit/export/packed.h"
 #include "littlebit/models/forward.h"
+#include "littlebit/tokenizer/folder.h"
 #include "support/paths.h"
 #include "support/tiny_student.h"
 

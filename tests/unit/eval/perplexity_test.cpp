@@ -8,8 +8,10 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/core/signals.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/eval/model.h"
-#include "littlebit/export/folder.h"
+#include "littlebit/export/dense.h"
+#include "littlebit/export/packed.h"
 #include "littlebit/models/forward.h"
 #include "support/authors_folder.h"
 #include "support/tiny_student.h"

@@ -10,6 +10,7 @@
 
 #include "littlebit/core/error.h"
 #include "littlebit/eval/batch_sharing.h"
+#include "littlebit/eval/choice_requests.h"
 #include "littlebit/eval/choice_scores.h"
 #include "littlebit/eval/perplexity.h"
 #include "littlebit/eval/rolling.h"

@@ -7,8 +7,12 @@
 
 #include "byte_task_input.h"
 #include "littlebit/core/error.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/eval/model.h"
+#include "littlebit/eval/wikitext_pages.h"
+#include "littlebit/tokenizer/folder.h"
 #include "sha256.h"
 #include "support/paths.h"
 #include "support/tiny_model.h"

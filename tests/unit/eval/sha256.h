@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
 #include "temp_folder.h"
 
 namespace littlebit::test {

@@ -5,7 +5,7 @@
 #include <initializer_list>
 #include <string>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
 #include "temp_folder.h"
 #include "unit/io/expect_error.h"
 

@@ -5,12 +5,13 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/eval/perplexity.h"
 #include "littlebit/eval/tasks.h"
 #include "littlebit/io/json.h"
 #include "littlebit/models/forward.h"
+#include "littlebit/tokenizer/folder.h"
 #include "littlebit/tokenizer/tokenizer.h"
 #include "support/paths.h"
 

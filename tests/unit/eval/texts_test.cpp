@@ -6,8 +6,10 @@
 
 #include "byte_task_input.h"
 #include "littlebit/core/error.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/data/parquet.h"
 #include "littlebit/eval/perplexity_texts.h"
+#include "littlebit/tokenizer/folder.h"
 #include "sha256.h"
 #include "support/paths.h"
 #include "unit/io/expect_error.h"

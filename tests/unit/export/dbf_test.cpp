@@ -1,4 +1,6 @@
 // The layout of OneCompression's plugin, read back by plain loops after its description.
+#include "littlebit/export/dbf.h"
+
 #include <ATen/ATen.h>
 
 #include <catch2/catch.hpp>
@@ -7,7 +9,11 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/export/folder.h"
+#include "littlebit/export/load_packed.h"
+#include "littlebit/export/packed.h"
+#include "littlebit/export/stored_rows.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/nn/tensor_io.h"
 #include "support/loaded_model.h"

@@ -1,11 +1,15 @@
 // The dense export: the teacher's tensors with effective weights in their place.
+#include "littlebit/export/dense.h"
+
 #include <ATen/ATen.h>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/export/folder.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/nn/tensor_io.h"
 #include "support/loaded_model.h"

@@ -7,9 +7,16 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/write_file.h"
+#include "littlebit/export/dense.h"
 #include "littlebit/export/folder.h"
+#include "littlebit/export/load_packed.h"
+#include "littlebit/export/packed.h"
+#include "littlebit/export/stored_rows.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/models/incremental.h"
+#include "littlebit/models/load.h"
 #include "littlebit/nn/grouped_linear.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/quant/factor_file.h"

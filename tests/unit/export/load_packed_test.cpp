@@ -1,8 +1,10 @@
 // Folders as the authors' packer writes them, and damaged ones.
+#include "littlebit/export/load_packed.h"
+
 #include <catch2/catch.hpp>
 
 #include "littlebit/core/error.h"
-#include "littlebit/export/folder.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/ops/expand_signs.h"
 #include "littlebit/quant/packed_linear.h"

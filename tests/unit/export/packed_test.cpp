@@ -1,4 +1,6 @@
 // The packed export against the format's description, read back by plain loops.
+#include "littlebit/export/packed.h"
+
 #include <ATen/ATen.h>
 
 #include <catch2/catch.hpp>
@@ -6,7 +8,11 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/fault_hook.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/export/folder.h"
+#include "littlebit/export/load_packed.h"
 #include "littlebit/models/forward.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/quant/packed_linear.h"

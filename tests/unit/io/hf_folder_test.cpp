@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "littlebit/io/safetensors_writer.h"
 #include "unit/io/expect_error.h"
 #include "unit/io/test_folder.h"
 

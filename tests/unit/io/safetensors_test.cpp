@@ -6,7 +6,8 @@
 #include <numeric>
 #include <string>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/fault_hook.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "unit/io/expect_error.h"
 #include "unit/io/test_folder.h"
 

@@ -6,7 +6,7 @@
 #include <regex>
 #include <string>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 #include "support/paths.h"
 

@@ -13,7 +13,7 @@
 #include <functional>
 #include <string>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "temp_folder.h"
 
 namespace littlebit {

@@ -8,7 +8,12 @@
 #include <thread>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/fault_hook.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
+#include "littlebit/logging/progress.h"
+#include "littlebit/logging/table.h"
 #include "unit/logging/child_stderr.h"
 
 namespace littlebit {

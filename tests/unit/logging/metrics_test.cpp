@@ -6,6 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/fault_hook.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "temp_folder.h"
 #include "unit/logging/child_stderr.h"
 

@@ -7,7 +7,9 @@
 
 #include "fixtures.h"
 #include "littlebit/core/error.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/forward.h"
+#include "littlebit/models/load.h"
 #include "littlebit/nn/tensor_io.h"
 #include "rewrite.h"
 #include "temp_folder.h"

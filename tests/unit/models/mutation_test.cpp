@@ -11,7 +11,9 @@
 
 #include "fixtures.h"
 #include "littlebit/core/error.h"
+#include "littlebit/models/architectures.h"
 #include "littlebit/models/forward.h"
+#include "littlebit/models/load.h"
 
 namespace littlebit {
 namespace {

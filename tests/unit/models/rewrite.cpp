@@ -4,7 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/nn/tensor_io.h"
 
 namespace littlebit {

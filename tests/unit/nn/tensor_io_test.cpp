@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "littlebit/core/error.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "temp_folder.h"
 
 namespace littlebit {

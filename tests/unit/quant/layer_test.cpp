@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include "littlebit/core/error.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/nn/tensor_io.h"
 #include "littlebit/ops/expand_signs.h"
 #include "littlebit/ops/update_signs.h"

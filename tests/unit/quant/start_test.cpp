@@ -8,6 +8,8 @@
 #include <mutex>
 
 #include "littlebit/core/error.h"
+#include "littlebit/core/write_file.h"
+#include "littlebit/io/safetensors_writer.h"
 #include "littlebit/quant/factor_file.h"
 #include "littlebit/quant/initialize.h"
 #include "littlebit/quant/student.h"

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 
 using namespace littlebit;

@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/report/report.h"
 #include "report_page.h"
 #include "temp_folder.h"

@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "littlebit/report/report.h"
 
 namespace littlebit {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "littlebit/core/file.h"
+#include "littlebit/core/write_file.h"
 #include "report_page.h"
 #include "temp_folder.h"
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/io/json.h"
+#include "littlebit/tokenizer/folder.h"
 #include "littlebit/tokenizer/tokenizer.h"
 #include "unit/tokenizer/scratch_folder.h"
 

@@ -6,6 +6,7 @@
 #include "littlebit/core/error.h"
 #include "littlebit/io/json.h"
 #include "littlebit/tokenizer/decode_stream.h"
+#include "littlebit/tokenizer/folder.h"
 #include "littlebit/tokenizer/tokenizer.h"
 #include "unit/tokenizer/fixtures.h"
 #include "unit/tokenizer/scratch_folder.h"

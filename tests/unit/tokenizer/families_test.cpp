@@ -4,9 +4,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "littlebit/core/file.h"
 #include "littlebit/core/hash.h"
 #include "littlebit/core/parallel.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/io/json.h"
 #include "unit/tokenizer/fixtures.h"

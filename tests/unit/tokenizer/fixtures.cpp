@@ -10,8 +10,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "littlebit/core/file.h"
 #include "littlebit/io/json.h"
+#include "littlebit/tokenizer/folder.h"
 #include "support/paths.h"
 #include "unit/tokenizer/scratch_folder.h"
 

@@ -1,4 +1,6 @@
 // Which file and class a folder's tokenizer is made by, and what is refused by name.
+#include "littlebit/tokenizer/folder.h"
+
 #include <signal.h>
 
 #include <catch2/catch.hpp>

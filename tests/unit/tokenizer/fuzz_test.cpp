@@ -6,9 +6,10 @@
 #include <random>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
 #include "littlebit/io/json.h"
+#include "littlebit/tokenizer/folder.h"
 #include "littlebit/tokenizer/tokenizer.h"
 #include "support/paths.h"
 #include "unit/tokenizer/fixtures.h"

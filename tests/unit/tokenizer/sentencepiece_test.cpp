@@ -2,7 +2,8 @@
 #include <catch2/catch.hpp>
 
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/tokenizer/folder.h"
 #include "unit/tokenizer/golden_case.h"
 #include "unit/tokenizer/scratch_folder.h"
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "littlebit/io/json.h"
+#include "littlebit/tokenizer/folder.h"
 #include "littlebit/tokenizer/tokenizer.h"
 #include "unit/tokenizer/golden_case.h"
 #include "unit/tokenizer/scratch_folder.h"

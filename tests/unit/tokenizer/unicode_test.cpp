@@ -5,6 +5,7 @@
 
 #include "littlebit/core/hash.h"
 #include "littlebit/io/json.h"
+#include "littlebit/tokenizer/folder.h"
 #include "littlebit/tokenizer/tokenizer.h"
 #include "unit/tokenizer/fixtures.h"
 #include "unit/tokenizer/scratch_folder.h"

@@ -10,12 +10,15 @@
 #include <set>
 
 #include "littlebit/checkpoint/checkpoint.h"
+#include "littlebit/checkpoint/save.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/device/cuda.h"
 #include "littlebit/distill/blockwise.h"
 #include "littlebit/distill/step.h"
 #include "littlebit/eval/model.h"
 #include "littlebit/eval/perplexity.h"
-#include "littlebit/export/folder.h"
+#include "littlebit/export/dense.h"
+#include "littlebit/export/packed.h"
 #include "littlebit/ops/operation_case.h"
 #include "littlebit/ops/update_signs.h"
 #include "littlebit/optim/gradient_reducer.h"

@@ -4,8 +4,8 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "littlebit/core/file.h"
-#include "littlebit/core/place.h"
+#include "littlebit/core/read_file.h"
+#include "littlebit/core/write_file.h"
 #include "support/tiny_model.h"
 #include "temp_folder.h"
 

@@ -113,7 +113,7 @@ TEST_CASE("a recipe sets what nobody gave, and says so") {
     auto declared = std::make_unique<Declared>();
     declared->tree.load_yaml_text(yaml, "run.yaml");
     if (!recipe.empty()) declared->tree.set("recipe=" + recipe);
-    declared->options.apply_recipe(declared->tree);
+    apply_recipe(declared->options, declared->tree);
     declared->tree.finish();
     return declared;
   };
@@ -159,7 +159,7 @@ TEST_CASE("a recipe sets what nobody gave, and says so") {
   SECTION("an unknown one is told") {
     Declared declared;
     declared.tree.set("recipe=bset");
-    declared.options.apply_recipe(declared.tree);
+    apply_recipe(declared.options, declared.tree);
     CHECK_THROWS_WITH(declared.tree.finish(), Catch::Contains("reference, littlebit2 or best"));
   }
 }

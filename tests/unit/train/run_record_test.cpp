@@ -6,9 +6,12 @@
 #include <map>
 #include <set>
 
+#include "littlebit/checkpoint/save.h"
 #include "littlebit/core/error.h"
-#include "littlebit/core/file.h"
+#include "littlebit/core/fault_hook.h"
+#include "littlebit/core/read_file.h"
 #include "littlebit/core/strings.h"
+#include "littlebit/core/write_file.h"
 #include "support/tiny_model.h"
 #include "support/tiny_training.h"
 #include "temp_folder.h"

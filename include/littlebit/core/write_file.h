@@ -1,4 +1,4 @@
-// The file layer: every byte the project reads from or writes to disk passes through here.
+// Files as they are written: every byte that the project writes to disk passes through here.
 //
 // Invariant: a reader never sees half a file. Writers build `<path>.partial` and publish it by
 // fsync + rename; a writer destroyed before commit() removes what it built, and what a killed one
@@ -7,14 +7,13 @@
 // regular files and folders are replaced, never a device or a pipe. A symbolic link is followed: it
 // stays, and what it points to is replaced (or made, where it points to nothing yet); a link to a
 // device, or to what a process has open (/dev/stdout), is refused as the device is. All functions
-// throw: InputError (exit 3) on reading, OutputError (exit 5) on writing. Not thread-safe per
-// object; different objects may be used from different threads.
+// throw OutputError (exit 5). Not thread-safe per object; different objects may be used from
+// different threads.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -23,31 +22,6 @@
 #include "littlebit/core/scratch_folder.h"
 
 namespace littlebit {
-
-// A whole file, memory-mapped read-only. Move-only; the bytes live as long as the object.
-class MappedFile {
- public:
-  MappedFile() = default;
-  explicit MappedFile(const std::filesystem::path& path);  // an empty file maps to an empty span
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&& other) noexcept;
-  ~MappedFile();
-
-  std::span<const std::byte> bytes() const { return {data_, size_}; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  const std::byte* data_ = nullptr;
-  size_t size_ = 0;
-  std::filesystem::path path_;
-};
-
-// Releases the resident pages that lie fully inside `part` of a mapped file; they are read again
-// when they are looked at.
-void drop_pages(std::span<const std::byte> part);
-
-// The whole file as a string. A file longer than `max_bytes` is refused by name.
-std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = UINT64_MAX);
 
 // A new file that appears under its name only when commit() returns.
 class OutputFile {
@@ -123,12 +97,5 @@ class AppendFile {
 void create_folders(const std::filesystem::path& path);
 // The same, with the names of new folders flushed to the disk.
 void create_lasting_folders(const std::filesystem::path& path);
-
-// Test hook: called with a word and the path before every "open" (to write, lock or flush), "lock",
-// "mkdir", "write", "fsync", "rename" (by the new name) and "exchange" (two folders swap names);
-// not 0: the errno of a failed call. One hook a process, nullptr by default. Not thread-safe to
-// change while writing.
-using FaultHook = std::function<int(std::string_view operation, const std::filesystem::path& path)>;
-void set_fault_hook(FaultHook hook);
 
 }  // namespace littlebit
