@@ -28,6 +28,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// Grouped heads: N / K heads of queries, one after another, share a head of keys and values.
 // [B, K, T, D] for each of N heads of queries.
 at::Tensor for_queries(const at::Tensor& x, int64_t heads) {
   const at::Tensor wide = x.to(accumulate_type(x));
@@ -52,6 +53,7 @@ at::Tensor all_scores(const at::Tensor& q, const at::Tensor& k, double scale, do
   return softcap > 0 ? at::tanh(scores / softcap) * softcap : scores;
 }
 
+// The lower triangle, of which a window leaves the last `window` diagonals.
 at::Tensor hidden_places(const at::Tensor& scores, int64_t window) {
   at::Tensor seen =
       at::ones({scores.size(2), scores.size(3)}, scores.options().dtype(at::kBool)).tril();
@@ -59,6 +61,7 @@ at::Tensor hidden_places(const at::Tensor& scores, int64_t window) {
   return seen.logical_not();
 }
 
+// The output projection reads a position's heads side by side: laid out so, they need no copy.
 // As [B, T, N, D] in memory.
 at::Tensor by_positions(const at::Tensor& x) {
   return x.transpose(1, 2).contiguous().transpose(1, 2);
@@ -114,6 +117,8 @@ class Readable {
   at::ScalarType type_;
 };
 
+// Keeps inputs, result and logarithms, all linear in T: weights are made again from scores and
+// logarithms.
 class RecordedAttention : public torch::autograd::Function<RecordedAttention> {
  public:
   static variable_list forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
@@ -124,6 +129,7 @@ class RecordedAttention : public torch::autograd::Function<RecordedAttention> {
     context->saved_data["scale"] = scale;
     context->saved_data["window"] = window;
     context->saved_data["softcap"] = softcap;
+    // The logarithms are rarely used; zeros as their gradient would be one more tensor to subtract.
     context->set_materialize_grads(false);
     return {y, log_sum};
   }
@@ -159,6 +165,7 @@ CausalAttention::Result CausalAttention::twin(const at::Tensor& q, const at::Ten
   scores =
       scores.masked_fill(hidden_places(scores, window), -std::numeric_limits<double>::infinity());
   at::Tensor log_sum = at::logsumexp(scores, -1);
+  // softmax(scores), computed as the backward pass will compute it again.
   const at::Tensor weights = (scores - log_sum.unsqueeze(-1)).exp();
   const at::Tensor y = at::matmul(weights, for_queries(v, q.size(1))).to(q.scalar_type());
   return {by_positions(y), std::move(log_sum)};
@@ -167,6 +174,7 @@ CausalAttention::Result CausalAttention::twin(const at::Tensor& q, const at::Ten
 CausalAttention::Result CausalAttention::cpu(const at::Tensor& q, const at::Tensor& k,
                                              const at::Tensor& v, double scale, int64_t window,
                                              double softcap) {
+  // fp64 (tests compute in it) and mixed types have no form of their own.
   if (!has_blocks(q, k, v)) return twin(q, k, v, scale, window, softcap);
   check_shapes(q, k, v);
   const Readable readable(q);
@@ -205,6 +213,7 @@ CausalAttention::Result CausalAttention::cuda(const at::Tensor& q, const at::Ten
   if (!littlebit::is_flash(q, k, v, softcap)) return twin(q, k, v, scale, window, softcap);
   check_shapes(q, k, v);
   const Readable readable(q.scalar_type());
+  // It takes and returns [B, T, N, D], and counts a window without the query's own position.
   auto [y, log_sum, random, unused, debug] = at::_flash_attention_forward(
       readable(q).transpose(1, 2), readable(k).transpose(1, 2), readable(v).transpose(1, 2), {}, {},
       q.size(2), q.size(2), /*dropout_p=*/0, /*is_causal=*/true, /*return_debug_mask=*/false, scale,
@@ -230,6 +239,8 @@ CausalAttentionGradient::Result CausalAttentionGradient::twin(
     double scale, int64_t window, double softcap) {
   const at::ScalarType type = accumulate_type(q);
   const at::Tensor scores = all_scores(q, k, scale, softcap), of_y = dy.to(type);
+  // P = e^(S - L), dS = P * (dY V^T - delta) * scale with delta the row sums of dY * Y, and through
+  // the soft cap, whose derivative is 1 - (s / cap)^2 (attention_blocks.cpp has the whole of it).
   const at::Tensor weights =
       (scores - log_sum.unsqueeze(-1)).exp().masked_fill(hidden_places(scores, window), 0);
   at::Tensor delta = (of_y * y.to(type)).sum(-1);
@@ -306,6 +317,8 @@ struct CaseShape {
   }
 };
 
+// Edges of blocks of 64 queries and 128 or 256 keys, windows within one block and across several,
+// nothing at all, head sizes that bf16 cannot pair, and sizes of models for the benchmark.
 constexpr CaseShape kShapes[] = {
     {2, 4, 4, 9, 4},
     {1, 6, 2, 70, 8, 5},
@@ -324,6 +337,7 @@ constexpr CaseShape kShapes[] = {
     {1, 8, 4, 2048, 128, 512, 50, true},
 };
 
+// Forward QK^T and PV; backward those of S, dP, dV, dK and dQ.
 // `products`: how many of each pair of query and key.
 template <class Make>
 std::vector<OperationCase> attention_cases(const char* name, double products, double narrow,

@@ -110,6 +110,7 @@ at::Tensor GatedActivation::autograd_cpu(const at::Tensor& gate, const at::Tenso
   if (c10::GradMode::is_enabled() && (gate.requires_grad() || up.requires_grad())) {
     return RecordedActivation::apply(gate, up, kind);
   }
+  // Nothing is recorded: below autograd the dispatcher finds the device's own form.
   const at::AutoDispatchBelowADInplaceOrView below;
   return dispatched<GatedActivation>().call(gate, up, kind);
 }
@@ -117,6 +118,7 @@ at::Tensor GatedActivation::autograd_cpu(const at::Tensor& gate, const at::Tenso
 GatedActivationGradient::Result GatedActivationGradient::twin(const at::Tensor& dy,
                                                               const at::Tensor& gate,
                                                               const at::Tensor& up, int64_t kind) {
+  // y = a(gate) up: d_gate = dy up a'(gate), d_up = dy a(gate).
   return {plain_gradient(dy * up, gate, kind), dy * plain_activation(gate, kind)};
 }
 

@@ -58,6 +58,8 @@ at::Tensor by_rows(const at::Tensor& t) {
   const float* from = t.const_data_ptr<float>();
   auto* to = copy.mutable_data_ptr<float>();
   at::parallel_for(0, (rows + kRows - 1) / kRows, 4, [&](int64_t begin, int64_t end) {
+    // Transposed by pieces of 16 x 256: 16 numbers are one line of the cache, which is then read
+    // once and written once.
     alignas(64) float piece[kRows * kStride];
     for (int64_t row = begin * kRows; row < std::min(rows, end * kRows); row += kRows) {
       const int64_t height = std::min(kRows, rows - row);
@@ -73,6 +75,7 @@ at::Tensor by_rows(const at::Tensor& t) {
   return copy;
 }
 
+// Only the derivatives that are asked for are computed: frozen weights cost none.
 class RecordedProduct : public torch::autograd::Function<RecordedProduct> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& a,
@@ -124,6 +127,8 @@ at::Tensor MatrixProduct::twin(const at::Tensor& a, const at::Tensor& b) {
   return at::matmul(a, (is_mixed(a, b) ? b.to(a.scalar_type()) : b).t());
 }
 
+// oneDNN's product is not used for empty matrices; mixed products have a form of their own on every
+// CPU.
 bool MatrixProduct::is_faster(const at::Tensor& a, const at::Tensor& b) {
   if (is_mixed(a, b)) return a.is_cpu();
   return a.is_cpu() && a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat &&

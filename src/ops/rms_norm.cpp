@@ -28,6 +28,7 @@ at::Tensor plain_norm(const at::Tensor& x, const at::Tensor& weight, double eps,
   const at::Tensor wide = x.to(type);
   const at::Tensor y = wide * at::rsqrt(at::mean(wide * wide, -1, /*keepdim=*/true) + eps);
   const at::Tensor scale = weight.to(type);
+  // An offset of 1 is Gemma's: its weights are kept as differences from 1.
   return (y * (offset != 0 ? scale + offset : scale)).to(result_type(x, dtype));
 }
 
@@ -90,6 +91,8 @@ class RecordedSum : public torch::autograd::Function<RecordedSum> {
     context->set_materialize_grads(false);  // zeros for an unused output would cost a pass
     return {sum, y};
   }
+  // The sum has two readers, the norm and the residual stream, whose gradients add up; x and added
+  // share the result. Where nobody read the norm, the stream's gradient passes through.
   static variable_list backward(AutogradContext* context, const variable_list& dy) {
     if (!dy[1].defined()) return {dy[0], dy[0], {}, {}, {}, {}};
     const auto [dx, d_weight] = Saved(context).gradients(dy[1], dy[0]);
@@ -123,6 +126,7 @@ at::Tensor RmsNorm::cpu(const at::Tensor& x, const at::Tensor& weight, double ep
 
 at::Tensor RmsNorm::autograd_cpu(const at::Tensor& x, const at::Tensor& weight, double eps,
                                  double offset, at::ScalarType dtype) {
+  // Without a kernel ATen records the twin, step by step.
   if (!has_kernel(x, weight, eps, offset, dtype)) return twin(x, weight, eps, offset, dtype);
   if (records(x, weight)) return RecordedNorm::apply(x, weight, eps, offset, dtype);
   const at::AutoDispatchBelowADInplaceOrView below;
@@ -164,6 +168,12 @@ RmsNormGradient::Result RmsNormGradient::twin(const at::Tensor& dy, const at::Te
                                               const at::Tensor& weight,
                                               const std::optional<at::Tensor>& d_sum, double eps,
                                               double offset) {
+  // With r = 1 / sqrt(mean(x^2) + eps), u = x r and g = dy (weight + offset):
+  //
+  //     dx = r (g - u mean(g u))    d_weight = sum over rows of dy u
+  //
+  // The second term is the derivative of r: growing x along itself changes nothing, and so the part
+  // of g along u is taken out.
   const at::ScalarType type = accumulate_type(x);
   const at::Tensor wide = x.to(type), of_y = dy.to(type);
   const at::Tensor scale = at::rsqrt(at::mean(wide * wide, -1, /*keepdim=*/true) + eps);
