@@ -12,6 +12,7 @@ struct Value {
   float y, slope;
 };
 
+// x sigmoid(x).
 struct Silu {
   LITTLEBIT_LOOP static Value at(float x) {
     const float s = sigmoid(x);
@@ -58,6 +59,8 @@ LITTLEBIT_LOOP void gradient_loop(const GatedActivationGradientJob<T>* job, int6
     T* d_gate = job->d_gate + r * cols;
     T* d_up = job->d_up + r * cols;
     for (int64_t c = 0; c < cols; ++c) {
+      // Computed again rather than kept: two more tensors would be written in the forward pass and
+      // read here.
       const Value value = Activation::at(widen(gate[c]));
       const float of_y = widen(dy[c]);
       store(d_gate + c, of_y * widen(up[c]) * value.slope);

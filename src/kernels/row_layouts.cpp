@@ -29,6 +29,7 @@ void copy(const RowsOf<const T>& from, const RowsOf<T>& to) {
 // to(row, column) = from(column, row), by squares that stay in the first cache.
 template <class From, class To>
 void transpose(int64_t rows, int64_t cols, const From& from, const To& to) {
+  // 16 of them side by side are at least half a line of the cache, on the side that is written.
   constexpr int64_t kSide = 16;
   for (int64_t c = 0; c < cols; c += kSide) {
     const int64_t end = std::min(cols, c + kSide);
@@ -94,6 +95,7 @@ void round(const RowsOf<const float>& from, const RowsOf<T>& to) {
 
 template <class T>
 void round_back(const RowsOf<const float>& from, const RowsOf<T>& to) {
+  // Rows that begin at half words.
   transpose(
       to.rows, to.cols, [&](int64_t c, int64_t r) { return from.data[c * from.stride + r]; },
       [&](int64_t r, int64_t c, float value) { store(to.data + r * to.stride + c, value); });
@@ -118,6 +120,7 @@ void pair_rows(const RowsOf<const uint16_t>& from, const RowsOf<uint16_t>& to) {
       y[2 * i] = first[i];
       y[2 * i + 1] = second[i];
     }
+    // The last row of an odd number has zeros as its partner, and so do rows that are not there.
     for (int64_t i = 0; row + 1 >= from.rows && i < to.cols; ++i) {
       y[2 * i] = row < from.rows ? first[i] : uint16_t{0};
       y[2 * i + 1] = 0;
@@ -127,6 +130,8 @@ void pair_rows(const RowsOf<const uint16_t>& from, const RowsOf<uint16_t>& to) {
 
 void pair_transposed_rows(const RowsOf<const uint16_t>& from, const RowsOf<uint16_t>& to) {
   const int64_t cols = std::min(from.rows, to.cols);
+  // Two neighbours of a row, read as one word, are a pair of the transpose: it is words that are
+  // transposed.
   if (from.stride % 2 == 0) {
     turn_words(from.data, from.stride / 2, cols, to.rows / 2, to.data, to.stride);
   } else {
