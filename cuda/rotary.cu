@@ -19,6 +19,7 @@ __global__ void rotary_kernel(RotaryJob<T> job) {
     const T* x =
         job.x + batch * job.x_strides[0] + head * job.x_strides[1] + position * job.x_strides[2];
     T* y = job.y + batch * job.y_strides[0] + head * job.y_strides[1] + position * job.y_strides[2];
+    // Numbers beyond the pairs (partial rotary) are copied.
     if (i >= job.half) {
       y[job.half + i] = x[job.half + i];
       continue;

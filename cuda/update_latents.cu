@@ -8,6 +8,7 @@ namespace littlebit::cuda {
 
 constexpr int kWords = static_cast<int>(kMomentBlock / 32);  // lane k has number k of each
 
+// By exchanges between lanes: a warp needs neither shared memory nor a barrier.
 __device__ inline float most_over_warp(float value) {
   for (int distance = 16; distance > 0; distance /= 2) {
     value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFFu, value, distance));
@@ -76,9 +77,12 @@ __device__ void keep(const LatentUpdateJob<Moment>& job, int64_t block, int lane
   }
 }
 
+// A lane has the numbers lane, 32 + lane, 64 + lane and 96 + lane of a block: loads of a warp are
+// contiguous, and a vote over the lanes is one word of sign bits.
 template <class Moment>
 __global__ void update_latents_kernel(LatentUpdateJob<Moment> job, unsigned long long* flips) {
   const float clip = *job.clip;
+  // Decided here, so that the host need not wait for the norm. NaN compares false, too.
   if (!(fabsf(clip) < INFINITY)) return;
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int64_t warp = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
@@ -97,6 +101,7 @@ __global__ void update_latents_kernel(LatentUpdateJob<Moment> job, unsigned long
           job.latents[i] * by.keep -
           by.step_size * average[k] / (sqrtf(square[k]) / by.root_divisor + by.epsilon);
       job.latents[i] = latent;
+      // Lane k keeps word k: four lanes write four words that lie side by side.
       const uint32_t vote = __ballot_sync(0xFFFFFFFFu, latent < 0);
       if (lane == k) {
         uint32_t& word = job.words[block * kWords + k];
@@ -107,6 +112,7 @@ __global__ void update_latents_kernel(LatentUpdateJob<Moment> job, unsigned long
     __syncwarp();  // every lane has read the block's scales
     keep(job, block, lane, average, square);
   }
+  // One atomic addition a warp, of whole numbers: their order does not matter.
   for (int distance = 16; distance > 0; distance /= 2) {
     changed += __shfl_xor_sync(0xFFFFFFFFu, changed, distance);
   }
