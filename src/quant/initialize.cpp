@@ -57,7 +57,7 @@ std::vector<LayerPlace> places(Decoder& decoder) {
 }
 
 // By falling cost: rows x columns x rank, what the products of a layer's randomised SVD and of its
-// rotations grow with.
+// rotations grow with. Were a large layer taken last, all other threads would wait for it.
 std::vector<size_t> costliest_first(std::span<const LayerPlan> plans) {
   std::vector<size_t> order(plans.size());
   std::iota(order.begin(), order.end(), size_t{0});

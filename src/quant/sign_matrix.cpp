@@ -70,6 +70,8 @@ void SignExpansionList::run() {
   const c10::AutoGradMode no_grad(false);  // a target may be part of what requires gradients by now
   const at::Tensor scales = at::cat(scales_).to(dtype_);
   int64_t scale_begin = 0;
+  // A run of matrices of one buffer of bits is one call; a group has one buffer, so that is the
+  // whole list.
   for (size_t begin = 0, end = 0; begin < outs_.size(); begin = end) {
     const at::Tensor& words = matrices_[begin].words();
     std::vector<int64_t> first_bits, scale_begins;
