@@ -60,6 +60,8 @@ void GroupState::load() {
   if (is_loaded()) return;
   c10::NoGradGuard no_grad;
   for (at::Tensor* tensor : large()) {
+    // A buffer on the device is filled from what is kept, whose pages are then given back: the
+    // state is in memory once.
     const at::Tensor kept = *tensor;
     *tensor = at::empty(kept.sizes(), kept.options().device(device_).pinned_memory(false));
     tensor->copy_(kept);
@@ -85,6 +87,8 @@ void GroupState::load_for_good() {
 
 void GroupState::visit(const std::function<void(const StatePart&)>& visit) const {
   const GroupLayout& layout = group_->layout();
+  // Latents and their moments by the parts of matrices in this slice; vectors whole, since every
+  // process has them.
   const std::vector<SegmentPart> parts = parts_in(layout, slice_);
   const auto visit_all = [&](const std::string& prefix, const at::Tensor& latents,
                              const at::Tensor& vectors) {
@@ -140,6 +144,7 @@ int64_t GroupState::whole_bytes() const {
 
 at::Tensor with_rms(const at::Tensor& latents, double rms) {
   c10::NoGradGuard no_grad;
+  // The root mean square, in fp64: a square of a small fp32 number may round to zero.
   const at::Tensor now =
       at::linalg_vector_norm(latents, 2, c10::nullopt, /*keepdim=*/false, at::kDouble)
           .div_(std::sqrt(static_cast<double>(latents.numel())));
@@ -159,8 +164,10 @@ void GroupState::set_latents(size_t layer, const LayerFactors& factors, double r
       for (const auto& [segment, value] : {std::pair{paths[p].U, &factors.paths[p].U},
                                            std::pair{paths[p].V, &factors.paths[p].V}}) {
         if (part.segment != &layout.latents[segment]) continue;
+        // The scale is that of the whole matrix, whichever part of it is here.
         const at::Tensor whole = rms > 0 ? with_rms(*value, rms) : *value;
         part.view(latents_).copy_(whole.reshape({-1}).narrow(0, part.begin, part.count));
+        // Where latents are kept in a mapped file, the pages just written need not stay in memory.
         drop_scratch_pages(part.view(latents_));
       }
     }
@@ -185,6 +192,7 @@ void GroupState::update_bits() const {
 
 const at::Tensor& GroupState::words() const {
   if (words_.defined()) return words_;
+  // The student's own words, where the latents are on its device.
   if (!is_apart()) {
     words_ = group_->bits().narrow(0, slice_.begin / 32, slice_.size() / 32);
     return words_;
