@@ -103,6 +103,7 @@ Source read_source(const Reader& read, const std::string& name, const std::strin
   return source;
 }
 
+// torchrun and the launcher of --nproc both set RANK and WORLD_SIZE; these tell them apart.
 bool by_torchrun(const Reader& read) {
   return !read.first_of({"TORCHELASTIC_RUN_ID", "TORCHELASTIC_USE_AGENT_STORE"}).empty();
 }

@@ -131,6 +131,8 @@ Call Peers::begin(const char* operation, int64_t bytes) {
   return {.operation = operation,
           .bytes = bytes,
           .stopwatch = {},
+          // All processes call the same operations in the same order, so their counts agree: a
+          // message of an earlier call cannot be taken for one of this.
           .tag = static_cast<int>(num_calls_++ % kTags)};
 }
 
@@ -168,6 +170,7 @@ void Peers::receive(const Call& call, Round& round, int64_t peer, const at::Tens
 }
 
 void Peers::wait(const Call& call, Round& round, const Message& message) {
+  // The time spent here is what straggler reports are made of.
   const Waiting waiting;
   const double left = std::max(timeout() - call.stopwatch.seconds(), 1e-3);
   try {
@@ -178,6 +181,7 @@ void Peers::wait(const Call& call, Round& round, const Message& message) {
 }
 
 void Peers::wait(const Call& call, Round& round) {
+  // Receives first: a missing one tells who did not come.
   for (const Message& message : round.receives) wait(call, round, message);
   for (const Message& message : round.sends) wait(call, round, message);
   round = {};
@@ -202,6 +206,8 @@ std::vector<int64_t> Peers::missing_in(const Round& round, int64_t peer) const {
 void Peers::give_up(const Call& call, const Round& round, int64_t peer, const std::string& what) {
   const double waited = call.stopwatch.seconds();
   is_open_ = false;
+  // A message that does not come in time, or a connection that closed: two questions to the
+  // meeting.
   const bool late = waited >= timeout() || what.find("Timed out") != std::string::npos;
   const std::string cause = late ? meeting().why_late(missing_in(round, peer))
                                  : meeting().why_closed(in_all_[static_cast<size_t>(peer)]);
