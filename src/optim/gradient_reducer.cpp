@@ -91,7 +91,7 @@ void GradientReducer::add(size_t index, const std::vector<at::Tensor>& leaf_grad
   if (!early_) {
     group.whole->add(leaf_gradients);
     group.has_vectors = true;
-    // The chain rule is linear in the sums: once, at the end, does for all micro-batches.
+    // The chain rule is linear in the sums: applied once, at the end, it covers all micro-batches.
     if (begun_ < micro_batches_) return;
     group.whole->finish();
     send(index, group.whole->latents(), {});

@@ -60,7 +60,7 @@ void GroupGradients::add(const std::vector<at::Tensor>& leaf_gradients) {
     const at::Tensor &g1 = leaf_gradients[next], &g2 = leaf_gradients[next + 1],
                      &gl = leaf_gradients[next + 2];
     next += 3;
-    // Leaves have both paths side by side; a path's part of G1 are rows, of G2 columns.
+    // Leaves have both paths side by side; a path's part is rows of G1 and columns of G2.
     const int64_t rank = group_->layers()[i]->rank();
     for (size_t p = 0; p < layer.paths.size(); ++p) {
       const int64_t first = static_cast<int64_t>(p) * rank;

@@ -220,8 +220,8 @@ void Optimizer::update_vectors(size_t index, const at::Tensor& clip, int64_t ste
   const StudentGroup& group = state.group();
   gradients.mul_(clip);
   // found_inf is how ATen leaves an update out without the host's knowing. clip is NaN where the
-  // step is not taken. gradients times it are, too, but found_inf makes ATen leave parameters and
-  // moments alone.
+  // step is not taken. Gradients times it are NaN, too, but found_inf makes ATen leave parameters
+  // and moments alone.
   const at::Tensor is_left_out = clip.isnan().to(at::kFloat);
   const at::Tensor number = at::full({}, static_cast<double>(step), is_left_out.options());
   const auto update = [&](int64_t first, int64_t count, double rate, double decay) {
