@@ -48,6 +48,8 @@ void claim(const Run& run) {
   });
 }
 
+// The order is that of what can fail cheaply: the folder is claimed and the teacher scored before
+// factors are computed, which may take long.
 // A student with initial factors; teacher and student are scored before the first step.
 TrainedModel begin_run(const Run& run) {
   const Session& session = run.session();
@@ -152,6 +154,7 @@ void factorize_only(const RunOptions& options, const OptionTree& tree, const Run
   Session session = open_session(options, tree, std::nullopt, request, processes);
   std::optional<Corpus> corpus;
   if (measures_ranks(session)) {
+    // The first process tokenises, the others find its file in the cache.
     first_then_others(processes,
                       [&] { corpus.emplace(build_corpus(session, options.quant.cache_dir)); });
   }
@@ -169,10 +172,12 @@ void factorize_only(const RunOptions& options, const OptionTree& tree, const Run
 
 ExitCode run_training(const RunOptions& asked, const OptionTree& tree, const RunRequest& request,
                       Communicator& processes) {
+  // Counts for train.time_limit, so it begins before anything is loaded.
   const Stopwatch since_start;
   const RunOptions& options = asked;
   in_all(processes, [&] { check_batch(options, processes.world()); });
   const RunFolder folder(options.output.dir);
+  // The folder is locked: from here on no other run writes there.
   RunStart start = take_folder(folder, options, tree, request, processes);
   const Prepared prepared = prepare_run(folder, std::move(start.session), start.checkpoint);
 
