@@ -21,7 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What this process writes: its slices, and one process what all have.
+// What this process writes: its slices, and one process what all have. Every process has the same
+// vectors; the first one writes them.
 std::vector<StatePart> parts_to_write(const Optimizer& optimizer) {
   std::vector<StatePart> parts;
   for (const GroupState& state : optimizer.states()) {
@@ -33,6 +34,8 @@ std::vector<StatePart> parts_to_write(const Optimizer& optimizer) {
 }
 
 // Into pinned memory from a GPU. A tensor of the CPU is copied too: it changes with the next step.
+// These copies are the memory that checkpoint.async costs, and making them is what the training
+// waits for.
 void copy_values(std::vector<StatePart>& parts) {
   for (StatePart& part : parts) {
     const bool pinned = device_traits(part.values.device()).pins_host_memory;
@@ -44,7 +47,8 @@ void copy_values(std::vector<StatePart>& parts) {
   }
 }
 
-// `lists`: of the tensors of each process's file.
+// `lists`: of the tensors of each process's file. The manifest alone names all tensors, with the
+// parts of which they are made: a resume needs no particular number of processes.
 Json make_manifest(const TrainingPosition& position, const RunFingerprint& fingerprint,
                    const std::vector<FingerprintChange>& changes,
                    const std::vector<std::string>& lists) {
@@ -145,6 +149,7 @@ void CheckpointSave::write(const std::vector<StatePart>& parts) {
 fs::path CheckpointSave::finish() {
   in_all(processes_, [&] {
     if (thread_.joinable()) thread_.join();
+    // Without a thread this is where the file is written, from the state itself.
     if (!written_) write(std::exchange(parts_, {}));
     if (failure_) std::rethrow_exception(failure_);
   });
