@@ -23,17 +23,21 @@ constexpr std::string_view kGpt2Pattern =
 
 // Replaces every piece by what split(piece's text, its offset, out) appends.
 template <class Split>
+// The text stays, pieces become smaller ones of it: offsets, no copies.
 void split_pieces(PreTokens& tokens, Split&& split) {
   std::vector<Piece> out;
   out.reserve(tokens.pieces.size());
   size_t first = tokens.pieces.empty() ? 0 : tokens.pieces[0].begin;
   for (const Piece& piece : tokens.pieces) split(tokens.view(piece), piece.begin, out);
+  // A step that removes the beginning leaves no piece at the text's start, where some tokenizers
+  // put a space.
   tokens.at_start = tokens.at_start && !out.empty() && out[0].begin == first;
   tokens.pieces = std::move(out);
 }
 
 // Replaces every piece's text by what rewrite(piece, is first, out) appends.
 template <class Rewrite>
+// The text changes, so it is written anew; borders between pieces stay.
 void rewrite_pieces(PreTokens& tokens, Rewrite&& rewrite) {
   std::string out;
   out.reserve(tokens.text.size() + tokens.text.size() / 2);
@@ -53,6 +57,8 @@ class Split final : public PreTokenizer {
 
   void apply(PreTokens& tokens) const override {
     split_pieces(tokens, [&](std::string_view text, size_t offset, std::vector<Piece>& out) {
+      // Text and matches alternate; what becomes of a match (kept, removed, joined to a neighbour)
+      // is the behaviour's. `invert` exchanges the two.
       Splitter splitter(behavior_, offset, out);
       size_t done = 0;
       pattern_.find_all(text, [&](size_t begin, size_t end) {
@@ -147,6 +153,7 @@ class Metaspace final : public PreTokenizer {
   void apply(PreTokens& tokens) const override {
     bool at_start = tokens.at_start;
     rewrite_pieces(tokens, [&](std::string_view text, bool first, std::string& out) {
+      // Text that begins with a space gets no second one.
       bool has = text.starts_with(' ') || text.starts_with(replacement_);
       bool wanted =
           prepend_ == Prepend::kAlways || (prepend_ == Prepend::kFirst && first && at_start);
@@ -184,6 +191,8 @@ class Reader {
   PreTokenizers result;
 
   void add(std::unique_ptr<PreTokenizer> step, bool splits) {
+    // Byte-level spelling as the last step is left to the model, which takes bytes as they are;
+    // only a step behind it must see the spelled text.
     if (result.ends_in_bytes) {
       result.steps.push_back(std::make_unique<ToByteLevel>());
       result.ends_in_bytes = false;
@@ -206,6 +215,8 @@ bool make_sequence(JsonFields& fields, Reader& reader) {
 
 bool make_byte_level(JsonFields& fields, Reader& reader) {
   fields.ignore({"trim_offsets"});
+  // ByteLevel is three steps in one: a space in front, GPT-2's pattern, and the spelling of bytes
+  // as characters.
   if (fields.flag("add_prefix_space")) reader.add(std::make_unique<PrefixSpace>(), false);
   if (fields.flag_or("use_regex", true)) {
     auto split = std::make_unique<Split>(TextPattern(Regex(kGpt2Pattern, fields.where())),
