@@ -96,6 +96,7 @@ std::vector<int64_t> numbers_of(Communicator& processes, int64_t mine) {
 }
 
 void first_then_others(Communicator& processes, const std::function<void()>& action) {
+  // An error of the first ends all before the others begin.
   for (const bool is_first : {true, false}) {
     in_all(processes, [&] {
       if (processes.is_first() == is_first) action();

@@ -217,6 +217,8 @@ void Family::start_one(int64_t rank, const Descriptor& listening, int64_t port) 
   children_.push_back({.pid = pid, .out = std::move(out_relay), .err = std::move(err_relay)});
 }
 
+// The socket is opened here and inherited by rank 0, so that no other program can take its port
+// between.
 void Family::start() {
   Descriptor listening;
   int64_t port = 0;
@@ -267,6 +269,7 @@ void Family::ended(size_t rank, int status) {
                    strsignal(number));
     }
   }
+  // A good end is no reason to end the others: processes may leave one after another.
   if (child.code == 0) return;
   if (!is_consequence) codes_.push_back(child.code);
   // Only the first bad end starts the clock.
@@ -333,6 +336,8 @@ int Family::run() {
 }
 
 int Family::decide() const {
+  // The first cause. Where every bad end is a consequence, what caused it is not among our
+  // processes.
   if (!codes_.empty()) return codes_.front();
   const bool bad =
       std::any_of(children_.begin(), children_.end(), [](const Child& c) { return c.code != 0; });

@@ -24,6 +24,7 @@ C10_DECLARE_int(caffe2_log_level);
 namespace littlebit {
 namespace {
 
+// Tags are ints in c10d.
 constexpr int64_t kTags = 1 << 30;   // they begin anew behind it
 constexpr double kPartSeconds = 60;  // to connect processes that are connected once more
 
@@ -57,7 +58,8 @@ Peers::Peers(const Environment& environment, const ProcessGroupOptions& options)
       timeout_(options.timeout_seconds) {
   std::iota(in_all_.begin(), in_all_.end(), 0);
   settle_process();
-  // Who waits for one that has ended waits in calls of c10d.
+  // Who waits for one that has ended waits in calls of c10d. A stop request could not be looked at
+  // there: until all are connected, it ends the process.
   const StopEndsAtOnce stop("stopped before the processes were connected");
   const Stopwatch stopwatch;
   meeting_ = std::make_unique<Meeting>(environment, options.start_seconds);
@@ -80,6 +82,7 @@ Peers::Peers(Peers& all, const std::vector<int64_t>& ranks)
       rank_(std::find(ranks.begin(), ranks.end(), all.rank_) - ranks.begin()),
       world_(static_cast<int64_t>(ranks.size())),
       in_all_(ranks),
+      // Two parts must not meet under one key: by the number of the part and its first rank.
       prefix_("part/" + std::to_string(all.num_parts_++) + "/" + std::to_string(ranks.at(0)) +
               "/") {
   LB_ASSERT(&all.all_ == &all, "a part of all, not of a part");

@@ -62,6 +62,7 @@ LITTLEBIT_LOOP void gradient_loop(const LayerNormGradientJob<X, Y>* job, int64_t
       const Y* dy = job->dy + r * cols;
       const auto [mean, scale] = moments_of(x, cols, job->eps);
       const auto count = static_cast<float>(cols);
+      // mean(g) and mean(g (x - mean)), the two sums that the derivative takes away.
       const float level =
           sum_of(cols, [dy, weight](int64_t c) { return widen(dy[c]) * weight[c]; }) / count;
       const float products = sum_of(cols, [x, dy, weight, mean = mean](int64_t c) {

@@ -24,6 +24,7 @@ LITTLEBIT_LOOP void norm_loop(const RmsNormJob<X, Y>* job, int64_t row_begin, in
       x = sum;
     }
     const float squares = sum_of(cols, [x](int64_t c) { return widen(x[c]) * widen(x[c]); });
+    // eps is inside the root, as in Hugging Face's norms.
     const float scale = 1 / std::sqrt(squares / static_cast<float>(cols) + job->eps);
     Y* y = job->y + r * cols;
     const float offset = job->offset;

@@ -53,6 +53,7 @@ void turn_words(const void* from, int64_t from_stride, int64_t rows, int64_t col
     for (int64_t c = 0; c < whole_cols; c += 4) {
       __m128 square[4];
       for (int i = 0; i < 4; ++i) {
+        // Rows of 4 words need not be aligned.
         std::memcpy(&square[i], x + 4 * ((r + i) * from_stride + c), sizeof square[i]);
       }
       _MM_TRANSPOSE4_PS(square[0], square[1], square[2], square[3]);
@@ -62,6 +63,7 @@ void turn_words(const void* from, int64_t from_stride, int64_t rows, int64_t col
     }
   }
 #endif
+  // What is left over at the right and below.
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c) {
       std::memcpy(y + 4 * (c * to_stride + r), x + 4 * (r * from_stride + c), 4);

@@ -41,6 +41,7 @@ GroupState::GroupState(StudentGroup& group, Slice slice, MomentType moments,
                                     : moments == MomentType::kBf16 ? at::kBFloat16
                                                                    : type;
   const auto zeros = [&](int64_t count, at::ScalarType dtype) {
+    // Kept elsewhere, the group takes no memory of the device until load().
     if (keeper && count > 0) return keeper(count, dtype);
     return at::zeros({count}, of_vectors.device(device_).dtype(dtype));
   };
@@ -54,6 +55,7 @@ GroupState::GroupState(StudentGroup& group, Slice slice, MomentType moments,
   for (const at::Tensor* tensor : large()) kept_.push_back(*tensor);
 }
 
+// Loaded, the members are buffers of their own; else they are what is kept.
 bool GroupState::is_loaded() const { return kept_.empty() || !latents_.is_same(kept_[0]); }
 
 void GroupState::load() {
@@ -90,6 +92,7 @@ void GroupState::visit(const std::function<void(const StatePart&)>& visit) const
   // Latents and their moments by the parts of matrices in this slice; vectors whole, since every
   // process has them.
   const std::vector<SegmentPart> parts = parts_in(layout, slice_);
+  // One order for values and both moments: a file's reader and writer walk alike.
   const auto visit_all = [&](const std::string& prefix, const at::Tensor& latents,
                              const at::Tensor& vectors) {
     const bool moments = !prefix.empty();
@@ -133,6 +136,7 @@ int64_t GroupState::whole_bytes() const {
   const auto bytes = [](const at::Tensor& tensor) {
     return static_cast<int64_t>(tensor.element_size());
   };
+  // The latent itself and two moments; vectors likewise, in their own type.
   int64_t sum = layout.num_unpadded_latents() * (bytes(latents_) + 2 * bytes(moments_.exp_avg)) +
                 3 * layout.num_vectors * bytes(vector_exp_avg_);
   if (moments_.exp_avg.scalar_type() != at::kByte) return sum;
@@ -185,6 +189,7 @@ void GroupState::forget_moments() {
 
 void GroupState::update_bits() const {
   if (slice_.size() == 0) return;
+  // Latents that are kept elsewhere are only read, through a copy where the device is another.
   update_signs(latents_.to(device_), words());
   give_bits();
   drop_scratch_pages(latents_);
@@ -198,6 +203,8 @@ const at::Tensor& GroupState::words() const {
     return words_;
   }
   const bool pinned = device_traits(group_->bits().device()).pins_host_memory;
+  // A second set of words beside the latents: the update finds the old signs there, and only the
+  // words travel to the student.
   words_ = at::empty({slice_.size() / 32},
                      at::TensorOptions().dtype(at::kInt).device(device_).pinned_memory(pinned));
   if (slice_.size() > 0) update_signs(latents_.to(device_), words_);

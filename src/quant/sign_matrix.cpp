@@ -36,6 +36,7 @@ void SignMatrix::expand_into(const at::Tensor& out, const at::Tensor& row_scale,
 
 at::Tensor SignMatrix::padded_words() const {
   const int64_t per_row = (cols_ + 31) / 32;
+  // Only the words of this matrix come from the device.
   const at::Tensor from = words_of(words_, first_bit_, rows_ * cols_).cpu();
   at::Tensor padded = at::zeros({rows_, per_row}, at::TensorOptions().dtype(at::kInt));
   copy_bit_rows(word_data(from), first_bit_ % 32, cols_, word_data(padded), 0, per_row * 32, rows_,
