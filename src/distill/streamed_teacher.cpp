@@ -155,8 +155,8 @@ StreamedBlocks::StreamedBlocks(Decoder& decoder, const HfFolder& folder)
   }
 }
 
-// The thread and the copy both write into the buffers.
-// What is on its way arrives before its memory goes.
+// What is on its way arrives before its memory goes. The thread and the copy both write into the
+// buffers.
 StreamedBlocks::~StreamedBlocks() {
   if (next_) next_->given.wait();
   for (const Buffer& buffer : buffers_) buffer.arrived.wait_on_host();

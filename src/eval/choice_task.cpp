@@ -28,9 +28,8 @@ struct MadeField {
   }
 };
 
-// Read by the same option tree as a run's configuration: unknown keys, wrong types and near names
-// are reported as there.
-// A task file as it is written.
+// A task file as it is written. Read by the same option tree as a run's configuration: unknown
+// keys, wrong types and near names are reported as there.
 struct TaskFile {
   struct Source {
     std::string file, split, hub;

@@ -69,8 +69,8 @@ LITTLEBIT_LOOP float squared_error(const float* group, int64_t size, float scale
   return sum;
 }
 
-// Tries scales around the one that maps the group's largest number to the end of the range, from 5
-// % above it to 37.5 % below it with 4 bits, and takes the one with the smallest squared error.
+// Tries scales around the one that maps the group's largest number to the end of the range, with 4
+// bits from 5 % above it to 37.5 % below, and takes the one with the smallest squared error.
 LITTLEBIT_LOOP uint16_t best_scale(const float* group, const GroupedShape& shape) {
   // Scales below that of the largest number clip it and are finer for all others. With 8 bits that
   // is not worth it: the next bfloat16 on either side is tried.

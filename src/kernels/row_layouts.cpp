@@ -97,7 +97,6 @@ void round(const RowsOf<const float>& from, const RowsOf<T>& to) {
 
 template <class T>
 void round_back(const RowsOf<const float>& from, const RowsOf<T>& to) {
-  // Rows that begin at half words.
   transpose(
       to.rows, to.cols, [&](int64_t c, int64_t r) { return from.data[c * from.stride + r]; },
       [&](int64_t r, int64_t c, float value) { store(to.data + r * to.stride + c, value); });
@@ -137,6 +136,7 @@ void pair_transposed_rows(const RowsOf<const uint16_t>& from, const RowsOf<uint1
   if (from.stride % 2 == 0) {
     turn_words(from.data, from.stride / 2, cols, to.rows / 2, to.data, to.stride);
   } else {
+    // Every other row begins at half a word.
     transpose(
         to.rows / 2, cols,
         [&](int64_t c, int64_t pair) {

@@ -12,9 +12,9 @@
 namespace littlebit {
 namespace {
 
-template <class T>
 // A comparison and not the sign bit: so -0 and NaN count as +1. The bits that differ from the old
 // word are the flips.
+template <class T>
 LITTLEBIT_LOOP int64_t pack(const T* latents, int64_t n, uint32_t* words) {
   int64_t flips = 0;
   int64_t i = 0;

@@ -35,8 +35,8 @@ at::Tensor Bf16Product::twin(const at::Tensor& x, const at::Tensor& weight) {
 at::Tensor Bf16Product::cpu(const at::Tensor& x, const at::Tensor& weight) {
   constexpr int64_t kFewRows = 4;  // beyond, one pass over the matrix for all rows is cheaper
   const at::Tensor rows = rows_of(x);
-  // Reading the matrix is what few rows cost, so they read it as it lies in memory; many are worth
-  // a product by tiles, or a widened piece at a time.
+  // For few rows reading the matrix is what takes the time, so it is read as it is stored; for many
+  // a product by tiles pays, or widening a piece at a time.
   if (!weight.is_contiguous() || rows.size(0) > kFewRows) {
     if (!has_split_products()) return twin(x, weight);
     const at::Tensor y = at::empty({rows.size(0), weight.size(0)}, x.options().dtype(at::kFloat));

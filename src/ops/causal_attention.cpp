@@ -28,8 +28,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Grouped heads: N / K heads of queries, one after another, share a head of keys and values.
-// [B, K, T, D] for each of N heads of queries.
+// [B, K, T, D] for each of N heads of queries. Grouped heads: N / K heads of queries, one after
+// another, share a head of keys and values.
 at::Tensor for_queries(const at::Tensor& x, int64_t heads) {
   const at::Tensor wide = x.to(accumulate_type(x));
   const int64_t group = heads / x.size(1);
@@ -61,8 +61,8 @@ at::Tensor hidden_places(const at::Tensor& scores, int64_t window) {
   return seen.logical_not();
 }
 
-// The output projection reads a position's heads side by side: laid out so, they need no copy.
-// As [B, T, N, D] in memory.
+// As [B, T, N, D] in memory. The output projection reads a position's heads side by side: laid out
+// so, they need no copy.
 at::Tensor by_positions(const at::Tensor& x) {
   return x.transpose(1, 2).contiguous().transpose(1, 2);
 }
@@ -337,8 +337,8 @@ constexpr CaseShape kShapes[] = {
     {1, 8, 4, 2048, 128, 512, 50, true},
 };
 
-// Forward QK^T and PV; backward those of S, dP, dV, dK and dQ.
-// `products`: how many of each pair of query and key.
+// `products`: how many of each pair of query and key. Forward QK^T and PV; backward those of S, dP,
+// dV, dK and dQ.
 template <class Make>
 std::vector<OperationCase> attention_cases(const char* name, double products, double narrow,
                                            const Make& make) {

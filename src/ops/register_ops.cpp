@@ -23,9 +23,9 @@ bool requires_gradient(const Other& /*no tensor*/) {
   return false;
 }
 
-template <class Operation, class Signature = decltype(Operation::twin)>
 // What stands at the key Autograd where an operation has no derivative: refuses inputs that want
 // one, and passes all others on to the form of their device.
+template <class Operation, class Signature = decltype(Operation::twin)>
 struct Refusing;
 
 template <class Operation, class Result, class... Arguments>

@@ -69,10 +69,10 @@ at::Tensor bits_of(const at::Tensor& numbers) {
 
 at::Tensor numbers_of(const at::Tensor& bits) { return bits.to(at::kInt).view(at::kFloat); }
 
-// fp32 numbers of one sign are ordered like their bits, and exponent and leading fraction bits are
-// a logarithm in steps. A code is those leading bits, counted from the smallest size that has one;
-// the largest code stands for 1.0.
-// A code's size, and the code of a size: `fraction` bits of place in an octave.
+// A code's size, and the code of a size: `fraction` bits of place in an octave. fp32 numbers of one
+// sign are ordered like their bits, and exponent and leading fraction bits are a logarithm in
+// steps. A code is those leading bits, counted from the smallest size that has one; the largest
+// code stands for 1.0.
 int64_t most_code(int fraction) { return (int64_t{16} << fraction) - 1; }
 int64_t base_code(int fraction) { return (int64_t{127} << fraction) - most_code(fraction); }
 

@@ -59,9 +59,8 @@ LittleBitLinear::Weights LittleBitLinear::expand(SignExpansionList& expansions) 
   return weights;
 }
 
-// One zero, repeated over the whole shape: autograd needs a tensor of that shape to differentiate
-// by, and no number of it is read.
-// W1 and W2 of no memory: leaves to differentiate by.
+// W1 and W2 of no memory: leaves to differentiate by. One zero, repeated over the whole shape:
+// autograd needs a tensor of that shape to differentiate by, and no number of it is read.
 LittleBitLinear::Weights LittleBitLinear::leaves() const {
   const c10::AutoGradMode without(false);
   const int64_t width = rank() * static_cast<int64_t>(paths_.size());

@@ -85,9 +85,8 @@ at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
       part.mul_(paths_[p].l);
     }
   } else {
-    // x times the transpose of [V1 diag(g1); V2 diag(g2)], of which a piece may begin in one path
-    // and end in the other.
-    // The paths' rows lie one below the other.
+    // The paths' rows lie one below the other. x times the transpose of [V1 diag(g1); V2 diag(g2)],
+    // of which a piece may begin in one path and end in the other.
     t = chunked_matmul(rows, latent_size(), [&](int64_t begin, int64_t size) {
       const at::Tensor out = at::empty({size, rows.size(1)}, rows.options());
       const int64_t end = begin + size;
@@ -132,8 +131,7 @@ at::Tensor PackedLinear::from_latent(const at::Tensor& latent) const {
     }
     if (bias_.defined()) y.add_(bias_);
   } else {
-    // One product over both paths' columns adds the paths up.
-    // The paths' columns lie side by side.
+    // The paths' columns lie side by side. One product over both paths' columns adds the paths up.
     y = chunked_matmul(rows, d_out, [&](int64_t begin, int64_t size) {
       const at::Tensor out = at::empty({size, rows.size(1)}, rows.options());
       for (size_t p = 0; p < paths_.size(); ++p) {

@@ -112,9 +112,8 @@ LayerFactors make(const LayerInput& input, const QuantOptions& options) {
     left.draw();
     right.draw();
   }
-  // The last fit was to a basis of Z_U's columns with length 1. u.row has length 1, so those
-  // lengths are u.column, which cancels out:
-  // W ~ Z_U diag(1 / lengths of Z_U's columns) Z_V^T.
+  // W ~ Z_U diag(1 / lengths of Z_U's columns) Z_V^T. The last fit was to a basis of Z_U's columns
+  // with length 1. u.row has length 1, so those lengths are u.column, which cancels out.
   const SignedRankOne &u = left.target, &v = right.target;
   // W ~ size * (signs of U and u.row) diag(v.column) (signs of V and v.row)^T. The size is divided
   // evenly: |h| |g| and the sum of l^2 are both `root`.

@@ -21,9 +21,9 @@ using Piece = PreTokens::Piece;
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-// Replaces every piece by what split(piece's text, its offset, out) appends.
+// Replaces every piece by what split(piece's text, its offset, out) appends. The text stays, pieces
+// become smaller ones of it: offsets, no copies.
 template <class Split>
-// The text stays, pieces become smaller ones of it: offsets, no copies.
 void split_pieces(PreTokens& tokens, Split&& split) {
   std::vector<Piece> out;
   out.reserve(tokens.pieces.size());
@@ -35,9 +35,9 @@ void split_pieces(PreTokens& tokens, Split&& split) {
   tokens.pieces = std::move(out);
 }
 
-// Replaces every piece's text by what rewrite(piece, is first, out) appends.
+// Replaces every piece's text by what rewrite(piece, is first, out) appends. The text changes, so
+// it is written anew; borders between pieces stay.
 template <class Rewrite>
-// The text changes, so it is written anew; borders between pieces stay.
 void rewrite_pieces(PreTokens& tokens, Rewrite&& rewrite) {
   std::string out;
   out.reserve(tokens.text.size() + tokens.text.size() / 2);

@@ -28,8 +28,8 @@ constexpr const char* kStart = "joint_itq";
 // Digits of the harm that count: the same ranks on machines that round sums differently.
 constexpr int kDigits = 3;
 
-// Few tokens do, since only the order and the rough size of the layers' harms decide.
-// The first sequences of the training text, as training will have them: [B, T].
+// The first sequences of the training text, as training will have them: [B, T]. Few tokens do,
+// since only the order and the rough size of the layers' harms decide.
 at::Tensor first_tokens(const Session& session, const Corpus& corpus) {
   const int64_t whole = corpus.sequence_length(), length = std::min(whole, kTokens);
   const int64_t count = std::clamp<int64_t>(kTokens / length, 1, corpus.num_blocks());

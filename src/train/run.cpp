@@ -48,9 +48,9 @@ void claim(const Run& run) {
   });
 }
 
-// The order is that of what can fail cheaply: the folder is claimed and the teacher scored before
-// factors are computed, which may take long.
-// A student with initial factors; teacher and student are scored before the first step.
+// A student with initial factors; teacher and student are scored before the first step. The order
+// is that of what can fail cheaply: the folder is claimed and the teacher scored before factors are
+// computed, which may take long.
 TrainedModel begin_run(const Run& run) {
   const Session& session = run.session();
   Communicator& processes = run.processes();
