@@ -39,8 +39,8 @@ T field(const Json& object, const char* key, const fs::path& file) {
   }
 }
 
-// N of "step-N"; nothing of another name. Strict: of folders that others put here, none is taken
-// for a checkpoint by a lucky number.
+// N of "step-N"; nothing of another name. The whole name must match: a folder that somebody else
+// put here is not taken for a checkpoint.
 std::optional<int64_t> step_in(std::string_view name) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
   int64_t step = -1;

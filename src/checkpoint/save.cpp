@@ -21,8 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What this process writes: its slices, and one process what all have. Every process has the same
-// vectors; the first one writes them.
+// What this process writes: its slices, and one process what all have.
 std::vector<StatePart> parts_to_write(const Optimizer& optimizer) {
   std::vector<StatePart> parts;
   for (const GroupState& state : optimizer.states()) {

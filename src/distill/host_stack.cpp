@@ -42,9 +42,9 @@ void HostStack::clear() {
 void HostStack::store(Level& level) const {
   for (size_t i = 0; i < level.on_device.size(); ++i) {
     const at::Tensor& values = level.on_device[i];
+    level.is_used[i] = values.defined();
     // The host's memory is kept from step to step, and taken anew only where shapes or types
     // change.
-    level.is_used[i] = values.defined();
     if (!values.defined() || fits(level.on_host[i], values)) continue;
     level.on_host[i] =
         at::empty(values.sizes(), at::TensorOptions()

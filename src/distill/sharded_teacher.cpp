@@ -111,7 +111,8 @@ ShardedBlocks::Gathering ShardedBlocks::start(int64_t layer) {
   if (communicator_.world() == 1) return {layer, Pending(block.part)};
   const at::Tensor& buffer = buffers_[1].defined() ? buffers_[layer % 2] : buffers_[0];
   const at::Tensor all = buffer.narrow(0, 0, block.layout.numel);
-  // Only here is this process's part in the buffer: the block before it had its own there.
+  // The buffer held another block: this process's part of this one goes to its place there, and the
+  // others' arrive around it.
   all.narrow(0, block.begin, block.end - block.begin).copy_(block.part);
   return {layer, communicator_.start_all_gather(all, block.begin, block.end)};
 }

@@ -117,7 +117,7 @@ std::vector<ScheduledProduct> step_products(const ModelSpec& spec, std::span<con
   schedule.attention(spec, step.sequences, step.length, 1 + student_passes, /*backward=*/true);
   const int64_t chunk = std::min(rows, head_rows(spec.vocab_size));
   const double chunks = static_cast<double>(rows) / static_cast<double>(chunk);
-  // The head: logits of both models, and the gradient at the student's input of it.
+  // The head: logits of both models, and the gradient at the student's input to it.
   schedule.add({.m = chunk, .n = spec.vocab_size, .k = spec.embedding_size, .is_mixed = step.head},
                2 * chunks);
   schedule.add({.m = chunk,

@@ -158,9 +158,8 @@ std::optional<std::string> Meeting::ask(const Question& question) {
 }
 
 std::string Meeting::settle(const std::string& cause) {
+  // The first cause written is everybody's: what is found later is a consequence of it.
   std::string settled = ask([cause](c10d::Store& store) {
-                          // The first cause written is everybody's: what is found later is a
-                          // consequence of it.
                           return store.compareSet("cause", "", cause);
                         }).value_or(cause);
   is_settled_ = true;

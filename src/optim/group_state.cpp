@@ -92,7 +92,8 @@ void GroupState::visit(const std::function<void(const StatePart&)>& visit) const
   // Latents and their moments by the parts of matrices in this slice; vectors whole, since every
   // process has them.
   const std::vector<SegmentPart> parts = parts_in(layout, slice_);
-  // One order for values and both moments: a file's reader and writer walk alike.
+  // One order for values and both moments: whoever writes a file and whoever reads it go through
+  // the parts alike.
   const auto visit_all = [&](const std::string& prefix, const at::Tensor& latents,
                              const at::Tensor& vectors) {
     const bool moments = !prefix.empty();

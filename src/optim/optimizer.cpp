@@ -35,7 +35,7 @@ constexpr int64_t kHostPiece = int64_t{1} << 24;
 // What gradients count times: min(1, max / (norm + 1e-6)); NaN, so that nothing is updated, where
 // one of the sums is not finite. `sums`: StepStatistics.
 at::Tensor clip_of(const at::Tensor& sums, double max_norm, at::ScalarType dtype) {
-  // As torch.nn.utils.clip_grad_norm_, the small number included.
+  // As torch.nn.utils.clip_grad_norm_ has it, including the small number in the divisor.
   const at::Tensor norm = sums[0].sqrt();
   const at::Tensor coefficient = max_norm > 0
                                      ? at::full_like(norm, max_norm).div_(norm + 1e-6).clamp_max_(1)

@@ -22,8 +22,8 @@ LittleBitLinear::LittleBitLinear(std::string name, std::vector<SignPath> paths, 
       bias_(std::move(bias)),
       compute_dtype_(compute_dtype) {}
 
-// l = v1 * u2 has no sign and enters as one vector: its gradient is divided between the two
-// afterwards (optim/gradients.cpp).
+// The two scales of the latent dimensions enter as their product, l = v1 * u2: its gradient is
+// divided between them afterwards (optim/gradients.cpp).
 at::Tensor LittleBitLinear::inner_scale(const at::TensorOptions& options) const {
   const int64_t r = rank(), num_paths = static_cast<int64_t>(paths_.size());
   at::Tensor l = at::empty({num_paths * r}, options);

@@ -53,9 +53,10 @@ struct Layer {
   double whole = 0;   // the rank of a dense matrix of as many numbers
   int64_t rank = 0, most = 0;
 
-  // Up to one word of ranks more, the best of those that fit into `left`. U's rows are padded to
-  // whole words: the first 8 ranks beyond a word cost 32 as stored, the next 24 nothing more. A
-  // step of 8 alone would judge them wrongly, so steps up to a word are compared by harm per bit.
+  // Up to one word of ranks more, the best of those that fit into `left`. U's rows are stored in
+  // whole words: there the first 8 ranks beyond a word take the bits of 32, and the next 24 take
+  // none. Steps of 8 alone would be judged wrongly, so all steps up to a word are compared by harm
+  // per bit.
   std::optional<Move> best_move(const Bits& left) const {
     // 1 at the planned rank, where it was measured; e^-2 at one dense matrix's worth of ranks more.
     const auto harm = [&](int64_t r) {

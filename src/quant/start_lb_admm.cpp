@@ -70,10 +70,10 @@ struct Side {
   // values = the nearest to `weight` [k, n] ~ values basis, drawn to the target by `rho`; basis [r,
   // n] has rows of length 1.
   void fit(const at::Tensor& weight, const at::Tensor& basis, double rho) {
-    // With B = basis and Z = target, X minimises |W - X B|^2 + ridge |X|^2 + rho |X - (Z -
-    // pull)|^2:
+    // With B = basis and Z = target, X minimises
     //
-    //     (B B^T + (rho + ridge) I) X^T = B W^T + rho (Z - pull)^T
+    //     |W - X B|^2 + ridge |X|^2 + rho |X - (Z - pull)|^2,
+    //     so that (B B^T + (rho + ridge) I) X^T = B W^T + rho (Z - pull)^T.
     //
     // The ridge keeps the left side positive definite where latent dimensions are alike.
     const at::Tensor gram = matmul_nt(basis, basis);
