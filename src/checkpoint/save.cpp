@@ -1,4 +1,9 @@
-// Writing training states. A folder gets its name once every byte of every process is written.
+// Writing training states. A folder gets its name once every byte of every process is written:
+//
+//     1. the first process makes step-N.partial, all hear of it
+//     2. each process copies its parts (with checkpoint.async) and writes its file there
+//     3. finish(): all have written; the first gathers the lists of tensors, writes the manifest
+//     4. step-N.partial becomes step-N
 #include "littlebit/checkpoint/save.h"
 
 #include <ATen/ops/empty.h>

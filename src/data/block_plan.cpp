@@ -1,3 +1,8 @@
+// A group is a list of stretches of sources, read as one stream and cut into blocks:
+//
+//     group     |stretch of file 1      |stretch of file 2        |rest|
+//     blocks    |block |block |block |block |block |block |block |
+//
 // Groups are few (passes, or thousands of documents), so a block is found by a binary search and a
 // short walk.
 #include "data/block_plan.h"

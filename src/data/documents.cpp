@@ -106,8 +106,8 @@ std::string record_text(const std::string& path, const SourceOptions& source, st
   return get_string(Json{{source.field, *text}}, source.field, where);
 }
 
-// Lets records that cannot be read end the reading, or leaves them out. data.on_bad_record decides:
-// an error of a record ends the reading, or is counted and the record left out.
+// Lets records that cannot be read end the reading, or leaves them out. data.on_bad_record decides
+// which.
 class Records {
  public:
   explicit Records(SkippedRecords* skipped) : skipped_(skipped) {}

@@ -1,6 +1,9 @@
 // Memory of the device that a copy reads or writes is let go of when the stream that computes has
 // waited for the copy; an entry that was never sent away is read by its copy at most, which nobody
 // looks at then.
+//
+//     forward    push 1, push 2, push 3 (1 leaves the device), push 4 (2 leaves), ...
+//     backward   pop L, pop L - 1 (L - 2 is called back), pop L - 2 (L - 3 is called back), ...
 #include "host_stack.h"
 
 #include <ATen/ops/empty.h>

@@ -1,4 +1,6 @@
 // One thread, one loop: signals come as bytes of a descriptor, beside the pipes of the processes.
+// After the first bad end the others have up to a second to find out by themselves, since they know
+// better why; then they get SIGTERM, and after the grace period SIGKILL.
 #include "littlebit/distributed/launcher.h"
 
 #include <arpa/inet.h>

@@ -1,6 +1,13 @@
 // After the start no call to the store may wait for ever: a stopped rank 0 takes the store with it,
 // and c10d's client has no time-out for most calls. Each is made in a thread of its own, which is
 // left behind where no answer comes.
+//
+//     claim/R   how many processes said that they are rank R
+//     here/R    of how many processes rank R was told, and its host
+//     waits/R   rank R misses others: it is not the one to be blamed
+//     cause     why the run ends, by the first one that knew
+//     told      how many have read that
+//     left      how many have left in order
 #include "distributed/meeting.h"
 
 #include <algorithm>

@@ -1,5 +1,8 @@
 // Runs documents in batches of branched sequences and takes scores from the rows that predict a
 // scored token.
+//
+//     context (shared) --+-- answer 1     one sequence, two branches: the context runs once, and
+//                        +-- answer 2     each branch sees it and itself
 #include "littlebit/eval/choice_scores.h"
 
 #include <ATen/TensorOperators.h>

@@ -1,5 +1,12 @@
 // Invariant: at most one group's gradients are in flight, while the next one's are made. The
 // optimizer gets a group's when they have landed, in the order of the last backward passes.
+//
+//     late    each micro-batch: whole sums += ...; after the last one, group by group: finish, send
+//     early   each micro-batch, group by group: whole gradients in a shared buffer, finish, send;
+//             what lands is added to this process's slice
+//
+// Late holds whole sums of every group for the whole step; early sends as often as there are
+// micro-batches.
 #include "littlebit/optim/gradient_reducer.h"
 
 #include <ATen/TensorOperators.h>

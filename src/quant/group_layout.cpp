@@ -1,4 +1,10 @@
 // Offsets are given out here, once; nobody else adds two of them.
+//
+//     latents   |V    |gap|V_R  |gap|U     |gap|U_R   |gap|V of the next layer ...
+//     slices    |process 0      |process 1      |process 2      |
+//
+// Matrices begin at multiples of 128, and so do slices: a word of bits or a block of codes for
+// moments never lies in two of them.
 #include "littlebit/quant/group_layout.h"
 
 #include <algorithm>

@@ -1,4 +1,11 @@
 // A group's buffers of bits and vectors, and the views that layers, biases and norms are into them.
+//
+//     bits      a bit for each latent of V and U           a SignMatrix: buffer and first bit
+//     vectors   u1 u2 v1 v2 of all layers, biases, norms   tensors, views of the buffer
+//
+// Nothing is copied between a buffer and the layers: the optimizer writes a buffer, and the next
+// forward pass reads what it wrote. What a forward pass multiplies by (W1, W2, L) is made from the
+// two before a group runs and freed after it.
 #include "littlebit/quant/student.h"
 
 #include <ATen/TensorOperators.h>

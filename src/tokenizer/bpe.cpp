@@ -1,5 +1,7 @@
-// Merging by rank: few symbols by looking again after each merge, many by a heap, long pieces cut
-// first where no merge can reach across. All three give the same ids.
+// Byte pair encoding: a piece begins as single characters (or bytes), and of all pairs of
+// neighbours that a merge names the one of the lowest rank is merged, the leftmost first, until
+// none is left. Merging by rank: few symbols by looking again after each merge, many by a heap,
+// long pieces cut first where no merge can reach across. All three give the same ids.
 #include "tokenizer/bpe.h"
 
 #include <algorithm>

@@ -87,7 +87,8 @@ void decompose(NormalForm form, char32_t code, std::vector<Mark>& out) {
     char32_t s = code - kS;
     out.push_back({kL + s / (kVs * kTs), 0});
     out.push_back({kV + s % (kVs * kTs) / kTs, 0});
-    // A syllable is a leading consonant, a vowel and, where s is no multiple, a trailing consonant.
+    // A syllable is a leading consonant, a vowel and, where s is no multiple of kTs, a trailing
+    // consonant.
     if (s % kTs) out.push_back({kT + s % kTs, 0});
     return;
   }

@@ -66,7 +66,7 @@ Regex::Regex(std::string_view pattern, const std::string& where) : code_(new Cod
                       "\" is not supported: " + reinterpret_cast<const char*>(text));
   };
   auto* context = pcre2_compile_context_create(nullptr);
-  // As in Oniguruma: `.` does not match \n and nothing else, ^ and $ stand at \n alone.
+  // As in Oniguruma: `.` matches everything but \n, and only \n ends a line for ^ and $.
   pcre2_set_newline(context, PCRE2_NEWLINE_LF);
   code_->code = pcre2_compile(
       reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),

@@ -153,7 +153,7 @@ void Unigram::tokenize(std::string_view piece, Workspace& work, std::vector<int3
     else
       ends.push_back(end);
   }
-  // The path was walked backwards.
+  // In the order of the text: the path was walked from its end.
   size_t before = ids.size();
   for (auto it = ends.rbegin(); it != ends.rend(); ++it)
     append(piece.substr(static_cast<size_t>(work.b[*it]), static_cast<size_t>(*it - work.b[*it])),

@@ -144,7 +144,9 @@ class Loop {
   }
 
   // False where it was told to stop before the last step. Verdicts are taken here: before a step,
-  // in it between two micro-batches, after a score; the state is whole at each of them.
+  // in it between two micro-batches, after a score; the state is whole at each of them. One turn:
+  // ask (stop? save? is a save written everywhere?), publish or begin a save, take the step, then
+  // whatever is due after it.
   bool run_steps() {
     while (!is_last(position().step)) {
       enter_step();
