@@ -1,5 +1,8 @@
 // Invariant: between two calls, `teacher_states_` are the targets and `student_states_` the inputs
 // of block `prepared_`, or nothing is prepared.
+//
+//     teacher   embedding, block 0, ..., block b            -> targets of block b
+//     student   embedding, finished blocks 0, ..., b - 1    -> inputs of block b, which is trained
 #include "littlebit/distill/blockwise.h"
 
 #include <ATen/TensorOperators.h>

@@ -1,5 +1,9 @@
 // Two kinds of source: on the host blocks are converted when they are asked for, elsewhere they are
-// on their way one block ahead.
+// on their way one block ahead:
+//
+//     thread         read block 2 into pinned memory        read block 3 ...
+//     side stream        wait for the buffer, copy block 2      ...
+//     computing      block 1 runs                    wait for the copy, block 2 runs ...
 #include "littlebit/distill/streamed_teacher.h"
 
 #include <ATen/ops/empty.h>

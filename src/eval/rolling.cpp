@@ -1,4 +1,10 @@
-// Rolling log-likelihoods. Windows of one length run together, so no window is padded.
+// Rolling log-likelihoods. Windows of one length run together, so no window is padded. Every token
+// of a document is predicted once; the last window reaches back for context:
+//
+//     tokens     0 1 2 3 4 5 6 7 8 9
+//     window 1   = = = =
+//     window 2           = = = =
+//     window 3               - - = =         = predicted, - context only
 #include "littlebit/eval/rolling.h"
 
 #include <ATen/ops/cat.h>

@@ -1,5 +1,7 @@
 // The second factor is paired once, by panels of columns; then each block of rows is split and goes
 // through all panels. A block's parts and a panel's piece stay in the second cache.
+//
+//     a = a1 + a2 + a3, each exact in bf16        a b^T = a3 b^T + a2 b^T + a1 b^T, summed in fp32
 #include "ops/split_product.h"
 
 #include <ATen/Parallel.h>

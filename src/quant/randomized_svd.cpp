@@ -1,6 +1,12 @@
-// The randomised SVD: subspace iteration whose bases are kept well-conditioned by Cholesky
-// factorisations of Gram matrices (products, not Householder reflections), with QR where a Gram
-// matrix cannot tell directions apart. Bases are rows, as matmul_nt likes them.
+// The randomised SVD (Halko, Martinsson, Tropp): subspace iteration whose bases are kept
+// well-conditioned by Cholesky factorisations of Gram matrices (products, not Householder
+// reflections), with QR where a Gram matrix cannot tell directions apart. Bases are rows, as
+// matmul_nt likes them.
+//
+//     1. z = random signs times w                           k rows, k = rank + oversampling
+//     2. z = basis(z w^T) w, `power_iterations` times       the leading directions grow
+//     3. z = orthonormal rows; b = z w^T, so w ~ b^T z      all of w that z's rows span
+//     4. b b^T = E S^2 E^T, a k x k eigenproblem            singular values and both sides
 #include "littlebit/quant/randomized_svd.h"
 
 #include <ATen/TensorOperators.h>

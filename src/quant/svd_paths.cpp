@@ -1,4 +1,5 @@
-// The paths' loop of Dual-SVID (paper sections 3.2 and 3.3, specs section 5).
+// The paths' loop of Dual-SVID (paper sections 3.2 and 3.3, specs section 5). The first path
+// approximates the weight, the second one what the first has left over.
 #include "svd_paths.h"
 
 #include <ATen/TensorOperators.h>

@@ -1,5 +1,8 @@
 // Runs the parts in Hugging Face's order. They are immutable, and each call works in a workspace of
 // its own (kept for the next one), so any number of threads may encode at once.
+//
+//     text -> added tokens | rest -> normalizer -> normalised added tokens | rest
+//          -> pre-tokenizers: pieces -> model: ids of each piece -> post-processor
 #include "tokenizer/pipeline.h"
 
 #include <algorithm>
