@@ -57,6 +57,7 @@ template <class T>
 cudaError_t activate(const GatedActivationJob<T>& job, cudaStream_t stream) {
   if (job.rows == 0 || job.cols == 0) return cudaSuccess;
   const Geometry geometry{.grid = blocks_for(job.rows * job.cols), .block = kThreads};
+  // One kernel for each activation: no branch inside.
   switch (job.kind) {
     case GateKind::kSilu:
       return launch(gated_activation_kernel<GateKind::kSilu, T>, geometry, stream, job);

@@ -27,6 +27,7 @@ __device__ RowMoments moments_of(const X* x, int64_t cols, float eps) {
   return {mean, rsqrtf(sum_over_block(squares) / count + eps)};
 }
 
+// Threads take every 256th number of their row, so that a warp's loads are contiguous.
 template <class X, class Y>
 __global__ void layer_norm_kernel(LayerNormJob<X, Y> job) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * job.cols;
@@ -112,6 +113,8 @@ cudaError_t layer_norm(const LayerNormJob<X, Y>& job, cudaStream_t stream) {
 template <class X, class Y>
 cudaError_t layer_norm_gradient(const LayerNormGradientJob<X, Y>& job, cudaStream_t stream) {
   if (job.rows == 0) return cudaSuccess;
+  // Two kernels: the first goes by rows, the second by parts of 64 rows, whose sums with_job() then
+  // adds.
   const cudaError_t error =
       launch(layer_norm_gradient_kernel<X, Y>,
              {.grid = static_cast<unsigned>(job.rows), .block = kThreads}, stream, job);

@@ -7,6 +7,9 @@
 
 namespace littlebit::cuda {
 
+// Threads take every 256th number of their row, so that a warp's loads are contiguous. The sum of
+// squares needs the whole row: the block joins it through shared memory, and then reads the row a
+// second time.
 template <class X, class Y>
 __global__ void rms_norm_kernel(RmsNormJob<X, Y> job) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * job.cols;
@@ -92,6 +95,8 @@ cudaError_t norm(const RmsNormJob<X, Y>& job, cudaStream_t stream) {
 template <class X, class Y>
 cudaError_t gradient(const RmsNormGradientJob<X, Y>& job, cudaStream_t stream) {
   if (job.rows == 0) return cudaSuccess;
+  // Two kernels: the first goes by rows, the second by parts of 64 rows, whose sums with_job() then
+  // adds.
   const cudaError_t error =
       launch(rms_norm_gradient_kernel<X, Y>,
              {.grid = static_cast<unsigned>(job.rows), .block = kThreads}, stream, job);

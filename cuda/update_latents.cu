@@ -66,6 +66,7 @@ __device__ void keep(const LatentUpdateJob<Moment>& job, int64_t block, int lane
         job.average_scales[block] = scale;
         job.root_scales[block] = root_scale;
       }
+      // In a block of zeros the parts are 0 / 1.
       const float divisor = scale > 0 ? scale : 1.0f;
       const float root_divisor = root_scale > 0 ? root_scale : 1.0f;
       for (int k = 0; k < kWords; ++k) {
@@ -90,6 +91,8 @@ __global__ void update_latents_kernel(LatentUpdateJob<Moment> job, unsigned long
   const AdamWNumbers& by = job.numbers;
   unsigned long long changed = 0;
   for (int64_t block = warp; block < job.blocks; block += warps) {
+    // Four numbers of each lane, in registers from load to store: each array of the state is read
+    // once and written once.
     float average[kWords], square[kWords];
     for (int k = 0; k < kWords; ++k) {
       const int64_t i = block * kMomentBlock + 32 * k + lane;

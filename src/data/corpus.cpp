@@ -1,5 +1,7 @@
 // The corpus of one run: its sources opened and checked, and the plan of blocks over them. Nothing
 // is copied until a block is asked for.
+//
+//     data.train: entries -> files -> token files (cached by content) -> plan: blocks -> sampler
 #include "littlebit/data/corpus.h"
 
 #include <algorithm>

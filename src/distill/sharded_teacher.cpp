@@ -18,6 +18,8 @@
 namespace littlebit {
 namespace {
 
+// A decoder asks for a block before it runs it and gives it back afterwards; in between, the
+// block's matrices are views of a buffer into which all processes' parts were gathered.
 class ShardedBlocks : public BlockSource {
  public:
   // Fills the slots of the decoder's blocks.

@@ -35,6 +35,8 @@ struct Relu {
   LITTLEBIT_LOOP static Value at(float x) { return {x < 0 ? 0 : x, x > 0 ? 1.0F : 0.0F}; }
 };
 
+// The activation is a template's argument: the loop has no branch, and the compiler vectorises it
+// for each.
 template <class Activation, class T>
 LITTLEBIT_LOOP void activate_loop(const GatedActivationJob<T>* job, int64_t begin, int64_t end) {
   const int64_t cols = job->cols;

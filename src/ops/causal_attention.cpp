@@ -46,7 +46,9 @@ at::Tensor for_keys(const at::Tensor& x, const at::Tensor& like) {
       .to(like.scalar_type());
 }
 
-// All scores, those that are not seen among them.
+// All scores, those that are not seen among them. The plain form copies keys for each head of
+// queries and computes every score; the other forms are compared with it, and other devices and
+// types use it.
 at::Tensor all_scores(const at::Tensor& q, const at::Tensor& k, double scale, double softcap) {
   const at::Tensor wide = q.to(accumulate_type(q));
   const at::Tensor scores = at::matmul(wide, for_queries(k, q.size(1)).transpose(2, 3)) * scale;
@@ -102,7 +104,8 @@ AttentionRule rule_of(double scale, int64_t window, double softcap) {
       .window = window, .scale = static_cast<float>(scale), .softcap = static_cast<float>(softcap)};
 }
 
-// What blocks read: bf16 where that is multiplied, rows without gaps.
+// What blocks read: bf16 where that is multiplied, rows without gaps. Else fp32, which holds every
+// bf16 number: the result is then more exact, not less.
 class Readable {
  public:
   explicit Readable(const at::Tensor& q)
@@ -136,6 +139,7 @@ class RecordedAttention : public torch::autograd::Function<RecordedAttention> {
 
   static variable_list backward(AutogradContext* context, const variable_list& given) {
     const variable_list saved = context->get_saved_variables();
+    // Undefined where only the logarithms were used.
     const at::Tensor dy = given[0].defined() ? given[0] : saved[3].new_zeros(saved[3].sizes());
     auto [dq, dk, dv] = dispatched<CausalAttentionGradient>().call(
         dy, optional_tensor(given[1]), saved[0], saved[1], saved[2], saved[3], saved[4],
@@ -201,7 +205,8 @@ CausalAttention::Result CausalAttention::autograd_cpu(const at::Tensor& q, const
 }
 
 bool CausalAttention::is_flash(const at::Tensor& q, double softcap) {
-  // Beyond 192 its backward pass wants more shared memory than every GPU has.
+  // Beyond 192 its backward pass wants more shared memory than every GPU has. Its kernels want head
+  // sizes in multiples of 8.
   constexpr int64_t kSizes = 8, kLargestSize = 192;
   return q.is_cuda() && (q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf) &&
          softcap == 0 && q.numel() > 0 && q.size(3) % kSizes == 0 && q.size(3) <= kLargestSize;
@@ -243,6 +248,7 @@ CausalAttentionGradient::Result CausalAttentionGradient::twin(
   // the soft cap, whose derivative is 1 - (s / cap)^2 (attention_blocks.cpp has the whole of it).
   const at::Tensor weights =
       (scores - log_sum.unsqueeze(-1)).exp().masked_fill(hidden_places(scores, window), 0);
+  // By Y = P V this is the sum over keys of P * dP.
   at::Tensor delta = (of_y * y.to(type)).sum(-1);
   if (d_log_sum) delta = delta - *d_log_sum;
   const at::Tensor values = for_queries(v, q.size(1)), keys = for_queries(k, q.size(1));
@@ -289,6 +295,7 @@ CausalAttentionGradient::Result CausalAttentionGradient::cuda(
   TORCH_CHECK(dy.sizes() == q.sizes() && y.sizes() == q.sizes(), "shapes of an attention's result");
   const Readable readable(q.scalar_type());
   const at::Tensor none;
+  // The state of its random numbers, which dropout alone would use.
   const at::Tensor no_dropout = at::empty({0}, q.options().dtype(at::kUInt64));
   auto [dq, dk, dv] = at::_flash_attention_backward(
       readable(dy).transpose(1, 2), readable(q).transpose(1, 2), readable(k).transpose(1, 2),
@@ -306,6 +313,8 @@ struct CaseShape {
   double softcap = 0;
   bool timed = false;
 
+  // How many pairs of query and key see each other: `seen` for most queries, fewer for the first
+  // ones.
   double pairs() const {
     const int64_t seen = window > 0 && window < length ? window : length;
     return static_cast<double>(batch * heads) * static_cast<double>(seen) *

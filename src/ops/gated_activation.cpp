@@ -40,7 +40,8 @@ at::Tensor plain_activation(const at::Tensor& gate, int64_t kind) {
   LB_ASSERT(false, "kind of a gate");
 }
 
-// d_activation times the activation's derivative.
+// d_activation times the activation's derivative. ATen's own backward operations: the twin stays a
+// composition of what ATen has.
 at::Tensor plain_gradient(const at::Tensor& d_activation, const at::Tensor& gate, int64_t kind) {
   switch (static_cast<GateKind>(kind)) {
     case GateKind::kSilu:
@@ -77,6 +78,7 @@ class RecordedActivation : public torch::autograd::Function<RecordedActivation> 
   static at::Tensor forward(AutogradContext* context, const at::Tensor& gate, const at::Tensor& up,
                             int64_t kind) {
     const at::AutoDispatchBelowADInplaceOrView below;
+    // Neither the activation nor the product.
     context->save_for_backward({gate, up});
     context->saved_data["kind"] = kind;
     return dispatched<GatedActivation>().call(gate, up, kind);

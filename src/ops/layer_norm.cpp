@@ -40,6 +40,7 @@ at::Tensor plain_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
   return (unit_rows(x, eps).values * weight.to(type) + bias.to(type)).to(result_type(x, dtype));
 }
 
+// One functor for both directions: with_job() makes the job, this gives its rows to threads.
 struct OnThreads {
   template <class X, class Y>
   void operator()(const LayerNormJob<X, Y>& job) const {
@@ -52,6 +53,7 @@ struct OnThreads {
   }
 };
 
+// No derivative needs the bias, so it is not kept.
 LayerNormGradient::Result gradients(AutogradContext* context, const at::Tensor& dy,
                                     const at::Tensor& d_sum) {
   const variable_list saved = context->get_saved_variables();

@@ -30,7 +30,8 @@ using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&,
                                    c10::List<std::optional<at::Scalar>>,
                                    std::optional<std::string_view>);
 
-// Empty where this LibTorch was built without oneDNN.
+// Empty where this LibTorch was built without oneDNN. It is the operation behind LibTorch's own
+// compiled models, called here with nothing fused to the product.
 std::optional<c10::TypedOperatorHandle<LinearPointwise>> find_onednn_linear() {
   if (!at::globalContext().hasMKLDNN()) return std::nullopt;
   const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
@@ -114,6 +115,7 @@ at::Tensor chunked_matmul(const at::Tensor& x, int64_t n,
                           const std::function<at::Tensor(int64_t begin, int64_t count)>& piece) {
   constexpr int64_t kPiece = 1 << 22;  // numbers
   const int64_t rows = std::max<int64_t>(1, kPiece / x.size(1));
+  // One piece needs no result to be put together.
   if (n <= rows) return matmul_nt(x, piece(0, n));
   const at::Tensor y = at::empty({x.size(0), n}, x.options());
   for (int64_t begin = 0; begin < n; begin += rows) {

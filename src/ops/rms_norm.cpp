@@ -32,6 +32,7 @@ at::Tensor plain_norm(const at::Tensor& x, const at::Tensor& weight, double eps,
   return (y * (offset != 0 ? scale + offset : scale)).to(result_type(x, dtype));
 }
 
+// One functor for both directions: with_job() makes the job, this gives its rows to threads.
 struct OnThreads {
   template <class X, class Y>
   void operator()(const RmsNormJob<X, Y>& job) const {
@@ -58,6 +59,7 @@ struct Saved {
     context->saved_data["offset"] = offset;
   }
 
+  // By the dispatcher: the same Saved serves the CPU and CUDA.
   RmsNormGradient::Result gradients(const at::Tensor& dy, const at::Tensor& d_sum) const {
     return dispatched<RmsNormGradient>().call(dy, x, weight, optional_tensor(d_sum), eps, offset);
   }
@@ -226,6 +228,7 @@ std::vector<OperationCase> norm_cases(const char* name, double tensors, const Ma
   const Types wide{at::kFloat, at::kFloat}, exact{at::kDouble, at::kDouble},
       narrowing{at::kFloat, at::kBFloat16}, narrow{at::kBFloat16, at::kBFloat16};
   for (const Types& types : {wide, exact, narrowing, narrow}) {
+    // No rows, one number, a row shorter than a vector, more rows than a part has (64), odd sizes.
     for (const auto& [rows, cols] :
          {std::pair<int64_t, int64_t>{0, 8}, {1, 1}, {1, 40}, {70, 8}, {7, 203}, {130, 64}}) {
       add(rows, cols, types, 0, /*timed=*/false);

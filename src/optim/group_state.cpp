@@ -71,6 +71,8 @@ void GroupState::load() {
   }
 }
 
+// What was trained goes back to where it is kept; the device's buffers are freed with the last
+// reference.
 void GroupState::unload() {
   if (kept_.empty() || !is_loaded()) return;
   c10::NoGradGuard no_grad;

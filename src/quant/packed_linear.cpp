@@ -64,6 +64,8 @@ bool PackedLinear::in_signs(const at::Tensor& x) const {
 
 at::Tensor PackedLinear::forward(const at::Tensor& x) const { return from_latent(to_latent(x)); }
 
+// Three forms: look-ups straight from bits for few rows; signs in bf16 by tiles, scales on the
+// activations; else a piece at a time expanded with its scales and multiplied densely.
 at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
   const c10::AutoGradMode no_grad(false);
   const at::Tensor rows = x.reshape({-1, x.size(-1)});

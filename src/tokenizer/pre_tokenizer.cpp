@@ -105,7 +105,8 @@ class SplitAt final : public PreTokenizer {
   SplitBehavior behavior_;
 };
 
-// Runs of word characters, and runs of what is neither word nor space.
+// Runs of word characters, and runs of what is neither word nor space. Hugging Face has it as the
+// pattern \w+|[^\w\s]+.
 class Whitespace final : public PreTokenizer {
  public:
   void apply(PreTokens& tokens) const override {
@@ -144,6 +145,8 @@ class ToByteLevel final : public PreTokenizer {
   }
 };
 
+// SentencePiece's way to keep spaces: each becomes a visible character, and a text gets one in
+// front, so that a word is spelled alike at its beginning and after a space.
 class Metaspace final : public PreTokenizer {
  public:
   enum class Prepend { kAlways, kFirst, kNever };

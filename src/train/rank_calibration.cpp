@@ -1,5 +1,6 @@
-// A layer's slot holds its compressed matrix for one forward pass of the blocks from its own on;
-// the hidden states in front of them are kept from the pass without any.
+// A layer's harm is the KL divergence per token between the teacher and the teacher with that one
+// layer compressed. Its slot holds the compressed matrix for one forward pass of the blocks from
+// its own on; the hidden states in front of them are kept from the pass without any.
 #include "rank_calibration.h"
 
 #include <ATen/ops/empty.h>

@@ -112,6 +112,8 @@ void check_changing(const RunRequest& request) {
   }
 }
 
+// Every key of the present run is looked up in the saved one. A key that is missing there is a
+// difference, unless checkpoints may be older than the option and the run has its default.
 std::vector<FingerprintChange> check_fingerprint(const RunFingerprint& saved,
                                                  const RunFingerprint& present,
                                                  const RunRequest& request) {

@@ -1,5 +1,12 @@
 // A run from its checks to its summary. One that is resumed goes on as if it had never been
 // stopped.
+//
+//     take_folder       options, config.json, tokenizer, texts, ranks; the folder's lock
+//     prepare_run       text to tokens, teacher, ranks by loss
+//     begin_run         scores of the teacher, initial factors, scores of the student; or
+//     resume_run        the checkpoint, and what was written after it taken back
+//     run_loop          steps until the schedule is done or a stop is requested
+//     finish_run        scores, exports, cards, report; or stop_run, which only reports
 #include "littlebit/train/run.h"
 
 #include <ATen/Parallel.h>
