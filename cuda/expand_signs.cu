@@ -70,6 +70,8 @@ __device__ inline uint32_t load_bits(const uint32_t* words, int64_t first, int c
 template <class B>
 __device__ __forceinline__ void expand_by_blocks(const ExpandJob<B>& job, unsigned block,
                                                  unsigned blocks) {
+  // Pieces do not cross rows, since a row's end need not be at a multiple of 16 bytes. Bits need
+  // not begin at a word: a piece reads one word or two.
   constexpr int kPiece = Piece<B>::kSize, kSignShift = 8 * sizeof(B) - 1;
   const int64_t pieces = (job.cols + kPiece - 1) / kPiece;
   const int64_t step = static_cast<int64_t>(blocks) * blockDim.x;
@@ -83,6 +85,7 @@ __device__ __forceinline__ void expand_by_blocks(const ExpandJob<B>& job, unsign
     const B row_scale = job.row_scale ? job.row_scale[row] : BitsOf<sizeof(B)>::kOne;
     Piece<B> piece;
     for (int k = 0; k < kPiece; ++k) {
+      // The sign bit alone is flipped: no arithmetic, and every type as the pattern of its bits.
       const B scale = job.column_scale && k < count ? job.column_scale[column + k] : row_scale;
       piece.values[k] = scale ^ static_cast<B>(static_cast<B>((bits >> k) & 1) << kSignShift);
     }
@@ -110,8 +113,11 @@ struct ExpandTable {
   unsigned first_block[kMost + 1];
 };
 
+// Dozens of small matrices in one launch: the table is an argument, so nothing is copied to the
+// device before it.
 template <class B>
 __global__ void expand_all_kernel(const __grid_constant__ ExpandTable<B> table) {
+  // At most 48 steps, the same for all threads of a block.
   int job = 0;
   while (blockIdx.x >= table.first_block[job + 1]) ++job;
   const unsigned first = table.first_block[job];
@@ -144,6 +150,7 @@ cudaError_t expand(const SignExpansions<T>& all, cudaStream_t stream) {
       table.first_block[count + 1] = table.first_block[count] + blocks_of(job);
       ++count;
     }
+    // Launched when the table is full or the list ends.
     if (count == 0 || (count < Table::kMost && i + 1 < all.count)) continue;
     const cudaError_t error =
         launch(expand_all_kernel<typename BitsOf<sizeof(T)>::Type>,

@@ -30,6 +30,8 @@ __global__ void gated_activation_kernel(GatedActivationJob<T> job) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
        i < job.rows * job.cols; i += step) {
+    // Neighbouring threads take neighbouring numbers. gate and up may be halves of wider rows; y
+    // has no gaps.
     const int64_t row = i / job.cols, c = i - row * job.cols;
     const float gate = widened(job.gate[row * job.gate_stride + c]);
     const float up = widened(job.up[row * job.up_stride + c]);
@@ -43,6 +45,7 @@ __global__ void gated_activation_gradient_kernel(GatedActivationGradientJob<T> j
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
        i < job.rows * job.cols; i += step) {
     const int64_t row = i / job.cols, c = i - row * job.cols;
+    // d_gate = dy up a'(gate) and d_up = dy a(gate), with the activation computed again from gate.
     const GateValue value = gate_value<kKind>(widened(job.gate[row * job.gate_stride + c]));
     const float up = widened(job.up[row * job.up_stride + c]), dy = widened(job.dy[i]);
     job.d_gate[i] = narrowed<T>(dy * up * value.slope);
@@ -54,6 +57,7 @@ template <class T>
 cudaError_t activate(const GatedActivationJob<T>& job, cudaStream_t stream) {
   if (job.rows == 0 || job.cols == 0) return cudaSuccess;
   const Geometry geometry{.grid = blocks_for(job.rows * job.cols), .block = kThreads};
+  // One kernel for each activation: no branch inside.
   switch (job.kind) {
     case GateKind::kSilu:
       return launch(gated_activation_kernel<GateKind::kSilu, T>, geometry, stream, job);

@@ -10,6 +10,10 @@ __device__ inline float capped(float x, float softcap) {
   return softcap > 0.0f ? softcap * tanhf(x / softcap) : x;
 }
 
+// Three passes over a row: the largest logits, the sums, losses and gradients. A vocabulary has no
+// bound, so that a row is read anew instead of being kept in registers or shared memory. The
+// maximum is taken before the soft cap, which grows with its argument: so it takes one tanh per row
+// and not one per logit.
 __global__ void kl_rows_kernel(KlRowsJob job) {
   const float* teacher = job.teacher + static_cast<int64_t>(blockIdx.x) * job.cols;
   const float* student = job.student + static_cast<int64_t>(blockIdx.x) * job.cols;
@@ -26,6 +30,8 @@ __global__ void kl_rows_kernel(KlRowsJob job) {
     sum_q += expf(capped(student[c], job.softcap) - most_q);
   }
   const float log_p = logf(sum_over_block(sum_p)), log_q = logf(sum_over_block(sum_q));
+  // KL = sum over p (z_p - z_q) + (log of the student's sum) - (log of the teacher's). The
+  // logarithms are large and nearly equal: their difference is taken in fp64.
   float loss = 0;
   for (int64_t c = threadIdx.x; c < job.cols; c += blockDim.x) {
     const float of_teacher = capped(teacher[c], job.softcap);
@@ -33,6 +39,7 @@ __global__ void kl_rows_kernel(KlRowsJob job) {
     const float p = expf(of_teacher - most_p - log_p);
     loss += p * (of_teacher - of_student);
     if (job.d_student == nullptr) continue;
+    // q - p, through the cap's derivative.
     float d = expf(of_student - most_q - log_q) - p;
     if (job.softcap > 0.0f) {
       const float part = of_student / job.softcap;

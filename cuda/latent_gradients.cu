@@ -9,6 +9,8 @@ namespace littlebit::cuda {
 __global__ void latent_gradients_kernel(LatentGradientJob job) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * job.kPart;
   const int64_t last = job.count - first < job.kPart ? job.count : first + job.kPart;
+  // A thread sums in fp32 the 64 squares, at most, that fall to it. A part's sum is written, not
+  // added to a total by atomics: the same order in every run.
   float sum = 0;
   for (int64_t i = first + threadIdx.x; i < last; i += blockDim.x) {
     const float latent = job.latents[i];

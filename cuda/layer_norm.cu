@@ -15,6 +15,8 @@ struct RowMoments {
 template <class X>
 __device__ RowMoments moments_of(const X* x, int64_t cols, float eps) {
   const float count = static_cast<float>(cols);
+  // The variance in a second pass over differences from the mean: mean(x^2) - mean^2 would cancel
+  // where the mean is large.
   float sum = 0, squares = 0;
   for (int64_t c = threadIdx.x; c < cols; c += blockDim.x) sum += widened(x[c]);
   const float mean = sum_over_block(sum) / count;
@@ -25,6 +27,7 @@ __device__ RowMoments moments_of(const X* x, int64_t cols, float eps) {
   return {mean, rsqrtf(sum_over_block(squares) / count + eps)};
 }
 
+// Threads take every 256th number of their row, so that a warp's loads are contiguous.
 template <class X, class Y>
 __global__ void layer_norm_kernel(LayerNormJob<X, Y> job) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * job.cols;
@@ -42,6 +45,8 @@ __global__ void layer_norm_kernel(LayerNormJob<X, Y> job) {
   }
 }
 
+// dx = scale (g - mean(g) - x^ mean(g x^)) with g = dy weight and x^ = (x - mean) scale, as on the
+// CPU. d_sum is the gradient that the sum has from its other reader.
 template <class X, class Y>
 __global__ void layer_norm_gradient_kernel(LayerNormGradientJob<X, Y> job) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * job.cols;
@@ -73,6 +78,7 @@ __global__ void layer_norm_weight_kernel(LayerNormGradientJob<X, Y> job) {
   LITTLEBIT_SHARED(float, scales, kRows);
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * kRows;
   const int rows = static_cast<int>(job.rows - begin < kRows ? job.rows - begin : kRows);
+  // Computed a second time: no memory for moments of rows between the two kernels.
   for (int r = 0; r < rows; ++r) {
     const RowMoments row = moments_of(job.x + (begin + r) * job.cols, job.cols, job.eps);
     if (threadIdx.x == 0) {
@@ -82,6 +88,8 @@ __global__ void layer_norm_weight_kernel(LayerNormGradientJob<X, Y> job) {
   }
   __syncthreads();
   float* of_weight = job.partial + 2 * blockIdx.x * job.cols;
+  // A thread goes down its column: neighbouring threads read neighbouring numbers, and a column's
+  // sum has one order.
   for (int64_t c = threadIdx.x; c < job.cols; c += blockDim.x) {
     float weight = 0, bias = 0;
     for (int r = 0; r < rows; ++r) {
@@ -105,6 +113,8 @@ cudaError_t layer_norm(const LayerNormJob<X, Y>& job, cudaStream_t stream) {
 template <class X, class Y>
 cudaError_t layer_norm_gradient(const LayerNormGradientJob<X, Y>& job, cudaStream_t stream) {
   if (job.rows == 0) return cudaSuccess;
+  // Two kernels: the first goes by rows, the second by parts of 64 rows, whose sums with_job() then
+  // adds.
   const cudaError_t error =
       launch(layer_norm_gradient_kernel<X, Y>,
              {.grid = static_cast<unsigned>(job.rows), .block = kThreads}, stream, job);

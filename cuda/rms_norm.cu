@@ -7,6 +7,9 @@
 
 namespace littlebit::cuda {
 
+// Threads take every 256th number of their row, so that a warp's loads are contiguous. The sum of
+// squares needs the whole row: the block joins it through shared memory, and then reads the row a
+// second time.
 template <class X, class Y>
 __global__ void rms_norm_kernel(RmsNormJob<X, Y> job) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * job.cols;
@@ -15,6 +18,7 @@ __global__ void rms_norm_kernel(RmsNormJob<X, Y> job) {
   for (int64_t c = threadIdx.x; c < job.cols; c += blockDim.x) {
     X value = x[c];
     if (job.added != nullptr) {
+      // The norm is of the sum as it is stored, which is what the backward pass will read.
       value = narrowed<X>(widened(value) + widened(job.added[first + c]));
       job.sum[first + c] = value;
     }
@@ -28,6 +32,8 @@ __global__ void rms_norm_kernel(RmsNormJob<X, Y> job) {
   }
 }
 
+// dx = scale (g - x^ mean(g x^)) with g = dy (weight + offset) and x^ = x scale, as on the CPU.
+// d_sum is the gradient that the sum has from its other reader.
 template <class X, class Y>
 __global__ void rms_norm_gradient_kernel(RmsNormGradientJob<X, Y> job) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * job.cols;
@@ -57,6 +63,7 @@ __global__ void rms_norm_weight_kernel(RmsNormGradientJob<X, Y> job) {
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * kRows;
   const int rows = static_cast<int>(job.rows - begin < kRows ? job.rows - begin : kRows);
   for (int r = 0; r < rows; ++r) {
+    // Computed a second time: no memory for scales of rows between the two kernels.
     float squares = 0;
     for (int64_t c = threadIdx.x; c < job.cols; c += blockDim.x) {
       const float x = widened(job.x[(begin + r) * job.cols + c]);
@@ -66,6 +73,8 @@ __global__ void rms_norm_weight_kernel(RmsNormGradientJob<X, Y> job) {
     if (threadIdx.x == 0) scales[r] = rsqrtf(squares / static_cast<float>(job.cols) + job.eps);
   }
   __syncthreads();
+  // A thread goes down its column: neighbouring threads read neighbouring numbers, and a column's
+  // sum has one order.
   for (int64_t c = threadIdx.x; c < job.cols; c += blockDim.x) {
     float sum = 0;
     for (int r = 0; r < rows; ++r) {
@@ -86,6 +95,8 @@ cudaError_t norm(const RmsNormJob<X, Y>& job, cudaStream_t stream) {
 template <class X, class Y>
 cudaError_t gradient(const RmsNormGradientJob<X, Y>& job, cudaStream_t stream) {
   if (job.rows == 0) return cudaSuccess;
+  // Two kernels: the first goes by rows, the second by parts of 64 rows, whose sums with_job() then
+  // adds.
   const cudaError_t error =
       launch(rms_norm_gradient_kernel<X, Y>,
              {.grid = static_cast<unsigned>(job.rows), .block = kThreads}, stream, job);

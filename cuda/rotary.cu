@@ -13,12 +13,14 @@ __global__ void rotary_kernel(RotaryJob<T> job) {
   const int64_t rows = job.batch * job.heads * job.length;
   for (int64_t k = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; k < rows * pieces;
        k += step) {
+    // Neighbouring threads take neighbouring pairs of one head.
     const int64_t row = k / pieces, i = k - row * pieces;
     const int64_t head = row % job.heads, position = row / job.heads % job.length;
     const int64_t batch = row / (job.length * job.heads);
     const T* x =
         job.x + batch * job.x_strides[0] + head * job.x_strides[1] + position * job.x_strides[2];
     T* y = job.y + batch * job.y_strides[0] + head * job.y_strides[1] + position * job.y_strides[2];
+    // Numbers beyond the pairs (partial rotary) are copied.
     if (i >= job.half) {
       y[job.half + i] = x[job.half + i];
       continue;

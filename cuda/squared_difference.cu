@@ -10,6 +10,8 @@ template <class D>
 __global__ void squared_difference_kernel(SquaredDifferenceJob<D> job) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * job.kPart;
   const int64_t last = job.count - first < job.kPart ? job.count : first + job.kPart;
+  // A part's sum is written, not added to a total by atomics: the same order in every run. The
+  // squares are of what was not rounded.
   float sum = 0;
   for (int64_t i = first + threadIdx.x; i < last; i += blockDim.x) {
     const float difference = job.a[i] - job.b[i];

@@ -8,6 +8,7 @@ namespace littlebit::cuda {
 
 constexpr int kWords = static_cast<int>(kMomentBlock / 32);  // lane k has number k of each
 
+// By exchanges between lanes: a warp needs neither shared memory nor a barrier.
 __device__ inline float most_over_warp(float value) {
   for (int distance = 16; distance > 0; distance /= 2) {
     value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFFu, value, distance));
@@ -65,6 +66,7 @@ __device__ void keep(const LatentUpdateJob<Moment>& job, int64_t block, int lane
         job.average_scales[block] = scale;
         job.root_scales[block] = root_scale;
       }
+      // In a block of zeros the parts are 0 / 1.
       const float divisor = scale > 0 ? scale : 1.0f;
       const float root_divisor = root_scale > 0 ? root_scale : 1.0f;
       for (int k = 0; k < kWords; ++k) {
@@ -76,9 +78,12 @@ __device__ void keep(const LatentUpdateJob<Moment>& job, int64_t block, int lane
   }
 }
 
+// A lane has the numbers lane, 32 + lane, 64 + lane and 96 + lane of a block: loads of a warp are
+// contiguous, and a vote over the lanes is one word of sign bits.
 template <class Moment>
 __global__ void update_latents_kernel(LatentUpdateJob<Moment> job, unsigned long long* flips) {
   const float clip = *job.clip;
+  // Decided here, so that the host need not wait for the norm. NaN compares false, too.
   if (!(fabsf(clip) < INFINITY)) return;
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int64_t warp = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
@@ -86,6 +91,8 @@ __global__ void update_latents_kernel(LatentUpdateJob<Moment> job, unsigned long
   const AdamWNumbers& by = job.numbers;
   unsigned long long changed = 0;
   for (int64_t block = warp; block < job.blocks; block += warps) {
+    // Four numbers of each lane, in registers from load to store: each array of the state is read
+    // once and written once.
     float average[kWords], square[kWords];
     for (int k = 0; k < kWords; ++k) {
       const int64_t i = block * kMomentBlock + 32 * k + lane;
@@ -97,6 +104,7 @@ __global__ void update_latents_kernel(LatentUpdateJob<Moment> job, unsigned long
           job.latents[i] * by.keep -
           by.step_size * average[k] / (sqrtf(square[k]) / by.root_divisor + by.epsilon);
       job.latents[i] = latent;
+      // Lane k keeps word k: four lanes write four words that lie side by side.
       const uint32_t vote = __ballot_sync(0xFFFFFFFFu, latent < 0);
       if (lane == k) {
         uint32_t& word = job.words[block * kWords + k];
@@ -107,6 +115,7 @@ __global__ void update_latents_kernel(LatentUpdateJob<Moment> job, unsigned long
     __syncwarp();  // every lane has read the block's scales
     keep(job, block, lane, average, square);
   }
+  // One atomic addition a warp, of whole numbers: their order does not matter.
   for (int distance = 16; distance > 0; distance /= 2) {
     changed += __shfl_xor_sync(0xFFFFFFFFu, changed, distance);
   }

@@ -13,6 +13,8 @@ __global__ void pack_kernel(const T* latents, int64_t num_words, uint32_t* words
   const int64_t warps = static_cast<int64_t>(gridDim.x) * blockDim.x / 32;
   unsigned long long changed = 0;
   for (int64_t first = warp * 32; first < num_words; first += warps * 32) {
+    // All lanes vote, with a latent each; a lane beyond the last word votes for words of others and
+    // keeps none.
     uint32_t mine = 0;
     for (int k = 0; k < 32 && first + k < num_words; ++k) {
       const uint32_t vote = __ballot_sync(0xFFFFFFFFu, latents[(first + k) * 32 + lane] < 0);
@@ -23,6 +25,7 @@ __global__ void pack_kernel(const T* latents, int64_t num_words, uint32_t* words
       words[first + lane] = mine;
     }
   }
+  // One atomic addition a warp, of whole numbers: their order does not matter.
   for (int distance = 16; distance > 0; distance /= 2) {
     changed += __shfl_xor_sync(0xFFFFFFFFu, changed, distance);
   }

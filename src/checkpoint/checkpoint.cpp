@@ -40,7 +40,8 @@ T field(const Json& object, const char* key, const fs::path& file) {
   }
 }
 
-// N of "step-N"; nothing of another name.
+// N of "step-N"; nothing of another name. The whole name must match: a folder that somebody else
+// put here is not taken for a checkpoint.
 std::optional<int64_t> step_in(std::string_view name) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
   int64_t step = -1;
@@ -70,7 +71,8 @@ int64_t step_of(const fs::path& folder, int64_t by_name) {
   }
 }
 
-// step-N of every step-N.partial, of which a killed run wrote a part.
+// step-N of every step-N.partial, of which a killed run wrote a part. OutputFolder gives a folder
+// its name in one step, so a killed save leaves step-N.partial and never half of step-N.
 std::map<int64_t, fs::path> unfinished_folders(const fs::path& root) {
   std::map<int64_t, fs::path> folders;
   std::error_code error;
@@ -90,9 +92,8 @@ void remove_or_warn(const fs::path& folder) {
   }
 }
 
-// The first MiB of a file; "" where there are none.
-// Enough to recognise a file by: keys are written in alphabetical order, so "format" precedes the
-// long list of tensors.
+// The first MiB of a file; "" where there are none. Enough to recognise a file by: keys are written
+// in alphabetical order, so "format" precedes the long list of tensors.
 std::string beginning_of(const fs::path& file) {
   constexpr size_t kBytes = 1 << 20;
   std::ifstream stream(file, std::ios::binary);
@@ -127,6 +128,7 @@ Checkpoint read_checkpoint(const fs::path& folder) {
   if (!manifest.is_object() || manifest.value("format", Json()) != kFormat) {
     throw InputError(file.string() + " is not a manifest of a LittleBit training checkpoint");
   }
+  // The version before everything else: another one may have other keys.
   const auto version = field<int64_t>(manifest, "version", file);
   if (version != kVersion) {
     throw InputError("checkpoint " + folder.string() + " has format " + std::to_string(version) +
@@ -142,6 +144,7 @@ Checkpoint read_checkpoint(const fs::path& folder) {
                                      .phase = field<std::string>(phase, "name", file),
                                      .phase_begin = field<int64_t>(phase, "begin", file)},
                         .fingerprint = field<RunFingerprint>(manifest, "trajectory", file)};
+  // Written only where --resume-with changed something.
   for (const Json& change : manifest.value("changes", Json::array())) {
     checkpoint.changes.push_back(
         {field<int64_t>(change, "step", file), field<std::string>(change, "key", file),
@@ -190,13 +193,15 @@ void load_checkpoint(const Checkpoint& checkpoint, Optimizer& optimizer) {
       });
     }
   });
+  // Each process reads its own slices; vectors are read by all.
   for (const GroupState& state : optimizer.states()) {
     state.visit([&](const StatePart& part) {
       file->read(part.name, part.begin, part.values);
       drop_scratch_pages(part.values);
     });
   }
-  // Signs are not stored: they follow from the latents.
+  // Signs are not stored: they follow from the latents. Each process makes the bits of its slice
+  // and gets the others' from them.
   optimizer.refresh_bits();
 }
 
@@ -266,6 +271,7 @@ void discard_checkpoints_after(const fs::path& root, int64_t step) {
 }
 
 void mark_best(const fs::path& root, int64_t step) {
+  // In one step, as every file: the mark names one folder or the other.
   write_file(root / kBest, kPrefix + std::to_string(step) + "\n");
 }
 
@@ -283,6 +289,7 @@ std::optional<int64_t> best_checkpoint(const fs::path& root) {
 }
 
 void prune_checkpoints(const fs::path& root, int64_t keep) {
+  // 0 keeps all.
   if (keep <= 0) return;
   const std::vector<Checkpoint> found = list_checkpoints(root);
   const std::optional<int64_t> best = best_checkpoint(root);

@@ -1,4 +1,9 @@
-// Writing training states. A folder gets its name once every byte of every process is written.
+// Writing training states. A folder gets its name once every byte of every process is written:
+//
+//     1. the first process makes step-N.partial, all hear of it
+//     2. each process copies its parts (with checkpoint.async) and writes its file there
+//     3. finish(): all have written; the first gathers the lists of tensors, writes the manifest
+//     4. step-N.partial becomes step-N
 #include "littlebit/checkpoint/save.h"
 
 #include <ATen/ops/empty.h>
@@ -34,6 +39,8 @@ std::vector<StatePart> parts_to_write(const Optimizer& optimizer) {
 }
 
 // Into pinned memory from a GPU. A tensor of the CPU is copied too: it changes with the next step.
+// These copies are the memory that checkpoint.async costs, and making them is what the training
+// waits for.
 void copy_values(std::vector<StatePart>& parts) {
   for (StatePart& part : parts) {
     const bool pinned = device_traits(part.values.device()).pins_host_memory;
@@ -45,7 +52,8 @@ void copy_values(std::vector<StatePart>& parts) {
   }
 }
 
-// `lists`: of the tensors of each process's file.
+// `lists`: of the tensors of each process's file. The manifest alone names all tensors, with the
+// parts of which they are made: a resume needs no particular number of processes.
 Json make_manifest(const TrainingPosition& position, const RunFingerprint& fingerprint,
                    const std::vector<FingerprintChange>& changes,
                    const std::vector<std::string>& lists) {
@@ -146,6 +154,7 @@ void CheckpointSave::write(const std::vector<StatePart>& parts) {
 fs::path CheckpointSave::finish() {
   in_all(processes_, [&] {
     if (thread_.joinable()) thread_.join();
+    // Without a thread this is where the file is written, from the state itself.
     if (!written_) write(std::exchange(parts_, {}));
     if (failure_) std::rethrow_exception(failure_);
   });

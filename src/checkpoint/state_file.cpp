@@ -107,6 +107,8 @@ std::vector<StoredTensor> write_state(const fs::path& folder, const std::string&
       throw OutputError("cannot write " + (folder / name).string() + ": the run has ended");
     }
     kill_point("write");
+    // One tensor at a time is on the host and hashed: the hash is of what was checked and is being
+    // written.
     const at::Tensor values = part.values.cpu().contiguous();
     // Optimizer steps refuse gradients that are not finite; this keeps a state that broke in
     // another way from replacing a good checkpoint.
@@ -127,6 +129,8 @@ std::vector<StoredTensor> write_state(const fs::path& folder, const std::string&
   return stored;
 }
 
+// A matrix that lies across the border of slices is in several files, a part in each; here they
+// become one tensor again.
 std::vector<StoredTensor> merge_stored(std::vector<std::vector<StoredTensor>> of_each_process) {
   std::vector<StoredTensor> merged;
   std::map<std::string, size_t> places;
@@ -142,6 +146,7 @@ std::vector<StoredTensor> merge_stored(std::vector<std::vector<StoredTensor>> of
     }
   }
   for (StoredTensor& tensor : merged) {
+    // is_complete() walks over them in this order.
     std::sort(tensor.parts.begin(), tensor.parts.end(),
               [](const StoredPart& a, const StoredPart& b) { return a.begin < b.begin; });
   }
@@ -192,6 +197,8 @@ StateReader::StateReader(const fs::path& folder, const Json& list) : folder_(fol
       if (!file) file = std::make_unique<SafetensorsFile>(folder_ / part.file);
       const TensorView* view = file->find(name);
       if (!view) damaged(part.file + " has no tensor " + name);
+      // The file's own header must agree: manifest and file may come from different saves, after a
+      // copy by hand.
       if (view->dtype != tensor.dtype || view->numel() != part.count) {
         damaged("tensor " + name + " in " + part.file + " is " + view->dtype_text() + " " +
                 shape_text(view->shape) + ", not what the manifest says");
@@ -256,6 +263,7 @@ std::vector<LayerPlan> plans_of_state(const StateReader& state, Decoder& decoder
                            std::to_string(slot.d_out) + " x " + std::to_string(slot.d_in),
                        "is model.path the model that its run began with?");
     }
+    // [d_out, r] and [r, d_in]: a checkpoint knows its ranks from its shapes.
     plan.rank = u->shape[1];
     plan.paths = state.find(slot.name + ".U_R") ? 2 : 1;
     plans.push_back(std::move(plan));
@@ -265,6 +273,7 @@ std::vector<LayerPlan> plans_of_state(const StateReader& state, Decoder& decoder
 
 void load_weights(const StateReader& state, Student& student) {
   c10::NoGradGuard no_grad;
+  // For exports: of latents only the signs are needed, one matrix at a time.
   for (const bool is_checked : {false, true}) {  // everything before anything is changed
     for (StudentGroup& group : student.groups()) {
       const at::ScalarType dtype = group.vectors().scalar_type();

@@ -1,3 +1,8 @@
+// A group is a list of stretches of sources, read as one stream and cut into blocks:
+//
+//     group     |stretch of file 1      |stretch of file 2        |rest|
+//     blocks    |block |block |block |block |block |block |block |
+//
 // Groups are few (passes, or thousands of documents), so a block is found by a binary search and a
 // short walk.
 #include "data/block_plan.h"
@@ -42,6 +47,7 @@ int64_t num_documents(const PlannedSource& source) {
 
 }  // namespace
 
+// A group is text that is cut as one stream: its tokens beyond the last whole block are dropped.
 void BlockPlan::end_group() {
   const size_t first = groups_.empty() ? 0 : groups_.back().end_stretch;
   int64_t tokens = 0;
@@ -64,6 +70,7 @@ BlockPlan BlockPlan::contiguous(std::span<const PlannedSource> sources, int64_t 
   for_each_entry(sources, [&](std::span<const PlannedSource> entry, size_t first) {
     int64_t tokens = 0;
     for (const PlannedSource& source : entry) tokens += source.num_tokens;
+    // A weight of 2.5 reads an entry twice and then its first half.
     for_each_pass(entry.front().weight, tokens, [&](int64_t count) {
       for (size_t i = 0; i < entry.size() && count > 0; ++i) {
         const int64_t taken = std::min(count, entry[i].num_tokens);
@@ -119,6 +126,8 @@ void BlockPlan::for_each_stretch(int64_t index, const Visit& visit) const {
   // There is one before `next`: the first group begins with block 0. It has the tokens of all its
   // blocks, so the walk below ends inside it.
   const Group& group = *(next - 1);
+  // The block's first token, counted in the group; a walk over stretches finds it, and goes on
+  // until the block is full.
   int64_t skip = (index - group.first_block) * sequence_length_;
   int64_t wanted = sequence_length_;
   for (size_t i = group.first_stretch; wanted > 0; ++i) {

@@ -1,5 +1,7 @@
 // The corpus of one run: its sources opened and checked, and the plan of blocks over them. Nothing
 // is copied until a block is asked for.
+//
+//     data.train: entries -> files -> token files (cached by content) -> plan: blocks -> sampler
 #include "littlebit/data/corpus.h"
 
 #include <algorithm>
@@ -18,6 +20,8 @@
 
 namespace littlebit {
 
+// Tokens are mapped files, read when a block is asked for: a corpus takes no memory of its own for
+// them.
 struct Corpus::State {
   std::vector<TokenSource> sources;
   std::vector<bool> continues;  // whether a source is a further file of the same entry
@@ -113,9 +117,11 @@ BlockPlan make_plan(const std::vector<TokenSource>& sources, const std::vector<b
     planned.push_back(
         {sources[i].num_tokens(), sources[i].document_starts(), sources[i].weight(), continues[i]});
   }
+  // Rows of input_ids have no documents to group.
   if (options.blocking == Blocking::kReference && !sources.front().has_rows()) {
     return BlockPlan::reference(planned, options.sequence_length);
   }
+  // Entries too short for a block would be dropped silently by the plan.
   for (size_t i = 0, end = 0; i < planned.size(); i = end) {
     int64_t tokens = 0;
     do {
@@ -145,6 +151,8 @@ Corpus Corpus::build(const DataOptions& options, const Tokenizer* tokenizer, int
   std::vector<bool> continues;
   const std::vector<SourceOptions> files = all_files(options, &continues);
   std::vector<TokenSource> sources = open_sources(options, files, tokenizer, cache_dir, threads);
+  // An id beyond the embedding would be read from somewhere else in memory; checked once here,
+  // never in a step.
   for (const TokenSource& source : sources) source.check_ids(vocab_size);
   BlockPlan plan = make_plan(sources, continues, options);
   Corpus corpus(std::make_unique<State>(State{.sources = std::move(sources),
@@ -182,6 +190,8 @@ int64_t Corpus::num_tokens() const {
   return tokens;
 }
 
+// What decides the tokens of every block: contents, weights, order, length, blocking. Paths are not
+// part of it, so data may be moved between a run and its resume.
 std::string Corpus::content_hash() const {
   Hasher hasher;
   const bool is_reference = state_->blocking == Blocking::kReference;

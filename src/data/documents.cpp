@@ -19,7 +19,9 @@
 namespace littlebit {
 namespace {
 
-// Lines of WikiText's raw files, version 2 and (training text) 103.
+// Lines of WikiText's raw files, version 2 and (training text) 103. A cut download of a benchmark's
+// text gives a perplexity that looks like any other: lines are counted where the name is a known
+// one.
 struct KnownText {
   const char* name;
   int64_t lines, other_lines;
@@ -56,7 +58,8 @@ void warn_of_jsonl(const SourceOptions& source, std::string_view head) {
 }
 
 // The value of `field` in a record: of the key of that name, or else, by its dots, of keys of
-// objects in each other. nullptr where there is none.
+// objects in each other. nullptr where there is none. A key with a dot in it is found before the
+// path that it could also be.
 const Json* find_field(const Json& record, std::string_view field) {
   if (const auto whole = record.find(field); whole != record.end()) return &*whole;
   for (size_t dot = field.find('.'); dot != std::string_view::npos;
@@ -99,10 +102,12 @@ std::string record_text(const std::string& path, const SourceOptions& source, st
                          : "set the field (data.train.field, eval.text_field); text fields here: " +
                                join(keys, ", "));
   }
+  // Under the name that was asked for, so that the error about another type names it.
   return get_string(Json{{source.field, *text}}, source.field, where);
 }
 
-// Lets records that cannot be read end the reading, or leaves them out.
+// Lets records that cannot be read end the reading, or leaves them out. data.on_bad_record decides
+// which.
 class Records {
  public:
   explicit Records(SkippedRecords* skipped) : skipped_(skipped) {}
@@ -172,6 +177,8 @@ void refuse_parquet(const std::filesystem::path& file, std::filesystem::path jso
                    parquet_conversion(file, jsonl));
 }
 
+// The protocol joins the data set's rows with blank lines; a row is a line with its line feed, and
+// an empty one adds only the blank lines around it.
 std::string join_wikitext_rows(std::string_view text) {
   std::string joined;
   joined.reserve(text.size() + text.size() / 16);
@@ -283,6 +290,7 @@ void look_at_source(const SourceOptions& source, int64_t sequence_length, BadRec
   if (format == SourceFormat::kJsonl) refuse_json_document(source.path, reader.ahead());
   if (!lines && reader.ahead().size() > kLookedBytes) {
     const std::string_view head = reader.ahead().substr(0, kLookedBytes);
+    // The last bytes may be a character that was cut.
     if (const size_t bad = invalid_utf8_at(head); bad < head.size() - 4) reader.check_utf8(head);
     return;
   }
@@ -293,6 +301,7 @@ void look_at_source(const SourceOptions& source, int64_t sequence_length, BadRec
   std::string_view line;
   while (reader.next_line(&line)) {
     if (is_blank(line)) continue;
+    // Then a bad first record is nothing to refuse the file for.
     if (on_bad_record == BadRecord::kSkip) return;
     reader.check_utf8(line);
     if (format == SourceFormat::kJsonl) {

@@ -17,6 +17,7 @@ int64_t Sampler::block_at(int64_t place) const {
   const int64_t epoch = place / num_blocks_;
   const int64_t index = place % num_blocks_;
   if (!shuffle_) return index;
+  // Every epoch has its own permutation; permute() computes one place of it without the others.
   const RandomStream stream(seed_, "shuffle/epoch-" + std::to_string(epoch));
   return static_cast<int64_t>(
       permute(stream, static_cast<uint64_t>(num_blocks_), static_cast<uint64_t>(index)));

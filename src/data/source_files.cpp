@@ -58,6 +58,7 @@ std::vector<fs::path> files_below(const SourceOptions& source, int64_t* others) 
     throw InputError("cannot read the folder `" + source.path.string() + "`: " + error.message(),
                      "check its permissions");
   }
+  // By name, not as the file system lists them: the order decides the blocks.
   std::sort(files.begin(), files.end());
   return files;
 }

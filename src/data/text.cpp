@@ -7,6 +7,8 @@
 
 namespace littlebit {
 
+// Python's universal newlines, in which the published programs read their texts: CRLF and CR become
+// LF.
 std::string with_line_feeds(std::string_view text) {
   std::string result;
   result.reserve(text.size());

@@ -54,6 +54,7 @@ uint64_t TextReader::bytes_read() const { return unpacker_ ? unpacker_->consumed
 
 bool TextReader::read_more() {
   if (!unpacker_) return false;
+  // Lines that were given out leave the window; views of them end with the next call.
   buffer_.erase(0, at_);
   dropped_ += at_;
   at_ = 0;
@@ -75,6 +76,8 @@ void TextReader::check_size(uint64_t bytes) const {
 }
 
 size_t TextReader::line_end(size_t from) {
+  // The next LF is remembered: a text with CRs only would otherwise be searched to its end for
+  // every line.
   if (line_feed_ == std::string_view::npos || line_feed_ < from) {
     line_feed_ = std::min(text_.find('\n', from), text_.size());
   }
@@ -129,6 +132,7 @@ void TextReader::check_utf8(std::string_view text) const {
 }
 
 bool is_blank(std::string_view text) {
+  // White space beyond ASCII, as Python's str.isspace() has it.
   constexpr std::array<std::string_view, 19> kWideSpaces = {
       "\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\x80", "\xE2\x80\x81",
       "\xE2\x80\x82", "\xE2\x80\x83", "\xE2\x80\x84", "\xE2\x80\x85", "\xE2\x80\x86",

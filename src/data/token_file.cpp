@@ -30,6 +30,8 @@ struct Header {
   char reserved[16];
 };
 struct Footer {
+  // The sizes of all parts follow from these two counts, so the file's length can be checked
+  // exactly.
   uint64_t documents;
   uint64_t tokens;
   char checksum[kHexDigits];  // of everything between the header and this field
@@ -125,6 +127,7 @@ void TokenFileWriter::add_document(std::span<const int32_t> ids) {
     const size_t take = std::min(ids.size(), kBufferedIds - buffer_.size());
     buffer_.insert(buffer_.end(), ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(take));
     ids = ids.subspan(take);
+    // Ids are written as they come; only document starts are kept until the end.
     if (buffer_.size() == kBufferedIds) flush();
   }
 }

@@ -96,6 +96,7 @@ void TokenSource::copy(int64_t first, std::span<int32_t> out) const {
 
 void TokenSource::check_ids(int64_t vocab_size) const {
   for (int64_t i = 0; i < num_tokens_; ++i) {
+    // Every id, once per start; the files are read for their checksums anyway.
     const int64_t id = id_at(i);
     if (id >= 0 && id < vocab_size) continue;
     std::string place = "token " + format_count(i);

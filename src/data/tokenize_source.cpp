@@ -26,12 +26,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Large enough to keep all threads busy, small enough that a stop request is seen soon.
 constexpr size_t kBatchBytes = 8u << 20;
 constexpr size_t kBatchDocuments = 8192;
 constexpr std::chrono::milliseconds kPause(200);  // between looks at what another process does
 constexpr char kCacheVersion[] =
     "littlebit token cache 2";  // changes when the same text gives other ids
 
+// Everything that the ids depend on, and nothing else: a copy of a text under another name finds
+// the same file.
 std::string cache_key(const SourceOptions& source, const Tokenizer& tokenizer,
                       const TokenFileOptions& options) {
   const SourceFormat format = settled_format(source);
@@ -51,6 +54,7 @@ std::string cache_key(const SourceOptions& source, const Tokenizer& tokenizer,
   Hasher hasher;
   for (const std::string& part : parts) {
     hasher.update(part);
+    // A border, so that "ab", "c" and "a", "bc" differ.
     hasher.update(std::string_view("\0", 1));
   }
   return hasher.hex();
@@ -169,6 +173,8 @@ TokenFile tokenize_source(const SourceOptions& source, const Tokenizer& tokenize
                           const fs::path& cache_dir, int threads, const TokenFileOptions& options) {
   const std::string key = cache_key(source, tokenizer, options);
   const fs::path path = cache_dir / ("tokens-" + key + ".bin");
+  // The writer locks its file: of several processes that want it, one makes it, and the others wait
+  // and then read it.
   for (bool waiting = false;;) {
     if (auto cached = open_cached(path, key)) return std::move(*cached);
     check_link(path);

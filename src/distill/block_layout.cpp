@@ -36,8 +36,11 @@ BlockLayout lay_out_block(Decoder& decoder, int64_t layer) {
                              .begin = layout.numel,
                              .numel = numel});
     constexpr int64_t kAlignment = BlockLayout::kAlignment;
+    // Every tensor begins at a multiple, wherever the one before it ends.
     layout.numel += (numel + kAlignment - 1) / kAlignment * kAlignment;
   };
+  // The slot gets a layer without a weight: one of this layout is shown to it while the block is
+  // here. Group 0 is the embedding, so block `layer` is group layer + 1.
   decoder.visit_linears(layer + 1, [&](LinearSlot& slot) {
     auto linear = std::make_unique<VisitingLinear>();
     place(linear.get(), false, slot.weight, {slot.d_out, slot.d_in});

@@ -14,15 +14,18 @@ BlockTape BlockTape::record(StudentGroup& group, const at::Tensor& input, bool i
   c10::AutoGradMode with_grad(true);
   group.materialize(/*differentiable=*/true);
   BlockTape tape;
+  // A leaf of its own: the graph ends at the group's input, where the caller goes on by hand.
   tape.input_ = input.detach().set_requires_grad(input_needs_gradient);
   tape.output_ = forward(tape.input_);
   tape.leaves_ = group.leaves();
+  // The graph holds what the backward pass needs of the weights; the layers let go of the rest.
   group.release();
   return tape;
 }
 
 at::Tensor BlockTape::backward(const at::Tensor& output_gradient, GradientSink& sink,
                                size_t group) {
+  // The tape is used up: whatever happens below, this object keeps nothing alive.
   BlockTape tape = std::move(*this);
   *this = {};
   const bool with_input = tape.input_.requires_grad();
@@ -35,6 +38,7 @@ at::Tensor BlockTape::backward(const at::Tensor& output_gradient, GradientSink& 
     input_gradient = results.back();
     results.pop_back();
   }
+  // The graph and its activations go before the sink takes the gradients, which may need memory.
   tape = {};
   sink.add(group, results);
   return input_gradient;

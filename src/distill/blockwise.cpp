@@ -1,5 +1,8 @@
 // Invariant: between two calls, `teacher_states_` are the targets and `student_states_` the inputs
 // of block `prepared_`, or nothing is prepared.
+//
+//     teacher   embedding, block 0, ..., block b            -> targets of block b
+//     student   embedding, finished blocks 0, ..., b - 1    -> inputs of block b, which is trained
 #include "littlebit/distill/blockwise.h"
 
 #include <ATen/TensorOperators.h>
@@ -19,8 +22,12 @@ namespace {
 
 // scale * the squared error of each token over its mean square in the teacher, summed.
 HiddenTerm relative_error(const at::Tensor& student, const at::Tensor& teacher, double scale) {
+  // Relative to the teacher's size at each token: some tokens' states are far larger than the
+  // others', and would outweigh them in a plain sum.
   const at::Tensor power = teacher.square().mean(-1, /*keepdim=*/true);
   const at::Tensor difference = student - teacher;
+  // Loss scale d^2 / power per number, of which 2 scale d / power is the gradient. A state of zeros
+  // does not divide by zero.
   at::Tensor direction = difference / power.clamp_min_(std::numeric_limits<float>::min());
   at::Tensor loss = (difference * direction).sum(at::kDouble).mul_(scale);
   return {.loss = std::move(loss), .direction = std::move(direction), .factor = 2 * scale};
@@ -85,6 +92,8 @@ bool BlockwiseStep::prepare(int64_t layer, int64_t at_once, const Ids& ids,
     }
     return true;
   };
+  // Nothing is prepared, or a later block than this one: states cannot be taken back, so they begin
+  // anew at the embedding. Targets are the teacher's outputs of block 0.
   if (from < 0 || from > layer) {
     if (!for_all([&](int64_t first, int64_t count) { embed(first, count, ids(first, count)); })) {
       return false;
@@ -95,6 +104,8 @@ bool BlockwiseStep::prepare(int64_t layer, int64_t at_once, const Ids& ids,
     from = 0;
   }
   for (; from < layer; ++from) {
+    // The student's input of the next block comes from its own finished blocks, so that a block
+    // also learns to make up for what those before it did wrong.
     StudentGroup& finished = student_.groups()[from + 1];
     finished.materialize(/*differentiable=*/false);
     const bool is_done =
@@ -121,12 +132,14 @@ DistillationLoss BlockwiseStep::accumulate(int64_t first, int64_t count, int64_t
       /*input_needs_gradient=*/false,
       [&](const at::Tensor& x) { return student.block_forward(prepared_, x, student_context_); });
   begin(StepPart::kLoss);
+  // A mean over all numbers of the step: processes and calls only add up.
   const double numbers = static_cast<double>(global_sequences) *
                          static_cast<double>(student_states_.size(1) * student_states_.size(2));
   HiddenTerm term =
       relative_error(tape.output(), on_device(teacher_states_, first, count), 1 / numbers);
   begin(StepPart::kBackward);
   tape.backward(term.direction.mul_(term.factor), sink, group);
+  // They were read through a mapping, if on the disk.
   for (const at::Tensor& states : {teacher_states_, student_states_}) {
     drop_scratch_pages(states.narrow(0, first, count));
   }

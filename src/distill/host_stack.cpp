@@ -1,6 +1,9 @@
 // Memory of the device that a copy reads or writes is let go of when the stream that computes has
 // waited for the copy; an entry that was never sent away is read by its copy at most, which nobody
 // looks at then.
+//
+//     forward    push 1, push 2, push 3 (1 leaves the device), push 4 (2 leaves), ...
+//     backward   pop L, pop L - 1 (L - 2 is called back), pop L - 2 (L - 3 is called back), ...
 #include "host_stack.h"
 
 #include <ATen/ops/empty.h>
@@ -13,6 +16,8 @@
 namespace littlebit {
 namespace {
 
+// The newest entries stay: the backward pass begins with them, and their copies are the last to
+// end.
 constexpr size_t kOnDevice = 2;  // entries
 
 bool fits(const at::Tensor& memory, const at::Tensor& values) {
@@ -41,12 +46,15 @@ void HostStack::store(Level& level) const {
   for (size_t i = 0; i < level.on_device.size(); ++i) {
     const at::Tensor& values = level.on_device[i];
     level.is_used[i] = values.defined();
+    // The host's memory is kept from step to step, and taken anew only where shapes or types
+    // change.
     if (!values.defined() || fits(level.on_host[i], values)) continue;
     level.on_host[i] =
         at::empty(values.sizes(), at::TensorOptions()
                                       .dtype(values.scalar_type())
                                       .pinned_memory(device_traits(device_).pins_host_memory));
   }
+  // The side stream may read what the computing stream has made only after this point of it.
   level.given.set();
   side_.run([&] {
     level.given.wait();
@@ -58,6 +66,8 @@ void HostStack::store(Level& level) const {
 }
 
 void HostStack::send_away(Level& level) const {
+  // The computing stream waits for the copy, not the host: memory freed now is handed out again to
+  // that stream alone.
   level.stored.wait();
   level.on_device = {};
   level.is_away = true;
@@ -94,9 +104,11 @@ void HostStack::push(Entry entry) {
 HostStack::Entry HostStack::pop() {
   LB_ASSERT(size_ > 0, "what is taken was put there");
   Level& level = levels_[--size_];
+  // In a step it is on its way already: the pop before called for it.
   if (level.is_away) bring_back(level);
   if (std::exchange(level.is_coming, false)) level.arrived.wait();
   Entry entry = std::exchange(level.on_device, {});
+  // While the caller runs this block backwards, the next one's entry comes.
   if (size_ > 0 && levels_[size_ - 1].is_away) bring_back(levels_[size_ - 1]);
   return entry;
 }

@@ -12,6 +12,8 @@
 namespace littlebit {
 
 int64_t head_rows(int64_t vocabulary) {
+  // 2^24 logits are 64 MiB of fp32. Every chunk goes over the whole head once, hence at least 64
+  // rows.
   return std::clamp<int64_t>((int64_t{1} << 24) / vocabulary, 64, 1024);
 }
 
@@ -20,6 +22,7 @@ at::Tensor kl_divergence(const Decoder& teacher, const Decoder& student,
                          const at::Tensor& dz) {
   c10::NoGradGuard no_grad;
   const auto logits = [](const Decoder& decoder, const at::Tensor& z) {
+    // fp32 sums, unrounded: the divergence is made of small differences between logits.
     return decoder.head().linear->forward_unrounded(z.to(decoder.compute_dtype()));
   };
   const int64_t chunk = head_rows(student.spec().vocab_size);
@@ -32,6 +35,7 @@ at::Tensor kl_divergence(const Decoder& teacher, const Decoder& student,
     sum.add_(kl.losses.sum());
     if (!dz.defined()) continue;
     dz.narrow(0, begin, rows)
+        // dz += dlogits W_head. The head itself is frozen and gets no gradient.
         .add_(student.head().linear->input_gradient(kl.d_student.to(student.compute_dtype())));
   }
   return sum;

@@ -18,6 +18,8 @@
 namespace littlebit {
 namespace {
 
+// A decoder asks for a block before it runs it and gives it back afterwards; in between, the
+// block's matrices are views of a buffer into which all processes' parts were gathered.
 class ShardedBlocks : public BlockSource {
  public:
   // Fills the slots of the decoder's blocks.
@@ -56,6 +58,7 @@ ShardedBlocks::ShardedBlocks(Decoder& decoder, const HfFolder& folder, Communica
   }
   const at::TensorOptions options =
       at::TensorOptions().dtype(common_type(decoder, folder)).device(decoder.device());
+  // One buffer serves all blocks, so it has the size of the largest.
   int64_t most = 0;
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
     divide(blocks_[layer]);
@@ -76,11 +79,13 @@ at::ScalarType ShardedBlocks::common_type(const Decoder& decoder, const HfFolder
       if (weight_dtype(stored, compute, decoder.device()) == compute) return compute;
     }
   }
+  // Every tensor is stored in bf16 and would stay so: then half the bytes travel.
   return at::kBFloat16;
 }
 
 void ShardedBlocks::divide(StoredBlock& block) const {
   const int64_t numel = block.layout.numel;
+  // In units of the layout's alignment, so that parts begin at the same multiples as tensors do.
   const int64_t world = communicator_.world(), units = numel / BlockLayout::kAlignment;
   const int64_t each = (units + world - 1) / world * BlockLayout::kAlignment;
   block.begin = std::min(communicator_.rank() * each, numel);
@@ -108,6 +113,8 @@ ShardedBlocks::Gathering ShardedBlocks::start(int64_t layer) {
   if (communicator_.world() == 1) return {layer, Pending(block.part)};
   const at::Tensor& buffer = buffers_[1].defined() ? buffers_[layer % 2] : buffers_[0];
   const at::Tensor all = buffer.narrow(0, 0, block.layout.numel);
+  // The buffer held another block: this process's part of this one goes to its place there, and the
+  // others' arrive around it.
   all.narrow(0, block.begin, block.end - block.begin).copy_(block.part);
   return {layer, communicator_.start_all_gather(all, block.begin, block.end)};
 }
@@ -121,6 +128,7 @@ void ShardedBlocks::acquire(int64_t layer) {
   Gathering gathering = next_ ? *std::exchange(next_, std::nullopt) : start(layer);
   blocks_[layer].layout.show(gathering.pending.wait());
   const int64_t after = layer + 1;
+  // The next block travels while this one runs. With one buffer it would overwrite it.
   if (communicator_.is_asynchronous() && after < static_cast<int64_t>(blocks_.size())) {
     next_ = start(after);
   }

@@ -78,6 +78,8 @@ DistillationStep::Ends DistillationStep::run_blocks(const at::Tensor& ids_bt, co
   const at::ScalarType direction_type = is_narrow ? at::kBFloat16 : student.compute_dtype();
   Ends ends;
   begin(StepPart::kTeacher);
+  // The student's embedding has the same frozen table, but a projection of its own (OPT's
+  // project_in).
   ends.teacher_h = teacher_.embedding_forward(ids_bt);
   begin(StepPart::kStudent);
   groups[0].materialize(false);  // without autograd: the backward pass runs it again
@@ -90,11 +92,14 @@ DistillationStep::Ends DistillationStep::run_blocks(const at::Tensor& ids_bt, co
     ends.teacher_h = teacher_.block_forward(layer, ends.teacher_h, teacher_context_);
     begin(StepPart::kStudent);
     if (recompute_ == Recompute::kNone) {
+      // Without recomputation the graph is kept, and with it the expanded weights and all
+      // activations.
       block.tape = record_block(layer, ends.student_h);
       ends.student_h = block.tape.output();
     } else {
       StudentGroup& group = groups[layer + 1];
       input = is_narrow ? ends.student_h.to(at::kBFloat16) : ends.student_h;
+      // Without autograd, whose graph would be thrown away: only the input is kept.
       group.materialize(false);
       ends.student_h = student.block_forward(layer, ends.student_h, student_context_);
       group.release();
@@ -153,6 +158,7 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
   const Decoder& student = student_.decoder();
   const at::Tensor ids_bt = ids.to(student.device());
   const int64_t length = ids_bt.size(1), num_layers = student.spec().num_layers;
+  // Rotations and masks depend on the length alone.
   if (teacher_context_.length != length) {
     teacher_context_ = teacher_.context(length);
     student_context_ = student.context(length);
@@ -172,6 +178,7 @@ DistillationLoss DistillationStep::accumulate(const at::Tensor& ids, int64_t glo
     KeptBlock block = std::move(kept[layer]);
     auto [input, direction] = waiting_->pop();
     if (direction.defined()) {  // not the last block's
+      // d loss / d output = what comes from above + 2 weight (student - teacher) / count.
       gradient = gradient.add(std::exchange(direction, {}), block.hidden_factor);
     }
     if (input.defined()) {  // not with Recompute::kNone, whose tape was kept

@@ -34,6 +34,7 @@ class Schedule {
   // four derivatives. A causal mask leaves a little over half of the scores.
   void attention(const ModelSpec& spec, int64_t sequences, int64_t length, double passes,
                  bool backward) {
+    // Of T^2 scores a causal mask leaves T (T + 1) / 2.
     const double part = static_cast<double>(length + 1) / static_cast<double>(2 * length) *
                         static_cast<double>(sequences * spec.num_layers);
     const Product scores{.batch = spec.num_heads, .m = length, .n = length, .k = spec.head_dim};
@@ -102,9 +103,11 @@ std::vector<ScheduledProduct> step_products(const ModelSpec& spec, std::span<con
                                             const StepSchedule& step) {
   const int64_t rows = step.sequences * step.length;
   Schedule schedule(rows);
+  // Activation checkpointing runs the student's blocks forward a second time.
   const double student_passes = step.recompute ? 2 : 1;
   for (const LayerPlan& plan : plans) {
     const int64_t rank = plan.rank * plan.paths;
+    // The teacher's dense layer, then the student's two factors.
     schedule.forward(plan.d_out, plan.d_in, 1, step.teacher);
     schedule.forward(rank, plan.d_in, student_passes, step.signs);
     schedule.forward(plan.d_out, rank, student_passes, step.signs);
@@ -114,6 +117,7 @@ std::vector<ScheduledProduct> step_products(const ModelSpec& spec, std::span<con
   schedule.attention(spec, step.sequences, step.length, 1 + student_passes, /*backward=*/true);
   const int64_t chunk = std::min(rows, head_rows(spec.vocab_size));
   const double chunks = static_cast<double>(rows) / static_cast<double>(chunk);
+  // The head: logits of both models, and the gradient at the student's input to it.
   schedule.add({.m = chunk, .n = spec.vocab_size, .k = spec.embedding_size, .is_mixed = step.head},
                2 * chunks);
   schedule.add({.m = chunk,
@@ -125,6 +129,7 @@ std::vector<ScheduledProduct> step_products(const ModelSpec& spec, std::span<con
   return std::move(schedule.list);
 }
 
+// For comparison: a step that trains the dense model itself, without a teacher.
 std::vector<ScheduledProduct> dense_products(const ModelSpec& spec,
                                              std::span<const LayerPlan> plans, int64_t sequences,
                                              int64_t length) {
@@ -146,6 +151,7 @@ double ProductTimes::seconds(const Product& product) {
   const auto options = at::TensorOptions().dtype(dtype_).device(timer_.device());
   const auto [batch, m, n, k, layout, is_mixed] = product.key();
   const at::Tensor a = made(batch, m, k, layout == Layout::kTn, options);
+  // The real head where it has the shape: a matrix of that size need not be made once more.
   const bool is_head =
       batch == 1 && head_.defined() && layout != Layout::kTn &&
       head_.scalar_type() == (is_mixed ? at::kBFloat16 : dtype_) &&
@@ -163,6 +169,8 @@ std::optional<double> ProductTimes::seconds_within(double budget,
                                                    std::span<const ScheduledProduct> products) {
   std::vector<Product> small_first;
   for (const ScheduledProduct& each : products) small_first.push_back(each.product);
+  // Small ones are timed first and tell how fast the machine is; large ones are then not begun
+  // where they would not end in time.
   std::stable_sort(small_first.begin(), small_first.end(),
                    [](const Product& a, const Product& b) { return a.flops() < b.flops(); });
   const Stopwatch stopwatch;

@@ -1,5 +1,9 @@
 // Two kinds of source: on the host blocks are converted when they are asked for, elsewhere they are
-// on their way one block ahead.
+// on their way one block ahead:
+//
+//     thread         read block 2 into pinned memory        read block 3 ...
+//     side stream        wait for the buffer, copy block 2      ...
+//     computing      block 1 runs                    wait for the copy, block 2 runs ...
 #include "littlebit/distill/streamed_teacher.h"
 
 #include <ATen/ops/empty.h>
@@ -58,6 +62,8 @@ StoredBlocks::StoredBlocks(Decoder& decoder, const HfFolder& folder, bool keeps_
               ? decoder.compute_dtype()
               : weight_dtype(scalar_type(view.dtype), decoder.compute_dtype(), decoder.device());
       const at::Tensor loaded = load_tensor(view, type, at::kCPU, folder.path().string());
+      // The tensor is the file's own memory: nothing to convert, so the system reads its pages when
+      // they are used, and may drop them.
       if (keeps_mapped && loaded.const_data_ptr() == view.data.data()) {
         place.tensor() = loaded;
         continue;
@@ -153,13 +159,15 @@ StreamedBlocks::StreamedBlocks(Decoder& decoder, const HfFolder& folder)
   }
 }
 
-// What is on its way arrives before its memory goes.
+// What is on its way arrives before its memory goes. The thread and the copy both write into the
+// buffers.
 StreamedBlocks::~StreamedBlocks() {
   if (next_) next_->given.wait();
   for (const Buffer& buffer : buffers_) buffer.arrived.wait_on_host();
 }
 
 void StreamedBlocks::start(int64_t layer) {
+  // Two buffers in turn: one is computed from, one is filled.
   turn_ = 1 - turn_;
   Buffer& buffer = buffers_[turn_];
   next_ = Fetch{layer,
@@ -171,6 +179,7 @@ void StreamedBlocks::fetch(int64_t layer, Buffer& buffer) const {
   buffer.arrived.wait_on_host();  // what the host's buffer had before has left it
   stored_.read(layer, buffer.on_host);
   side_.run([&] {
+    // The device's buffer may still be read by the block that was in it.
     buffer.used.wait();
     const int64_t numel = stored_.layout(layer).numel;
     buffer.on_device.narrow(0, 0, numel)
@@ -181,6 +190,7 @@ void StreamedBlocks::fetch(int64_t layer, Buffer& buffer) const {
 
 void StreamedBlocks::acquire(int64_t layer) {
   const c10::AutoGradMode no_grad(false);
+  // get() rather than wait(): a failed read is an error, whoever asked for it.
   if (next_ && next_->layer != layer) {  // a pass was not gone on with
     std::exchange(next_, std::nullopt)->given.get();
   }
@@ -189,6 +199,7 @@ void StreamedBlocks::acquire(int64_t layer) {
   const Buffer& buffer = buffers_[turn_];
   buffer.arrived.wait();
   stored_.layout(layer).show(buffer.on_device);
+  // After the last block the first one comes, for the next micro-batch.
   start((layer + 1) % stored_.count());
 }
 

@@ -15,6 +15,7 @@
 namespace littlebit {
 namespace {
 
+// Bytes that messages do not contain.
 constexpr char kBorder = '\0', kWarning = '\1';
 
 std::string as_text(const std::exception_ptr& failure) {
@@ -65,6 +66,8 @@ void in_all(Communicator& processes, const std::function<void()>& action) {
   }
   std::string mine = as_text(failure);
   for (const std::string& warning : warnings_to_tell()) mine += kWarning + warning;
+  // Everybody takes part, whether it failed or not: nobody is left waiting in the next operation
+  // for one that has thrown.
   std::vector<std::string> failures = processes.gather(mine);
   std::vector<std::vector<std::string>> warnings;
   for (std::string& text : failures) {
@@ -77,7 +80,9 @@ void in_all(Communicator& processes, const std::function<void()>& action) {
                                  [](const std::string& text) { return !text.empty(); });
   if (told == failures.end()) return;
   const auto rank = static_cast<size_t>(told - failures.begin());
+  // The others' errors end this process, too, with the same exit code.
   if (!failure) throw_from(*told, rank);
+  // The same error in every process is printed once.
   if (failures[static_cast<size_t>(processes.rank())] == *told) leave_to_first(message_of(*told));
   std::rethrow_exception(failure);
 }
@@ -91,6 +96,7 @@ std::vector<int64_t> numbers_of(Communicator& processes, int64_t mine) {
 }
 
 void first_then_others(Communicator& processes, const std::function<void()>& action) {
+  // An error of the first ends all before the others begin.
   for (const bool is_first : {true, false}) {
     in_all(processes, [&] {
       if (processes.is_first() == is_first) action();

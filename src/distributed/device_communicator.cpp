@@ -18,6 +18,7 @@
 namespace littlebit {
 namespace {
 
+// How often a failure is looked for, and how long an abort may take.
 constexpr auto kLookEvery = std::chrono::milliseconds(200);
 constexpr auto kAbortTime = std::chrono::seconds(2);
 
@@ -32,7 +33,8 @@ std::string words_of(const std::exception_ptr& failure) {
   }
 }
 
-// `all` where slices of `each` fill it; else a copy that is long enough for them.
+// `all` where slices of `each` fill it; else a copy that is long enough for them. NCCL's slices are
+// all of one size.
 at::Tensor padded(const at::Tensor& all, int64_t size) {
   if (all.numel() == size) return all;
   at::Tensor longer = at::zeros({size}, all.options());
@@ -72,6 +74,8 @@ DeviceCommunicator::Work DeviceCommunicator::start(const char* operation, const 
                 hosts_->why_lost(false, words_of(std::current_exception())) + " (" + what + ")",
                 kAgainHint);
   }
+  // From here on the watching thread knows of it: a process that fails elsewhere leaves this one's
+  // stream waiting, which nothing on the host would notice.
   const std::lock_guard lock(mutex_);
   LB_ASSERT(is_open_, "the communicator ended or failed");
   under_way_.push_back({.work = work, .what = what, .since = {}, .timeout = hosts_->timeout()});
@@ -92,6 +96,8 @@ void DeviceCommunicator::wait(const Work& work) {
 // The size of all slices but the last ones, whose own may be shorter: the largest of any process.
 int64_t DeviceCommunicator::slice_size(int64_t n, int64_t begin, int64_t end) {
   LB_ASSERT(0 <= begin && begin <= end && end <= n, "a slice of the tensor");
+  // A process with an empty slice cannot tell the size from its own: once per size of tensor, all
+  // are asked.
   auto known = slice_sizes_.find(n);
   if (known == slice_sizes_.end()) {
     const std::vector<int64_t> sizes = numbers_of(*hosts_, end - begin);
@@ -123,6 +129,7 @@ Pending DeviceCommunicator::start_reduce_scatter_sum(const at::Tensor& all, int6
   at::Tensor sum = summands.narrow(0, rank() * each, each);
   const Work work = start("reduce_scatter_sum", all,
                           [&] { return backend_->_reduce_scatter_base(sum, summands); });
+  // Holds `summands`, which the operation reads until it has ended.
   return Pending([this, work, sum, summands, count = end - begin] {
     const c10::NoGradGuard none;
     wait(work);
@@ -177,8 +184,11 @@ void DeviceCommunicator::watch() {
       lock.unlock();  // looking may take c10d's own locks
       const bool is_done = first.work->isCompleted();
       const std::exception_ptr failure = is_done ? first.work->exception() : nullptr;
+      // The time counts from the start on the host, so it includes the work on the device before
+      // it.
       const bool is_late = !is_done && first.since.seconds() > first.timeout;
       std::string cause;
+      // Finding the cause asks the store and may take seconds; the lock is not held meanwhile.
       if (failure || is_late) {
         cause = hosts_->why_lost(is_late, failure ? words_of(failure) : std::string()) + " (rank " +
                 std::to_string(hosts_->rank_in_all()) + " waited " +
@@ -189,6 +199,8 @@ void DeviceCommunicator::watch() {
       if (!cause.empty()) {
         is_open_ = false;
         lock.unlock();
+        // If this process keeps the store, the others read the cause there before it ends. It ends
+        // here because its main thread may wait for the device for ever.
         hosts_->stay();
         end_process_(Error(ExitCode::kPeerLost, cause, kAgainHint));
         return;

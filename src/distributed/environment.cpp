@@ -104,6 +104,7 @@ Source read_source(const Reader& read, const std::string& name, const std::strin
   return source;
 }
 
+// torchrun and the launcher of --nproc both set RANK and WORLD_SIZE; these tell them apart.
 bool by_torchrun(const Reader& read) {
   return !read.first_of({"TORCHELASTIC_RUN_ID", "TORCHELASTIC_USE_AGENT_STORE"}).empty();
 }
@@ -128,6 +129,7 @@ std::optional<Source> read_ranks(const Reader& read) {
     source.local_rank = std::max<int64_t>(source.local_rank, 0);
     source.local_world = 1;
   } else if (source.local_world < 0 && is_this_host(read.text("MASTER_ADDR"))) {
+    // Rank 0 is reached on this host, so all processes are on it.
     source.local_world = source.world;
   }
   if (source.local_rank < 0) {
@@ -232,6 +234,8 @@ std::optional<Source> choose(const Reader& read) {
       }
     }
     Source source = *ranks;
+    // A script may have set RANK and WORLD_SIZE from Slurm's variables: what Slurm tells beyond
+    // them still holds.
     if (slurm && slurm->rank == source.rank && slurm->world == source.world) {
       if (source.address.empty()) source.address = slurm->address;
       if (!read.has("LOCAL_RANK")) source.local_rank = slurm->local_rank;
@@ -289,9 +293,11 @@ Environment read_environment(const Variables& variables) {
   environment.master_address = address_of(read, *source);
   environment.master_port =
       read.has("MASTER_PORT") ? read.number("MASTER_PORT", 1, 65535) : source->port;
-  // Python's str(True) and str(False).
+  // Python's str(True) and str(False). torchrun's agent already runs a store at that address: rank
+  // 0 joins it instead of opening one.
   environment.agent_store = read.text("TORCHELASTIC_USE_AGENT_STORE") == "True";
   if (by_torchrun(read)) {
+    // After a restart by torchrun the store still has the keys of the attempt before.
     environment.key_prefix = "/worker/attempt_" +
                              std::to_string(read.number_or("TORCHELASTIC_RESTART_COUNT", 0, 0)) +
                              "/";

@@ -43,6 +43,7 @@ std::string address_towards(const std::string& host, int64_t port) {
   if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &wanted, &found) != 0) return "";
   std::string address;
   for (const addrinfo* each = found; each != nullptr && address.empty(); each = each->ai_next) {
+    // Connecting a datagram socket only asks the routing table which interface it would use.
     const int descriptor = socket(each->ai_family, each->ai_socktype, each->ai_protocol);
     sockaddr_storage own{};
     socklen_t size = sizeof own;

@@ -146,7 +146,8 @@ Slices GlooCommunicator::slices_of(const Call& call, const at::Tensor& all, int6
 }
 
 // `mine` += the others' (by rank, without this one), as if all had been added in the order of
-// ranks; the result may be another tensor.
+// ranks; the result may be another tensor. Floating-point sums depend on their order: by ranks they
+// are the same in every process, and from run to run, whoever's message came first.
 at::Tensor GlooCommunicator::sum_in_order(const at::Tensor& mine,
                                           std::span<const at::Tensor> others) const {
   const bool rounds = mine.scalar_type() == at::kBFloat16;
@@ -164,6 +165,8 @@ at::Tensor GlooCommunicator::sum_in_order(const at::Tensor& mine,
 // added stays small. While one is added the next is on its way.
 void GlooCommunicator::add_others(const Call& call, const at::Tensor& all, const Slices& slices) {
   const int64_t item = static_cast<int64_t>(all.element_size());
+  // Two sets of pieces, one for each of the other processes. All cut alike, so that the n-th
+  // message from a process is the n-th piece.
   const int64_t bytes = std::max(kStagingBytes / 2 / (world_ - 1), kMinPieceBytes);
   const int64_t piece = std::min(bytes / item, slices.each);
   const at::Tensor mine = slices.of(all, rank_);
@@ -199,6 +202,7 @@ void GlooCommunicator::add_others(const Call& call, const at::Tensor& all, const
       const at::Tensor sum = sum_in_order(part, staged(index));
       if (!sum.is_same(part)) part.copy_(sum);
     }
+    // `next` is empty again: wait() left `now` so.
     std::swap(now, next);
   }
 }
@@ -230,9 +234,12 @@ void GlooCommunicator::all_reduce_sum(const at::Tensor& values) {
   const Call call = begin("all_reduce_sum", values);
   if (values.numel() == 0) return;
   const at::Tensor flat = values.contiguous().view({-1});
+  // For few bytes the number of rounds is what costs.
   if (call.bytes <= kSmallBytes) {
     add_whole(call, flat);
   } else {
+    // A reduce-scatter and an all-gather: each process adds up its slice and hands it out, so that
+    // 2 (W - 1) / W of the bytes are sent, not W - 1 times all of them.
     const Slices slices{.n = flat.numel(), .each = (flat.numel() + world_ - 1) / world_};
     add_others(call, flat, slices);
     take_others(call, flat, slices);
@@ -261,6 +268,8 @@ void GlooCommunicator::broadcast(const at::Tensor& values, int64_t root) {
   const Call call = begin("broadcast", values);
   if (values.numel() == 0) return;
   const at::Tensor flat = values.contiguous().view({-1});
+  // In one round the root sends everything W - 1 times; in two it sends everything once, and the
+  // others share the rest.
   const bool whole = call.bytes <= kSmallBroadcast || world_ == 2;
   const Slices slices{.n = flat.numel(), .each = (flat.numel() + world_ - 1) / world_};
   const auto part_of = [&](int64_t peer) { return whole ? flat : slices.of(flat, peer); };
@@ -276,6 +285,7 @@ void GlooCommunicator::broadcast(const at::Tensor& values, int64_t root) {
 
 std::vector<std::string> GlooCommunicator::gather(const std::string& text) {
   const Call call = peers_.begin("gather", static_cast<int64_t>(text.size()));
+  // Lengths first: who receives must have the memory ready.
   at::Tensor sizes = at::zeros({world_}, at::kLong);
   sizes[rank_] = static_cast<int64_t>(text.size());
   take_others(call, sizes, {.n = world_, .each = 1});
@@ -305,6 +315,7 @@ bool GlooCommunicator::any(bool mine) {
 
 void GlooCommunicator::barrier() {
   const Call call = peers_.begin("barrier", sizeof(int64_t));
+  // Whoever has a message from everybody knows that all are here.
   add_whole(call, at::zeros({1}, at::kLong));
 }
 

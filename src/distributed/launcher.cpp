@@ -1,4 +1,6 @@
 // One thread, one loop: signals come as bytes of a descriptor, beside the pipes of the processes.
+// After the first bad end the others have up to a second to find out by themselves, since they know
+// better why; then they get SIGTERM, and after the grace period SIGKILL.
 #include "littlebit/distributed/launcher.h"
 
 #include <arpa/inet.h>
@@ -88,6 +90,8 @@ sigset_t signals_to_take() {
 class TakenSignals {
  public:
   TakenSignals() : taken_(signals_to_take()) {
+    // Blocked, signals wait in the descriptor, where poll() sees them beside the pipes: no handler,
+    // and no gap between looking and sleeping in which one is lost.
     pthread_sigmask(SIG_BLOCK, &taken_, &before_);
     descriptor_.number = signalfd(-1, &taken_, SFD_CLOEXEC | SFD_NONBLOCK);
     if (descriptor_.number < 0) fail("signal handlers cannot be installed", errno);
@@ -196,6 +200,7 @@ void Family::start_one(int64_t rank, const Descriptor& listening, int64_t port) 
 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
+  // Input belongs to no process in particular.
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
@@ -214,6 +219,8 @@ void Family::start_one(int64_t rank, const Descriptor& listening, int64_t port) 
   children_.push_back({.pid = pid, .out = std::move(out_relay), .err = std::move(err_relay)});
 }
 
+// The socket is opened here and inherited by rank 0, so that no other program can take its port
+// between.
 void Family::start() {
   Descriptor listening;
   int64_t port = 0;
@@ -229,6 +236,8 @@ void Family::send_all(int signal_number) {
 }
 
 void Family::take_signals() {
+  // Signals of one kind that come together may be one: all children are looked at, whatever the
+  // number.
   while (const int number = signals_.next()) {
     if (number == SIGCHLD) continue;  // reap() looks at all of them anyway
     was_signalled_ = true;
@@ -246,10 +255,14 @@ void Family::ended(size_t rank, int status) {
   bool is_consequence = false;
   if (WIFEXITED(status)) {
     child.code = WEXITSTATUS(status);
+    // Of a process that lost its peers, or that we told to stop, the cause is elsewhere: its exit
+    // code must not hide the first one's.
     is_consequence =
         child.code == kPeerLost || (child.code == kStopped && was_told_ && !was_signalled_);
   } else {
     const int number = WTERMSIG(status);
+    // A crash is our bug. Any other signal came from outside, as from the kernel when memory runs
+    // out: the run has lost a process.
     const bool crashed = std::count(std::begin(kCrashes), std::end(kCrashes), number) > 0;
     child.code = crashed ? static_cast<int>(ExitCode::kBug) : kPeerLost;
     is_consequence = !crashed;
@@ -258,8 +271,10 @@ void Family::ended(size_t rank, int status) {
                    strsignal(number));
     }
   }
+  // A good end is no reason to end the others: processes may leave one after another.
   if (child.code == 0) return;
   if (!is_consequence) codes_.push_back(child.code);
+  // Only the first bad end starts the clock.
   if (is_ending_) return;
   is_ending_ = true;
   since_end_ = Stopwatch();
@@ -310,6 +325,7 @@ void Family::relay_until(int timeout_ms) {
 int Family::run() {
   start();
   while (has_living()) {
+    // Until one has ended badly there is nothing to wait for but output and signals: no time-out.
     const double until = was_told_ || was_signalled_ ? launch_.grace_seconds : patience();
     const double left = until - since_end_.seconds();
     relay_until(is_ending_ && !is_killing_ ? static_cast<int>(std::clamp(left * 1e3 + 1, 1.0, 1e6))
@@ -322,6 +338,8 @@ int Family::run() {
 }
 
 int Family::decide() const {
+  // The first cause. Where every bad end is a consequence, what caused it is not among our
+  // processes.
   if (!codes_.empty()) return codes_.front();
   const bool bad =
       std::any_of(children_.begin(), children_.end(), [](const Child& c) { return c.code != 0; });

@@ -20,6 +20,7 @@ void write_all(int descriptor, std::string_view bytes) {
     if (written > 0) {
       bytes.remove_prefix(static_cast<size_t>(written));
     } else if (errno == EAGAIN) {
+      // The terminal or pipe that this goes to is full: nothing is dropped, so the loop waits here.
       pollfd out{.fd = descriptor, .events = POLLOUT, .revents = 0};
       poll(&out, 1, -1);
     } else if (errno != EINTR) {
@@ -32,6 +33,7 @@ void write_all(int descriptor, std::string_view bytes) {
 
 LineRelay::LineRelay(int from, int to, std::string mark)
     : from_(from), to_(to), mark_(std::move(mark)) {
+  // One loop reads the pipes of all processes: none may hold it up.
   fcntl(from_, F_SETFL, fcntl(from_, F_GETFL) | O_NONBLOCK);
 }
 

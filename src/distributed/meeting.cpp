@@ -1,6 +1,13 @@
 // After the start no call to the store may wait for ever: a stopped rank 0 takes the store with it,
 // and c10d's client has no time-out for most calls. Each is made in a thread of its own, which is
 // left behind where no answer comes.
+//
+//     claim/R   how many processes said that they are rank R
+//     here/R    of how many processes rank R was told, and its host
+//     waits/R   rank R misses others: it is not the one to be blamed
+//     cause     why the run ends, by the first one that knew
+//     told      how many have read that
+//     left      how many have left in order
 #include "distributed/meeting.h"
 
 #include <algorithm>
@@ -21,6 +28,7 @@ namespace {
 
 using Milliseconds = std::chrono::milliseconds;
 
+// A store that does not answer for so long is taken for lost.
 constexpr auto kAnswerTime = Milliseconds(3000);
 constexpr auto kPollTime = Milliseconds(25);
 // How long to look for the cause of a closed connection, or of one to somebody who waits too.
@@ -87,11 +95,13 @@ Meeting::Meeting(const Environment& environment, double start_seconds)
 void Meeting::come_together(double seconds) {
   const Stopwatch stopwatch;
   const int64_t rank = environment_.rank, world = environment_.world;
+  // Counted by the store, so that of two processes with one rank the second one notices.
   if (store_->add(key_of("claim/", rank), 1) > 1) {
     throw UsageError(
         "two processes claim to be rank " + std::to_string(rank) + " (" + environment_.found + ")",
         "each needs a rank of its own, from 0 to one less than the world");
   }
+  // What each was told is compared by all: processes of two different starts must not mix.
   store_->set(key_of("here/", rank), std::to_string(world) + " " + host_name());
   std::vector<std::string> missing;
   for (int64_t other = 0; other < world; ++other) {
@@ -132,6 +142,8 @@ std::string Meeting::name_of(int64_t rank) const {
 std::optional<std::string> Meeting::ask(const Question& question) {
   const std::lock_guard lock(asking_);
   if (!is_reachable_) return std::nullopt;
+  // Until the answer is there: if none comes, nobody asks again, and no further threads are left
+  // behind.
   is_reachable_ = false;
   const auto answer = std::make_shared<std::promise<std::string>>();
   std::future<std::string> future = answer->get_future();
@@ -153,6 +165,7 @@ std::optional<std::string> Meeting::ask(const Question& question) {
 }
 
 std::string Meeting::settle(const std::string& cause) {
+  // The first cause written is everybody's: what is found later is a consequence of it.
   std::string settled = ask([cause](c10d::Store& store) {
                           return store.compareSet("cause", "", cause);
                         }).value_or(cause);
@@ -185,6 +198,8 @@ bool Meeting::is_waiting(int64_t rank) {
          }) == "yes";
 }
 
+// A connection closes where a process crashed, but also where it gave up because of another. One
+// that waits itself is a victim, whose error names the cause: it gets more time to write it.
 std::string Meeting::why_closed(int64_t peer) {
   const Stopwatch stopwatch;
   say_waiting();
@@ -194,6 +209,7 @@ std::string Meeting::why_closed(int64_t peer) {
     waits = waits || is_waiting(peer);
     std::this_thread::sleep_for(kPollTime);
   }
+  // The store went with rank 0, which keeps it.
   if (!is_reachable_ && !environment_.agent_store && !keeps_store()) peer = 0;
   return settle(name_of(peer) + " was lost: its connection closed");
 }
@@ -255,6 +271,7 @@ void Meeting::wait_for_count(const char* key, int64_t count, double seconds) {
 
 void Meeting::leave() {
   ask([](c10d::Store& store) { return std::to_string(store.add("left", 1)); });
+  // The store ends with its keeper, so that one is the last to leave.
   if (keeps_store()) wait_for_count("left", environment_.world, kLeaveSeconds);
   store_.reset();
 }

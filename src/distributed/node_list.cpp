@@ -82,6 +82,7 @@ std::vector<std::string> expand(std::string_view list, std::string_view pattern)
     const size_t close = pattern.find(']', open);
     const std::vector<std::string> numbers =
         numbers_in(list, pattern.substr(open + 1, close - open - 1));
+    // Before the product is made: a few brackets can stand for more names than memory holds.
     if (names.size() * numbers.size() > kMaxHosts) refuse(list, "more than 65,536 hosts");
     std::vector<std::string> longer;
     for (const std::string& name : names) {

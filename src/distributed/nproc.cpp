@@ -20,6 +20,7 @@ namespace {
 constexpr int64_t kMaxProcesses = 1024;
 
 // The words of N in "--nproc N" and "--nproc=N" (nullopt: there is none), which leave `arguments`.
+// Taken out of the arguments before options are parsed: the processes get the same line without it.
 std::optional<std::string> take_nproc(std::vector<std::string>& arguments) {
   constexpr std::string_view kOption = "--nproc";
   for (size_t i = 1; i < arguments.size() && arguments[i] != "--"; ++i) {
@@ -49,6 +50,8 @@ std::string own_program() {
 void follow_launcher() {
   const char* launcher = std::getenv("LITTLEBIT_LAUNCHER");
   if (launcher == nullptr) return;
+  // The kernel tells when the parent dies; if it died before this call, getppid() is already
+  // another.
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (std::to_string(getppid()) != launcher) raise(SIGTERM);
 }

@@ -23,6 +23,7 @@ C10_DECLARE_int(caffe2_log_level);
 namespace littlebit {
 namespace {
 
+// Tags are ints in c10d.
 constexpr int64_t kTags = 1 << 30;   // they begin anew behind it
 constexpr double kPartSeconds = 60;  // to connect processes that are connected once more
 
@@ -47,7 +48,8 @@ Peers::Peers(const Environment& environment, const ProcessGroupOptions& options)
       timeout_(options.timeout_seconds) {
   std::iota(in_all_.begin(), in_all_.end(), 0);
   settle_process();
-  // Who waits for one that has ended waits in calls of c10d.
+  // Who waits for one that has ended waits in calls of c10d. A stop request could not be looked at
+  // there: until all are connected, it ends the process.
   const StopEndsAtOnce stop("stopped before the processes were connected");
   const Stopwatch stopwatch;
   meeting_ = std::make_unique<Meeting>(environment, options.start_seconds);
@@ -70,6 +72,7 @@ Peers::Peers(Peers& all, const std::vector<int64_t>& ranks)
       rank_(std::find(ranks.begin(), ranks.end(), all.rank_) - ranks.begin()),
       world_(static_cast<int64_t>(ranks.size())),
       in_all_(ranks),
+      // Two parts must not meet under one key: by the number of the part and its first rank.
       prefix_("part/" + std::to_string(all.num_parts_++) + "/" + std::to_string(ranks.at(0)) +
               "/") {
   LB_ASSERT(&all.all_ == &all, "a part of all, not of a part");
@@ -121,6 +124,8 @@ Call Peers::begin(const char* operation, int64_t bytes) {
   return {.operation = operation,
           .bytes = bytes,
           .stopwatch = {},
+          // All processes call the same operations in the same order, so their counts agree: a
+          // message of an earlier call cannot be taken for one of this.
           .tag = static_cast<int>(num_calls_++ % kTags)};
 }
 
@@ -158,6 +163,7 @@ void Peers::receive(const Call& call, Round& round, int64_t peer, const at::Tens
 }
 
 void Peers::wait(const Call& call, Round& round, const Message& message) {
+  // The time spent here is what straggler reports are made of.
   const Waiting waiting;
   const double left = std::max(timeout() - call.stopwatch.seconds(), 1e-3);
   try {
@@ -168,6 +174,7 @@ void Peers::wait(const Call& call, Round& round, const Message& message) {
 }
 
 void Peers::wait(const Call& call, Round& round) {
+  // Receives first: a missing one tells who did not come.
   for (const Message& message : round.receives) wait(call, round, message);
   for (const Message& message : round.sends) wait(call, round, message);
   round = {};
@@ -192,6 +199,8 @@ std::vector<int64_t> Peers::missing_in(const Round& round, int64_t peer) const {
 void Peers::give_up(const Call& call, const Round& round, int64_t peer, const std::string& what) {
   const double waited = call.stopwatch.seconds();
   is_open_ = false;
+  // A message that does not come in time, or a connection that closed: two questions to the
+  // meeting.
   const bool late = waited >= timeout() || what.find("Timed out") != std::string::npos;
   const std::string cause = late ? meeting().why_late(missing_in(round, peer))
                                  : meeting().why_closed(in_all_[static_cast<size_t>(peer)]);

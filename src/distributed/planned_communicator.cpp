@@ -27,6 +27,7 @@ void PlannedCommunicator::count(const char* operation, int64_t payload, double t
 }
 
 void PlannedCommunicator::all_reduce_sum(const at::Tensor& values) {
+  // A ring's reduce-scatter and all-gather.
   count("all_reduce_sum", static_cast<int64_t>(values.nbytes()), 2);
 }
 

@@ -48,6 +48,7 @@ std::unique_ptr<Communicator> make_communicator(const Environment& environment, 
                                                 const ProcessGroupOptions& options) {
   if (environment.world == 1) return make_solo();
   std::unique_ptr<HostCommunicator> hosts = make_gloo_communicator(environment, options);
+  // GPUs' numbers travel by NCCL; texts, agreements and the search for a cause stay with Gloo.
   if (device_traits(device).is_host) return hosts;
   const auto connect = [device](HostCommunicator& each) {
     return connect_nccl(each.rank(), each.world(), device, each.store("nccl"), each.rank_in_all());

@@ -41,9 +41,11 @@ BatchSize settled_batch(const std::string& option, const Decoder& decoder, int64
   if (option != kAutoBatch) return BatchSize(std::strtoll(option.c_str(), nullptr, 10));
   const auto element_bytes = static_cast<int64_t>(c10::elementSize(decoder.compute_dtype()));
   const int64_t per_token = forward_bytes_per_token(decoder.spec(), element_bytes, length);
+  // Half of what is free: the estimate may be too low, and others may need memory meanwhile.
   const int64_t room = free_bytes(decoder.device(), sharing.processes()) / 2 - kLogitBytes;
   const int64_t fitting = std::clamp(room / per_token, std::min(length, kMaxTokens), kMaxTokens);
   BatchSize batch;
+  // The same in all processes: batches are divided by their numbers, so all must cut alike.
   batch.tokens = sharing.least(fitting);
   log_info("eval.batch_size auto: up to " + format_count(batch.tokens) +
            " tokens in a forward pass, about " +

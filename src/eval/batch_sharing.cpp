@@ -17,6 +17,8 @@ void BatchSharing::for_each(int64_t count, const std::string& what,
                             const std::function<void(int64_t)>& score,
                             const std::function<void(int64_t batches)>& done) const {
   const auto stop = [&] { throw Error(ExitCode::kStopped, "stopped before " + what); };
+  // One batch for each process in a round. Where the forward pass itself needs all processes, every
+  // batch is everybody's.
   const int64_t at_once = is_shared() ? processes_.world() : 1;
   for (int64_t first = 0; first < count; first += at_once) {
     if (is_shared()) {
@@ -43,6 +45,7 @@ int64_t BatchSharing::least(int64_t value) const {
 
 void BatchSharing::complete(std::span<double> values, at::Device device) const {
   if (!is_shared() || values.empty()) return;
+  // Each value is not zero in one process at most: the sum is exact.
   const at::Tensor sums = at::empty({static_cast<int64_t>(values.size())}, at::kDouble);
   std::copy(values.begin(), values.end(), sums.data_ptr<double>());
   const at::Tensor there = sums.to(device);  // itself where that is the CPU

@@ -80,6 +80,7 @@ ChoiceDocument choice_document(const ChoiceTask& task, const Json& record) {
   ChoiceDocument document;
   if (!task.perplexity) document.gold = gold_of(task, fields, static_cast<int64_t>(texts.size()));
   for (const std::string& text : texts) {
+    // Templates are filled once per choice: context and continuation may both name it.
     fields.set("choice", text);
     document.choices.push_back({.context = task.context.fill(fields),
                                 .continuation = task.delimiter + task.continuation.fill(fields),
@@ -115,6 +116,7 @@ std::vector<ChoiceDocument> read_choice_documents(const ChoiceTask& task,
               (task.origin.empty() ? "its data on the Hub: " + task.hub : task.origin.string()));
     }
     if (examples != nullptr) front += examples->draw(record, group);
+    // In the harness's order: description, examples, the document itself.
     for (Choice& choice : documents.back().choices) choice.context.insert(0, front);
     documents.back().place = place;
     return static_cast<int64_t>(documents.size()) < wanted;

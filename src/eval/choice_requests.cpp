@@ -21,6 +21,8 @@ ChoiceRequest request_of(TokenPair pair, int64_t max_length) {
                          format_count(max_length) + " a sequence may have",
                      "increase eval.sequence_length (--seqlen), or leave it out");
   }
+  // A sequence of max_length ids predicts as many: the last id of the request is not run, hence the
+  // one more. What does not fit is cut off the context's beginning.
   const int64_t room = max_length + 1 - scored, context = static_cast<int64_t>(pair.context.size());
   ChoiceRequest request{.ids = std::move(pair.context), .scored = scored};
   if (context > room)
@@ -35,6 +37,7 @@ TokenPair encode_pair(const Tokenizer& tokenizer, std::string_view context,
                       std::string_view continuation, bool add_special_tokens) {
   TokenPair pair;
   if (context.empty()) {
+    // Something must predict the first token.
     const std::optional<int32_t> first =
         tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id();
     if (!first) {
@@ -42,6 +45,9 @@ TokenPair encode_pair(const Tokenizer& tokenizer, std::string_view context,
     }
     pair = {{*first}, tokenizer.encode(continuation, add_special_tokens)};
   } else {
+    // The harness moves white space at the end of the context to the continuation, since tokenizers
+    // join a space to the word behind it. The continuation's ids are then those that the whole text
+    // has beyond the context's.
     const std::string_view bare = python_rstrip(context);
     pair.context = tokenizer.encode(bare, add_special_tokens);
     const std::vector<int32_t> whole =

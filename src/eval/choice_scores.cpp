@@ -1,5 +1,8 @@
 // Runs documents in batches of branched sequences and takes scores from the rows that predict a
 // scored token.
+//
+//     context (shared) --+-- answer 1     one sequence, two branches: the context runs once, and
+//                        +-- answer 2     each branch sees it and itself
 #include "littlebit/eval/choice_scores.h"
 
 #include <ATen/TensorOperators.h>
@@ -38,6 +41,7 @@ struct DocumentRun {
 };
 
 // How many ids the choices share in front; what is scored, and one id before it, is not counted.
+// The question is the same for all answers: it is run once, and each answer as a branch behind it.
 size_t shared_prefix(const std::vector<ChoiceRequest>& choices) {
   size_t shared = choices[0].ids.size();
   for (const ChoiceRequest& choice : choices) {
@@ -52,7 +56,8 @@ size_t shared_prefix(const std::vector<ChoiceRequest>& choices) {
 }
 
 // The branch of `sequence` that is run like `ids`: all but the last id are the same. Added where
-// there is none.
+// there is none. The last id is only predicted, never run: answers that differ in nothing else (A,
+// B, C, D) are one branch.
 size_t branch_of(BranchedSequence& sequence, Ids ids) {
   const Ids run = ids.first(ids.size() - 1);
   for (size_t b = 0; b < sequence.branches.size(); ++b) {
@@ -91,6 +96,8 @@ ScoredTokens scored_tokens(std::span<const EncodedDocument* const> documents,
   ScoredTokens tokens;
   int64_t begin = 0;
   for (size_t d = 0; d < documents.size(); ++d) {
+    // branch_predictions() gives the rows of all branches one after another, in the order in which
+    // they were added; the last `scored` rows of a branch predict the scored ids.
     std::vector<std::vector<int64_t>> ends(runs[d]->sequences.size());  // of each branch's rows
     for (size_t s = 0; s < ends.size(); ++s) {
       for (const Ids branch : runs[d]->sequences[s].branches) {
@@ -125,6 +132,7 @@ void add_scores(const Decoder& decoder, const at::Tensor& z, const ScoredTokens&
                                  .gather(1, wanted.unsqueeze(1))
                                  .squeeze(1)
                                  .to(at::kCPU, at::kDouble);
+    // is_greedy: whether the model itself would have written this continuation.
     const at::Tensor greedy = at::argmax(logits, -1).eq(wanted).to(at::kCPU);
     for (int64_t i = 0; i < count; ++i) {
       ChoiceScore& score = *tokens.scores[first + i];
@@ -134,7 +142,8 @@ void add_scores(const Decoder& decoder, const at::Tensor& z, const ScoredTokens&
   }
 }
 
-// Documents by falling number of tokens, those first in the data first among equals.
+// Documents by falling number of tokens, those first in the data first among equals. Lengths in a
+// batch are then alike, and the batch that needs the most memory is the first.
 std::vector<size_t> longest_first(const std::vector<DocumentRun>& runs) {
   std::vector<size_t> order(runs.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -173,6 +182,7 @@ void complete(std::vector<DocumentScores>& scores, std::span<const char> is_mine
   std::vector<double> values;
   for (size_t d = 0; d < scores.size(); ++d) {
     for (const ChoiceScore& score : scores[d]) {
+      // Each document was scored by one process, and is zero in all others: their sum is its score.
       values.push_back(is_mine[d] ? score.loglikelihood : 0);
       values.push_back(is_mine[d] && score.is_greedy ? 1 : 0);
     }

@@ -29,7 +29,8 @@ struct MadeField {
   }
 };
 
-// A task file as it is written.
+// A task file as it is written. Read by the same option tree as a run's configuration: unknown
+// keys, wrong types and near names are reported as there.
 struct TaskFile {
   struct Source {
     std::string file, split, hub;
@@ -172,6 +173,7 @@ ExampleRules make_examples(OptionTree& tree, const TaskFile::Examples& examples)
   const bool are_documents = examples.file.empty() && examples.split.empty();
   ExampleRules rules{.file = examples.file,
                      .split = examples.split,
+                     // Examples taken from the documents may be the document itself: one to spare.
                      .spare = are_documents && !tree.is_set("examples.spare") ? 1 : examples.spare,
                      .first = examples.sampler == 1,
                      .group = make_template(tree, "examples.group", examples.common)};

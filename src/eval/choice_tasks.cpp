@@ -67,6 +67,8 @@ class ChoiceEvalTask : public EvalTask {
     std::vector<double> loglikelihoods;  // of the one choice, where there is no other
     for (size_t d = 0; d < documents_.size(); ++d) {
       const int64_t gold = documents_[d].gold;
+      // With one choice (LAMBADA) it counts as right if the model would have written it; with
+      // several, if it is the likeliest.
       const bool acc = perplexity_ ? scores[d].front().is_greedy
                                    : best_choice(documents_[d], scores[d], false) == gold;
       const bool acc_norm = acc_norm_ && best_choice(documents_[d], scores[d], true) == gold;

@@ -14,12 +14,15 @@
 namespace littlebit {
 namespace {
 
+// The harness's own seed and the text it puts behind an example.
 constexpr uint32_t kSeed = 1234;
 constexpr char kBehind[] = "\n\n";
 
 }  // namespace
 
-// Places in examples_, and the generator that draws from them.
+// Places in examples_, and the generator that draws from them. One generator per group, drawn from
+// document after document: the examples of a document depend on how many came before it, as in the
+// harness.
 struct FewShotExamples::Pool {
   std::vector<size_t> places;
   PythonRandom random{kSeed};
@@ -66,6 +69,8 @@ std::string FewShotExamples::draw(const Json& document, const std::string& group
   const auto found = pools_.find(group);
   Pool* const pool = found == pools_.end() ? nullptr : found->second.get();
   const int64_t there = pool == nullptr ? 0 : static_cast<int64_t>(pool->places.size());
+  // Where examples come from the documents themselves, one more is drawn than is shown, so that the
+  // document itself can be left out.
   const int64_t drawn = count_ + task_.examples.spare;
   if (drawn > there) {
     throw InputError(

@@ -29,6 +29,8 @@ class TextStream {
     // Behind nothing but BOS the text begins as texts do: without a space.
     const std::vector<int32_t> nothing = tokenizer.encode("", /*add_special_tokens=*/true);
     if (std::equal(prompt.begin(), prompt.end(), nothing.begin(), nothing.end())) return;
+    // The first new token may continue a character or a word of the prompt, so the prompt goes
+    // through the decoder too; what it gives is not shown.
     for (const int32_t id : prompt) step(id);
   }
 
@@ -122,6 +124,7 @@ StopFilter::StopFilter(std::vector<std::string> stop, std::function<void(std::st
 
 bool StopFilter::add(std::string_view text) {
   held_ += text;
+  // The stop string that begins first wins, whichever it is.
   size_t first = std::string::npos;
   for (const std::string& word : stop_) first = std::min(first, held_.find(word));
   if (first != std::string::npos) {
@@ -163,6 +166,7 @@ Generation generate(const Decoder& decoder, const Tokenizer& tokenizer,
   StopFilter filter(options.stop, emit);
   Generation result;
   const Stopwatch prompt_time;
+  // The prompt in one pass, then a token at a time.
   at::Tensor z = incremental.extend(prompt);
   result.prompt_seconds = prompt_time.seconds();
   const Stopwatch time;
@@ -171,6 +175,7 @@ Generation generate(const Decoder& decoder, const Tokenizer& tokenizer,
     if (stop_requested()) throw Error(ExitCode::kStopped, "stopped while generating");
     const at::Tensor logits = decoder.head_forward(z[z.size(0) - 1]);
     const int32_t id = sample_token(logits, options, result.ids.size());
+    // An end token ends the text and is no part of it.
     if (std::find(ends.begin(), ends.end(), id) != ends.end()) {
       result.end = GenerationEnd::kEndToken;
       break;
@@ -188,6 +193,7 @@ Generation generate(const Decoder& decoder, const Tokenizer& tokenizer,
     }
     z = incremental.extend({&id, 1});
   }
+  // Text that was held back because a stop string might have begun there is given out: none did.
   if (!stopped && !filter.add(text.rest())) filter.finish();
   result.seconds = time.seconds();
   return result;

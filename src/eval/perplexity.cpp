@@ -1,4 +1,7 @@
-// Perplexity over chunks that do not overlap. Sums are taken in double.
+// Perplexity over chunks that do not overlap: exp of the mean cross-entropy of all predictions.
+// Each chunk is run alone, so its first token is context and predicts nothing; a remainder is
+// dropped. Sums are taken in double, by chunk and then over chunks in their order, so that neither
+// batches nor processes change which numbers are added.
 #include "littlebit/eval/perplexity.h"
 
 #include <ATen/ops/from_blob.h>
@@ -34,6 +37,7 @@ struct Scored {
 
 // Sums of the cross-entropies of predicting ids[:, 1:] [B, T], by sequence.
 void batch_nll(const Scored& model, const at::Tensor& ids, const at::Tensor& z, double* sums) {
+  // Row t predicts token t + 1.
   const at::Tensor targets = ids.narrow(1, 1, z.size(1)).reshape({-1});
   const at::Tensor scores =
       token_nll(model.decoder, z.reshape({-1, z.size(-1)}), targets).view({z.size(0), -1});
@@ -54,6 +58,8 @@ double mean(const std::vector<double>& sums, int64_t predictions) {
   return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(predictions);
 }
 
+// The divergence compares probabilities token by token: the same vocabulary, and the same soft cap,
+// since one operation caps both.
 void check_comparable(const ModelSpec& model, const ModelSpec& teacher, int64_t length) {
   if (model.vocab_size != teacher.vocab_size) {
     throw InputError("the teacher knows " + format_count(teacher.vocab_size) + " ids, the model " +
@@ -115,6 +121,7 @@ TaskResult chunk_perplexity(const Decoder& decoder, std::span<const int32_t> ids
   sharing.complete(nll, decoder.device());
   sharing.complete(kl, decoder.device());
 
+  // One chunk predicts as many tokens as another, so the mean over chunks is the mean over tokens.
   const int64_t predictions = chunks * (length - 1);
   const double mean_nll = mean(nll, predictions), mean_kl = mean(kl, predictions);
   const double perplexity = std::exp(mean_nll);

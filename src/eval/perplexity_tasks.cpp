@@ -117,7 +117,9 @@ class RollingTask : public EvalTask {
   std::vector<std::filesystem::path> files() const override { return {file_}; }
 
  private:
-  // `counted`: the text whose words and bytes count; `scored`: the one that is predicted.
+  // `counted`: the text whose words and bytes count; `scored`: the one that is predicted. Words and
+  // bytes are those of the text before its detokenisation, as the harness counts them: figures per
+  // word then compare across tokenizers.
   void add(const TaskInput& input, const std::string& counted, const std::string& scored) {
     const Tokenizer& tokenizer = input.tokenizer;
     const auto prefix = tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id();

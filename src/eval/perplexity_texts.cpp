@@ -22,6 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Of the protocols: 256 windows of C4; of its newer form the first 1,100 documents.
 constexpr int64_t kWindows = 256;
 constexpr size_t kNewDocuments = 1100;
 constexpr size_t kC4Documents = 45576;  // of the first shard of C4's validation split
@@ -157,6 +158,8 @@ TaskText own_text(const TaskInput& input, int64_t) {
   return whole(input, file, join(read_texts(file, input.options.text_field), "\n\n"));
 }
 
+// Draws as the published programs do: a document at random, again where it is too short, then a
+// beginning in it. A document may be drawn more than once.
 SampledWindows sample_windows(std::span<const std::string> documents, const Tokenizer& tokenizer,
                               int64_t sequence_length, int64_t count) {
   LB_ASSERT(!documents.empty(), "documents to draw from");
@@ -170,6 +173,7 @@ SampledWindows sample_windows(std::span<const std::string> documents, const Toke
     const auto [entry, is_new] = drawn.try_emplace(document);
     std::vector<int32_t>& ids = entry->second;
     if (is_new) {
+      // Only drawn documents are tokenised, each once.
       ids = tokenizer.encode(documents[document], /*add_special_tokens=*/true);
       if (static_cast<int64_t>(ids.size()) <= sequence_length) ids = {};
     }

@@ -53,6 +53,8 @@ PythonRandom::PythonRandom(uint32_t seed) {
   engine_.seed(words);
 }
 
+// As Python's _randbelow: as many leading bits as the number of values has, drawn again until the
+// result is one of them.
 uint32_t PythonRandom::up_to(uint32_t last) {
   const uint64_t values = uint64_t{last} + 1;
   const int bits = std::bit_width(values);
@@ -74,6 +76,8 @@ std::vector<uint32_t> PythonRandom::sample(uint32_t population, uint32_t count) 
     set_size += power;
   }
   std::vector<uint32_t> places;
+  // A copy of the population, from which each draw takes one and puts the last in its place; else
+  // draws with repetition left out.
   if (population <= set_size) {
     std::vector<uint32_t> pool(population);
     std::iota(pool.begin(), pool.end(), 0u);
@@ -92,6 +96,7 @@ std::vector<uint32_t> PythonRandom::sample(uint32_t population, uint32_t count) 
 }
 
 double PythonRandom::real() {
+  // 27 and 26 bits of two words: 53 in all, as Python's random().
   const uint32_t high = next() >> 5, low = next() >> 6;
   return (high * 67108864.0 + low) * (1.0 / 9007199254740992.0);
 }

@@ -1,4 +1,10 @@
-// Rolling log-likelihoods. Windows of one length run together, so no window is padded.
+// Rolling log-likelihoods. Windows of one length run together, so no window is padded. Every token
+// of a document is predicted once; the last window reaches back for context:
+//
+//     tokens     0 1 2 3 4 5 6 7 8 9
+//     window 1   = = = =
+//     window 2           = = = =
+//     window 3               - - = =         = predicted, - context only
 #include "littlebit/eval/rolling.h"
 
 #include <ATen/ops/cat.h>
@@ -44,6 +50,7 @@ void score_batch(const Decoder& decoder, std::span<const RollingDocument> docume
   for (const auto& [document, window] : batch) {
     const auto first = documents[document].ids.begin() + window.first;
     inputs.insert(inputs.end(), first, first + length);
+    // The last `predicted` inputs predict; those before them are only context.
     targets.insert(targets.end(), first + length - window.predicted + 1, first + length + 1);
   }
   const at::Tensor ids = at::from_blob(inputs.data(), {count, length}, at::kLong);
@@ -88,6 +95,9 @@ std::vector<size_t> batch_begins(std::span<const Place> places, BatchSize batch_
 std::vector<RollingWindow> rolling_windows(int64_t tokens, int64_t length) {
   std::vector<RollingWindow> windows;
   for (int64_t done = 0; done < tokens;) {
+    // As lm-evaluation-harness: every token is predicted once. Windows follow each other without
+    // overlap but for the last one, which reaches back so that its tokens have a whole window of
+    // context.
     const int64_t predicted = std::min(length, tokens - done);
     const int64_t end = done + predicted, inputs = std::min(length, end);
     windows.push_back({.first = end - inputs, .length = inputs, .predicted = predicted});
@@ -107,6 +117,7 @@ std::vector<double> rolling_loglikelihoods(const Decoder& decoder,
   }
   const std::vector<Place> places = all_windows(documents, length);
   const std::vector<size_t> begins = batch_begins(places, batch_size);
+  // By window, so that a document's sum does not depend on which windows were run together.
   std::vector<double> sums(places.size());
   const auto score = [&](int64_t batch) {
     const size_t first = begins[static_cast<size_t>(batch)];
@@ -122,6 +133,7 @@ std::vector<double> rolling_loglikelihoods(const Decoder& decoder,
                    });
   sharing.complete(sums, decoder.device());
   std::vector<double> loglikelihoods(documents.size());
+  // In the order of windows by length: every process adds up the same numbers in the same order.
   for (size_t i = 0; i < places.size(); ++i) loglikelihoods[places[i].document] -= sums[i];
   return loglikelihoods;
 }

@@ -55,6 +55,7 @@ int32_t sample_token(const at::Tensor& logits, const GenerateOptions& options, u
   const std::span<const float> values(row.const_data_ptr<float>(), row.numel());
   const bool any_nan =
       std::any_of(values.begin(), values.end(), [](float value) { return std::isnan(value); });
+  // Subtracted before the powers: no weight overflows, and the likeliest token has weight 1.
   const float largest = *std::max_element(values.begin(), values.end());
   if (any_nan || !std::isfinite(largest)) {
     throw NumericsError("the model's logits are not finite numbers",
@@ -83,13 +84,18 @@ int32_t sample_token(const at::Tensor& logits, const GenerateOptions& options, u
     const double wanted = options.top_p * total;
     double sum = 0;
     int64_t count = 0;
+    // The nucleus: the fewest tokens whose weights reach top_p of the sum, the one that reaches it
+    // included.
     while (count < kept && sum < wanted) sum += weight(order[count++]);
     kept = std::max<int64_t>(count, 1);
     total = sum_of(kept);
   }
+  // 53 bits, all that a double in [0, 1) has. The draw of token i is a function of seed and i.
   const RandomStream random(static_cast<uint64_t>(options.seed), "generate");
   const double point = std::ldexp(static_cast<double>(random.bits(index) >> 11), -53) * total;
   double sum = 0;
+  // The inverse of the cumulative distribution; rounding may leave the point behind the last sum,
+  // which is why the last token needs no comparison.
   for (int64_t i = 0; i < kept - 1; ++i) {
     sum += weight(order[i]);
     if (point < sum) return order[i];

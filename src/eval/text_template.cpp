@@ -1,4 +1,5 @@
-// Templates: parsing, fields by path, and the table of named functions.
+// Templates: parsing, fields by path, and the table of named functions. "Question:
+// {question|strip}" has two parts, a text and a field with one function; {{ and }} are braces.
 #include "littlebit/eval/text_template.h"
 
 #include <algorithm>
@@ -131,11 +132,13 @@ void TemplateFields::set(const std::string& name, std::string text) {
 
 const Json& TemplateFields::at(const std::string& path) const {
   const std::vector<std::string> names = split(path, '.');
+  // Fields that the task makes hide those of the record.
   const Json* value = made_->contains(names[0]) ? &*made_ : &record_;
   for (const std::string& name : names) value = &member(*value, name, path);
   return *value;
 }
 
+// Parsed when a task is read, so that a mistake in a template is an error before any record is.
 TextTemplate::TextTemplate(std::string_view text) {
   std::string plain;
   const auto end_plain = [&] {

@@ -31,11 +31,13 @@ at::Tensor final_hidden_states(const Decoder& decoder, const SequenceContext& co
 at::Tensor token_nll(const Decoder& decoder, const at::Tensor& rows, const at::Tensor& targets) {
   const int64_t at_a_time =
       std::clamp(kLogits / std::max<int64_t>(1, decoder.spec().vocab_size), kMinRows, kMaxRows);
+  // Logits and log-softmax in fp32; what is summed afterwards, in fp64.
   at::Tensor scores = at::empty({rows.size(0)}, rows.options().dtype(at::kDouble));
   for (int64_t first = 0; first < rows.size(0); first += at_a_time) {
     const int64_t count = std::min(at_a_time, rows.size(0) - first);
     const at::Tensor log_p =
         at::log_softmax(decoder.head_forward(rows.narrow(0, first, count)), -1);
+    // Of a row's log-probabilities the one of the token that came.
     scores.narrow(0, first, count)
         .copy_(log_p.gather(1, targets.narrow(0, first, count).unsqueeze(1)).squeeze(1));
   }

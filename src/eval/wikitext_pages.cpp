@@ -35,6 +35,7 @@ void trim_pairs(std::string& text, char open, char close) {
   text = result.append(text, at);
 }
 
+// " = Title = " begins a page; " = = Section = = " does not.
 bool is_title(std::string_view line) {
   std::string marks(line);
   replace_all(marks, "= = =", "===");
@@ -64,6 +65,8 @@ std::vector<std::string> wikitext_pages(std::string_view text) {
   return pages;
 }
 
+// The replacements of lm-evaluation-harness in its order, which matters: a later one sees what an
+// earlier one has made.
 std::string detokenized_wikitext(std::string_view page) {
   std::string text(page);
   const auto replace = [&](std::initializer_list<std::pair<const char*, const char*>> pairs) {
@@ -82,6 +85,8 @@ std::string detokenized_wikitext(std::string_view page) {
   return text;
 }
 
+// As the harness counts: the parts that a split at runs of white space gives, empty ones at the
+// ends included.
 int64_t count_words(std::string_view text) {
   int64_t words = 1;
   while (!text.empty()) {

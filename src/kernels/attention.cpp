@@ -46,6 +46,9 @@ struct Lanes {
   int64_t begin, end;
 };
 
+// One block of the online softmax (ops/attention_blocks.cpp), row by row: scores, the new maximum,
+// powers, their sum. What the row has mixed so far was made with the old maximum, and is scaled to
+// the new one.
 template <bool kCapped, class T>
 LITTLEBIT_LOOP void weights_loop(const AttentionBlock<T>* block) {
   constexpr float kUnseen = -1e30F;  // a number, of which nothing remains
@@ -55,6 +58,7 @@ LITTLEBIT_LOOP void weights_loop(const AttentionBlock<T>* block) {
     const Seen seen(rule.window > 0 ? query - rule.window + 1 : 0, query + 1, block->first_key,
                     block->keys);
     T* weights = block->weights + row * block->stride;
+    // Nothing of this block is seen: its weights are zeros, and maximum and sum stay.
     if (seen.begin == seen.end) {
       fill_zero(weights, block->keys);
       continue;
@@ -62,6 +66,8 @@ LITTLEBIT_LOOP void weights_loop(const AttentionBlock<T>* block) {
     const Lanes lanes(seen);
     float* s = block->scores + row * block->stride;
     for_lanes(lanes.begin, lanes.end, [=](int64_t i) { s[i] = score_of<kCapped>(s[i], rule); });
+    // Scores beside those seen share their lanes. They must neither be the maximum nor add to the
+    // sum.
     for (int64_t i = lanes.begin; i < seen.begin; ++i) s[i] = kUnseen;
     for (int64_t i = seen.end; i < lanes.end; ++i) s[i] = kUnseen;
     const float* all = s + lanes.begin;
@@ -73,19 +79,25 @@ LITTLEBIT_LOOP void weights_loop(const AttentionBlock<T>* block) {
     const float nothing = sum_of(count, [=](int64_t i) { return all[i] * 0; });
     for_lanes(lanes.begin, lanes.end, [=](int64_t i) { s[i] = exp_of(s[i] - most); });
     const float sum = sum_of(count, [=](int64_t i) { return all[i]; });
+    // Weights in bf16 are rounded for the product alone: the sum above is that of fp32.
     if (static_cast<const void*>(weights) != s) {
       for_lanes(lanes.begin, lanes.end, [=](int64_t i) { store(weights + i, s[i]); });
     }
+    // exp_of() ends at e^-87.3, not at 0.
     fill_zero(weights, seen.begin);
     fill_zero(weights + seen.end, block->keys - seen.end);
     block->most[row] = most;
     block->sum[row] = block->sum[row] * shrink + sum + nothing;
+    // Most blocks bring no larger score: then there is nothing to scale.
     if (block->output == nullptr || shrink == 1) continue;
     float* output = block->output + row * block->size;
     for (int64_t i = 0; i < block->size; ++i) output[i] *= shrink;
   }
 }
 
+// P and dS of one block, transposed: a row is a key, and the queries that see it are those from its
+// own position on, up to the window's end. With the soft cap's derivative, 1 - (s / cap)^2, where
+// there is one.
 template <bool kCapped, class T>
 LITTLEBIT_LOOP void gradient_loop(const AttentionGradientBlock<T>* block) {
   const AttentionRule rule = block->rule;
@@ -108,6 +120,7 @@ LITTLEBIT_LOOP void gradient_loop(const AttentionGradientBlock<T>* block) {
       store(weights + i, weight);
       store(d_scores + i, by_product);
     });
+    // Lanes beyond what is seen were computed, too, from whatever stood there.
     for (T* to : {weights, d_scores}) {
       fill_zero(to, seen.begin);
       fill_zero(to + seen.end, block->stride - seen.end);
@@ -120,6 +133,7 @@ LITTLEBIT_LOOP void end_loop(const AttentionEnd<T>* end) {
   for (int64_t row = 0; row < end->x.rows; ++row) {
     const float* x = end->x.data + row * end->x.stride;
     T* y = end->y + row * end->y_stride;
+    // A row sees at least itself, so that the sum is not 0.
     const float part = 1 / end->sum[row];
     for (int64_t i = 0; i < end->x.cols; ++i) store(y + i, x[i] * part);
     end->log_sum[row] = end->most[row] + std::log(end->sum[row]);

@@ -12,6 +12,7 @@ struct Value {
   float y, slope;
 };
 
+// x sigmoid(x).
 struct Silu {
   LITTLEBIT_LOOP static Value at(float x) {
     const float s = sigmoid(x);
@@ -34,6 +35,8 @@ struct Relu {
   LITTLEBIT_LOOP static Value at(float x) { return {x < 0 ? 0 : x, x > 0 ? 1.0F : 0.0F}; }
 };
 
+// The activation is a template's argument: the loop has no branch, and the compiler vectorises it
+// for each.
 template <class Activation, class T>
 LITTLEBIT_LOOP void activate_loop(const GatedActivationJob<T>* job, int64_t begin, int64_t end) {
   const int64_t cols = job->cols;
@@ -58,6 +61,8 @@ LITTLEBIT_LOOP void gradient_loop(const GatedActivationGradientJob<T>* job, int6
     T* d_gate = job->d_gate + r * cols;
     T* d_up = job->d_up + r * cols;
     for (int64_t c = 0; c < cols; ++c) {
+      // Computed again rather than kept: two more tensors would be written in the forward pass and
+      // read here.
       const Value value = Activation::at(widen(gate[c]));
       const float of_y = widen(dy[c]);
       store(d_gate + c, of_y * widen(up[c]) * value.slope);

@@ -26,6 +26,10 @@ struct Softmax {
   float log_sum = static_cast<float>(exact_log_sum);
 };
 
+// By blocks, with a running maximum: a block's logits are still in the cache when their powers are
+// summed, and the sum so far is scaled whenever the maximum grows. Blocks are summed in fp32, the
+// row in fp64. The soft cap grows with its argument, so that the cap of the largest is the largest
+// cap.
 template <bool kCapped>
 LITTLEBIT_LOOP Softmax softmax_of(const float* x, int64_t cols, float softcap) {
   float most = -std::numeric_limits<float>::infinity();
@@ -52,7 +56,8 @@ LITTLEBIT_LOOP void kl_loop(const KlRowsJob* job, int64_t row_begin, int64_t row
     const float* student = job->student + r * cols;
     const Softmax of_p = softmax_of<kCapped>(teacher, cols, softcap);
     const Softmax of_q = softmax_of<kCapped>(student, cols, softcap);
-    // The sum over p (log p - log q), without the rounding of log p and log q.
+    // The sum over p (log p - log q), without the rounding of log p and log q. KL = sum over p (z_p
+    // - z_q) + (log of the student's sum) - (log of the teacher's), since p adds up to 1.
     double loss =
         (double{of_q.most} + of_q.exact_log_sum) - (double{of_p.most} + of_p.exact_log_sum);
     for (int64_t begin = 0; begin < cols; begin += kBlock) {
@@ -68,6 +73,7 @@ LITTLEBIT_LOOP void kl_loop(const KlRowsJob* job, int64_t row_begin, int64_t row
       for (int64_t i = 0; i < count; ++i) {
         const float z = capped<kCapped>(s[i], softcap);
         const float log_p = capped<kCapped>(t[i], softcap) - of_p.most - of_p.log_sum;
+        // q - p, through the cap's derivative.
         float difference = exp_of(z - of_q.most - of_q.log_sum) - exp_of(log_p);
         if (kCapped) difference *= 1 - (z / softcap) * (z / softcap);
         d[i] = difference * scale;

@@ -27,6 +27,7 @@ LITTLEBIT_LOOP void gradient_loop(const LatentGradientJob* job, int64_t part_beg
   constexpr int64_t kBlock = 1024;  // as many as are summed in fp32
   for (int64_t part = part_begin; part < part_end; ++part) {
     const int64_t first = part * job->kPart, last = std::min(job->count, first + job->kPart);
+    // A part is summed in fp64 over blocks of 1,024, whatever the number of threads.
     double sum = 0;
     for (int64_t begin = first; begin < last; begin += kBlock) {
       float* g = job->gradients + begin;

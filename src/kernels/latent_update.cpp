@@ -18,6 +18,8 @@ struct ChanceBits {
   uint32_t words[4][kLanesOfBlock];  // the number 32 k + lane has words[k][lane]
 };
 
+// All of a block's random numbers before they are needed: lanes are independent of each other, so
+// that the compiler can draw many at a time.
 LITTLEBIT_LOOP void draw(const MomentRandom& random, uint64_t block, ChanceBits& bits) {
   for (uint32_t lane = 0; lane < kLanesOfBlock; ++lane) {
     uint32_t words[4];
@@ -34,6 +36,8 @@ struct MomentsOfBlock {
   LITTLEBIT_LOOP void load(const LatentUpdateJob<Moment>* job, int64_t block) {
     const Moment* from = job->exp_avg + block * kMomentBlock;
     const Moment* from_sq = job->exp_avg_sq + block * kMomentBlock;
+    // The square root of exp_avg_sq is what is kept, since AdamW divides by it, and half as many
+    // octaves then suffice.
     if constexpr (sizeof(Moment) == 1) {
       const float scale = job->average_scales[block], root_scale = job->root_scales[block];
       for (int64_t i = 0; i < kMomentBlock; ++i) {
@@ -54,6 +58,8 @@ struct MomentsOfBlock {
     Moment* to_sq = job->exp_avg_sq + block * kMomentBlock;
     ChanceBits bits;
     draw(job->random, job->first_block + static_cast<uint64_t>(block), bits);
+    // The scale is the largest size of the block: the codes reach from it downwards. Both halves of
+    // a random word are used, one for each moment.
     if constexpr (sizeof(Moment) == 1) {
       const float* a = average;
       const float* s = square;
@@ -79,6 +85,8 @@ struct MomentsOfBlock {
   }
 };
 
+// AdamW with decoupled weight decay; no branch, so that all numbers of a block are computed in
+// vectors.
 LITTLEBIT_LOOP void move(const AdamWNumbers& by, const float* __restrict gradients, float clip,
                          float* __restrict latents, float* __restrict average,
                          float* __restrict square) {
@@ -98,6 +106,7 @@ LITTLEBIT_LOOP void update_loop(const LatentUpdateJob<Moment>* job, int64_t begi
   for (int64_t block = begin; block < end; ++block) {
     const float* gradients = job->gradients + block * kMomentBlock;
     float* latents = job->latents + block * kMomentBlock;
+    // Moments in fp32 are moved where they lie.
     if constexpr (sizeof(Moment) == sizeof(float)) {
       move(numbers, gradients, clip, latents, job->exp_avg + block * kMomentBlock,
            job->exp_avg_sq + block * kMomentBlock);
@@ -112,6 +121,7 @@ LITTLEBIT_LOOP void update_loop(const LatentUpdateJob<Moment>* job, int64_t begi
 
 template <class Moment>
 int64_t update(const LatentUpdateJob<Moment>& job, int64_t begin, int64_t end, Instructions use) {
+  // 16 KiB of latents: they are read again for their signs.
   constexpr int64_t kChunk = 32;  // blocks whose latents stay in the nearest cache
   if (!std::isfinite(*job.clip)) return 0;
   int64_t flips = 0;

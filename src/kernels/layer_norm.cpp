@@ -18,6 +18,7 @@ template <class X>
 LITTLEBIT_LOOP Moments moments_of(const X* x, int64_t cols, float eps) {
   const auto count = static_cast<float>(cols);
   const float mean = sum_of(cols, [x](int64_t c) { return widen(x[c]); }) / count;
+  // In a second pass over the cached row: mean(x^2) - mean^2 would cancel where the mean is large.
   const float squares = sum_of(cols, [x, mean](int64_t c) {
     const float centred = widen(x[c]) - mean;
     return centred * centred;
@@ -35,6 +36,7 @@ LITTLEBIT_LOOP void norm_loop(const LayerNormJob<X, Y>* job, int64_t row_begin, 
       const X* added = job->added + r * cols;
       X* sum = job->sum + r * cols;
       for (int64_t c = 0; c < cols; ++c) store(sum + c, widen(x[c]) + widen(added[c]));
+      // The norm is of the sum as it is stored, which is what the backward pass will read.
       x = sum;
     }
     const Moments of_row = moments_of(x, cols, job->eps);
@@ -60,11 +62,13 @@ LITTLEBIT_LOOP void gradient_loop(const LayerNormGradientJob<X, Y>* job, int64_t
       const Y* dy = job->dy + r * cols;
       const auto [mean, scale] = moments_of(x, cols, job->eps);
       const auto count = static_cast<float>(cols);
+      // mean(g) and mean(g (x - mean)), the two sums that the derivative takes away.
       const float level =
           sum_of(cols, [dy, weight](int64_t c) { return widen(dy[c]) * weight[c]; }) / count;
       const float products = sum_of(cols, [x, dy, weight, mean = mean](int64_t c) {
         return widen(dy[c]) * weight[c] * (widen(x[c]) - mean);
       });
+      // x^ mean(g x^) = (x - mean) * (scale^2 mean(g (x - mean))): x^ is never stored.
       const float back = products / count * scale * scale;
       X* dx = job->dx + r * cols;
       const X* d_sum = job->d_sum != nullptr ? job->d_sum + r * cols : nullptr;

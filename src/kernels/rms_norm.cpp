@@ -20,9 +20,11 @@ LITTLEBIT_LOOP void norm_loop(const RmsNormJob<X, Y>* job, int64_t row_begin, in
       const X* added = job->added + r * cols;
       X* sum = job->sum + r * cols;
       for (int64_t c = 0; c < cols; ++c) store(sum + c, widen(x[c]) + widen(added[c]));
+      // The norm is of the sum as it is stored, which is what the backward pass will read.
       x = sum;
     }
     const float squares = sum_of(cols, [x](int64_t c) { return widen(x[c]) * widen(x[c]); });
+    // eps is inside the root, as in Hugging Face's norms.
     const float scale = 1 / std::sqrt(squares / static_cast<float>(cols) + job->eps);
     Y* y = job->y + r * cols;
     const float offset = job->offset;
@@ -45,13 +47,17 @@ LITTLEBIT_LOOP void gradient_loop(const RmsNormGradientJob<X, Y>* job, int64_t p
       const X* x = job->x + r * cols;
       const Y* dy = job->dy + r * cols;
       const float squares = sum_of(cols, [x](int64_t c) { return widen(x[c]) * widen(x[c]); });
+      // Both sums in fp32, by lanes (floats.h), so that they do not depend on the instruction set.
       const float products = sum_of(cols, [x, dy, weight, offset](int64_t c) {
         return widen(dy[c]) * (weight[c] + offset) * widen(x[c]);
       });
       const auto count = static_cast<float>(cols);
       const float scale = 1 / std::sqrt(squares / count + job->eps);
+      // x^ mean(g x^) = x * (scale^2 mean(g x)): x^ is never stored.
       const float back = products / count * scale * scale;
       X* dx = job->dx + r * cols;
+      // Two loops, rather than a test for every number. The weight's gradient is summed over the
+      // rows of a part, in their order.
       if (job->d_sum != nullptr) {
         const X* d_sum = job->d_sum + r * cols;
         for (int64_t c = 0; c < cols; ++c) {

@@ -12,6 +12,7 @@ LITTLEBIT_LOOP void rotary_loop(const RotaryJob<T>* job, int64_t row_begin, int6
   const int64_t half = job->half, size = job->size;
   const float direction = job->back ? -1.0F : 1.0F;
   for (int64_t r = row_begin; r < row_end; ++r) {
+    // Rows are counted by batch, position, head: neighbours differ in the head and share sines.
     const int64_t place[3] = {r / (job->length * job->heads), r % job->heads,
                               r / job->heads % job->length};
     const T* x = job->x;
@@ -23,6 +24,8 @@ LITTLEBIT_LOOP void rotary_loop(const RotaryJob<T>* job, int64_t row_begin, int6
     const float* cos = job->cos + place[2] * half;
     const float* sin = job->sin + place[2] * half;
     for (int64_t i = 0; i < half; ++i) {
+      // (x_i, x_(i + half)) is turned as a point in the plane; backwards by the negative angle,
+      // whose sine is the negative one.
       const float first = widen(x[i]), second = widen(x[half + i]), turn = direction * sin[i];
       store(y + i, first * cos[i] - second * turn);
       store(y + half + i, second * cos[i] + first * turn);

@@ -29,6 +29,7 @@ void copy(const RowsOf<const T>& from, const RowsOf<T>& to) {
 // to(row, column) = from(column, row), by squares that stay in the first cache.
 template <class From, class To>
 void transpose(int64_t rows, int64_t cols, const From& from, const To& to) {
+  // 16 of them side by side are at least half a line of the cache, on the side that is written.
   constexpr int64_t kSide = 16;
   for (int64_t c = 0; c < cols; c += kSide) {
     const int64_t end = std::min(cols, c + kSide);
@@ -52,6 +53,7 @@ void turn_words(const void* from, int64_t from_stride, int64_t rows, int64_t col
     for (int64_t c = 0; c < whole_cols; c += 4) {
       __m128 square[4];
       for (int i = 0; i < 4; ++i) {
+        // Rows of 4 words need not be aligned.
         std::memcpy(&square[i], x + 4 * ((r + i) * from_stride + c), sizeof square[i]);
       }
       _MM_TRANSPOSE4_PS(square[0], square[1], square[2], square[3]);
@@ -61,6 +63,7 @@ void turn_words(const void* from, int64_t from_stride, int64_t rows, int64_t col
     }
   }
 #endif
+  // What is left over at the right and below.
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c) {
       std::memcpy(y + 4 * (c * to_stride + r), x + 4 * (r * from_stride + c), 4);
@@ -118,6 +121,7 @@ void pair_rows(const RowsOf<const uint16_t>& from, const RowsOf<uint16_t>& to) {
       y[2 * i] = first[i];
       y[2 * i + 1] = second[i];
     }
+    // The last row of an odd number has zeros as its partner, and so do rows that are not there.
     for (int64_t i = 0; row + 1 >= from.rows && i < to.cols; ++i) {
       y[2 * i] = row < from.rows ? first[i] : uint16_t{0};
       y[2 * i + 1] = 0;
@@ -127,9 +131,12 @@ void pair_rows(const RowsOf<const uint16_t>& from, const RowsOf<uint16_t>& to) {
 
 void pair_transposed_rows(const RowsOf<const uint16_t>& from, const RowsOf<uint16_t>& to) {
   const int64_t cols = std::min(from.rows, to.cols);
+  // Two neighbours of a row, read as one word, are a pair of the transpose: it is words that are
+  // transposed.
   if (from.stride % 2 == 0) {
     turn_words(from.data, from.stride / 2, cols, to.rows / 2, to.data, to.stride);
   } else {
+    // Every other row begins at half a word.
     transpose(
         to.rows / 2, cols,
         [&](int64_t c, int64_t pair) {

@@ -37,6 +37,7 @@ void pass_plain(const uint32_t* words, int64_t /*stride*/, int64_t per_row, cons
   float sum[kBlock] = {};
   for (int64_t w = 0; w < per_row; ++w) {
     const uint32_t* block = words + w * kBlock;
+    // Eight tables serve the 32 columns of a word, four bits each.
     for (int j = 0; j < kTablesPerWord; ++j) {
       const float* table = tables + w * kPerWord + j * kTable;
       for (int64_t r = 0; r < kBlock; ++r) sum[r] += table[(block[r] >> (4 * j)) & 15];
@@ -120,6 +121,7 @@ Passes passes_of(Instructions use) {
 LITTLEBIT_LOOP void make_tables(const float* x, float* tables, int64_t groups) {
   for (int64_t g = 0; g < groups; ++g, x += 4, tables += kTable) {
     for (int m = 0; m < kTable; ++m) {
+      // Bit k of m is the sign of x[k], as bit k of four sign bits is.
       const float a = (m & 1) != 0 ? -x[0] : x[0], b = (m & 2) != 0 ? -x[1] : x[1];
       const float c = (m & 4) != 0 ? -x[2] : x[2], d = (m & 8) != 0 ? -x[3] : x[3];
       tables[m] = (a + b) + (c + d);
@@ -134,6 +136,7 @@ LITTLEBIT_LOOP void expand(const InterleavedExpansion<T>* job, int64_t row_begin
   for (int64_t r = row_begin; r < row_end; ++r) {
     const T row_scale = job->row_scale ? job->row_scale[r] : one<T>();
     for (T& c : constant) c = row_scale;
+    // A row's words lie 16 apart.
     const uint32_t* words = job->signs.words + (r / kBlock) * per_row * kBlock + r % kBlock;
     T* out = job->out + (r - row_begin) * job->out_stride;
     for (int64_t c = 0; c < cols; c += 32, words += kBlock) {
@@ -232,6 +235,8 @@ void multiply_signs(const InterleavedSigns& signs, const float* tables, int64_t 
   const Passes passes = passes_of(use);
   const int64_t per_row = signs.words_per_row(), stride = per_row * kBlock;
   int64_t block = block_begin;
+  // Four blocks at a time load each table once; the rest go one by one. A row's sum is the same in
+  // both.
   for (; passes.four != nullptr && block + 4 <= block_end; block += 4) {
     passes.four(signs.words + block * stride, stride, per_row, tables, y + block * kBlock);
   }

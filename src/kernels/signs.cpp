@@ -12,6 +12,8 @@
 namespace littlebit {
 namespace {
 
+// A comparison and not the sign bit: so -0 and NaN count as +1. The bits that differ from the old
+// word are the flips.
 template <class T>
 LITTLEBIT_LOOP int64_t pack(const T* latents, int64_t n, uint32_t* words) {
   int64_t flips = 0;
@@ -24,6 +26,7 @@ LITTLEBIT_LOOP int64_t pack(const T* latents, int64_t n, uint32_t* words) {
   }
   if (i < n) {
     uint32_t bits = 0;
+    // The last word is not full. What it held beyond n does not count as changed.
     const uint32_t mask = (uint32_t{1} << (n - i)) - 1;
     for (int b = 0; i + b < n; ++b) bits |= static_cast<uint32_t>(latents[i + b] < 0) << b;
     flips += std::popcount((bits ^ words[i >> 5]) & mask);
@@ -36,6 +39,7 @@ template <class T>
 LITTLEBIT_LOOP void expand(const SignExpansion<T>* job, int64_t row_begin, int64_t row_end) {
   T constant[32];
   for (int64_t r = row_begin; r < row_end; ++r) {
+    // A row's scale, or 1, thirty-two times: then one loop serves all three kinds of scaling.
     const T row_scale = job->row_scale ? job->row_scale[r] : one<T>();
     for (T& c : constant) c = row_scale;
     T* out = job->out + r * job->out_stride;
@@ -46,6 +50,8 @@ LITTLEBIT_LOOP void expand(const SignExpansion<T>* job, int64_t row_begin, int64
                   job->column_scale ? job->column_scale + c : constant, out + c);
     }
     if (c < job->cols) {
+      // The last columns by way of a buffer: expand_word() always writes 32, and what follows in
+      // memory may be another matrix.
       const int64_t rest = job->cols - c;
       T scale[32] = {}, last[32];
       std::memcpy(scale, job->column_scale ? job->column_scale + c : constant, rest * sizeof(T));

@@ -23,6 +23,9 @@ LITTLEBIT_LOOP void split_loop(const RowSplit* split) {
       const float* x = split->x.data + row * split->x.stride;
       const float* scale = split->scale;
       const auto part = [&](int64_t i, float value) {
+        // Cutting off the lower half of the bits leaves a number in bf16. The difference is exact
+        // in fp32, and again has its leading bits in the upper half; after two cuts at most 8 bits
+        // are left.
         const uint32_t first = float_to_bits(value) & kHighHalf;
         const float rest = value - bits_to_float(first);
         const uint32_t second = float_to_bits(rest) & kHighHalf;
@@ -38,6 +41,7 @@ LITTLEBIT_LOOP void split_loop(const RowSplit* split) {
       }
       filled = cols;
     }
+    // Zeros beside and below: tiles read them.
     for (uint16_t* const to : {high, middle, low}) {
       std::fill(to + filled, to + split->cols, uint16_t{0});
     }

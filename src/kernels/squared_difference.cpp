@@ -15,6 +15,8 @@ LITTLEBIT_LOOP void difference_loop(const SquaredDifferenceJob<D>* job, int64_t 
   constexpr int64_t kBlock = 1024;  // as many as are summed in fp32
   for (int64_t part = part_begin; part < part_end; ++part) {
     const int64_t first = part * job->kPart, last = std::min(job->count, first + job->kPart);
+    // A part is summed in fp64 over blocks of 1,024, whatever the number of threads. The squares
+    // are of what was not rounded.
     double sum = 0;
     for (int64_t begin = first; begin < last; begin += kBlock) {
       const float* a = job->a + begin;

@@ -19,6 +19,7 @@ at::Tensor affine(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 
 at::Tensor Affine::twin(const at::Tensor& x, const at::Tensor& weight,
                         const std::optional<at::Tensor>& bias) {
+  // Every bf16 number is one in fp32: widening loses nothing.
   const bool widens = x.scalar_type() == at::kFloat && weight.scalar_type() == at::kBFloat16;
   return at::linear(x, widens ? weight.to(at::kFloat) : weight, bias);
 }
@@ -27,6 +28,7 @@ at::Tensor Affine::cpu(const at::Tensor& x, const at::Tensor& weight,
                        const std::optional<at::Tensor>& bias) {
   if (!MatrixProduct::is_faster(x, weight)) return twin(x, weight, bias);
   const at::Tensor y = MatrixProduct::cpu(rows_of(x), weight).view(with_last(x, weight.size(0)));
+  // In place: nobody else holds y yet.
   return bias ? y.add_(*bias) : y;
 }
 

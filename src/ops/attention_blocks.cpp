@@ -17,6 +17,8 @@
 namespace littlebit {
 namespace {
 
+// The scores of a forward block are 64 KiB of fp32. A backward block has two arrays of 32 KiB, and
+// in bf16 three more of half that size.
 constexpr int64_t kQueries = 64, kKeys = 256, kGradientKeys = 128;
 constexpr int64_t kUnit = 32;   // keys are given to products by so many
 constexpr int64_t kApart = 16;  // added to strides: powers of two would share sets of the caches
@@ -58,7 +60,8 @@ void make_turned_factor(const RowsOf<const uint16_t>& from, const RowsOf<uint16_
   pair_transposed_rows(from, to);
 }
 
-// Memory of one task, handed out by pieces that begin at cache lines.
+// Memory of one task, handed out by pieces that begin at cache lines. Sizes are announced first, so
+// that each task allocates once.
 class Scratch {
  public:
   template <class T>
@@ -103,7 +106,8 @@ RowsOf<T> rows_to_write(const at::Tensor& x, int64_t batch, int64_t head, int64_
   return {data, x.stride(2), count, x.size(3)};
 }
 
-// The first key that a query sees, at a whole unit before it.
+// The first key that a query sees, at a whole unit before it. What lies between that unit and the
+// key is masked like everything else that is not seen.
 int64_t first_seen(int64_t query, int64_t window) {
   return window > 0 ? std::max<int64_t>(0, query - window + 1) / kUnit * kUnit : 0;
 }
@@ -117,6 +121,13 @@ struct Products {
   bool in_bf16;
 };
 
+// Forward, for each row of queries, with s the scores of the next block of keys (online softmax):
+//
+//     m' = max(m, max s)    l' = l e^(m - m') + sum e^(s - m')    o' = o e^(m - m') + e^(s - m') V
+//
+// and at the end y = o / l and log_sum = m + log l. Subtracting the running maximum keeps every
+// power at 1 or below, so that nothing overflows; what was mixed before a larger score appeared is
+// scaled down when it does.
 struct Forward {
   const at::Tensor &q, &k, &v;
   AttentionRule rule;
@@ -129,6 +140,8 @@ struct Forward {
 template <class T>
 void attend(const Forward& job, int64_t batch, int64_t head, int64_t begin, int64_t end) {
   const int64_t size = job.size(), kv_head = head / (job.q.size(1) / job.k.size(1));
+  // These queries see the keys base .. end - 1. They are laid out for the products once, and serve
+  // all of this task's blocks of queries.
   const int64_t base = first_seen(begin, job.rule.window), keys_given = end - base;
   const int64_t keys = round_up(keys_given, kUnit), keys_stride = keys + kApart;
   constexpr int64_t kStride = kKeys + kApart;
@@ -153,21 +166,26 @@ void attend(const Forward& job, int64_t batch, int64_t head, int64_t begin, int6
   auto* const mixed = scratch.get<float>(kQueries * size);
   auto* const most = scratch.get<float>(2 * kQueries);
   float* const sum = most + kQueries;
+  // Keys beyond those given are zeros, and must be: a weight of 0 times whatever the memory holds
+  // would be NaN where that is one.
   make_turned_factor(rows_of_head<T>(job.k, batch, kv_head, base, keys_given), of_k);
   make_factor(rows_of_head<T>(job.v, batch, kv_head, base, keys_given), of_v);
   float* const log_sums =
       job.log_sum.mutable_data_ptr<float>() + (batch * job.q.size(1) + head) * job.length();
+  // Rows of queries are padded to 16 (a tile's height); what the padding gives is never read.
   for (int64_t query = begin; query < end; query += kQueries) {
     const int64_t queries = std::min(kQueries, end - query), rows = round_up(queries, 16);
     copy_rows(rows_of_head<T>(job.q, batch, head, query, queries), {queries_of, size, rows, size});
     std::fill_n(most, kQueries, -std::numeric_limits<float>::infinity());
     std::fill_n(sum, kQueries, 0.0F);
+    // Causal: the last key that a query of this block sees is the last query's own.
     const int64_t first = first_seen(query, job.rule.window), last = query + queries;
     for (int64_t key = first; key < last; key += kKeys) {
       const int64_t count = std::min(kKeys, round_up(last - key, kUnit));
       const bool is_further = key > first;
       multiply({rows, count, size}, queries_of, size, part_of(of_k, 0, key - base), keys_stride,
                scores, kStride, /*adds=*/false);
+      // Scores to weights, m and l; scales down what is in `mixed`, to which the product then adds.
       attention_weights(AttentionBlock<T>{.rule = job.rule,
                                           .first_query = query,
                                           .queries = queries,
@@ -189,6 +207,15 @@ void attend(const Forward& job, int64_t batch, int64_t head, int64_t begin, int6
   }
 }
 
+// Backward, with P the weights and L the logarithms of their sums, both by queries and keys:
+//
+//     P = e^(S - L)    dP = dY V^T    dS = P * (dP - delta)
+//     dV = P^T dY      dQ = dS K      dK = dS^T Q
+//
+// delta is what the softmax's derivative subtracts, the sum over keys of P * dP. By Y = P V that is
+// the sum over a row of dY * Y, which needs no pass over keys; a gradient of L itself is subtracted
+// from it, because dL / dS = P. All blocks are made transposed, [keys, queries]: dV and dK are then
+// plain products, and dQ is made transposed, too, as K^T dS with K transposed once per head.
 struct Backward {
   const at::Tensor &dy, &d_log_sum, &q, &k, &v, &y, &log_sum;
   AttentionRule rule;
@@ -227,6 +254,7 @@ class HeadGradients {
     turned_dq_ = scratch_.get<float>(kQueries * size_);
     delta_ = scratch_.get<float>(kQueries);
     log_sum_ = scratch_.get<float>(kQueries);
+    // The last block's queries may be fewer than are computed; the lanes beyond read these zeros.
     std::fill_n(delta_, kQueries, 0.0F);
     std::fill_n(log_sum_, kQueries, 0.0F);
     scores_ = scratch_.get<float>(kBlock);
@@ -244,6 +272,8 @@ class HeadGradients {
     copy_rows(k, k_);
     copy_rows(rows_of_head<T>(job.v, batch, kv_head, 0, job.length()), v_);
     transpose_rows(k, turned_k_);
+    // Sums over all queries, and over all heads of queries that share these keys: in fp32, to be
+    // rounded once at the end.
     std::fill_n(dk_, keys_ * size_, 0.0F);
     std::fill_n(dv_, keys_ * size_, 0.0F);
   }
@@ -263,6 +293,7 @@ class HeadGradients {
     const RowsOf<const T> q = rows_of_head<T>(job_.q, batch_, head, query, queries);
     const RowsOf<const T> dy = rows_of_head<T>(job_.dy, batch_, head, query, queries);
     const RowsOf<const T> y = rows_of_head<T>(job_.y, batch_, head, query, queries);
+    // Each of q and dy is the second factor of two products, one of which wants it transposed.
     make_factor(q, q_);
     make_factor(dy, dy_);
     make_turned_factor(q, turned_q_);
@@ -275,6 +306,7 @@ class HeadGradients {
     const int64_t first = first_seen(query, job_.rule.window), last = query + queries;
     for (int64_t key = first; key < last; key += kGradientKeys) {
       const int64_t count = std::min(kGradientKeys, round_up(last - key, kUnit));
+      // S^T = K Q^T and dP^T = V dY^T.
       multiply({count, kQueries, size_}, k_.data + key * size_, size_, turned_q_.data, kQueries,
                scores_, kQueries, /*adds=*/false);
       multiply({count, kQueries, size_}, v_.data + key * size_, size_, turned_dy_.data, kQueries,
@@ -291,10 +323,12 @@ class HeadGradients {
                                                    .weights = weights_,
                                                    .d_scores = d_scores_,
                                                    .stride = kQueries});
+      // dV += P^T dY and dK += dS^T Q.
       multiply({count, size_, kQueries}, weights_, kQueries, dy_.data, size_, dv_ + key * size_,
                size_, /*adds=*/true);
       multiply({count, size_, kQueries}, d_scores_, kQueries, q_.data, size_, dk_ + key * size_,
                size_, /*adds=*/true);
+      // dQ^T = K^T dS, a sum over this head's keys. dS is the second factor here: in bf16 by pairs.
       if constexpr (!kIsWide) {
         pair_rows({d_scores_, kQueries, count, kQueries},
                   {paired_.data, kQueries, count, kQueries});
@@ -318,7 +352,8 @@ template <class T>
 void run_forward(const Forward& job) {
   const int64_t heads = job.q.size(0) * job.q.size(1);
   const int64_t blocks = (job.length() + kQueries - 1) / kQueries;
-  // Few heads are divided among more threads.
+  // Few heads are divided among more threads. A part lays out its own copy of the keys that it
+  // sees, hence no more parts than keep the threads busy. A row's result does not depend on them.
   const int64_t parts = std::clamp<int64_t>(2 * at::get_num_threads() / heads, 1, blocks);
   at::parallel_for(0, heads * parts, 1, [&](int64_t begin, int64_t end) {
     const Products products(std::is_same_v<T, uint16_t>);
@@ -335,8 +370,11 @@ void run_forward(const Forward& job) {
 template <class T>
 void run_backward(const Backward& job, const at::Tensor& dk, const at::Tensor& dv) {
   const int64_t kv_heads = job.k.size(1), tasks = job.q.size(0) * kv_heads;
+  // A task owns a head of keys: dk and dv are sums over the queries of all its heads, so that
+  // nothing is added by two threads at once.
   const int64_t group = job.q.size(1) / kv_heads;
-  // Of few heads of keys, a sum for each head of queries, so that more threads can work.
+  // Of few heads of keys, a sum for each head of queries, so that more threads can work. This must
+  // not depend on the number of threads, which would change the order of the sums.
   constexpr int64_t kFewTasks = 16;
   const int64_t parts = tasks < kFewTasks ? group : 1;
   at::Tensor sums;  // [2, parts, batch, kv heads, length, size]
@@ -364,6 +402,7 @@ void run_backward(const Backward& job, const at::Tensor& dk, const at::Tensor& d
       }
     }
   });
+  // The heads of queries that share a head of keys, added up.
   if (parts > 1) {
     dk.copy_(sums[0].sum(0));
     dv.copy_(sums[1].sum(0));

@@ -35,6 +35,8 @@ at::Tensor Bf16Product::twin(const at::Tensor& x, const at::Tensor& weight) {
 at::Tensor Bf16Product::cpu(const at::Tensor& x, const at::Tensor& weight) {
   constexpr int64_t kFewRows = 4;  // beyond, one pass over the matrix for all rows is cheaper
   const at::Tensor rows = rows_of(x);
+  // For few rows reading the matrix is what takes the time, so it is read as it is stored; for many
+  // a product by tiles pays, or widening a piece at a time.
   if (!weight.is_contiguous() || rows.size(0) > kFewRows) {
     if (!has_split_products()) return twin(x, weight);
     const at::Tensor y = at::empty({rows.size(0), weight.size(0)}, x.options().dtype(at::kFloat));
@@ -57,6 +59,7 @@ at::Tensor Bf16Product::cpu(const at::Tensor& x, const at::Tensor& weight) {
 
 // ATen's own, which returns its sums on CUDA only.
 at::Tensor Bf16Product::cuda(const at::Tensor& x, const at::Tensor& weight) {
+  // x in fp32 would have to be rounded for a bf16 product: then the matrix is widened by pieces.
   if (x.scalar_type() != at::kBFloat16) return twin(x, weight);
   return at::mm(rows_of(x), weight.t(), at::kFloat).view(with_last(x, weight.size(0)));
 }

@@ -28,7 +28,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// [B, K, T, D] for each of N heads of queries.
+// [B, K, T, D] for each of N heads of queries. Grouped heads: N / K heads of queries, one after
+// another, share a head of keys and values.
 at::Tensor for_queries(const at::Tensor& x, int64_t heads) {
   const at::Tensor wide = x.to(accumulate_type(x));
   const int64_t group = heads / x.size(1);
@@ -45,13 +46,16 @@ at::Tensor for_keys(const at::Tensor& x, const at::Tensor& like) {
       .to(like.scalar_type());
 }
 
-// All scores, those that are not seen among them.
+// All scores, those that are not seen among them. The plain form copies keys for each head of
+// queries and computes every score; the other forms are compared with it, and other devices and
+// types use it.
 at::Tensor all_scores(const at::Tensor& q, const at::Tensor& k, double scale, double softcap) {
   const at::Tensor wide = q.to(accumulate_type(q));
   const at::Tensor scores = at::matmul(wide, for_queries(k, q.size(1)).transpose(2, 3)) * scale;
   return softcap > 0 ? at::tanh(scores / softcap) * softcap : scores;
 }
 
+// The lower triangle, of which a window leaves the last `window` diagonals.
 at::Tensor hidden_places(const at::Tensor& scores, int64_t window) {
   at::Tensor seen =
       at::ones({scores.size(2), scores.size(3)}, scores.options().dtype(at::kBool)).tril();
@@ -59,7 +63,8 @@ at::Tensor hidden_places(const at::Tensor& scores, int64_t window) {
   return seen.logical_not();
 }
 
-// As [B, T, N, D] in memory.
+// As [B, T, N, D] in memory. The output projection reads a position's heads side by side: laid out
+// so, they need no copy.
 at::Tensor by_positions(const at::Tensor& x) {
   return x.transpose(1, 2).contiguous().transpose(1, 2);
 }
@@ -99,7 +104,8 @@ AttentionRule rule_of(double scale, int64_t window, double softcap) {
       .window = window, .scale = static_cast<float>(scale), .softcap = static_cast<float>(softcap)};
 }
 
-// What blocks read: bf16 where that is multiplied, rows without gaps.
+// What blocks read: bf16 where that is multiplied, rows without gaps. Else fp32, which holds every
+// bf16 number: the result is then more exact, not less.
 class Readable {
  public:
   explicit Readable(const at::Tensor& q)
@@ -114,6 +120,8 @@ class Readable {
   at::ScalarType type_;
 };
 
+// Keeps inputs, result and logarithms, all linear in T: weights are made again from scores and
+// logarithms.
 class RecordedAttention : public torch::autograd::Function<RecordedAttention> {
  public:
   static variable_list forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
@@ -124,12 +132,14 @@ class RecordedAttention : public torch::autograd::Function<RecordedAttention> {
     context->saved_data["scale"] = scale;
     context->saved_data["window"] = window;
     context->saved_data["softcap"] = softcap;
+    // The logarithms are rarely used; zeros as their gradient would be one more tensor to subtract.
     context->set_materialize_grads(false);
     return {y, log_sum};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& given) {
     const variable_list saved = context->get_saved_variables();
+    // Undefined where only the logarithms were used.
     const at::Tensor dy = given[0].defined() ? given[0] : saved[3].new_zeros(saved[3].sizes());
     auto [dq, dk, dv] = dispatched<CausalAttentionGradient>().call(
         dy, optional_tensor(given[1]), saved[0], saved[1], saved[2], saved[3], saved[4],
@@ -159,6 +169,7 @@ CausalAttention::Result CausalAttention::twin(const at::Tensor& q, const at::Ten
   scores =
       scores.masked_fill(hidden_places(scores, window), -std::numeric_limits<double>::infinity());
   at::Tensor log_sum = at::logsumexp(scores, -1);
+  // softmax(scores), computed as the backward pass will compute it again.
   const at::Tensor weights = (scores - log_sum.unsqueeze(-1)).exp();
   const at::Tensor y = at::matmul(weights, for_queries(v, q.size(1))).to(q.scalar_type());
   return {by_positions(y), std::move(log_sum)};
@@ -167,6 +178,7 @@ CausalAttention::Result CausalAttention::twin(const at::Tensor& q, const at::Ten
 CausalAttention::Result CausalAttention::cpu(const at::Tensor& q, const at::Tensor& k,
                                              const at::Tensor& v, double scale, int64_t window,
                                              double softcap) {
+  // fp64 (tests compute in it) and mixed types have no form of their own.
   if (!has_blocks(q, k, v)) return twin(q, k, v, scale, window, softcap);
   check_shapes(q, k, v);
   const Readable readable(q);
@@ -193,7 +205,8 @@ CausalAttention::Result CausalAttention::autograd_cpu(const at::Tensor& q, const
 }
 
 bool CausalAttention::is_flash(const at::Tensor& q, double softcap) {
-  // Beyond 192 its backward pass wants more shared memory than every GPU has.
+  // Beyond 192 its backward pass wants more shared memory than every GPU has. Its kernels want head
+  // sizes in multiples of 8.
   constexpr int64_t kSizes = 8, kLargestSize = 192;
   return q.is_cuda() && (q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf) &&
          softcap == 0 && q.numel() > 0 && q.size(3) % kSizes == 0 && q.size(3) <= kLargestSize;
@@ -205,6 +218,7 @@ CausalAttention::Result CausalAttention::cuda(const at::Tensor& q, const at::Ten
   if (!littlebit::is_flash(q, k, v, softcap)) return twin(q, k, v, scale, window, softcap);
   check_shapes(q, k, v);
   const Readable readable(q.scalar_type());
+  // It takes and returns [B, T, N, D], and counts a window without the query's own position.
   auto [y, log_sum, random, unused, debug] = at::_flash_attention_forward(
       readable(q).transpose(1, 2), readable(k).transpose(1, 2), readable(v).transpose(1, 2), {}, {},
       q.size(2), q.size(2), /*dropout_p=*/0, /*is_causal=*/true, /*return_debug_mask=*/false, scale,
@@ -230,8 +244,11 @@ CausalAttentionGradient::Result CausalAttentionGradient::twin(
     double scale, int64_t window, double softcap) {
   const at::ScalarType type = accumulate_type(q);
   const at::Tensor scores = all_scores(q, k, scale, softcap), of_y = dy.to(type);
+  // P = e^(S - L), dS = P * (dY V^T - delta) * scale with delta the row sums of dY * Y, and through
+  // the soft cap, whose derivative is 1 - (s / cap)^2 (attention_blocks.cpp has the whole of it).
   const at::Tensor weights =
       (scores - log_sum.unsqueeze(-1)).exp().masked_fill(hidden_places(scores, window), 0);
+  // By Y = P V this is the sum over keys of P * dP.
   at::Tensor delta = (of_y * y.to(type)).sum(-1);
   if (d_log_sum) delta = delta - *d_log_sum;
   const at::Tensor values = for_queries(v, q.size(1)), keys = for_queries(k, q.size(1));
@@ -278,6 +295,7 @@ CausalAttentionGradient::Result CausalAttentionGradient::cuda(
   TORCH_CHECK(dy.sizes() == q.sizes() && y.sizes() == q.sizes(), "shapes of an attention's result");
   const Readable readable(q.scalar_type());
   const at::Tensor none;
+  // The state of its random numbers, which dropout alone would use.
   const at::Tensor no_dropout = at::empty({0}, q.options().dtype(at::kUInt64));
   auto [dq, dk, dv] = at::_flash_attention_backward(
       readable(dy).transpose(1, 2), readable(q).transpose(1, 2), readable(k).transpose(1, 2),
@@ -295,6 +313,8 @@ struct CaseShape {
   double softcap = 0;
   bool timed = false;
 
+  // How many pairs of query and key see each other: `seen` for most queries, fewer for the first
+  // ones.
   double pairs() const {
     const int64_t seen = window > 0 && window < length ? window : length;
     return static_cast<double>(batch * heads) * static_cast<double>(seen) *
@@ -306,6 +326,8 @@ struct CaseShape {
   }
 };
 
+// Edges of blocks of 64 queries and 128 or 256 keys, windows within one block and across several,
+// nothing at all, head sizes that bf16 cannot pair, and sizes of models for the benchmark.
 constexpr CaseShape kShapes[] = {
     {2, 4, 4, 9, 4},
     {1, 6, 2, 70, 8, 5},
@@ -324,7 +346,8 @@ constexpr CaseShape kShapes[] = {
     {1, 8, 4, 2048, 128, 512, 50, true},
 };
 
-// `products`: how many of each pair of query and key.
+// `products`: how many of each pair of query and key. Forward QK^T and PV; backward those of S, dP,
+// dV, dK and dQ.
 template <class Make>
 std::vector<OperationCase> attention_cases(const char* name, double products, double narrow,
                                            const Make& make) {

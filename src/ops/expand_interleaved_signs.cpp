@@ -34,6 +34,7 @@ void expand_cpu(const InterleavedSigns& signs, const at::Tensor& out, int64_t ro
   constexpr int64_t kGrain = 1 << 16;  // elements worth a thread of their own
   const int64_t grain = rows_per_thread(signs.cols, kGrain);
   at::parallel_for(0, out.size(0), grain, [&](int64_t begin, int64_t end) {
+    // The kernel counts rows in the matrix, `out` from row_begin.
     const InterleavedExpansion<K> job{signs, data(row_scale), data(column_scale),
                                       first + begin * out.stride(0), out.stride(0)};
     expand_interleaved(job, row_begin + begin, row_begin + end);
@@ -46,6 +47,7 @@ at::Tensor plain_interleaved(const at::Tensor& words, int64_t rows, int64_t cols
                              at::ScalarType dtype) {
   constexpr int64_t kBlock = InterleavedSigns::kBlock;
   const int64_t per_row = (cols + 31) / 32;
+  // [blocks, words of a row, 16 rows] to [rows, words]; rows that fill the last block are dropped.
   const at::Tensor by_rows =
       words.view({-1, per_row, kBlock}).transpose(1, 2).reshape({-1}).narrow(0, 0, rows * per_row);
   return expand_reference(by_rows, 0, rows, per_row * 32, dtype).narrow(1, 0, cols);

@@ -37,6 +37,7 @@ void ExpandSignMatrices::twin(at::TensorList outs, const at::Tensor& words,
                               const at::Tensor& scales, at::IntArrayRef first_bits,
                               at::IntArrayRef scale_begins, at::IntArrayRef sides) {
   for (size_t i = 0; i < outs.size(); ++i) {
+    // W2 = diag(h) sign(U) has scales of rows, W1 = sign(V) diag(g) those of columns.
     const bool by_rows = sides[i] == static_cast<int64_t>(ScaledSide::kRows);
     const at::Tensor scale = scales.narrow(0, scale_begins[i], outs[i].size(by_rows ? 0 : 1));
     ExpandSigns::twin(outs[i], words, first_bits[i], by_rows ? std::optional(scale) : std::nullopt,
@@ -49,6 +50,8 @@ void ExpandSignMatrices::cpu(at::TensorList outs, const at::Tensor& words, const
                              at::IntArrayRef sides) {
   with_job(outs, words, scales, first_bits, scale_begins, sides, [](const auto& all) {
     constexpr int64_t kPiece = 1 << 16;  // elements worth a thread of their own
+    // All pieces have about the same number of elements, and a thread takes a run of neighbours,
+    // which may be parts of several matrices.
     struct Piece {
       int64_t matrix, begin, end;
     };

@@ -39,6 +39,7 @@ at::Tensor expand_reference(const at::Tensor& words, int64_t first_bit, int64_t 
 void ExpandSigns::twin(const at::Tensor& out, const at::Tensor& words, int64_t first_bit,
                        const std::optional<at::Tensor>& row_scale,
                        const std::optional<at::Tensor>& column_scale) {
+  // A sign times a scale is the scale or its negative: exact in every type.
   at::Tensor signs =
       expand_reference(words, first_bit, out.size(0), out.size(1), out.scalar_type());
   if (row_scale) signs.mul_(row_scale->unsqueeze(1));

@@ -40,7 +40,8 @@ at::Tensor plain_activation(const at::Tensor& gate, int64_t kind) {
   LB_ASSERT(false, "kind of a gate");
 }
 
-// d_activation times the activation's derivative.
+// d_activation times the activation's derivative. ATen's own backward operations: the twin stays a
+// composition of what ATen has.
 at::Tensor plain_gradient(const at::Tensor& d_activation, const at::Tensor& gate, int64_t kind) {
   switch (static_cast<GateKind>(kind)) {
     case GateKind::kSilu:
@@ -77,6 +78,7 @@ class RecordedActivation : public torch::autograd::Function<RecordedActivation> 
   static at::Tensor forward(AutogradContext* context, const at::Tensor& gate, const at::Tensor& up,
                             int64_t kind) {
     const at::AutoDispatchBelowADInplaceOrView below;
+    // Neither the activation nor the product.
     context->save_for_backward({gate, up});
     context->saved_data["kind"] = kind;
     return dispatched<GatedActivation>().call(gate, up, kind);
@@ -110,6 +112,7 @@ at::Tensor GatedActivation::autograd_cpu(const at::Tensor& gate, const at::Tenso
   if (c10::GradMode::is_enabled() && (gate.requires_grad() || up.requires_grad())) {
     return RecordedActivation::apply(gate, up, kind);
   }
+  // Nothing is recorded: below autograd the dispatcher finds the device's own form.
   const at::AutoDispatchBelowADInplaceOrView below;
   return dispatched<GatedActivation>().call(gate, up, kind);
 }
@@ -117,6 +120,7 @@ at::Tensor GatedActivation::autograd_cpu(const at::Tensor& gate, const at::Tenso
 GatedActivationGradient::Result GatedActivationGradient::twin(const at::Tensor& dy,
                                                               const at::Tensor& gate,
                                                               const at::Tensor& up, int64_t kind) {
+  // y = a(gate) up: d_gate = dy up a'(gate), d_up = dy a(gate).
   return {plain_gradient(dy * up, gate, kind), dy * plain_activation(gate, kind)};
 }
 

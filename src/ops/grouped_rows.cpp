@@ -34,6 +34,8 @@ GroupedView view_of(const GroupedRows& matrix) {
 at::Tensor widen_plain(const at::Tensor& numbers, const at::Tensor& scales, int64_t cols) {
   at::Tensor wide = numbers;
   if (numbers.scalar_type() == at::kByte) {
+    // A byte holds column c of its group in the low half and column c + size / 2 in the high one:
+    // an inner loop reads neighbouring bytes and needs only one of the halves.
     constexpr int kShift = 8;  // two numbers of -8 .. 7 in a byte: the low halves come first
     wide = at::cat({numbers.bitwise_and(15), numbers.bitwise_right_shift(4)}, 2).to(at::kFloat) -
            kShift;
@@ -56,6 +58,7 @@ at::Tensor by_pieces(const at::Tensor& x, int64_t rows, const Widen& widen) {
 
 }  // namespace
 
+// By blocks of rows, so that a large embedding in bf16 is never converted as a whole.
 GroupedRows group_rows(const at::Tensor& matrix, int bits, int64_t size) {
   LB_ASSERT((bits == 8 || bits == 4) && size > 0 && size % kGroupUnit == 0 && size <= kMaxInGroup,
             "a layout");
@@ -129,10 +132,13 @@ at::Tensor GroupedProduct::cpu(const at::Tensor& x, const at::Tensor& numbers,
   }
   const GroupedView view = view_of(matrix);
   const int64_t padded = view.shape.padded_cols();
+  // Zeros behind the last column, so that the loop needs no special case for a group that is not
+  // full.
   const at::Tensor from =
       at::constant_pad_nd(x.reshape({count, matrix.cols}).to(at::kFloat), {0, padded - matrix.cols})
           .contiguous();
   const at::Tensor y = at::empty({count, d_out}, at::kFloat);
+  // Threads share the matrix's rows, each of which is read once for every row of x.
   at::parallel_for(0, d_out, rows_per_thread(padded, kGrain), [&](int64_t begin, int64_t end) {
     for (int64_t r = 0; r < count; ++r) {
       multiply_grouped(view, from.const_data_ptr<float>() + r * padded, begin, end,

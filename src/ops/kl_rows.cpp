@@ -24,6 +24,8 @@ KlRowsResult divergences_of_rows(const at::Tensor& teacher, const at::Tensor& st
 
 KlRows::Result KlRows::twin(const at::Tensor& teacher, const at::Tensor& student, double softcap,
                             double scale, bool with_gradient) {
+  // z = cap tanh(x / cap), with dz/dx = 1 - (z / cap)^2, by which the gradient passes through the
+  // cap.
   const auto capped = [softcap](const at::Tensor& x) {
     return softcap > 0 ? at::tanh(x / softcap) * softcap : x;
   };
@@ -33,6 +35,7 @@ KlRows::Result KlRows::twin(const at::Tensor& teacher, const at::Tensor& student
   // A row's terms have both signs and nearly cancel: fp64 keeps what is left of them.
   const at::Tensor losses = ((log_p - log_q) * p).sum(-1, /*keepdim=*/false, at::kDouble);
   if (!with_gradient) return {losses, z.new_empty({0})};
+  // d KL / d z = q - p: the teacher's entropy is a constant, and the rest is a cross-entropy.
   at::Tensor d = log_q.exp() - p;
   if (softcap > 0) d = d * (1 - (z / softcap).square());
   return {losses, d * scale};
@@ -44,6 +47,7 @@ KlRows::Result KlRows::cpu(const at::Tensor& teacher, const at::Tensor& student,
     return twin(teacher, student, softcap, scale, with_gradient);
   }
   return with_job(teacher, student, softcap, scale, with_gradient, [](const KlRowsJob& job) {
+    // Rows are independent: any division among threads gives the same numbers.
     constexpr int64_t kGrain = 1 << 13;  // logits worth a thread of their own
     const int64_t grain = rows_per_thread(job.cols, kGrain);
     at::parallel_for(0, job.rows, grain,

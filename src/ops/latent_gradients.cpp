@@ -22,6 +22,8 @@ at::Tensor LatentGradients::twin(const at::Tensor& gradients, const at::Tensor& 
                                  bool smooth) {
   if (smooth) {  // the derivative of tanh(100 x); else of x clipped to -1 .. 1
     const at::Tensor t = at::tanh(latents * 100);
+    // Far from zero tanh rounds to 1 and the derivative to exactly 0, so that AdamW sees no
+    // gradient at all there.
     gradients.mul_((1 - t * t) * 100);
   } else {
     gradients.mul_(latents.abs().lt(1).to(latents.scalar_type()));
@@ -32,6 +34,7 @@ at::Tensor LatentGradients::twin(const at::Tensor& gradients, const at::Tensor& 
 at::Tensor LatentGradients::cpu(const at::Tensor& gradients, const at::Tensor& latents,
                                 bool smooth) {
   if (!has_kernel(gradients, latents, smooth)) return twin(gradients, latents, smooth);
+  // Each part writes its own sum in fp64; with_job adds these up.
   return with_job(gradients, latents, smooth, [](const LatentGradientJob& job) {
     at::parallel_for(0, job.parts(), 1,
                      [&](int64_t begin, int64_t end) { make_latent_gradients(job, begin, end); });

@@ -1,4 +1,6 @@
-// Layer norms: the plain form, and rows given to ATen's threads.
+// Layer norms in one pass over each row, also of a sum that is formed on the way, as in
+// rms_norm.cpp: a row's mean and scale are computed anew in the backward pass, which keeps only
+// what the norm was of.
 #include "littlebit/ops/layer_norm.h"
 
 #include <ATen/TensorOperators.h>
@@ -25,6 +27,8 @@ struct Unit {
 };
 Unit unit_rows(const at::Tensor& x, double eps) {
   const at::Tensor wide = x.to(accumulate_type(x));
+  // The variance in a second pass over differences from the mean: mean(x^2) - mean^2 would cancel
+  // where the mean is large.
   const at::Tensor centred = wide - at::mean(wide, -1, /*keepdim=*/true);
   at::Tensor scale = at::rsqrt(at::mean(centred * centred, -1, /*keepdim=*/true) + eps);
   return {centred * scale, std::move(scale)};
@@ -36,6 +40,7 @@ at::Tensor plain_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
   return (unit_rows(x, eps).values * weight.to(type) + bias.to(type)).to(result_type(x, dtype));
 }
 
+// One functor for both directions: with_job() makes the job, this gives its rows to threads.
 struct OnThreads {
   template <class X, class Y>
   void operator()(const LayerNormJob<X, Y>& job) const {
@@ -48,6 +53,7 @@ struct OnThreads {
   }
 };
 
+// No derivative needs the bias, so it is not kept.
 LayerNormGradient::Result gradients(AutogradContext* context, const at::Tensor& dy,
                                     const at::Tensor& d_sum) {
   const variable_list saved = context->get_saved_variables();
@@ -79,9 +85,12 @@ class RecordedSum : public torch::autograd::Function<RecordedSum> {
     const auto [sum, y] = dispatched<AddLayerNorm>().call(x, added, weight, bias, eps, dtype);
     context->save_for_backward({sum, weight});
     context->saved_data["eps"] = eps;
+    // Zeros for an unused output would cost a pass.
     context->set_materialize_grads(false);
     return {sum, y};
   }
+  // dy[0] is the residual stream's gradient by the sum, dy[1] the norm's; x and added share their
+  // total.
   static variable_list backward(AutogradContext* context, const variable_list& dy) {
     if (!dy[1].defined()) return {dy[0], dy[0], {}, {}, {}, {}};
     const auto [dx, d_weight, d_bias] = gradients(context, dy[1], dy[0]);
@@ -156,6 +165,12 @@ LayerNormGradient::Result LayerNormGradient::twin(const at::Tensor& dy, const at
                                                   const at::Tensor& weight,
                                                   const std::optional<at::Tensor>& d_sum,
                                                   double eps) {
+  // With u the normed row before weight and bias, and g = dy weight:
+  //
+  //     dx = scale (g - mean(g) - u mean(g u))    d_weight = sum of dy u    d_bias = sum of dy
+  //
+  // The two means are what the derivatives of mean and variance take away: neither shifting nor
+  // scaling a row changes its norm.
   const at::ScalarType type = accumulate_type(x);
   const auto [unit, scale] = unit_rows(x, eps);
   const at::Tensor of_y = dy.to(type), g = of_y * weight.to(type);

@@ -1,7 +1,7 @@
 // y = (x * scale) S^T straight from sign bits, for the few rows of inference. Each row of x becomes
 // tables of signed sums (kernels/sign_product.h), which all rows of S look up. With few rows of x
 // threads share the blocks of S, with many the rows of x; either way a thread's tables stay in its
-// cache while the bits stream past once.
+// cache while the bits stream past.
 #include "littlebit/ops/multiply_interleaved_signs.h"
 
 #include <ATen/Parallel.h>
@@ -36,6 +36,7 @@ at::Tensor MultiplyInterleavedSigns::cpu(const at::Tensor& words, int64_t rows, 
   const InterleavedSigns signs{interleaved_words(words), rows, cols};
   const at::Tensor from = x.contiguous();
   const int64_t table_size = sign_table_size(cols), count = from.size(0);
+  // The kernel writes whole blocks of 16 rows; the surplus is cut off at the end, as a view.
   const int64_t padded = signs.blocks() * InterleavedSigns::kBlock;
   const at::Tensor y = at::empty({count, padded}, from.options());
   const auto build = [&](int64_t m, float* tables) {
@@ -48,6 +49,8 @@ at::Tensor MultiplyInterleavedSigns::cpu(const at::Tensor& words, int64_t rows, 
   constexpr int64_t kGrain = 1 << 21;  // weights worth a thread of their own
   constexpr int64_t kRows = 8;         // whose tables are kept at a time: they stay in the cache
   constexpr int64_t kBlocks = 4;       // whose bits go through all of them
+  // Few rows of x, as when a token is generated: all tables are made first, and threads share the
+  // rows of S. Every thread reads all tables, and its part of the bits once for each row of x.
   if (count <= kRows) {
     const at::Tensor tables = at::empty({count, table_size}, from.options());
     float* const first = tables.data_ptr<float>();
@@ -61,6 +64,8 @@ at::Tensor MultiplyInterleavedSigns::cpu(const at::Tensor& words, int64_t rows, 
                      });
     return y.narrow(1, 0, rows);
   }
+  // Many rows of x: each thread takes rows of its own and goes through the whole of S for 8 of them
+  // at a time. 4 blocks' bits are read from memory once and used by all 8.
   const int64_t grain = std::max<int64_t>(1, kGrain / (rows * cols));
   at::parallel_for(0, count, std::max(kRows, grain), [&](int64_t begin, int64_t end) {
     std::vector<float> tables(kRows * table_size);

@@ -70,6 +70,7 @@ at::Tensor made_numbers(const std::string& name, const std::vector<int64_t>& sha
     random.fill_normal(static_cast<uint64_t>(4 * begin),
                        {data + 4 * begin, data + std::min(count, 4 * end)});
   });
+  // Exact in bf16: forms that compute in bf16 and in fp32 are then given the same numbers.
   return values.to(at::kBFloat16).to(at::kFloat);
 }
 

@@ -30,7 +30,8 @@ using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&,
                                    c10::List<std::optional<at::Scalar>>,
                                    std::optional<std::string_view>);
 
-// Empty where this LibTorch was built without oneDNN.
+// Empty where this LibTorch was built without oneDNN. It is the operation behind LibTorch's own
+// compiled models, called here with nothing fused to the product.
 std::optional<c10::TypedOperatorHandle<LinearPointwise>> find_onednn_linear() {
   if (!at::globalContext().hasMKLDNN()) return std::nullopt;
   const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
@@ -58,6 +59,8 @@ at::Tensor by_rows(const at::Tensor& t) {
   const float* from = t.const_data_ptr<float>();
   auto* to = copy.mutable_data_ptr<float>();
   at::parallel_for(0, (rows + kRows - 1) / kRows, 4, [&](int64_t begin, int64_t end) {
+    // Transposed by pieces of 16 x 256: 16 numbers are one line of the cache, which is then read
+    // once and written once.
     alignas(64) float piece[kRows * kStride];
     for (int64_t row = begin * kRows; row < std::min(rows, end * kRows); row += kRows) {
       const int64_t height = std::min(kRows, rows - row);
@@ -73,6 +76,7 @@ at::Tensor by_rows(const at::Tensor& t) {
   return copy;
 }
 
+// Only the derivatives that are asked for are computed: frozen weights cost none.
 class RecordedProduct : public torch::autograd::Function<RecordedProduct> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& a,
@@ -111,6 +115,7 @@ at::Tensor chunked_matmul(const at::Tensor& x, int64_t n,
                           const std::function<at::Tensor(int64_t begin, int64_t count)>& piece) {
   constexpr int64_t kPiece = 1 << 22;  // numbers
   const int64_t rows = std::max<int64_t>(1, kPiece / x.size(1));
+  // One piece needs no result to be put together.
   if (n <= rows) return matmul_nt(x, piece(0, n));
   const at::Tensor y = at::empty({x.size(0), n}, x.options());
   for (int64_t begin = 0; begin < n; begin += rows) {
@@ -124,6 +129,8 @@ at::Tensor MatrixProduct::twin(const at::Tensor& a, const at::Tensor& b) {
   return at::matmul(a, (is_mixed(a, b) ? b.to(a.scalar_type()) : b).t());
 }
 
+// oneDNN's product is not used for empty matrices; mixed products have a form of their own on every
+// CPU.
 bool MatrixProduct::is_faster(const at::Tensor& a, const at::Tensor& b) {
   if (is_mixed(a, b)) return a.is_cpu();
   return a.is_cpu() && a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat &&

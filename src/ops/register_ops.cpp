@@ -23,6 +23,8 @@ bool requires_gradient(const Other& /*no tensor*/) {
   return false;
 }
 
+// What stands at the key Autograd where an operation has no derivative: refuses inputs that want
+// one, and passes all others on to the form of their device.
 template <class Operation, class Signature = decltype(Operation::twin)>
 struct Refusing;
 
@@ -45,6 +47,7 @@ void define(torch::Library& library) {
     library.impl(inner.c_str(), torch::dispatch(key, function));
   };
   library.def((inner + Operation::kArguments).c_str());
+  // For every device that has no form of its own.
   add(c10::DispatchKey::CompositeExplicitAutograd, &Operation::twin);
   if constexpr (requires { Operation::cpu; }) add(c10::DispatchKey::CPU, &Operation::cpu);
   if constexpr (requires { Operation::cuda; }) add(c10::DispatchKey::CUDA, &Operation::cuda);
@@ -59,6 +62,8 @@ void define(torch::Library& library) {
                        }) {
     add(c10::DispatchKey::AutogradCUDA, &Operation::autograd_cpu);
   }
+  // For all other devices. A twin that is registered here runs with autograd on, so ATen records
+  // its steps.
   if constexpr (Operation::kTwinDifferentiates) {
     add(c10::DispatchKey::Autograd, &Operation::twin);
   } else {

@@ -28,9 +28,11 @@ at::Tensor plain_norm(const at::Tensor& x, const at::Tensor& weight, double eps,
   const at::Tensor wide = x.to(type);
   const at::Tensor y = wide * at::rsqrt(at::mean(wide * wide, -1, /*keepdim=*/true) + eps);
   const at::Tensor scale = weight.to(type);
+  // An offset of 1 is Gemma's: its weights are kept as differences from 1.
   return (y * (offset != 0 ? scale + offset : scale)).to(result_type(x, dtype));
 }
 
+// One functor for both directions: with_job() makes the job, this gives its rows to threads.
 struct OnThreads {
   template <class X, class Y>
   void operator()(const RmsNormJob<X, Y>& job) const {
@@ -57,6 +59,7 @@ struct Saved {
     context->saved_data["offset"] = offset;
   }
 
+  // By the dispatcher: the same Saved serves the CPU and CUDA.
   RmsNormGradient::Result gradients(const at::Tensor& dy, const at::Tensor& d_sum) const {
     return dispatched<RmsNormGradient>().call(dy, x, weight, optional_tensor(d_sum), eps, offset);
   }
@@ -90,6 +93,8 @@ class RecordedSum : public torch::autograd::Function<RecordedSum> {
     context->set_materialize_grads(false);  // zeros for an unused output would cost a pass
     return {sum, y};
   }
+  // The sum has two readers, the norm and the residual stream, whose gradients add up; x and added
+  // share the result. Where nobody read the norm, the stream's gradient passes through.
   static variable_list backward(AutogradContext* context, const variable_list& dy) {
     if (!dy[1].defined()) return {dy[0], dy[0], {}, {}, {}, {}};
     const auto [dx, d_weight] = Saved(context).gradients(dy[1], dy[0]);
@@ -123,6 +128,7 @@ at::Tensor RmsNorm::cpu(const at::Tensor& x, const at::Tensor& weight, double ep
 
 at::Tensor RmsNorm::autograd_cpu(const at::Tensor& x, const at::Tensor& weight, double eps,
                                  double offset, at::ScalarType dtype) {
+  // Without a kernel ATen records the twin, step by step.
   if (!has_kernel(x, weight, eps, offset, dtype)) return twin(x, weight, eps, offset, dtype);
   if (records(x, weight)) return RecordedNorm::apply(x, weight, eps, offset, dtype);
   const at::AutoDispatchBelowADInplaceOrView below;
@@ -164,6 +170,12 @@ RmsNormGradient::Result RmsNormGradient::twin(const at::Tensor& dy, const at::Te
                                               const at::Tensor& weight,
                                               const std::optional<at::Tensor>& d_sum, double eps,
                                               double offset) {
+  // With r = 1 / sqrt(mean(x^2) + eps), u = x r and g = dy (weight + offset):
+  //
+  //     dx = r (g - u mean(g u))    d_weight = sum over rows of dy u
+  //
+  // The second term is the derivative of r: growing x along itself changes nothing, and so the part
+  // of g along u is taken out.
   const at::ScalarType type = accumulate_type(x);
   const at::Tensor wide = x.to(type), of_y = dy.to(type);
   const at::Tensor scale = at::rsqrt(at::mean(wide * wide, -1, /*keepdim=*/true) + eps);
@@ -216,6 +228,7 @@ std::vector<OperationCase> norm_cases(const char* name, double tensors, const Ma
   const Types wide{at::kFloat, at::kFloat}, exact{at::kDouble, at::kDouble},
       narrowing{at::kFloat, at::kBFloat16}, narrow{at::kBFloat16, at::kBFloat16};
   for (const Types& types : {wide, exact, narrowing, narrow}) {
+    // No rows, one number, a row shorter than a vector, more rows than a part has (64), odd sizes.
     for (const auto& [rows, cols] :
          {std::pair<int64_t, int64_t>{0, 8}, {1, 1}, {1, 40}, {70, 8}, {7, 203}, {130, 64}}) {
       add(rows, cols, types, 0, /*timed=*/false);

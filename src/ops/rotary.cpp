@@ -49,6 +49,8 @@ at::Tensor Rotary::call(const at::Tensor& x, const at::Tensor& cos, const at::Te
 
 at::Tensor Rotary::twin(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
                         bool back) {
+  // Number i is paired with number i + half, as Hugging Face's rotate_half pairs them, and each
+  // pair is turned by its position's angle. Numbers beyond 2 half are left alone (partial rotary).
   const int64_t half = cos.size(-1), size = x.size(-1);
   const at::ScalarType type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   const double direction = back ? -1 : 1;
@@ -64,6 +66,7 @@ at::Tensor Rotary::cpu(const at::Tensor& x, const at::Tensor& cos, const at::Ten
                        bool back) {
   if (!has_kernel(x, cos, sin, back)) return twin(x, cos, sin, back);
   return with_job(x, cos, sin, back, [](const auto& job) {
+    // A row is one position of one head.
     constexpr int64_t kGrain = 1 << 14;  // numbers worth a thread of their own
     at::parallel_for(0, job.rows(), rows_per_thread(job.size, kGrain),
                      [&](int64_t begin, int64_t end) { rotate_rows(job, begin, end); });

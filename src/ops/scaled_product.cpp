@@ -19,6 +19,7 @@ void scaled_product(const at::Tensor& y, const ScaledProductJob& job) {
 void ScaledProduct::twin(const at::Tensor& y, const at::Tensor& x, const at::Tensor& b,
                          const std::optional<at::Tensor>& in_scale,
                          const std::optional<at::Tensor>& out_scale, bool adds) {
+  // The two scales are those of a LittleBit layer's sides: (x diag(in)) B^T diag(out).
   at::Tensor product = matmul_nt(in_scale ? x * *in_scale : x, b.to(x.scalar_type()));
   if (out_scale) product = product * *out_scale;
   adds ? y.add_(product) : y.copy_(product);
@@ -30,6 +31,8 @@ void ScaledProduct::cpu(const at::Tensor& y, const at::Tensor& x, const at::Tens
   if (!has_split_products() || x.scalar_type() != at::kFloat) {
     return twin(y, x, b, in_scale, out_scale, adds);
   }
+  // Applied while a block is split and while its sums are written: neither x * scale nor the
+  // unscaled product ever exists as a whole.
   at::Tensor before, after;
   if (in_scale) before = in_scale->contiguous();
   if (out_scale) after = out_scale->contiguous();

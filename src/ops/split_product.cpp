@@ -1,5 +1,7 @@
 // The second factor is paired once, by panels of columns; then each block of rows is split and goes
 // through all panels. A block's parts and a panel's piece stay in the second cache.
+//
+//     a = a1 + a2 + a3, each exact in bf16        a b^T = a3 b^T + a2 b^T + a1 b^T, summed in fp32
 #include "ops/split_product.h"
 
 #include <ATen/Parallel.h>
@@ -28,6 +30,7 @@ void multiply(int64_t m, int64_t n, int64_t k, const uint16_t* a, int64_t a_stri
                               reinterpret_cast<const at::BFloat16*>(b), c, /*is_vnni=*/true);
 }
 
+// A thread's tiles stay configured until they are released, which the library leaves to its caller.
 struct Tiles {
   Tiles() = default;
   Tiles(const Tiles&) = delete;
@@ -85,7 +88,8 @@ class PairedPanels {
   int64_t num_panels() const { return (count_ + kPanel - 1) / kPanel; }
   int64_t columns(int64_t panel) const { return std::min(kPanel, count_ - panel * kPanel); }
   int64_t width(int64_t panel) const { return round_up(columns(panel), kUnit); }
-  // From k on: [rest of the depth / 2, width, 2].
+  // From k on: [rest of the depth / 2, width, 2]. Panels lie one after another; all before this one
+  // have the full width.
   uint16_t* piece(int64_t panel, int64_t k) const {
     return data_of<uint16_t>(memory_) + depth() * panel * kPanel + k * width(panel);
   }
@@ -105,11 +109,14 @@ class PairedPanels {
     const int64_t first = begin + panel * kPanel;
     const uint16_t* const data = bf16_data(b) + first * b.stride(0) + k * b.stride(1);
     uint16_t* const to = piece(panel, k);
+    // b lies by columns: its transpose has contiguous rows, and a pair is made from two of them.
     if (b.stride(1) != 1 && b.size(1) != 1) {
       pair_rows({data, b.stride(1), std::min(depth, b.size(1) - k), given},
                 {to, width, depth, given});
       return;
     }
+    // Otherwise a pair is two neighbours of one row, moved as one word of 32 bits. The last number
+    // of an odd depth has no neighbour: read as a pair, it would reach beyond the row.
     const int64_t paired = std::min(depth, whole);
     pair_transposed_rows({data, b.stride(0), given, paired}, {to, width, paired, given});
     uint16_t* const rest = to + paired * width;
@@ -128,7 +135,8 @@ class Columns {
  public:
   Columns(const SplitProduct& product, const PairedPanels& panels, int64_t begin, int64_t parts)
       : product_(product), panels_(panels), begin_(begin), parts_(parts / panels.times()) {
-    // So few rows that a block's parts leave a panel's piece its room.
+    // So few rows that a block's parts leave a panel's piece its room. The parts of a block take at
+    // most 512 KiB at 128 rows, 1 MiB at 64; longer rows are taken 32 at a time.
     const int64_t bytes_of_row = 2 * parts_ * panels.depth();
     height_ = bytes_of_row * 128 <= (1 << 19) ? 128 : bytes_of_row * 64 <= (1 << 20) ? 64 : 32;
     height_ = std::min(height_, round_up(product.a.size(0), 16));
@@ -147,6 +155,7 @@ class Columns {
       int64_t held = -1;
       for (int64_t i = first; i < last; ++i) {
         const int64_t block = i / shares, share = i % shares;
+        // Neighbouring tasks are shares of one block, which is then split once.
         if (block != held) split(block, data_of<uint16_t>(parts), stride);
         held = block;
         const int64_t end = panels_.num_panels() * (share + 1) / shares;
@@ -160,6 +169,7 @@ class Columns {
  private:
   static constexpr int64_t kSumStride = kPanel + 16;
 
+  // Rows and columns beyond the matrix become zeros: products run over whole tiles.
   void split(int64_t block, uint16_t* to, int64_t stride) const {
     const at::Tensor& a = product_.a;
     const int64_t row = block * height_, rows = std::min(height_, a.size(0) - row);
@@ -172,6 +182,7 @@ class Columns {
       }
       return;
     }
+    // Side by side in one long row where b is repeated (times()), else one after another.
     const int64_t apart = parts_ == 1 ? cols : height_ * stride;
     split_rows({.x = {a.const_data_ptr<float>() + from, a.stride(0), rows, a.size(1)},
                 .scale = scale(product_.in_scale),
@@ -188,12 +199,15 @@ class Columns {
     const int64_t width = panels_.width(panel), columns = panels_.columns(panel);
     const int64_t column = begin_ + panel * kPanel;
     float* const to = y.data_ptr<float>() + row * y.stride(0) + column;
+    // Only whole blocks may go straight to y: products write whole tiles, and y may be part of a
+    // wider matrix.
     const bool is_direct = rows == height_ && columns == width && product_.out_scale == nullptr;
     float* const c = is_direct ? to : sums;
     const int64_t c_stride = is_direct ? y.stride(0) : kSumStride;
     bool adds = is_direct && product_.adds;
     for (int64_t k = 0; k < panels_.depth(); k += kDepth) {
       const int64_t depth = std::min(kDepth, panels_.depth() - k);
+      // Added after the large part, the bits of a small one would be rounded away.
       for (int64_t part = parts_ - 1; part >= 0; --part) {  // the smallest first
         multiply(height_, width, depth, parts + part * height_ * stride + k, stride,
                  panels_.piece(panel, k), width, c, c_stride, adds);
@@ -249,6 +263,7 @@ void split_product(const SplitProduct& product) {
   constexpr int64_t kMemory = 1 << 23;  // numbers in bf16
   const int64_t columns =
       std::max<int64_t>(1, kMemory / round_up(a.size(1), kUnit) / kPanel) * kPanel;
+  // b is paired 16 MiB at a time, for all rows of a.
   for (int64_t begin = 0; begin < b.size(0); begin += columns) {
     const PairedPanels panels(b, begin, std::min(columns, b.size(0) - begin), parts);
     Columns(ready, panels, begin, parts).multiply_all();

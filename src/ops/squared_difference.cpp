@@ -21,6 +21,8 @@ SquaredDifferenceResult squared_difference(const at::Tensor& a, const at::Tensor
 SquaredDifference::Result SquaredDifference::twin(const at::Tensor& a, const at::Tensor& b,
                                                   at::ScalarType dtype) {
   const at::Tensor difference = a - b;
+  // The norm is of the difference before it is rounded, so that the loss does not depend on how the
+  // difference is stored.
   return {difference.to(dtype),
           at::linalg_vector_norm(difference, 2, {}, /*keepdim=*/false, at::kDouble).square_()};
 }

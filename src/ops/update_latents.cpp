@@ -36,6 +36,9 @@ at::Tensor high_word(const at::Tensor& product) {
 at::Tensor chances(const at::Tensor& like, int64_t count, int64_t first, int64_t step,
                    int64_t group) {
   constexpr int64_t kLanes = kMomentBlock / 4;
+  // 32 lanes draw for a block's 128 latents: word k of lane i is latent 32 k + i's. The counter is
+  // the place of block and lane, the step and the group, so that no draw depends on how latents are
+  // divided among processes or threads.
   const auto options = like.options().dtype(at::kLong);
   const at::Tensor lane = at::arange(count / 4, options);
   const at::Tensor block = at::floor_divide(lane, kLanes).add_(first / kMomentBlock);
@@ -43,6 +46,8 @@ at::Tensor chances(const at::Tensor& like, int64_t count, int64_t first, int64_t
       low_word(block),
       low_word(high_word(block).bitwise_left_shift(5)).bitwise_or(lane.remainder(kLanes)),
       at::full_like(lane, step & 0xFFFFFFFF), at::full_like(lane, group & 0xFFFFFFFF)};
+  // The key is ASCII for "moments!"; all other constants are Philox's own. ATen has no products of
+  // unsigned 32-bit words, and int64 wraps to the same low 64 bits.
   uint32_t k0 = 0x6D6F6D65, k1 = 0x6E747321;
   for (int round = 0; round < 10; ++round) {
     const at::Tensor p0 = c[0] * int64_t{0xD2511F53}, p1 = c[2] * int64_t{0xCD9E8D57};
@@ -64,7 +69,10 @@ at::Tensor bits_of(const at::Tensor& numbers) {
 
 at::Tensor numbers_of(const at::Tensor& bits) { return bits.to(at::kInt).view(at::kFloat); }
 
-// A code's size, and the code of a size: `fraction` bits of place in an octave.
+// A code's size, and the code of a size: `fraction` bits of place in an octave. fp32 numbers of one
+// sign are ordered like their bits, and exponent and leading fraction bits are a logarithm in
+// steps. A code is those leading bits, counted from the smallest size that has one; the largest
+// code stands for 1.0.
 int64_t most_code(int fraction) { return (int64_t{16} << fraction) - 1; }
 int64_t base_code(int fraction) { return (int64_t{127} << fraction) - most_code(fraction); }
 
@@ -76,6 +84,8 @@ at::Tensor sizes_of(const at::Tensor& codes, int fraction) {
 
 at::Tensor codes_of(const at::Tensor& sizes, const at::Tensor& chance, int fraction,
                     bool never_zero) {
+  // Random bits are added to those that will be cut off: the sum carries as often as what is cut
+  // off is part of a step, which is rounding with the right mean.
   const int dropped = 23 - fraction;
   const at::Tensor bits = bits_of(sizes);
   const at::Tensor rounded =
@@ -84,6 +94,7 @@ at::Tensor codes_of(const at::Tensor& sizes, const at::Tensor& chance, int fract
   // The bits of code 1's number, and the number.
   const int64_t first = (base_code(fraction) + 1) << dropped;
   const double smallest = moment_float(static_cast<uint32_t>(first));
+  // Below the smallest code there are only 0 and that code, chosen in the same proportion.
   const at::Tensor low = never_zero ? sizes.gt(0) : chance.lt(sizes * (65536 / smallest));
   return at::where(bits.lt(first), low.to(at::kLong), rounded).clamp_max_(most_code(fraction));
 }
@@ -95,6 +106,7 @@ struct Widened {
 
 Widened widened(const LatentMoments& moments, at::ScalarType type) {
   if (moments.exp_avg.scalar_type() != at::kByte) {
+    // Kept as they are computed, or in bf16, which is widened.
     return {moments.exp_avg.to(type), moments.exp_avg_sq.to(type)};
   }
   const auto by_block = [](const at::Tensor& sizes, const at::Tensor& scales) {
@@ -118,6 +130,8 @@ LatentMoments narrowed(const Widened& wide, const LatentMoments& like, const at:
   const at::Tensor of_average = chance.bitwise_and(0xFFFF),
                    of_square = chance.bitwise_right_shift(16);
   if (type == at::kBFloat16) {
+    // bf16 is the upper half of fp32: the random half-word is added to the lower half, which is
+    // then cut off.
     const auto rounded = [](const at::Tensor& numbers, const at::Tensor& by) {
       return numbers_of((bits_of(numbers) + by).bitwise_and(0xFFFF0000)).to(at::kBFloat16);
     };
@@ -131,6 +145,7 @@ LatentMoments narrowed(const Widened& wide, const LatentMoments& like, const at:
     const at::Tensor divisor = at::where(scales.gt(0), scales, 1.0F);
     return (sizes.view({-1, kMomentBlock}) / divisor.unsqueeze(1)).view({-1});
   };
+  // Each block of 128 is scaled by its largest number, which then has the largest code.
   const at::Tensor average = wide.average.to(at::kFloat), root = wide.square.to(at::kFloat).sqrt();
   const at::Tensor scales = scales_of(average.abs()), root_scales = scales_of(root);
   const at::Tensor sizes = codes_of(parts_of(average.abs(), scales), of_average, 3, false);
@@ -142,10 +157,16 @@ LatentMoments narrowed(const Widened& wide, const LatentMoments& like, const at:
 // `count` latents from `begin` on. What would not be finite is computed, too, and left where it is.
 void update_plainly(const at::Tensor& gradients, const at::Tensor& latents,
                     const LatentMoments& moments, const at::Tensor& clip, const LatentStep& by) {
+  // Whether the step is taken is known to the device alone: to branch on it, the host would have to
+  // wait.
   const at::Tensor goes = clip.isfinite();  // where not, the whole step is left out (optimizer.cpp)
   const auto put = [&](const at::Tensor& to, const at::Tensor& value) {
     to.copy_(at::where(goes, value, to));
   };
+  // AdamW, with rate r and weight decay w, both moments corrected for having begun at zero:
+  //
+  //     m += (1 - beta1) (g - m)    v = beta2 v + (1 - beta2) g^2
+  //     x = (1 - r w) x - r m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
   const double correction1 = 1 - std::pow(by.beta1, static_cast<double>(by.step));
   const double correction2 = 1 - std::pow(by.beta2, static_cast<double>(by.step));
   const at::Tensor g = gradients * clip;
@@ -168,6 +189,7 @@ void update_plainly(const at::Tensor& gradients, const at::Tensor& latents,
 }  // namespace
 
 LatentMoments LatentMoments::narrow(int64_t begin, int64_t count) const {
+  // Moments that are not codes have no scales.
   const auto scales = [&](const at::Tensor& all) {
     return all.numel() == 0 ? all : all.narrow(0, begin / kMomentBlock, count / kMomentBlock);
   };
@@ -200,6 +222,7 @@ void UpdateLatents::twin(const at::Tensor& gradients, const at::Tensor& latents,
                    {rate, beta1, beta2, epsilon, weight_decay, step, group, first + begin});
   }
   if (latents.numel() == 0) return;
+  // Signs once more from the latents; where the step was not taken, the old words stay.
   const at::Tensor goes = clip.isfinite(), fresh = words.clone(), changed = at::zeros_like(flips);
   update_signs(latents, fresh, changed);
   words.copy_(at::where(goes, fresh, words));
@@ -221,6 +244,8 @@ void UpdateLatents::cpu(const at::Tensor& gradients, const at::Tensor& latents,
              constexpr int64_t kGrain = 1 << 7;  // blocks worth a thread of their own
              std::atomic<int64_t> changed = 0;
              at::parallel_for(0, job.blocks, kGrain, [&](int64_t begin, int64_t end) {
+               // Threads work on whole blocks, whose words of bits nobody shares. Counts are whole
+               // numbers: the order in which they are added does not matter.
                changed += move_latents(job, begin, end);
              });
              *job.flips += changed;

@@ -26,6 +26,7 @@ void update_signs(const at::Tensor& latents, const at::Tensor& words, const at::
 void UpdateSigns::twin(const at::Tensor& latents, const at::Tensor& words,
                        const at::Tensor& flips) {
   const at::Tensor place = at::arange(32, words.options().dtype(at::kInt));
+  // Distinct powers of two, whose sum is the word; bit 31 counts as -2^31, as it does in an int32.
   const at::Tensor fresh =
       latents.lt(0).view({-1, 32}).to(at::kInt).bitwise_left_shift(place).sum(1).to(at::kInt);
   const at::Tensor changed =
@@ -39,6 +40,8 @@ void UpdateSigns::cpu(const at::Tensor& latents, const at::Tensor& words, const 
     constexpr int64_t kGrain = 1 << 11;  // words worth a thread of their own
     std::atomic<int64_t> changed = 0;
     at::parallel_for(0, job.num_words, kGrain, [&](int64_t begin, int64_t end) {
+      // Threads own whole words. Counts are whole numbers: the order in which they are added does
+      // not matter.
       changed += pack_signs(job.latents + begin * 32, (end - begin) * 32, job.words + begin);
     });
     *job.flips += changed;

@@ -1,5 +1,12 @@
 // Invariant: at most one group's gradients are in flight, while the next one's are made. The
 // optimizer gets a group's when they have landed, in the order of the last backward passes.
+//
+//     late    each micro-batch: whole sums += ...; after the last one, group by group: finish, send
+//     early   each micro-batch, group by group: whole gradients in a shared buffer, finish, send;
+//             what lands is added to this process's slice
+//
+// Late holds whole sums of every group for the whole step; early sends as often as there are
+// micro-batches.
 #include "littlebit/optim/gradient_reducer.h"
 
 #include <ATen/TensorOperators.h>
@@ -25,7 +32,8 @@ GradientReducer::GradientReducer(Optimizer& optimizer, const ReduceOptions& opti
       communicator_(optimizer.communicator()),
       options_(options),
       micro_batches_(micro_batches),
-      // Nobody needs the whole of what it has given away, to other processes or to the host.
+      // Nobody needs the whole of what it has given away, to other processes or to the host. With
+      // one micro-batch both ways give the same bits, and this one takes less memory.
       early_(options.when == GradientReduce::kMicrobatch ||
              (communicator_.world() > 1 && options.when == GradientReduce::kAuto) ||
              ((communicator_.world() > 1 || optimizer.copies_latents()) && micro_batches == 1)),
@@ -90,12 +98,15 @@ void GradientReducer::add(size_t index, const std::vector<at::Tensor>& leaf_grad
   if (!early_) {
     group.whole->add(leaf_gradients);
     group.has_vectors = true;
+    // The chain rule is linear in the sums: applied once, at the end, it covers all micro-batches.
     if (begun_ < micro_batches_) return;
     group.whole->finish();
     send(index, group.whole->latents(), {});
     return;
   }
   at::Tensor buffer = take_buffer();
+  // A shared buffer for the latents' gradients, of which a slice remains; vectors are small and are
+  // accumulated here, to be summed over processes once a step.
   GroupGradients sums(of, buffer.narrow(0, 0, layout.num_latents),
                       scratch_.narrow(0, 0, layout.num_vectors));
   sums.add(leaf_gradients);
@@ -113,6 +124,7 @@ void GradientReducer::send(size_t index, const at::Tensor& latents, at::Tensor b
   const Slice slice = optimizer_.states()[index].slice();
   at::Tensor travelling = latents;
   if (options_.dtype == FloatKind::kBf16 && communicator_.world() > 1) {
+    // The copy travels, so the buffer of whole gradients is free at once.
     travelling = latents.to(at::kBFloat16);
     if (buffer.defined()) buffers_.push_back(std::exchange(buffer, {}));
   }
@@ -131,8 +143,12 @@ void GradientReducer::land() {
   if (!flight_) return;
   Flight flight = *std::exchange(flight_, std::nullopt);
   Group& group = groups_[flight.group];
+  // With asynchronous communication the next group's backward has run meanwhile.
   const at::Tensor slice = flight.pending.wait();
   const bool is_further = std::exchange(group.has_latents, true);
+  // Four cases: handed on at once to the optimizer, which copies it; a further micro-batch's,
+  // added; the first one's, copied; late, where the slice is the sum itself, or arrived in bf16 and
+  // is widened into it.
   if (early_ && !keeps_slices_) {
     group.latents = slice.to(all_vectors_.scalar_type());
   } else if (early_ && is_further) {
@@ -155,6 +171,7 @@ void GradientReducer::finish() {
   LB_ASSERT(begun_ == micro_batches_, "every micro-batch of the step was begun");
   c10::NoGradGuard no_grad;
   land();
+  // One message for the vectors of all groups.
   communicator_.all_reduce_sum(all_vectors_);
   for (size_t i = 0; i < groups_.size(); ++i) {
     if (groups_[i].has_vectors) optimizer_.accept_vectors(i, groups_[i].vectors);

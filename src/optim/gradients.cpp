@@ -41,6 +41,7 @@ void GroupGradients::add(const std::vector<at::Tensor>& leaf_gradients) {
   c10::NoGradGuard no_grad;
   const GroupLayout& layout = group_->layout();
   if (layout.is_empty()) return;
+  // Not cleared: the first gradients are copied, only gaps need zeros.
   if (!latents_.defined()) {
     latents_ = at::empty({layout.num_latents}, group_->vectors().options());
     vectors_ = at::empty({layout.num_vectors}, group_->vectors().options());
@@ -59,6 +60,7 @@ void GroupGradients::add(const std::vector<at::Tensor>& leaf_gradients) {
     const at::Tensor &g1 = leaf_gradients[next], &g2 = leaf_gradients[next + 1],
                      &gl = leaf_gradients[next + 2];
     next += 3;
+    // Leaves have both paths side by side; a path's part is rows of G1 and columns of G2.
     const int64_t rank = group_->layers()[i]->rank();
     for (size_t p = 0; p < layer.paths.size(); ++p) {
       const int64_t first = static_cast<int64_t>(p) * rank;
@@ -87,6 +89,12 @@ void GroupGradients::finish() {
     for (size_t p = 0; p < layout.layers[i].paths.size(); ++p) {
       const SignPath& path = group_->layers()[i]->paths()[p];
       const PathSegments& where = layout.layers[i].paths[p];
+      // Of W1 = sign(V) diag(g) and W2 = diag(h) sign(U), element by element:
+      //
+      //     dsign(V)_ij = G1_ij g_j    dg_j = sum over i of sign(V)_ij G1_ij
+      //     dsign(U)_ij = h_i G2_ij    dh_i = sum over j of sign(U)_ij G2_ij
+      //
+      // Scales' gradients first, which need G1 and G2 as they came; then these are scaled in place.
       const at::Tensor g1 = layout.latents[where.V].view(latents_);  // [r, d_in]
       const at::Tensor g2 = layout.latents[where.U].view(latents_);  // [d_out, r]
       at::Tensor signs = at::empty_like(g1);
@@ -97,6 +105,7 @@ void GroupGradients::finish() {
       vector(where.u1).copy_(signs.mul_(g2).sum(1));
       g1.mul_(path.v2);
       g2.mul_(path.u1.unsqueeze(1));
+      // l = v1 * u2: dv1 = dl u2, du2 = dl v1. dl stands where du2 will, so that comes last.
       const at::Tensor dl = vector(where.u2);
       vector(where.v1).copy_(dl * path.u2);
       dl.mul_(path.v1);

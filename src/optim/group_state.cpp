@@ -41,6 +41,7 @@ GroupState::GroupState(StudentGroup& group, Slice slice, MomentType moments,
                                     : moments == MomentType::kBf16 ? at::kBFloat16
                                                                    : type;
   const auto zeros = [&](int64_t count, at::ScalarType dtype) {
+    // Kept elsewhere, the group takes no memory of the device until load().
     if (keeper && count > 0) return keeper(count, dtype);
     return at::zeros({count}, of_vectors.device(device_).dtype(dtype));
   };
@@ -54,12 +55,15 @@ GroupState::GroupState(StudentGroup& group, Slice slice, MomentType moments,
   for (const at::Tensor* tensor : large()) kept_.push_back(*tensor);
 }
 
+// Loaded, the members are buffers of their own; else they are what is kept.
 bool GroupState::is_loaded() const { return kept_.empty() || !latents_.is_same(kept_[0]); }
 
 void GroupState::load() {
   if (is_loaded()) return;
   c10::NoGradGuard no_grad;
   for (at::Tensor* tensor : large()) {
+    // A buffer on the device is filled from what is kept, whose pages are then given back: the
+    // state is in memory once.
     const at::Tensor kept = *tensor;
     *tensor = at::empty(kept.sizes(), kept.options().device(device_).pinned_memory(false));
     tensor->copy_(kept);
@@ -67,6 +71,8 @@ void GroupState::load() {
   }
 }
 
+// What was trained goes back to where it is kept; the device's buffers are freed with the last
+// reference.
 void GroupState::unload() {
   if (kept_.empty() || !is_loaded()) return;
   c10::NoGradGuard no_grad;
@@ -85,7 +91,11 @@ void GroupState::load_for_good() {
 
 void GroupState::visit(const std::function<void(const StatePart&)>& visit) const {
   const GroupLayout& layout = group_->layout();
+  // Latents and their moments by the parts of matrices in this slice; vectors whole, since every
+  // process has them.
   const std::vector<SegmentPart> parts = parts_in(layout, slice_);
+  // One order for values and both moments: whoever writes a file and whoever reads it go through
+  // the parts alike.
   const auto visit_all = [&](const std::string& prefix, const at::Tensor& latents,
                              const at::Tensor& vectors) {
     const bool moments = !prefix.empty();
@@ -129,6 +139,7 @@ int64_t GroupState::whole_bytes() const {
   const auto bytes = [](const at::Tensor& tensor) {
     return static_cast<int64_t>(tensor.element_size());
   };
+  // The latent itself and two moments; vectors likewise, in their own type.
   int64_t sum = layout.num_unpadded_latents() * (bytes(latents_) + 2 * bytes(moments_.exp_avg)) +
                 3 * layout.num_vectors * bytes(vector_exp_avg_);
   if (moments_.exp_avg.scalar_type() != at::kByte) return sum;
@@ -140,6 +151,7 @@ int64_t GroupState::whole_bytes() const {
 
 at::Tensor with_rms(const at::Tensor& latents, double rms) {
   c10::NoGradGuard no_grad;
+  // The root mean square, in fp64: a square of a small fp32 number may round to zero.
   const at::Tensor now =
       at::linalg_vector_norm(latents, 2, c10::nullopt, /*keepdim=*/false, at::kDouble)
           .div_(std::sqrt(static_cast<double>(latents.numel())));
@@ -159,8 +171,10 @@ void GroupState::set_latents(size_t layer, const LayerFactors& factors, double r
       for (const auto& [segment, value] : {std::pair{paths[p].U, &factors.paths[p].U},
                                            std::pair{paths[p].V, &factors.paths[p].V}}) {
         if (part.segment != &layout.latents[segment]) continue;
+        // The scale is that of the whole matrix, whichever part of it is here.
         const at::Tensor whole = rms > 0 ? with_rms(*value, rms) : *value;
         part.view(latents_).copy_(whole.reshape({-1}).narrow(0, part.begin, part.count));
+        // Where latents are kept in a mapped file, the pages just written need not stay in memory.
         drop_scratch_pages(part.view(latents_));
       }
     }
@@ -178,6 +192,7 @@ void GroupState::forget_moments() {
 
 void GroupState::update_bits() const {
   if (slice_.size() == 0) return;
+  // Latents that are kept elsewhere are only read, through a copy where the device is another.
   update_signs(latents_.to(device_), words());
   give_bits();
   drop_scratch_pages(latents_);
@@ -185,11 +200,14 @@ void GroupState::update_bits() const {
 
 const at::Tensor& GroupState::words() const {
   if (words_.defined()) return words_;
+  // The student's own words, where the latents are on its device.
   if (!is_apart()) {
     words_ = group_->bits().narrow(0, slice_.begin / 32, slice_.size() / 32);
     return words_;
   }
   const bool pinned = device_traits(group_->bits().device()).pins_host_memory;
+  // A second set of words beside the latents: the update finds the old signs there, and only the
+  // words travel to the student.
   words_ = at::empty({slice_.size() / 32},
                      at::TensorOptions().dtype(at::kInt).device(device_).pinned_memory(pinned));
   if (slice_.size() > 0) update_signs(latents_.to(device_), words_);

@@ -35,6 +35,7 @@ constexpr int64_t kHostPiece = int64_t{1} << 24;
 // What gradients count times: min(1, max / (norm + 1e-6)); NaN, so that nothing is updated, where
 // one of the sums is not finite. `sums`: StepStatistics.
 at::Tensor clip_of(const at::Tensor& sums, double max_norm, at::ScalarType dtype) {
+  // As torch.nn.utils.clip_grad_norm_ has it, including the small number in the divisor.
   const at::Tensor norm = sums[0].sqrt();
   const at::Tensor coefficient = max_norm > 0
                                      ? at::full_like(norm, max_norm).div_(norm + 1e-6).clamp_max_(1)
@@ -65,6 +66,7 @@ Optimizer::Optimizer(Student& student, const OptimOptions& options, Surrogate su
       state_device_(options.state_device == StateDevice::kCpu ? at::Device(at::kCPU) : device()),
       accepted_(student.groups().size()),
       squared_norm_(at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device()))) {
+  // One slice of each group's latents per process; everything below works on slices.
   for (StudentGroup& group : student.groups()) {
     states_.emplace_back(group, slice_of(group.layout(), communicator.rank(), communicator.world()),
                          options.moments, state_device_, keeper);
@@ -79,6 +81,8 @@ Optimizer::~Optimizer() = default;
 
 void Optimizer::reduce(size_t group, GroupGradients& gradients) {
   if (gradients.is_empty()) return;
+  // A group by itself, as block-wise training and tests want it; a step over all groups goes
+  // through the GradientReducer.
   gradients.finish();
   communicator_.all_reduce_sum(gradients.vectors());
   kill_point("reduce");
@@ -150,6 +154,7 @@ std::vector<Optimizer::Piece> Optimizer::copy_to_host(size_t group, const at::Te
   std::vector<Piece>& pieces = copies_[group];
   const bool pinned = device_traits(device()).pins_host_memory;
   for (int64_t begin = 0, i = 0; begin < latents.numel(); begin += kHostPiece, ++i) {
+    // A buffer of an earlier step is used again.
     const int64_t count = std::min(kHostPiece, latents.numel() - begin);
     if (i == static_cast<int64_t>(pieces.size())) {
       pieces.push_back(
@@ -179,7 +184,8 @@ StepStatistics Optimizer::step(int64_t step, const Rates& rates, const at::Tenso
   const at::ScalarType dtype = squared_norm_.scalar_type();
   const at::Tensor clip = clip_of(sums, options_.max_grad_norm, dtype);
   for (size_t group = 0; group < states_.size(); ++group) update_vectors(group, clip, step, rates);
-  // The one wait, where latents are on the host.
+  // The one wait, where latents are on the host. Where the state is on the student's device this
+  // copies nothing, and nothing waits.
   const at::Tensor known = sums.to(state_device_);
   if (worker_) host_squared_norm_.zero_();
   StepStatistics statistics{
@@ -213,7 +219,9 @@ void Optimizer::update_vectors(size_t index, const at::Tensor& clip, int64_t ste
   const GroupState& state = states_[index];
   const StudentGroup& group = state.group();
   gradients.mul_(clip);
-  // found_inf is how ATen leaves an update out without the host's knowing.
+  // found_inf is how ATen leaves an update out without the host's knowing. clip is NaN where the
+  // step is not taken. Gradients times it are NaN, too, but found_inf makes ATen leave parameters
+  // and moments alone.
   const at::Tensor is_left_out = clip.isnan().to(at::kFloat);
   const at::Tensor number = at::full({}, static_cast<double>(step), is_left_out.options());
   const auto update = [&](int64_t first, int64_t count, double rate, double decay) {
@@ -253,6 +261,7 @@ void Optimizer::update_latents(size_t group, const at::Tensor& clip, int64_t ste
 
 void Optimizer::refresh_bits() {
   for (const GroupState& state : states_) {
+    // Each process makes its slice's bits from its latents; what it lacks it gets from the others.
     state.update_bits();
     communicator_.all_gather(state.group().bits(), state.slice().begin / 32,
                              state.slice().end / 32);

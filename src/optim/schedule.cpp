@@ -11,9 +11,11 @@ namespace {
 
 double rate_at(double peak, const OptimOptions& options, int64_t k, int64_t steps) {
   const double n = static_cast<double>(steps), at = static_cast<double>(k);
+  // As Hugging Face's schedules: the rate rises from 0 at step 0 to the peak at step `warmup`.
   const double warmup = std::ceil(options.warmup_ratio * n);
   if (at < warmup) return peak * at / warmup;
   const double rest = std::max(1.0, n - warmup);
+  // From 0 at the peak to 1 at the end, and no further where a run goes on beyond it.
   const double progress = std::min(1.0, (at - warmup) / rest);
   double factor = 1;
   if (options.schedule == Schedule::kCosine)

@@ -1,3 +1,5 @@
+// One thread and a queue. A job stays at the head of the queue while it runs, so that an empty
+// queue means that all is done.
 #include "optim/worker.h"
 
 #include <utility>
@@ -23,7 +25,10 @@ void Worker::run(const std::stop_token& stop) {
   while (changed_.wait(lock, stop, [this] { return !jobs_.empty(); })) {
     if (stop.stop_requested()) return;
     const std::function<void()> job = std::move(jobs_.front());
+    // After a failure the rest is taken off the queue without being run, until wait() has thrown
+    // it.
     const bool is_left_out = failure_ != nullptr;
+    // Jobs run without the lock: others may be added meanwhile.
     lock.unlock();
     std::exception_ptr failure;
     try {

@@ -25,6 +25,7 @@ double LayerPlan::effective_bits() const {
 int64_t LayerPlan::stored_bits() const {
   const auto words = [](int64_t n) { return (n + 31) / 32; };
   const int64_t signs = 32 * (d_out * words(rank) + rank * words(d_in));
+  // All four vectors are stored, in bf16.
   const int64_t scales = 16 * (d_in + d_out + 2 * rank);
   return paths * (signs + scales);
 }
@@ -34,6 +35,8 @@ LayerPlan plan_layer(const std::string& name, int64_t d_in, int64_t d_out,
   LayerPlan plan{.name = name, .d_in = d_in, .d_out = d_out, .paths = options.residual ? 2 : 1};
   const double a = static_cast<double>(d_in), b = static_cast<double>(d_out);
   const double paths = plan.paths;
+  // The paper's count solved for r: paths (r (a + b + 16) + 16 (a + b)) = a b bits. Per path, both
+  // sign matrices, one vector of length r and the two of lengths a and b in 16 bits.
   double budget = (a * b * options.bits_per_weight - 16 * paths * (a + b)) / (paths * (a + b + 16));
   if (is_kv(name)) budget *= options.kv_factor;
   int64_t rank = static_cast<int64_t>(std::floor(std::min(budget, 1e15) / 8)) * 8;
@@ -48,6 +51,8 @@ LayerPlan plan_layer(const std::string& name, int64_t d_in, int64_t d_out,
     rank = options.min_rank;
     plan.at_floor = true;
   }
+  // No more ranks than the matrix has, rounded down to a multiple of 8 unless min_rank asks for
+  // more.
   const int64_t cap = std::max<int64_t>(smaller / 8 * 8, std::min(smaller, options.min_rank));
   if (rank > cap) {
     rank = cap;

@@ -101,7 +101,8 @@ LayerPlan FactorFile::plan(const std::string& layer, int64_t d_in, int64_t d_out
       const std::string name = layer + "." + factor + suffix(p);
       const TensorView* packed = find(name + "_packed");
       if (!packed) {
-        // Named as its companions of the first path are.
+        // Named as its companions of the first path are. If one is missing, the message names the
+        // form in which the file has the others.
         const bool were_packed = find(layer + "." + factor + "_packed") != nullptr;
         const TensorView& latents = require(were_packed ? name + "_packed" : name);
         require_floating(latents, where_);
@@ -111,6 +112,7 @@ LayerPlan FactorFile::plan(const std::string& layer, int64_t d_in, int64_t d_out
       if (!is_vector_of(shape, 2) || (shape.dtype != Dtype::kI64 && shape.dtype != Dtype::kI32)) {
         wrong_shape(shape, where_, "two integers");
       }
+      // Words alone do not say how many columns the last one holds, hence the stored shape.
       const std::vector<int64_t> size = {to_integer(shape, 0), to_integer(shape, 1)};
       if (size[0] < 1 || size[1] < 1 || packed->dtype != Dtype::kI32 ||
           packed->shape != std::vector<int64_t>{size[0], (size[1] - 1) / 32 + 1}) {
@@ -155,6 +157,8 @@ LayerFactors FactorFile::load(const LayerPlan& plan, at::ScalarType dtype) const
       SignMatrix signs(map_tensor(*packed).reshape({-1}), 0, rows, words * 32);
       at::Tensor padded = at::empty({rows, words * 32}, row_scale.options());
       signs.expand_into(padded, {}, {});
+      // A packed file has signs and no latents. Latents with these signs are made up; their sizes
+      // are the outer product of the scales, which Dual-SVID fits to the latents' magnitudes.
       return at::outer(row_scale.abs(), column_scale.abs()).mul_(padded.narrow(1, 0, cols));
     };
     path.U = factor(".U", plan.d_out, plan.rank, path.u1, path.u2);

@@ -43,11 +43,14 @@ RankOne rank_one(const at::Tensor& a) {
     right = next;
     if (change < 1e-6) break;
   }
+  // Both vectors get the same share of the singular value. Rounding may have left tiny negative
+  // entries.
   const double root = std::sqrt(sigma);
   return {left.clamp_min_(0).mul_(root), right.clamp_min_(0).mul_(root)};
 }
 
 at::Tensor effective_weight(const FactorPath& path) {
+  // The inner scale goes into the thin factor, before the product.
   const at::Tensor u = sign_of(path.U).mul_(path.u1.unsqueeze(1)).mul_(path.u2 * path.v1);
   return matmul_nt(u, sign_of(path.V).mul_(path.v2).t());
 }

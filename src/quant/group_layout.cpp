@@ -1,4 +1,10 @@
 // Offsets are given out here, once; nobody else adds two of them.
+//
+//     latents   |V    |gap|V_R  |gap|U     |gap|U_R   |gap|V of the next layer ...
+//     slices    |process 0      |process 1      |process 2      |
+//
+// Matrices begin at multiples of 128, and so do slices: a word of bits or a block of codes for
+// moments never lies in two of them.
 #include "littlebit/quant/group_layout.h"
 
 #include <algorithm>
@@ -15,6 +21,7 @@ size_t append(std::vector<Segment>& segments, int64_t& end, std::string name,
   int64_t numel = 1;
   for (const int64_t size : shape) numel *= size;
   segments.push_back({std::move(name), std::move(shape), end, numel});
+  // The next one begins at a multiple; the gap belongs to no segment.
   end = round_up(end + numel, alignment);
   return segments.size() - 1;
 }
@@ -50,6 +57,7 @@ GroupLayout lay_out_group(std::span<const LayerPlan> plans, const std::vector<bo
   for (const LayerPlan& plan : plans) {
     LayerSegments layer;
     layer.paths.resize(static_cast<size_t>(plan.paths));
+    // As the authors name them: the second path's tensors end in _R, for residual.
     const auto name = [&](const char* part, size_t path) {
       return plan.name + part + (path == 0 ? "" : "_R");
     };
@@ -68,6 +76,7 @@ GroupLayout lay_out_group(std::span<const LayerPlan> plans, const std::vector<bo
     }
     layout.layers.push_back(std::move(layer));
   }
+  // Scales of all layers come before all biases, so that weight decay acts on one range.
   layout.num_scales = layout.num_vectors;
   for (size_t i = 0; i < plans.size(); ++i) {
     if (has_bias[i]) layout.layers[i].bias = vector(plans[i].name + ".bias", {plans[i].d_out});
@@ -79,6 +88,7 @@ GroupLayout lay_out_group(std::span<const LayerPlan> plans, const std::vector<bo
 
 Slice slice_of(const GroupLayout& layout, int64_t rank, int64_t world) {
   LB_ASSERT(0 <= rank && rank < world, "a rank of the world");
+  // Equal slices up to rounding: the last processes get less, or nothing where a group is small.
   const int64_t each = round_up((layout.num_latents + world - 1) / world, kSegmentAlignment);
   return {std::min(rank * each, layout.num_latents),
           std::min((rank + 1) * each, layout.num_latents)};
@@ -87,6 +97,7 @@ Slice slice_of(const GroupLayout& layout, int64_t rank, int64_t world) {
 std::vector<SegmentPart> parts_in(const GroupLayout& layout, const Slice& slice) {
   std::vector<SegmentPart> parts;
   for (const Segment& segment : layout.latents) {
+    // The intersection of matrix and slice; a slice may begin and end inside a matrix.
     const int64_t begin = std::max(segment.offset, slice.begin),
                   end = std::min(segment.offset + segment.numel, slice.end);
     if (begin >= end) continue;

@@ -58,7 +58,7 @@ std::vector<LayerPlace> places(Decoder& decoder) {
 }
 
 // By falling cost: rows x columns x rank, what the products of a layer's randomised SVD and of its
-// rotations grow with.
+// rotations grow with. Were a large layer taken last, all other threads would wait for it.
 std::vector<size_t> costliest_first(std::span<const LayerPlan> plans) {
   std::vector<size_t> order(plans.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -111,6 +111,7 @@ LayerFactors broadcast(Communicator& processes, int64_t owner, const LayerPlan& 
     numbers[0] = own->relative_error;
     numbers[1] = own->seconds;
   }
+  // Two messages for a layer, whatever the number of its tensors.
   const at::Tensor there = flat.to(device), numbers_there = numbers.to(device);
   processes.broadcast(there, owner);
   processes.broadcast(numbers_there, owner);
@@ -142,8 +143,11 @@ std::vector<LayerReport> factorize_model(StudentSink& sink, const HfFolder& teac
   const OneThreadEach guard;
   const int64_t world = processes.world(), rank = processes.rank();
   const std::vector<int64_t> have = numbers_of(processes, guard.threads());
+  // As many layers per process in a round as the process with the fewest threads makes at once.
   const int64_t threads = *std::min_element(have.begin(), have.end());
   const auto total = static_cast<int64_t>(order.size());
+  // By falling cost, neighbours in the order cost about the same: a round's layers are ready at
+  // about the same time.
   const int64_t round = world == 1 ? total : world * threads;
 
   std::mutex mutex;
@@ -181,12 +185,14 @@ std::vector<LayerReport> factorize_model(StudentSink& sink, const HfFolder& teac
         if (stop_requested()) return;
         at::set_num_threads(1);
         c10::NoGradGuard no_grad;
+        // Layers of a round are dealt out like cards.
         const size_t i = order[static_cast<size_t>(first + rank + k * world)];
         LayerFactors factors = make(i);
         put(i, factors);
         if (world > 1) made[static_cast<size_t>(k)] = std::move(factors);
       });
     });
+    // A stop request was seen by some process, which left layers out: all end here together.
     if (processes.any(ready - before < mine)) {
       const std::vector<int64_t> now = numbers_of(processes, ready - before);
       const int64_t all = std::accumulate(now.begin(), now.end(), before);

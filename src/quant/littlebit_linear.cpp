@@ -22,6 +22,8 @@ LittleBitLinear::LittleBitLinear(std::string name, std::vector<SignPath> paths, 
       bias_(std::move(bias)),
       compute_dtype_(compute_dtype) {}
 
+// The two scales of the latent dimensions enter as their product, l = v1 * u2: its gradient is
+// divided between them afterwards (optim/gradients.cpp).
 at::Tensor LittleBitLinear::inner_scale(const at::TensorOptions& options) const {
   const int64_t r = rank(), num_paths = static_cast<int64_t>(paths_.size());
   at::Tensor l = at::empty({num_paths * r}, options);
@@ -49,13 +51,16 @@ LittleBitLinear::Weights LittleBitLinear::expand(SignExpansionList& expansions) 
                   .bias = bias_};
   for (int64_t p = 0; p < num_paths; ++p) {
     const SignPath& path = paths_[p];
+    // Path p has rows p r .. of W1 and columns p r .. of W2: one product then serves both paths,
+    // and W2's sum over its columns adds them up.
     expansions.add(path.V, weights.w1.narrow(0, p * r, r), ScaledSide::kColumns, path.v2);
     expansions.add(path.U, weights.w2.narrow(1, p * r, r), ScaledSide::kRows, path.u1);
   }
   return weights;
 }
 
-// W1 and W2 of no memory: leaves to differentiate by.
+// W1 and W2 of no memory: leaves to differentiate by. One zero, repeated over the whole shape:
+// autograd needs a tensor of that shape to differentiate by, and no number of it is read.
 LittleBitLinear::Weights LittleBitLinear::leaves() const {
   const c10::AutoGradMode without(false);
   const int64_t width = rank() * static_cast<int64_t>(paths_.size());
@@ -74,6 +79,8 @@ bool LittleBitLinear::multiplies_signs() const {
 }
 
 void LittleBitLinear::materialize(bool differentiable, SignExpansionList& expansions) {
+  // Signs are exact in bf16, and tiles multiply bf16 faster than fp32: such a layer keeps signs and
+  // applies scales to activations. Any other keeps W1 and W2 with the scales in them.
   if (multiplies_signs()) factors_ = std::make_shared<SignFactors>(expand_factors(paths_));
   weights_ = factors_ ? leaves() : expand(expansions);
   if (differentiable) {
@@ -92,6 +99,7 @@ at::Tensor LittleBitLinear::forward(const at::Tensor& x) const {
   }
   const Weights weights = is_ready ? weights_ : expand();
   at::Tensor t = affine(x, weights.w1);
+  // Autograd needs x W1^T for L's gradient; without it, nobody else holds t.
   t = c10::GradMode::is_enabled() ? t * weights.l : t.mul_(weights.l);
   const at::Tensor bias = weights.bias.defined() ? weights.bias.to(compute_dtype_) : weights.bias;
   return affine(t, weights.w2, bias);
@@ -106,6 +114,8 @@ at::Tensor LittleBitLinear::effective_weight() const {
     at::Tensor u = at::empty({path.U.rows(), path.U.cols()}, options);
     path.V.expand_into(v, {}, path.v2);
     path.U.expand_into(u, path.u1, {});
+    // diag(h) U diag(l) times V diag(g): the inner scale goes into the thin factor, before the
+    // product.
     const at::Tensor weight = matmul_nt(u.mul_(path.v1 * path.u2), v.t());
     sum = sum.defined() ? sum.add_(weight) : weight;
   }

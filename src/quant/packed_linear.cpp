@@ -64,6 +64,8 @@ bool PackedLinear::in_signs(const at::Tensor& x) const {
 
 at::Tensor PackedLinear::forward(const at::Tensor& x) const { return from_latent(to_latent(x)); }
 
+// Three forms: look-ups straight from bits for few rows; signs in bf16 by tiles, scales on the
+// activations; else a piece at a time expanded with its scales and multiplied densely.
 at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
   const c10::AutoGradMode no_grad(false);
   const at::Tensor rows = x.reshape({-1, x.size(-1)});
@@ -85,7 +87,8 @@ at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
       part.mul_(paths_[p].l);
     }
   } else {
-    // The paths' rows lie one below the other.
+    // The paths' rows lie one below the other. x times the transpose of [V1 diag(g1); V2 diag(g2)],
+    // of which a piece may begin in one path and end in the other.
     t = chunked_matmul(rows, latent_size(), [&](int64_t begin, int64_t size) {
       const at::Tensor out = at::empty({size, rows.size(1)}, rows.options());
       const int64_t end = begin + size;
@@ -130,7 +133,7 @@ at::Tensor PackedLinear::from_latent(const at::Tensor& latent) const {
     }
     if (bias_.defined()) y.add_(bias_);
   } else {
-    // The paths' columns lie side by side.
+    // The paths' columns lie side by side. One product over both paths' columns adds the paths up.
     y = chunked_matmul(rows, d_out, [&](int64_t begin, int64_t size) {
       const at::Tensor out = at::empty({size, rows.size(1)}, rows.options());
       for (size_t p = 0; p < paths_.size(); ++p) {

@@ -36,6 +36,7 @@ at::Tensor random_signs(int64_t rows, int64_t cols, const at::Tensor& like,
   auto* numbers = out.data_ptr<float>();
   for (int64_t i = 0; i < count; i += 8) {
     if (i % 128 == 0) words = random.block(static_cast<uint64_t>(i / 128));
+    // 128 bits of a block of the stream are 128 signs, taken a byte at a time.
     const uint32_t byte = words[i % 128 / 32] >> (i % 32) & 0xFF;
     std::copy_n(kSignsOfByte[byte].begin(), std::min<int64_t>(8, count - i), numbers + i);
   }

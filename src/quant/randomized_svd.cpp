@@ -1,6 +1,12 @@
-// The randomised SVD: subspace iteration whose bases are kept well-conditioned by Cholesky
-// factorisations of Gram matrices (products, not Householder reflections), with QR where a Gram
-// matrix cannot tell directions apart. Bases are rows, as matmul_nt likes them.
+// The randomised SVD (Halko, Martinsson, Tropp): subspace iteration whose bases are kept
+// well-conditioned by Cholesky factorisations of Gram matrices (products, not Householder
+// reflections), with QR where a Gram matrix cannot tell directions apart. Bases are rows, as
+// matmul_nt likes them.
+//
+//     1. z = random signs times w                           k rows, k = rank + oversampling
+//     2. z = basis(z w^T) w, `power_iterations` times       the leading directions grow
+//     3. z = orthonormal rows; b = z w^T, so w ~ b^T z      all of w that z's rows span
+//     4. b b^T = E S^2 E^T, a k x k eigenproblem            singular values and both sides
 #include "littlebit/quant/randomized_svd.h"
 
 #include <ATen/TensorOperators.h>
@@ -103,6 +109,8 @@ class Multiplier {
 // vectors of w.
 at::Tensor leading_rows(const Multiplier& multiply, const at::Tensor& start,
                         int64_t power_iterations) {
+  // Subspace iteration: each pair of products multiplies the directions' weights by their squared
+  // singular values, so that the leading ones grow against the rest.
   at::Tensor z = multiply.by_w(start);
   for (int64_t i = 0; i < power_iterations; ++i) {
     const Basis y = conditioned_rows(multiply.by_w_t(z));
@@ -171,6 +179,8 @@ LowRank randomized_svd(const at::Tensor& w, int64_t rank, const SvdOptions& opti
   const at::Tensor usable = s > s[0] * 1e-7;
   const at::Tensor inverse_root =
       at::where(usable, root.clamp_min(1e-150).reciprocal(), at::zeros_like(root));
+  // The columns of b^T E S^-1 are the left singular vectors, the rows of E^T z the right ones; each
+  // side takes the root of S.
   const at::Tensor to_left = (e * inverse_root).t().contiguous().to(w.scalar_type());
   const at::Tensor to_right = (e * root).t().contiguous().to(w.scalar_type());
   return {.left = matmul_nt(b.t(), to_left), .right = matmul_nt(to_right, z.t())};

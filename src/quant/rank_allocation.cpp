@@ -53,8 +53,12 @@ struct Layer {
   double whole = 0;   // the rank of a dense matrix of as many numbers
   int64_t rank = 0, most = 0;
 
-  // Up to one word of ranks more, the best of those that fit into `left`.
+  // Up to one word of ranks more, the best of those that fit into `left`. U's rows are stored in
+  // whole words: there the first 8 ranks beyond a word take the bits of 32, and the next 24 take
+  // none. Steps of 8 alone would be judged wrongly, so all steps up to a word are compared by harm
+  // per bit.
   std::optional<Move> best_move(const Bits& left) const {
+    // 1 at the planned rank, where it was measured; e^-2 at one dense matrix's worth of ranks more.
     const auto harm = [&](int64_t r) {
       return std::exp(-kFall * static_cast<double>(r - plan->rank) / whole);
     };
@@ -80,6 +84,7 @@ Layer begin(const LayerPlan& plan, double weight, int64_t min_rank) {
               .whole = a * b / (a + b) / plan.paths,
               .rank = plan.rank,
               .most = plan.rank};
+  // Such a rank was forced by quant.min_rank or the matrix's size.
   if (plan.rank % kStep != 0) return layer;
   const int64_t smallest = std::max(kStep, (min_rank + kStep - 1) / kStep * kStep);
   layer.rank = std::min(plan.rank, std::max(smallest, steps_of(kLeast * planned)));
@@ -108,10 +113,15 @@ std::vector<LayerPlan> allocate_ranks(std::span<const LayerPlan> plans,
     spent += bits_of(plan, layers.back().rank);
     weights += static_cast<double>(plan.d_in) * static_cast<double>(plan.d_out);
   }
+  // Padding may make the plans take more than was asked for, or less: what was asked for may be
+  // spent in any case.
   const double asked = std::min(weights * options.bits_per_weight, 1e18);
   budget.stored = std::max(budget.stored, static_cast<int64_t>(asked));
   Bits left = budget - spent;
   std::vector<bool> is_done(layers.size(), false);
+  // Greedy: every layer begins at half its rank, and the move that takes away the most harm per bit
+  // is made, as long as one fits. As the harm falls ever more slowly, a layer's gains become
+  // smaller as its rank grows.
   while (true) {
     std::optional<Move> best;
     size_t of = 0;
@@ -131,6 +141,7 @@ std::vector<LayerPlan> allocate_ranks(std::span<const LayerPlan> plans,
   std::vector<LayerPlan> result(plans.begin(), plans.end());
   for (size_t i = 0; i < layers.size(); ++i) {
     result[i].rank = layers[i].rank;
+    // Still at the floor, or the cap, only if ranks were not moved away from it.
     result[i].at_floor = plans[i].at_floor && layers[i].rank <= plans[i].rank;
     result[i].at_cap = plans[i].at_cap && layers[i].rank >= plans[i].rank;
   }

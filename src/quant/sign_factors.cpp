@@ -54,6 +54,7 @@ class RecordedSignProduct : public torch::autograd::Function<RecordedSignProduct
                             const SignFactors& factors) {
     const at::AutoDispatchBelowADInplaceOrView below;
     const at::Tensor t = to_latent(x, factors);
+    // t * l is not among them: it is one multiplication per number, made again where dW2 needs it.
     variable_list saved = {x, t, l, factors.V, factors.U};
     saved.insert(saved.end(), factors.g.begin(), factors.g.end());
     saved.insert(saved.end(), factors.h.begin(), factors.h.end());
@@ -66,6 +67,14 @@ class RecordedSignProduct : public torch::autograd::Function<RecordedSignProduct
     const at::Tensor &x = saved[0], &t = saved[1], &l = saved[2], &V = saved[3], &U = saved[4];
     const at::Tensor dy = given[0].contiguous();
     const size_t paths = (saved.size() - 5) / 2;
+    // With t = x W1^T and y = (t * L) W2^T:
+    //
+    //     d(t * L) = dy W2    dW2 = dy^T (t * L)    dL = sum over rows of d(t * L) * t
+    //     dt = d(t * L) * L   dW1 = dt^T x          dx = dt W1
+    //
+    // W2 = diag(h) U scales dy before the product, W1 = V diag(g) scales dx after it. The gradients
+    // by W1 and W2 are whole matrices: optim/gradients.cpp makes those of signs and scales from
+    // them.
     const c10::AutoGradMode without(false);
     // Of t * l, first: dy W2.
     at::Tensor dt = at::empty_like(t);
@@ -98,6 +107,7 @@ SignFactors expand_factors(std::span<const SignPath> paths) {
   const auto num_paths = static_cast<int64_t>(paths.size());
   const int64_t rank = paths[0].U.cols();
   const auto options = paths[0].u1.options().dtype(at::kBFloat16);
+  // +1 and -1 in bf16, both paths as one matrix; scales stay beside it, in fp32.
   SignFactors factors{.V = at::empty({num_paths * rank, paths[0].V.cols()}, options),
                       .U = at::empty({paths[0].U.rows(), num_paths * rank}, options)};
   for (size_t p = 0; p < paths.size(); ++p) {

@@ -36,6 +36,7 @@ void SignMatrix::expand_into(const at::Tensor& out, const at::Tensor& row_scale,
 
 at::Tensor SignMatrix::padded_words() const {
   const int64_t per_row = (cols_ + 31) / 32;
+  // Only the words of this matrix come from the device.
   const at::Tensor from = words_of(words_, first_bit_, rows_ * cols_).cpu();
   at::Tensor padded = at::zeros({rows_, per_row}, at::TensorOptions().dtype(at::kInt));
   copy_bit_rows(word_data(from), first_bit_ % 32, cols_, word_data(padded), 0, per_row * 32, rows_,
@@ -70,6 +71,8 @@ void SignExpansionList::run() {
   const c10::AutoGradMode no_grad(false);  // a target may be part of what requires gradients by now
   const at::Tensor scales = at::cat(scales_).to(dtype_);
   int64_t scale_begin = 0;
+  // A run of matrices of one buffer of bits is one call; a group has one buffer, so that is the
+  // whole list.
   for (size_t begin = 0, end = 0; begin < outs_.size(); begin = end) {
     const at::Tensor& words = matrices_[begin].words();
     std::vector<int64_t> first_bits, scale_begins;

@@ -20,10 +20,14 @@ at::Tensor orthonormal(const at::Tensor& y) { return std::get<0>(at::linalg_qr(y
 // stays what it was.
 void rotate_towards_signs(LowRank& factors, int64_t iterations, uint64_t seed,
                           const std::string& purpose) {
+  // A latent dimension is a column of left and a row of right: both sides are points in the same
+  // space, and vote for one rotation.
   const at::Tensor x = at::cat({factors.left, factors.right.t()});  // [m + n, r]
   const at::Tensor x_t = x.t().contiguous();
   // Random, as the paper has it: the SVD's own directions differ widely in size.
   at::Tensor rotation = orthonormal(gaussian(x.size(1), x.size(1), x, seed, purpose));
+  // Each half of a round can only bring x rotation nearer to b, in the Frobenius norm: first b is
+  // the nearest sign matrix, then the rotation is the best for that b.
   for (int64_t i = 0; i < iterations; ++i) {
     const at::Tensor b = sign_of(matmul_nt(x, rotation.t()));
     // Orthogonal Procrustes: of all rotations Q P^T brings x nearest to b, where b^T x = P S Q^T.

@@ -34,6 +34,9 @@ struct SignedRankOne {
   at::Tensor whole() const { return signs * row.unsqueeze(1) * column; }
 };
 
+// A few steps of power iteration from ones, which for magnitudes is never orthogonal to the leading
+// vector; a round of the alternation needs no more precision, as the next one projects anew. `row`
+// has length 1, `column` carries the size.
 SignedRankOne project(const at::Tensor& t) {
   constexpr int kIterations = 5;
   const at::Tensor magnitudes = t.abs(), transposed = magnitudes.t();
@@ -67,6 +70,12 @@ struct Side {
   // values = the nearest to `weight` [k, n] ~ values basis, drawn to the target by `rho`; basis [r,
   // n] has rows of length 1.
   void fit(const at::Tensor& weight, const at::Tensor& basis, double rho) {
+    // With B = basis and Z = target, X minimises
+    //
+    //     |W - X B|^2 + ridge |X|^2 + rho |X - (Z - pull)|^2,
+    //     so that (B B^T + (rho + ridge) I) X^T = B W^T + rho (Z - pull)^T.
+    //
+    // The ridge keeps the left side positive definite where latent dimensions are alike.
     const at::Tensor gram = matmul_nt(basis, basis);
     const at::Tensor lower =
         at::linalg_cholesky(gram + at::eye(gram.size(0), gram.options()) * (rho + kRidge));
@@ -74,6 +83,8 @@ struct Side {
         matmul_nt(basis, weight).add_((target.whole() - pull).t(), rho);  // [r, k]
     values = at::cholesky_solve(right, lower).t().contiguous();
   }
+  // ADMM's update of projection and scaled dual variable: the dual sums up how far the values have
+  // stayed from their projection, and pulls harder the longer they do.
   void draw() {
     const at::Tensor before = drawn();
     target = project(before);
@@ -101,8 +112,11 @@ LayerFactors make(const LayerInput& input, const QuantOptions& options) {
     left.draw();
     right.draw();
   }
-  // W ~ Z_U diag(1 / lengths of Z_U's columns) Z_V^T.
+  // W ~ Z_U diag(1 / lengths of Z_U's columns) Z_V^T. The last fit was to a basis of Z_U's columns
+  // with length 1. u.row has length 1, so those lengths are u.column, which cancels out.
   const SignedRankOne &u = left.target, &v = right.target;
+  // W ~ size * (signs of U and u.row) diag(v.column) (signs of V and v.row)^T. The size is divided
+  // evenly: |h| |g| and the sum of l^2 are both `root`.
   const double root = std::sqrt(std::max(v.column.sum().item<double>() * size, kSmallest));
   const at::Tensor h = u.row * std::sqrt(root);
   const at::Tensor g = v.row * std::sqrt(root);

@@ -42,6 +42,7 @@ const Start& find_start(std::string_view name) {
   return *found;
 }
 
+// An option that no start names matters to all of them.
 bool depends_on(const Start& start, std::string_view key) {
   return names(start, key) || std::none_of(starts().begin(), starts().end(),
                                            [&](const Start& other) { return names(other, key); });
@@ -51,6 +52,7 @@ LayerFactors factorize_layer(const LayerInput& input, const QuantOptions& option
   c10::NoGradGuard no_grad;
   const Stopwatch stopwatch;
   const double norm = at::linalg_vector_norm(input.weight).item<double>();
+  // Written so that NaN is refused, too.
   if (!(norm < kLargestNorm)) {
     throw InputError("the weight of " + input.plan.name + " has norm " + format_digits(norm, 3) +
                          ": its square overflows fp32",

@@ -1,4 +1,11 @@
 // A group's buffers of bits and vectors, and the views that layers, biases and norms are into them.
+//
+//     bits      a bit for each latent of V and U           a SignMatrix: buffer and first bit
+//     vectors   u1 u2 v1 v2 of all layers, biases, norms   tensors, views of the buffer
+//
+// Nothing is copied between a buffer and the layers: the optimizer writes a buffer, and the next
+// forward pass reads what it wrote. What a forward pass multiplies by (W1, W2, L) is made from the
+// two before a group runs and freed after it.
 #include "littlebit/quant/student.h"
 
 #include <ATen/TensorOperators.h>
@@ -35,10 +42,14 @@ GroupLayout lay_out(std::span<LinearSlot* const> slots, std::span<Parameter* con
 StudentGroup::StudentGroup(Decoder& decoder, int64_t group, std::span<const LayerPlan> plans) {
   std::vector<LinearSlot*> slots;
   std::vector<Parameter*> parameters;
+  // The order in which a decoder shows its slots is that of plans, layers and names everywhere: in
+  // buffers, checkpoints and exports.
   decoder.visit_linears(group, [&](LinearSlot& slot) { slots.push_back(&slot); });
   decoder.visit_parameters(group, [&](Parameter& parameter) { parameters.push_back(&parameter); });
   layout_ = lay_out(slots, parameters, plans);
 
+  // Scales, biases and norms have the residual stream's type, fp32 (fp64 in tests), whatever the
+  // products compute in.
   const auto options = at::TensorOptions().dtype(decoder.residual_dtype()).device(decoder.device());
   bits_ = at::zeros({layout_.num_latents / 32}, options.dtype(at::kInt));
   vectors_ = at::zeros({layout_.num_vectors}, options);
@@ -103,6 +114,7 @@ void StudentGroup::set_layer(size_t layer, const LayerFactors& factors, const at
   LB_ASSERT(factors.paths.size() == where.paths.size(), "number of paths");
   for (size_t p = 0; p < factors.paths.size(); ++p) {
     const FactorPath& path = factors.paths[p];
+    // The latents' values stay with the optimizer; of a factor, the student keeps the signs.
     set_signs(layout_.latents[where.paths[p].V], path.V);
     set_signs(layout_.latents[where.paths[p].U], path.U);
     set_vector(where.paths[p].u1, path.u1);
@@ -120,6 +132,8 @@ void StudentGroup::visit_vectors(
   }
 }
 
+// The expansions of a group are collected and run together: on a GPU its dozens of matrices are
+// then one launch.
 void StudentGroup::materialize(bool differentiable) {
   if (layers_.empty()) return;
   SignExpansionList expansions(layers_[0]->compute_dtype());
@@ -143,6 +157,7 @@ void StudentGroup::release() {
 }
 
 Student::Student(Decoder open, std::span<const LayerPlan> plans) : decoder_(std::move(open)) {
+  // Plans come for the whole model, groups take theirs in turn.
   size_t next = 0;
   for (int64_t group = 0; group < decoder_.num_groups(); ++group) {
     size_t slots = 0;
@@ -160,6 +175,7 @@ std::vector<LayerPlan> plan_model(Decoder& decoder, const QuantOptions& options)
   std::string hint;  // of the smallest layer: what serves it serves all
   int64_t smallest = std::numeric_limits<int64_t>::max();
   decoder.visit_linears([&](LinearSlot& slot) {
+    // All layers that cannot be planned are reported at once.
     try {
       plans.push_back(plan_layer(slot.name, slot.d_in, slot.d_out, options));
     } catch (const UsageError& error) {

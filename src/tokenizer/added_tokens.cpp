@@ -31,6 +31,7 @@ void TokenMatcher::add(std::string_view pattern, int32_t id, const AddedToken& t
     }
     node = to;
   }
+  // The first of equal patterns keeps its id.
   if (nodes_[node].rule >= 0) return;
   nodes_[node].rule = static_cast<int32_t>(rules_.size());
   rules_.push_back({id, token.single_word, token.lstrip, token.rstrip});
@@ -45,6 +46,7 @@ std::vector<TextPart> TokenMatcher::split(std::string_view text) const {
       ++at;
       continue;
     }
+    // The longest token that begins here, not the first that ends.
     int32_t rule = nodes_[node].rule;
     size_t end = at + 1;
     for (size_t i = at + 1; i < text.size(); ++i) {
@@ -62,9 +64,12 @@ std::vector<TextPart> TokenMatcher::split(std::string_view text) const {
     const Rule& found = rules_[rule];
     size_t begin = at;
     at = end;
+    // Inside a word it is no token, and the search goes on behind it.
     if (found.single_word && ((begin > 0 && is_word(code_point_before(text, begin))) ||
                               (end < text.size() && is_word(code_point_at(text, end)))))
       continue;
+    // White space beside it belongs to the token: it is neither tokenised nor given to a neighbour,
+    // but never taken from a token before it.
     if (found.lstrip) begin = std::max(done, white_space_begin(text, begin));
     if (found.rstrip) end = white_space_end(text, end);
     if (done < begin) parts.push_back({done, begin, TextPart::kText});

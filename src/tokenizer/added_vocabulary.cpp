@@ -34,6 +34,7 @@ void AddedVocabulary::add(const std::vector<AddedToken>& tokens) {
 
 void AddedVocabulary::fill(TokenMatcher& raw, TokenMatcher& normalized,
                            const std::function<std::string(const std::string&)>& normalize) const {
+  // Special tokens first: of two with one pattern, the first added is found.
   for (const auto* list : {&special_, &other_}) {
     for (const AddedToken& token : *list) {
       int32_t id = *id_of(token.content);

@@ -1,5 +1,7 @@
-// Merging by rank: few symbols by looking again after each merge, many by a heap, long pieces cut
-// first where no merge can reach across. All three give the same ids.
+// Byte pair encoding: a piece begins as single characters (or bytes), and of all pairs of
+// neighbours that a merge names the one of the lowest rank is merged, the leftmost first, until
+// none is left. Merging by rank: few symbols by looking again after each merge, many by a heap,
+// long pieces cut first where no merge can reach across. All three give the same ids.
 #include "tokenizer/bpe.h"
 
 #include <algorithm>
@@ -21,7 +23,8 @@ constexpr size_t kFewSymbols = 24;
 
 // Which two characters may ever stand side by side inside a token made by merges. A Bloom filter:
 // it may say yes where it is no, never the other way round. Between two others a piece can be cut
-// without changing its ids.
+// without changing its ids. The reasoning: if two characters at a border stand side by side in no
+// token, no token can reach across it, and the merges left and right of it do not see each other.
 class Neighbours {
  public:
   void add(char32_t left, char32_t right) {
@@ -54,6 +57,7 @@ class Bpe final : public Model {
  private:
   void read_merges(const BpeSettings& settings, const std::string& where);
   void read_symbols();
+  // A symbol is a byte where the vocabulary is byte-level, else a character.
   size_t step(std::string_view text, size_t at) const { return bytes_ ? 1 : utf8_length(text[at]); }
   char32_t symbol_at(std::string_view text, size_t at) const {
     return bytes_ ? static_cast<uint8_t>(text[at]) : code_point_at(text, at);
@@ -113,6 +117,7 @@ void Bpe::read_merges(const BpeSettings& settings, const std::string& where) {
   merges_.reserve(settings.merges.size());
   for (size_t i = 0; i < settings.merges.size(); ++i) {
     const std::string &left = settings.merges[i].first, &right = settings.merges[i].second;
+    // Parts and result must be tokens, or a merge would make an id that does not exist.
     auto id_of = [&](const std::string& token) {
       auto it = tokens_.find(token);
       if (it == tokens_.end())
@@ -124,8 +129,10 @@ void Bpe::read_merges(const BpeSettings& settings, const std::string& where) {
     if (right.size() < prefix_.size())
       throw InputError(where + ": merge \"" + left + "\" + \"" + right +
                        "\": the right part has no prefix");
+    // WordPiece-like prefixes ("##") mark the right part; inside a token the mark is gone.
     std::string whole = left + right.substr(prefix_.size());
     int32_t id = id_of(whole);
+    // Ranks are the order of the file, unless it numbers them itself.
     uint32_t rank = settings.ranks.empty() ? static_cast<uint32_t>(i) : settings.ranks[i];
     merges_.insert(static_cast<uint32_t>(left_id), static_cast<uint32_t>(right_id), rank, id);
     if (rank >= id_of_rank_.size()) id_of_rank_.resize(rank + 1, kUnknown);
@@ -225,6 +232,7 @@ void Bpe::merge_few(std::vector<int32_t>& symbols) const {
     size_t best = 0;
     for (size_t i = 1; i + 1 < count; ++i)
       if (found[i].rank < found[best].rank) best = i;
+    // kNone is larger than every rank: the best being none, no pair is left that merges.
     if (found[best].rank == PairTable::kNone) break;
     symbols[best] = found[best].id;
     --count;
@@ -233,6 +241,7 @@ void Bpe::merge_few(std::vector<int32_t>& symbols) const {
       found[i - 1] = found[i];
     }
     symbols.resize(count);
+    // Only the two pairs beside the new symbol have changed.
     if (best > 0) look(best - 1);
     if (best + 1 < count) look(best);
   }
@@ -280,6 +289,7 @@ void Bpe::merge_many(Workspace& work) const {
     if (merge.rank == PairTable::kNone || merge.id != id_of_rank_[top >> 32]) continue;  // outdated
     int32_t right = next[at];
     symbols[at] = merge.id;
+    // Taken out of the list; the position stays, since others are numbered by it.
     symbols[right] = -1;
     next[at] = next[right];
     if (next[at] >= 0) previous[next[at]] = at;
@@ -312,6 +322,7 @@ void Bpe::tokenize_word(std::string_view word, bool is_piece, Workspace& work,
     else
       merge_many(work);
   }
+  // Most words of a text occur many times: the cache is what makes tokenising fast.
   if (caches && !work.a.empty()) work.cache.insert(word, hash, work.a);
   ids.insert(ids.end(), work.a.begin(), work.a.end());
 }

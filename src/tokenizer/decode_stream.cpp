@@ -10,6 +10,7 @@ namespace littlebit {
 std::string DecodeStream::step(int32_t id) {
   ids_.push_back(id);
   std::string text = tokenizer_.decode(ids_);
+  // U+FFFD at the end: bytes of a character whose others may come with the next id.
   if (text.size() <= shown_text_.size() || text.ends_with(kReplacement)) return "";
   if (!text.starts_with(shown_text_))
     throw InputError("token " + std::to_string(id) + " changes text that was already given out",

@@ -44,6 +44,8 @@ std::string to_utf8_lossy(std::string_view bytes) {
     auto within = [&](size_t i, unsigned low, unsigned high) {
       return byte(i) >= low && byte(i) <= high;
     };
+    // The ranges of the second byte are those of well-formed UTF-8 (Unicode, table 3-7): no
+    // overlong forms, no surrogates, nothing beyond U+10FFFF.
     size_t length = 1;
     unsigned first = byte(bad);
     unsigned low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
@@ -56,6 +58,7 @@ std::string to_utf8_lossy(std::string_view bytes) {
   }
 }
 
+// All tokens' bytes together: a character may be divided between two tokens.
 class FromByteLevel final : public Decoder {
  public:
   void apply(Tokens& tokens) const override {

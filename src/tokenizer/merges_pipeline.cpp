@@ -52,6 +52,8 @@ Json read_merges_file(const std::filesystem::path& file, bool drops_first_line) 
 PipelineParts convert_merges(const std::filesystem::path& folder, const TokenizerClass& kind,
                              const TokenizerConfig& config) {
   const bool gpt2 = std::string_view(kind.name) == "GPT2Tokenizer";
+  // The files are put into the form of tokenizer.json, so that one reader checks both and there is
+  // one way to a pipeline.
   Json model = {{"type", "BPE"}};
   model["vocab"] = read_json_file(folder / "vocab.json", kMaxBytes);
   model["merges"] = read_merges_file(folder / "merges.txt", gpt2);

@@ -56,6 +56,8 @@ class Triggers {
   Triggers() : bits_(new uint8_t[0x110000]()), combining_(new uint8_t[0x110000]()) {
     const uint8_t composed = bit(NormalForm::kNfc) | bit(NormalForm::kNfkc);
     const uint8_t decomposed = bit(NormalForm::kNfd) | bit(NormalForm::kNfkd);
+    // Marks may move past each other, and decomposable characters change, in every form; but a
+    // character that composition would only restore is no trigger of a composed form.
     for (const auto& c : kCombiningClasses) {
       combining_[c.code] = c.value;
       bits_[c.code] = 0xFF;
@@ -85,6 +87,8 @@ void decompose(NormalForm form, char32_t code, std::vector<Mark>& out) {
     char32_t s = code - kS;
     out.push_back({kL + s / (kVs * kTs), 0});
     out.push_back({kV + s % (kVs * kTs) / kTs, 0});
+    // A syllable is a leading consonant, a vowel and, where s is no multiple of kTs, a trailing
+    // consonant.
     if (s % kTs) out.push_back({kT + s % kTs, 0});
     return;
   }
@@ -133,6 +137,8 @@ void recompose(std::vector<Mark>& marks) {
   ptrdiff_t starter = -1;  // in marks[0, kept)
   for (const Mark& mark : std::vector<Mark>(marks)) {
     bool adjacent = starter == static_cast<ptrdiff_t>(kept) - 1;
+    // A mark joins its starter only if nothing between them has its class or a higher one (Unicode
+    // 3.11, D115).
     bool blocked = !adjacent && (marks[kept - 1].combining >= mark.combining);
     char32_t whole =
         starter >= 0 && !blocked ? compose(marks[static_cast<size_t>(starter)].code, mark.code) : 0;

@@ -52,6 +52,7 @@ class Replace final : public Normalizer {
     bool front = true;
     pattern_.find_all(text, [&](size_t begin, size_t end) {
       out.append(text, copied, begin - copied);
+      // Something at the very beginning was replaced by nothing.
       if (out.empty() && content_.empty() && end > 0) front = false;
       out += content_;
       copied = end;

@@ -1,5 +1,8 @@
 // Runs the parts in Hugging Face's order. They are immutable, and each call works in a workspace of
 // its own (kept for the next one), so any number of threads may encode at once.
+//
+//     text -> added tokens | rest -> normalizer -> normalised added tokens | rest
+//          -> pre-tokenizers: pieces -> model: ids of each piece -> post-processor
 #include "tokenizer/pipeline.h"
 
 #include <algorithm>
@@ -48,6 +51,8 @@ Pipeline::Pipeline(PipelineParts parts) : parts_(std::move(parts)) {
     refuse("pre_tokenizer",
            "Metaspace with prepend_scheme \"first\" after a split, with a normalizer",
            "it as the first step, or without a normalizer");
+  // Added tokens are looked for twice: some in the text as it came, the others in what the
+  // normalizer makes of it, where they are written as it writes them.
   parts_.added.fill(raw_, normalized_, [&](const std::string& text) {
     std::string out = text;
     if (parts_.normalizer) parts_.normalizer->apply(out);
@@ -59,6 +64,7 @@ Pipeline::Pipeline(PipelineParts parts) : parts_(std::move(parts)) {
   };
   for (const auto& [token, id] : *parts_.vocabulary) {
     put(id, token);
+    // Without the added tokens, which may lie beyond the rows of a model's embedding.
     if (!parts_.added.tokens().count(id)) plain_size_ = std::max<int64_t>(plain_size_, id + 1);
   }
   for (const auto& [id, token] : parts_.added.tokens()) put(id, token.content);
@@ -67,6 +73,8 @@ Pipeline::Pipeline(PipelineParts parts) : parts_(std::move(parts)) {
 
 void Pipeline::encode_normal(std::string_view text, bool at_start, Workspace& work,
                              std::vector<int32_t>& ids) const {
+  // One piece, the whole text; each step cuts or rewrites pieces, and the model makes ids of each
+  // by itself.
   PreTokens tokens{
       .text = text, .rewritten = {}, .pieces = {{0, text.size()}}, .at_start = at_start};
   for (const auto& step : parts_.pre_tokenizers.steps) step->apply(tokens);
@@ -78,6 +86,8 @@ void Pipeline::encode_text(std::string_view text, bool at_start, Workspace& work
   std::string normal;
   if (parts_.normalizer) {
     normal = text;
+    // A normalizer that takes away the beginning leaves a text that does not begin where the whole
+    // one did.
     at_start &= parts_.normalizer->apply(normal);
     text = normal;
   }
@@ -94,6 +104,7 @@ void Pipeline::encode_text(std::string_view text, bool at_start, Workspace& work
 
 std::vector<int32_t> Pipeline::encode(std::string_view text, bool add_special_tokens) const {
   require_encodable(text);
+  // Of all patterns together on this text (regex.h).
   const PatternBudget budget(text.size());
   auto work = pool_.take();
   std::vector<int32_t> ids;
@@ -105,6 +116,7 @@ std::vector<int32_t> Pipeline::encode(std::string_view text, bool add_special_to
       encode_text(text.substr(part.begin, part.end - part.begin), part.begin == 0, *work, ids);
   }
   pool_.give(std::move(work));
+  // BOS, EOS and the like come last, around ids.
   return parts_.post_processor.apply(std::move(ids), add_special_tokens);
 }
 
@@ -118,6 +130,7 @@ std::string Pipeline::decode(std::span<const int32_t> ids) const {
     const std::string& token = tokens_[static_cast<size_t>(id)];
     if (!token.empty()) tokens.push_back(token);
   }
+  // As Hugging Face's does without a decoder.
   if (!parts_.decoder) return join(tokens, " ");
   parts_.decoder->apply(tokens);
   return join(tokens, "");

@@ -21,18 +21,22 @@ using Piece = PreTokens::Piece;
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-// Replaces every piece by what split(piece's text, its offset, out) appends.
+// Replaces every piece by what split(piece's text, its offset, out) appends. The text stays, pieces
+// become smaller ones of it: offsets, no copies.
 template <class Split>
 void split_pieces(PreTokens& tokens, Split&& split) {
   std::vector<Piece> out;
   out.reserve(tokens.pieces.size());
   size_t first = tokens.pieces.empty() ? 0 : tokens.pieces[0].begin;
   for (const Piece& piece : tokens.pieces) split(tokens.view(piece), piece.begin, out);
+  // A step that removes the beginning leaves no piece at the text's start, where some tokenizers
+  // put a space.
   tokens.at_start = tokens.at_start && !out.empty() && out[0].begin == first;
   tokens.pieces = std::move(out);
 }
 
-// Replaces every piece's text by what rewrite(piece, is first, out) appends.
+// Replaces every piece's text by what rewrite(piece, is first, out) appends. The text changes, so
+// it is written anew; borders between pieces stay.
 template <class Rewrite>
 void rewrite_pieces(PreTokens& tokens, Rewrite&& rewrite) {
   std::string out;
@@ -53,6 +57,8 @@ class Split final : public PreTokenizer {
 
   void apply(PreTokens& tokens) const override {
     split_pieces(tokens, [&](std::string_view text, size_t offset, std::vector<Piece>& out) {
+      // Text and matches alternate; what becomes of a match (kept, removed, joined to a neighbour)
+      // is the behaviour's. `invert` exchanges the two.
       Splitter splitter(behavior_, offset, out);
       size_t done = 0;
       pattern_.find_all(text, [&](size_t begin, size_t end) {
@@ -99,7 +105,8 @@ class SplitAt final : public PreTokenizer {
   SplitBehavior behavior_;
 };
 
-// Runs of word characters, and runs of what is neither word nor space.
+// Runs of word characters, and runs of what is neither word nor space. Hugging Face has it as the
+// pattern \w+|[^\w\s]+.
 class Whitespace final : public PreTokenizer {
  public:
   void apply(PreTokens& tokens) const override {
@@ -138,6 +145,8 @@ class ToByteLevel final : public PreTokenizer {
   }
 };
 
+// SentencePiece's way to keep spaces: each becomes a visible character, and a text gets one in
+// front, so that a word is spelled alike at its beginning and after a space.
 class Metaspace final : public PreTokenizer {
  public:
   enum class Prepend { kAlways, kFirst, kNever };
@@ -147,6 +156,7 @@ class Metaspace final : public PreTokenizer {
   void apply(PreTokens& tokens) const override {
     bool at_start = tokens.at_start;
     rewrite_pieces(tokens, [&](std::string_view text, bool first, std::string& out) {
+      // Text that begins with a space gets no second one.
       bool has = text.starts_with(' ') || text.starts_with(replacement_);
       bool wanted =
           prepend_ == Prepend::kAlways || (prepend_ == Prepend::kFirst && first && at_start);
@@ -184,6 +194,8 @@ class Reader {
   PreTokenizers result;
 
   void add(std::unique_ptr<PreTokenizer> step, bool splits) {
+    // Byte-level spelling as the last step is left to the model, which takes bytes as they are;
+    // only a step behind it must see the spelled text.
     if (result.ends_in_bytes) {
       result.steps.push_back(std::make_unique<ToByteLevel>());
       result.ends_in_bytes = false;
@@ -206,6 +218,8 @@ bool make_sequence(JsonFields& fields, Reader& reader) {
 
 bool make_byte_level(JsonFields& fields, Reader& reader) {
   fields.ignore({"trim_offsets"});
+  // ByteLevel is three steps in one: a space in front, GPT-2's pattern, and the spelling of bytes
+  // as characters.
   if (fields.flag("add_prefix_space")) reader.add(std::make_unique<PrefixSpace>(), false);
   if (fields.flag_or("use_regex", true)) {
     auto split = std::make_unique<Split>(TextPattern(Regex(kGpt2Pattern, fields.where())),

@@ -66,6 +66,7 @@ Regex::Regex(std::string_view pattern, const std::string& where) : code_(new Cod
                       "\" is not supported: " + reinterpret_cast<const char*>(text));
   };
   auto* context = pcre2_compile_context_create(nullptr);
+  // As in Oniguruma: `.` matches everything but \n, and only \n ends a line for ^ and $.
   pcre2_set_newline(context, PCRE2_NEWLINE_LF);
   code_->code = pcre2_compile(
       reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
@@ -86,6 +87,7 @@ bool Regex::may_match_nothing() const {
   return value != 0;
 }
 
+// The outermost one counts: patterns that are tried one after the other on a text share its steps.
 PatternBudget::PatternBudget(size_t text_bytes) : outermost_(!g_has_budget) {
   if (outermost_) g_steps_left = kTextSteps + kStepsPerByte * text_bytes;
   g_has_budget = true;
@@ -139,6 +141,8 @@ int Regex::Search::run_match() {
                                  data_->context);
   };
   int rc = run();
+  // The JIT's own 32 KiB first; the large stack is made for texts that need it; beyond that the
+  // interpreter takes over, slower and on the heap.
   if (rc == PCRE2_ERROR_JIT_STACKLIMIT && !data_->stack) {
     data_->stack = pcre2_jit_stack_create(32 * 1024, kJitStack, nullptr);
     LB_ASSERT(data_->stack, "out of memory");

@@ -32,6 +32,9 @@ std::string literal(char32_t code) {
   return "\\x{" + digits + "}";
 }
 
+// One pass, left to right, that writes while it reads. What is let through has one meaning in both
+// engines, or is rewritten so that it has; quantifier() is called behind everything that can be
+// repeated.
 class Translation {
  public:
   Translation(std::string_view pattern, const std::string& where) : in_(pattern), where_(where) {}
@@ -51,6 +54,7 @@ class Translation {
                      "docs/tokenizers.md lists what patterns may hold");
   }
 
+  // In force inside (?i:...) alone, up to its closing bracket.
   bool ignores_case() const { return !ignore_case_.empty() && ignore_case_.back(); }
   bool starts(std::string_view text) const { return in_.substr(at_).starts_with(text); }
   char32_t take() {
@@ -172,6 +176,7 @@ class Translation {
     char c = in_[at_];
     if (ignores_case() && std::string_view("*+?{").find(c) != std::string_view::npos)
       refuse("a quantifier where case is ignored");
+    // Greedy, lazy (?) and possessive (+) mean the same in both.
     if (c == '*' || c == '+' || c == '?') {
       out_ += c;
       ++at_;
@@ -246,6 +251,7 @@ class Translation {
           // \xHH is a byte of the UTF-8 text in Oniguruma, a code point in PCRE2: they agree on
           // ASCII.
           char32_t value = hex(2, 2);
+          // As a byte it could be half a character.
           if (value >= 0x80) refuse("a byte beyond ASCII");
           return value;
         }

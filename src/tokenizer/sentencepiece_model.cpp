@@ -18,6 +18,8 @@ class Message {
 
   bool next() {
     if (at_ == bytes_.size()) return false;
+    // A field is a key (number and wire type) and its payload: 0 is a number, 1 and 5 are fixed
+    // sizes, 2 is bytes with their length in front. Fields that nobody here reads are passed over.
     uint64_t key = varint();
     field_ = key >> 3;
     wire_ = key & 7;
@@ -73,6 +75,7 @@ class Message {
     fail("a number is too long");
   }
   std::string_view take(uint64_t size) {
+    // Subtracted, not added: a damaged length cannot overflow.
     if (size > bytes_.size() - at_) fail("a field is longer than the file");
     std::string_view part = bytes_.substr(at_, size);
     at_ += size;

@@ -61,6 +61,7 @@ void Splitter::finish() {
     out_.erase(begin, keep);
     begin = out_.begin() + static_cast<ptrdiff_t>(first_);
   }
+  // Empty matches make no pieces.
   out_.erase(std::remove_if(begin, out_.end(), [](const auto& p) { return p.begin == p.end; }),
              out_.end());
 }

@@ -51,6 +51,8 @@ TrimmingBpe::TrimmingBpe(const SentencePieceModel& model) : prefix_(model.add_du
     vocabulary.emplace(piece.text, static_cast<int32_t>(id));
     if (piece.type == PieceType::kNormal) normal.push_back(&piece);
   }
+  // SentencePiece merges the pair whose result has the highest score: with scores all different,
+  // their order is a list of ranks.
   std::sort(normal.begin(), normal.end(),
             [](const auto* a, const auto* b) { return a->score > b->score; });
   std::set<std::string_view> texts;
@@ -58,6 +60,7 @@ TrimmingBpe::TrimmingBpe(const SentencePieceModel& model) : prefix_(model.add_du
   BpeSettings settings;
   for (uint32_t rank = 0; rank < normal.size(); ++rank) {
     const std::string& text = normal[rank]->text;
+    // Every way to divide the piece into two pieces is a merge to it.
     for (size_t at = utf8_length(text[0]); at < text.size(); at += utf8_length(text[at])) {
       std::string left = text.substr(0, at), right = text.substr(at);
       if (!texts.count(left) || !texts.count(right)) continue;

@@ -16,6 +16,9 @@ namespace {
 constexpr int32_t kNone = -1;
 constexpr double kUnknownPenalty = 10.0;
 
+// The best segmentation maximises the sum of its tokens' log-probabilities. By positions from left
+// to right, every token that begins at one is offered to the position where it ends; the trie finds
+// all of them in one walk.
 class Unigram final : public Model {
  public:
   Unigram(UnigramSettings settings, const std::string& where);
@@ -63,9 +66,11 @@ Unigram::Unigram(UnigramSettings settings, const std::string& where)
       token_at_.push_back(kNone);
       node = created;
     }
+    // An empty token is never found: it would end where it begins.
     if (node != 0) token_at_[node] = id;
   }
   if (settings.unk_id) unk_id_ = *settings.unk_id;
+  // As SentencePiece: an unknown character costs more than the least probable token.
   unk_score_ = least - kUnknownPenalty;
   byte_tokens_.fill(kNone);
   static const char kHex[] = "0123456789ABCDEF";
@@ -83,6 +88,7 @@ void Unigram::best_path(std::string_view piece, Workspace& work) const {
   work.scores.assign(piece.size() + 1, 0.0);
   auto offer = [&](size_t begin, size_t end, double score, int32_t id) {
     double total = score + work.scores[begin];
+    // Only a better path replaces one.
     if (work.b[end] != kNone && !(total > work.scores[end])) return;
     work.scores[end] = total;
     work.b[end] = static_cast<int32_t>(begin);
@@ -101,6 +107,7 @@ void Unigram::best_path(std::string_view piece, Workspace& work) const {
       offer(begin, at + 1, scores_[id], id);
       single |= at + 1 - begin == length;
     }
+    // Every character can be crossed: where no token is that character, the unknown one is.
     if (single) continue;
     if (unk_id_ == kNone)
       throw InputError(where_ + ": there is no unknown token for \"" +
@@ -146,6 +153,7 @@ void Unigram::tokenize(std::string_view piece, Workspace& work, std::vector<int3
     else
       ends.push_back(end);
   }
+  // In the order of the text: the path was walked from its end.
   size_t before = ids.size();
   for (auto it = ends.rbegin(); it != ends.rend(); ++it)
     append(piece.substr(static_cast<size_t>(work.b[*it]), static_cast<size_t>(*it - work.b[*it])),

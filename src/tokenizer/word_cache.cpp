@@ -33,6 +33,7 @@ std::span<const int32_t> WordCache::find(std::string_view word, uint64_t hash) c
   for (size_t i = hash & (kSlots - 1);; i = (i + 1) & (kSlots - 1)) {
     const Slot& slot = slots_[i];
     if (slot.id_count == 0) return {};
+    // The hash alone does not decide: two words with one hash would otherwise get the same ids.
     if (slot.hash == hash && slot.word_size == word.size() &&
         std::memcmp(words_.data() + slot.word, word.data(), word.size()) == 0)
       return {ids_.data() + slot.ids, slot.id_count};
@@ -40,6 +41,7 @@ std::span<const int32_t> WordCache::find(std::string_view word, uint64_t hash) c
 }
 
 void WordCache::insert(std::string_view word, uint64_t hash, std::span<const int32_t> ids) {
+  // Emptied rather than pruned: frequent words are back soon, and no entry needs an age.
   if (slots_.empty() || used_ >= kSlots / 2) {
     slots_.assign(kSlots, {});
     words_.clear();

@@ -60,6 +60,8 @@ bool BlockwisePhase::prepare(int64_t block) {
   const auto ids = [&](int64_t first, int64_t count) {
     std::vector<int64_t> places;
     for (int64_t i = first; i < first + count; ++i) {
+      // Of the i-th of this process's sequences: which batch, this process's stretch of it, which
+      // one there.
       places.push_back(i / mine * schedule_.options.batch_size +
                        optimizer_.communicator().rank() * mine + i % mine);
     }
@@ -70,6 +72,7 @@ bool BlockwisePhase::prepare(int64_t block) {
 
 void BlockwisePhase::begin_block(int64_t block) {
   std::vector<GroupState>& states = optimizer_.states();
+  // Group 0 is the embedding. Of all blocks' state, only this one's is loaded.
   if (of_block_ >= 0) states[of_block_ + 1].unload();
   gradients_.reset();
   states[block + 1].load();

@@ -49,9 +49,11 @@ fs::path factor_cache_file(const Session& session, const fs::path& folder) {
   const Start& start = find_start(options.quant.init);
   Hasher key;
   key.update("littlebit factors 3 " + session.teacher_folder->content_hash() + "\n");
+  // An option of another start does not change the key.
   for (const std::string& option : tree.deciding(Decides::kStart)) {
     if (depends_on(start, option)) key.update(option + "=" + tree.text(option) + "\n");
   }
+  // Ranks, not bits per weight: two budgets that come to the same ranks share their factors.
   for (const LayerPlan& plan : session.plans) {
     key.update(plan.name + " " + std::to_string(plan.rank) + " " + std::to_string(plan.paths) +
                "\n");
@@ -73,6 +75,8 @@ void write_factor_cache(const fs::path& file, std::span<const LayerPlan> plans, 
     if (!layers.keeps() || !path_exists(path)) {
       throw OutputError("layer " + plan.name + " could not be kept in " + layers.folder().string());
     }
+    // Copied from the layers' files, which hold the factors as they were computed: the student
+    // holds only their signs.
     files.push_back(std::make_unique<SafetensorsFile>(path));
     for (const TensorView& view : files.back()->tensors()) parts.emplace(view.name, &view);
   }

@@ -80,6 +80,7 @@ void LayerCache::keep(const LayerPlan& plan, const LayerFactors& factors) {
     }
   }
   try {
+    // In one step, so that a kill leaves a whole layer or none.
     write_factors(file_of(plan), tensors,
                   {{kError, format_digits(factors.relative_error, 17)},
                    {kSeconds, format_digits(factors.seconds, 17)}});

@@ -25,7 +25,8 @@
 namespace littlebit {
 namespace {
 
-// Of train.time_limit, what is left for all that is not measured.
+// Of train.time_limit, what is left for all that is not measured. The margin is 5 % of the limit, a
+// minute at most. Until a save was timed, its time is assumed from its size and a slow disk.
 constexpr double kMaxMargin = 60, kMarginShare = 0.05;
 constexpr double kSlowBytesPerSecond = 100e6;
 
@@ -63,6 +64,8 @@ class Loop {
         start_(model.start),
         since_program_(since_start) {}
 
+  // A save that is under way is finished before the last one: both write below the same root, and
+  // what is kept is decided with all of them there.
   LoopResult run() {
     const bool stopped = !run_steps();
     finish_save();
@@ -98,6 +101,7 @@ class Loop {
   StepRequests requests() {
     const bool is_first = communicator_.is_first();
     const double minutes = options_.checkpoint.every_minutes;
+    // Clocks of several processes differ: with one deciding, all stop at the same step.
     is_out_of_time_ = is_first && time_is_up();
     return {.stop = stop_requested() || is_out_of_time_,
             .save = is_first && minutes > 0 && since_save_.seconds() >= 60 * minutes,
@@ -108,6 +112,7 @@ class Loop {
   // takes long, and in one process, they are asked anew.
   StepRequests ask() {
     if (is_answered_ && communicator_.world() > 1) return trainer_.requests();
+    // One letter for each request; the largest of all processes' letters wins.
     const StepRequests mine = requests();
     const auto mark = [](bool asked) { return asked ? '1' : '0'; };
     std::string any = {mark(mine.stop), mark(mine.save), mark(mine.unwritten)};
@@ -139,14 +144,19 @@ class Loop {
   }
 
   // False where it was told to stop before the last step. Verdicts are taken here: before a step,
-  // in it between two micro-batches, after a score; the state is whole at each of them.
+  // in it between two micro-batches, after a score; the state is whole at each of them. One turn:
+  // ask (stop? save? is a save written everywhere?), publish or begin a save, take the step, then
+  // whatever is due after it.
   bool run_steps() {
     while (!is_last(position().step)) {
       enter_step();
       const StepRequests asked = ask();
       if (asked.stop) return false;
+      // Published when all processes have written their parts, so that nobody waits for a disk
+      // here.
       const bool publishes = pending_ && !asked.unwritten;
       if (publishes) finish_save();
+      // A state that was just resumed is on the disk already.
       const bool saves = asked.save && position().step > start_.step;
       if (saves) save_on_the_way(/*is_best=*/false);
       if (publishes || saves) enter_step();
@@ -162,7 +172,8 @@ class Loop {
       }
       straggler_.end_step();
       is_answered_ = true;  // the step's last sum carried what all processes ask for
-      // One that was slow, as the first often is, is forgotten after some.
+      // One that was slow, as the first often is, is forgotten after some. The next step is
+      // expected to take as long as the slowest recent one.
       step_seconds_ = std::max(since_begin.seconds(), 0.75 * step_seconds_);
       if (!follow(trainer_.record())) return false;
     }
@@ -201,7 +212,8 @@ class Loop {
     finish_save();
     is_answered_ = false;
     since_save_ = Stopwatch();
-    // No copy is made of what has no room in memory.
+    // No copy is made of what has no room in memory. A state that lies in files is written from
+    // there, on this thread.
     const bool in_background = options_.checkpoint.async && !model_.optimizer->is_kept();
     if (!in_background || record_.is_saved(position().step)) {
       write_on_the_way(position(), is_best, writer_);

@@ -1,5 +1,6 @@
-// A layer's slot holds its compressed matrix for one forward pass of the blocks from its own on;
-// the hidden states in front of them are kept from the pass without any.
+// A layer's harm is the KL divergence per token between the teacher and the teacher with that one
+// layer compressed. Its slot holds the compressed matrix for one forward pass of the blocks from
+// its own on; the hidden states in front of them are kept from the pass without any.
 #include "rank_calibration.h"
 
 #include <ATen/ops/empty.h>
@@ -31,7 +32,8 @@ constexpr const char* kStart = "joint_itq";
 // Digits of the harm that count: the same ranks on machines that round sums differently.
 constexpr int kDigits = 3;
 
-// The first sequences of the training text, as training will have them: [B, T].
+// The first sequences of the training text, as training will have them: [B, T]. Few tokens do,
+// since only the order and the rough size of the layers' harms decide.
 at::Tensor first_tokens(const Session& session, const Corpus& corpus) {
   const int64_t whole = corpus.sequence_length(), length = std::min(whole, kTokens);
   const int64_t count = std::clamp<int64_t>(kTokens / length, 1, corpus.num_blocks());
@@ -60,6 +62,8 @@ class Measurement {
       teacher.visit_linears(group, [&](LinearSlot& slot) { slots_.push_back({&slot, group}); });
     }
     states_.push_back(teacher.embedding_forward(ids_));
+    // States in front of every block, once: a layer in block b then costs only the blocks from b
+    // on.
     for (int64_t layer = 0; layer < teacher.spec().num_layers; ++layer) {
       states_.push_back(teacher.block_forward(layer, states_.back(), context_));
     }
@@ -77,6 +81,7 @@ class Measurement {
   double harm(size_t i, const LayerPlan& plan) const {
     const auto [slot, group] = slots_[i];
     const auto& dense = dynamic_cast<const DenseLinear&>(*slot->linear);
+    // The teacher is whole again afterwards, whatever is thrown.
     const Restore restore{*slot, slot->linear};
     slot->linear = std::make_shared<DenseLinear>(compressed(*slot, plan), dense.bias());
     at::Tensor x = group == 0 ? teacher_.embedding_forward(ids_) : at::Tensor();
@@ -87,6 +92,7 @@ class Measurement {
     }
     const at::Tensor z = tail(x.defined() ? x : states_.back());
     const at::Tensor sum = kl_divergence(teacher_, teacher_, last_, z, 0, {});
+    // A divergence is not negative; of a layer that hardly matters, rounding may make it so.
     return std::max(0.0, sum.item<double>() / static_cast<double>(ids_.numel()));
   }
 
@@ -155,6 +161,8 @@ std::vector<LayerPlan> plans_by_loss(const Session& session, Decoder& teacher,
         "cannot be measured with a teacher that does not stay in memory whole (train.teacher)");
     return session.plans;
   }
+  // Layers go to processes in turn; each process adds its harms to zeros, so that a sum completes
+  // the list.
   const c10::NoGradGuard no_grad;
   const auto layers = static_cast<int64_t>(session.plans.size());
   at::Tensor harm = at::zeros({layers}, at::kDouble);

@@ -16,7 +16,6 @@ namespace {
 constexpr const char* kHint =
     "resume with the settings of the run's config.yaml, or start a new output.dir";
 
-// What may be changed where a run goes on: how it learns, not what it is.
 // Options that checkpoints of the present format may be older than: those runs were as the default
 // has it.
 constexpr const char* kYounger[] = {
@@ -37,6 +36,7 @@ bool contains(const std::vector<std::string>& keys, const std::string& key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
+// By content: the same model at another path is the same teacher.
 void check_teacher(const RunFingerprint& saved, const Session& session) {
   const auto was = saved.find(kTeacherKey);
   if (was == saved.end() || was->second == session.teacher_folder->content_hash()) return;
@@ -56,6 +56,8 @@ void add_steps(RunFingerprint& fingerprint, const Session& session, int64_t step
 
 }  // namespace
 
+// How a run learns may be changed where it goes on, not what it is. Which options these are is
+// declared with each option (Decides::kRunChangeable), so that no list here can fall behind.
 std::vector<std::string> changeable_keys() {
   RunOptions options;
   OptionTree tree;
@@ -68,6 +70,8 @@ RunFingerprint make_fingerprint(const Session& session) {
   OptionTree tree;
   options.declare(tree);
   RunFingerprint fingerprint;
+  // Options that decide nothing about the numbers, such as paths and intervals, are left out: they
+  // may change freely.
   for (const Decides what : {Decides::kRun, Decides::kRunChangeable}) {
     for (const std::string& key : tree.deciding(what)) fingerprint[key] = tree.text(key);
   }
@@ -94,10 +98,13 @@ RunFingerprint make_fingerprint(const Prepared& prepared) {
   return fingerprint;
 }
 
+// Every key of the present run is looked up in the saved one. A key that is missing there is a
+// difference, unless checkpoints may be older than the option and the run has its default.
 std::vector<FingerprintChange> check_fingerprint(const RunFingerprint& saved,
                                                  const RunFingerprint& present,
                                                  const RunRequest& request) {
   const std::vector<std::string> may_change = changeable_keys();
+  // All differences are collected, so that one look shows them all.
   std::vector<std::string> differences, changeable;
   std::vector<FingerprintChange> changes;
   for (const auto& [key, value] : present) {
@@ -108,6 +115,7 @@ std::vector<FingerprintChange> check_fingerprint(const RunFingerprint& saved,
       continue;
     }
     if (old->second == value) continue;
+    // Changed on purpose (--resume-with): recorded with the step, for run.json and later resumes.
     if (contains(request.changing, key)) {
       changes.push_back({.key = key, .was = old->second, .is = value});
       continue;
@@ -137,6 +145,7 @@ std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequ
       log_warning(std::string(damaged.what()) + "; trying the checkpoint before it");
     }
   }
+  // Folders of checkpoints are there, but none has a readable manifest.
   if (has_any_checkpoint(folder.checkpoints())) {
     throw InputError(
         "no checkpoint in " + folder.checkpoints().string() + " can be read",
@@ -148,6 +157,8 @@ std::optional<Checkpoint> find_checkpoint(const RunFolder& folder, const RunRequ
 void plans_from_checkpoint(Session& session, const OptionTree& tree, const Checkpoint& checkpoint,
                            const RunRequest& request) {
   if (session.teacher_folder->has_tensor_files()) check_teacher(checkpoint.fingerprint, session);
+  // Ranks come from the checkpoint's tensors, not from quant.bits_per_weight: with quant.ranks:
+  // by_loss they were measured, and are not measured again.
   Decoder shape = empty_decoder(session.spec, session.dtype, at::Device(at::kCPU));
   session.plans = plans_of_state(open_state(checkpoint), shape);
   const bool two_paths = session.plans.at(0).paths == 2;
@@ -164,6 +175,7 @@ void plans_from_checkpoint(Session& session, const OptionTree& tree, const Check
 
 TrainedModel resume_from(const Prepared& prepared, const RunFolder& folder,
                          const RunRequest& request, const Checkpoint& chosen) {
+  // `auto` may fall back on older ones; a checkpoint that was named is taken or refused.
   std::vector<Checkpoint> candidates = {chosen};
   if (request.resume == Resume::kAuto) {
     for (Checkpoint& older : list_checkpoints(folder.checkpoints())) {

@@ -1,5 +1,12 @@
 // A run from its checks to its summary. One that is resumed goes on as if it had never been
 // stopped.
+//
+//     take_folder       options, config.json, tokenizer, texts, ranks; the folder's lock
+//     prepare_run       text to tokens, teacher, ranks by loss
+//     begin_run         scores of the teacher, initial factors, scores of the student; or
+//     resume_run        the checkpoint, and what was written after it taken back
+//     run_loop          steps until the schedule is done or a stop is requested
+//     finish_run        scores, exports, cards, report; or stop_run, which only reports
 #include "littlebit/train/run.h"
 
 #include <ATen/Parallel.h>
@@ -50,7 +57,9 @@ void claim(const Run& run) {
   });
 }
 
-// A student with initial factors; teacher and student are scored before the first step.
+// A student with initial factors; teacher and student are scored before the first step. The order
+// is that of what can fail cheaply: the folder is claimed and the teacher scored before factors are
+// computed, which may take long.
 TrainedModel begin_run(const Run& run) {
   const Session& session = run.session();
   Communicator& processes = run.processes();
@@ -168,6 +177,7 @@ void factorize_only(const RunOptions& options, const OptionTree& tree, const Run
   Session session = open_session(options, tree, std::nullopt, request, processes);
   std::optional<Corpus> corpus;
   if (measures_ranks(session)) {
+    // The first process tokenises, the others find its file in the cache.
     first_then_others(processes,
                       [&] { corpus.emplace(build_corpus(session, options.quant.cache_dir)); });
   }
@@ -185,10 +195,12 @@ void factorize_only(const RunOptions& options, const OptionTree& tree, const Run
 
 ExitCode run_training(const RunOptions& asked, const OptionTree& tree, const RunRequest& request,
                       Communicator& processes) {
+  // Counts for train.time_limit, so it begins before anything is loaded.
   const Stopwatch since_start;
   const RunOptions& options = asked;
   in_all(processes, [&] { check_batch(options, processes.world()); });
   const RunFolder folder(options.output.dir);
+  // The folder is locked: from here on no other run writes there.
   RunStart start = take_folder(folder, options, tree, request, processes);
   const Prepared prepared = prepare_run(folder, std::move(start.session), start.checkpoint);
 

@@ -36,12 +36,14 @@ RunRecord::RunRecord(RunFolder folder, const Settings& settings)
 
 void RunRecord::rewind(const std::optional<TrainingPosition>& position) {
   const int64_t step = position ? position->step : 0;
+  // A finished run scores its last step again when it is resumed.
   const bool scores_again = step >= settings_.steps;
   const auto stays = [&](int64_t of, bool is_score) {
     return position && (is_score && scores_again ? of < step : of <= step);
   };
 
   if (settings_.writes) {
+    // What came after the checkpoint will come again, with the same step numbers.
     MetricsFile::truncate_after(folder_.metrics(), step);
     discard_checkpoints_after(folder_.checkpoints(), step);
     EventFile::keep(folder_.tensorboard(), [&](const std::string& tag, int64_t of) {
@@ -103,6 +105,7 @@ void RunRecord::summarize(const std::string& when, const std::string& model, int
   run_["summary"].update(found);
 }
 
+// A step is the best only while its checkpoint is there, or about to be saved.
 const Score* RunRecord::find_best(std::optional<int64_t> to_be_saved) {
   const Score* best = best_score(scores_, [&](int64_t step) {
     return step == to_be_saved || has_checkpoint(folder_.checkpoints(), step);
@@ -139,8 +142,10 @@ void RunRecord::prune() const {
 }
 
 void RunRecord::save(const TrainingPosition& position, const CheckpointWriter& write) {
+  // Two reasons to save may fall on one step.
   if (saved_step_ == position.step) return;
   in_all(*settings_.processes, [&] {
+    // The metrics up to a checkpoint are on the disk before it: a resume finds them all.
     if (metrics_) metrics_->flush();
   });
   const fs::path saved = write(folder_.checkpoints(), position);

@@ -55,6 +55,8 @@ void clean_folder(const RunFolder& folder, const Session& session, int64_t start
 void check_space(const RunFolder& folder, const Session& session) {
   const MomentType moments = session.options.optim.moments;
   const uint64_t moment = moments == MomentType::kInt8 ? 1 : moments == MomentType::kBf16 ? 2 : 4;
+  // Before hours of work, not after them: a disk without room for one checkpoint is an error at the
+  // start.
   uint64_t bytes = 0;
   for (const LayerPlan& plan : session.plans) {
     const int64_t scales = plan.paths * (plan.d_in + plan.d_out + 2 * plan.rank);
@@ -123,6 +125,9 @@ RunStart take_folder(const RunFolder& folder, const RunOptions& options, const O
   in_first([&] {
     check_output(folder, options, request);
     std::error_code unknown;
+    // A folder that is there is locked before anything is read from it. One that is not there is
+    // made only when all checks of the options have passed, so that a mistake leaves no empty
+    // folder behind.
     if (!fs::is_directory(folder.root(), unknown)) return;
     lock = lock_folder(folder);
     check_output(folder, options, request);  // as it is now
@@ -132,6 +137,8 @@ RunStart take_folder(const RunFolder& folder, const RunOptions& options, const O
     in_all(processes, [&] { checkpoint = find_checkpoint(folder, request); });
     Session session = open_session(options, tree, checkpoint, request, processes);
     check_same_start(checkpoint, processes);
+    // Made only now, the folder may have been made by another run in between; then all begins again
+    // with what that one left.
     bool is_ready = processes.any(lock != nullptr);
     if (!is_ready) {
       in_first([&] {

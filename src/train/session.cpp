@@ -37,6 +37,8 @@ namespace {
 // With zeros in it. `step`: where the run goes on.
 TrainedModel make_student(const Session& session, const Decoder& teacher,
                           const std::filesystem::path& scratch, int64_t step) {
+  // With blockwise.storage: disk, state of blocks that are not being trained is kept in unnamed
+  // files; once all are trained together, it is all in memory.
   StateKeeper keeper;
   if (!scratch.empty() && step <= session.blockwise_steps) {
     keeper = [scratch](int64_t numel, at::ScalarType dtype) {
@@ -144,6 +146,7 @@ Session open_model(const RunOptions& options, at::Device device) {
   }
   session.spec = parse_model_spec(session.teacher_folder->config());
   session.blockwise_steps = BlockwiseSchedule(options.blockwise, session.spec.num_layers).steps();
+  // With epochs the number of steps is not known before the text is tokenised.
   if (options.train.epochs == 0) {
     session.steps_by_options = session.blockwise_steps + options.train.steps;
   }
@@ -192,6 +195,8 @@ void make_plans(Session& session, const OptionTree& tree) {
     throw UsageError("quant.ranks=by_loss with quant.init=file: ranks come from the file",
                      "leave out quant.ranks, or take another quant.init");
   }
+  // Ranks and paths come from the file. Options that were set explicitly must agree with it; those
+  // left at their defaults are not compared.
   const FactorFile file(quant.init_file);
   std::vector<LayerPlan> expected;
   session.plans = plan_from_file(shape, file, {});
@@ -237,6 +242,7 @@ int64_t steps_of(const Session& session, const Corpus& corpus) {
                          std::to_string(train.sequences_per_step()) + " sequences",
                      "raise train.epochs, lower train.global_batch_size, or add text");
   }
+  // train.steps is 0 where epochs are given.
   return session.blockwise_steps + train.steps + steps;
 }
 
@@ -249,6 +255,7 @@ bool shards_teacher(const Session& session) {
     return shards_teacher(asked, session.device, world, 0, 0);
   }
   Decoder shape = empty_decoder(session.spec, session.dtype, at::Device(at::kCPU));
+  // Free memory differs between processes: what one cannot hold, all divide.
   const double bytes = teacher_block_bytes(shape);
   return session.processes->any(
       shards_teacher(asked, session.device, world, bytes, free_memory(session.device)));
@@ -297,6 +304,7 @@ Decoder load_teacher(const Session& session, Communicator* divided_among) {
                         ? load_sharded_decoder(folder, session.spec, session.dtype, session.device,
                                                *divided_among)
                         : load_decoder(folder, session.spec, session.dtype, session.device);
+  // A name that is spelled otherwise would leave a tensor unused: that is worth a word.
   const std::vector<std::string> unused = folder.unused();
   if (!unused.empty()) {
     log_warning("the teacher's folder has " + std::to_string(unused.size()) +
@@ -317,7 +325,8 @@ void load_start_file(const Session& session, TrainedModel& model) {
            file.string());
 }
 
-// False in all processes where the file is not there, or one finds it damaged.
+// False in all processes where the file is not there, or one finds it damaged. The first process
+// verifies the file's hash once, instead of all.
 bool start_from_cache(const Session& session, TrainedModel& model,
                       const std::filesystem::path& file) {
   Communicator& processes = *session.processes;
@@ -373,6 +382,8 @@ TrainedModel start_student(const Session& session, const Decoder& teacher,
   in_all(processes,
          [&] { file = factor_cache_file(session, is_own ? own_cache : quant.cache_dir); });
   if (!is_own && start_from_cache(session, model, file)) return model;
+  // Each finished layer is kept at once, so that a stopped factorisation loses at most the layers
+  // that were being made.
   const std::unique_ptr<LayerCache> layers =
       open_layers(session, std::filesystem::path(file).replace_extension(".layers"), is_own);
   factorize(session, model, *layers);

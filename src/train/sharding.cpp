@@ -27,6 +27,7 @@ bool streams_on_host(at::ScalarType stored, at::ScalarType compute, int64_t toke
 
 ShardingChoice sharding_of(const RunOptions& options, int64_t world, int64_t per_host) {
   if (per_host == 0) {
+    // For estimates of runs that are not started yet: hosts of up to 8 processes, all with as many.
     constexpr int64_t kMaxOnHost = 8;
     per_host = std::min(world, kMaxOnHost);
     while (world % per_host != 0) --per_host;
@@ -56,6 +57,7 @@ int64_t micro_batches(const RunOptions& options, int64_t world) {
   return (mine + each - 1) / each;
 }
 
+// The rule of optim/gradient_reducer.cpp, for estimates without a reducer.
 bool reduces_in_backward(const RunOptions& options, const ShardingChoice& choice) {
   return choice.reduce_per_microbatch ||
          ((choice.world > 1 || choice.state_on_host) && micro_batches(options, choice.world) == 1);

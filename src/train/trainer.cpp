@@ -165,6 +165,7 @@ std::optional<DistillationLoss> Trainer::accumulate() {
   const int64_t batch = options_.train.sequences_per_step(), mine = own_sequences();
   const int64_t first = (blockwise_steps_ > 0 ? options_.blockwise.sequences : 0) +
                         (position_.step - blockwise_steps_) * batch + communicator_.rank() * mine;
+  // Counts of the whole step scale each micro-batch's loss, so micro-batches only add up.
   DistillationLoss loss;
   for (int64_t done = 0; done < mine; done += options_.train.micro_batch_size) {
     // Before the first nobody asks: the loop has just done so, and it costs a message.
@@ -175,6 +176,7 @@ std::optional<DistillationLoss> Trainer::accumulate() {
     const int64_t count = std::min(options_.train.micro_batch_size, mine - done);
     reducer_.begin_micro_batch();
     clock_.enter(static_cast<int>(StepPart::kData));
+    // Places in the endless stream: consecutive numbers, which the sampler maps to blocks.
     std::vector<int64_t> places(static_cast<size_t>(count));
     std::iota(places.begin(), places.end(), first + done);
     loss += distillation_.accumulate(load_batch(places), batch, reducer_);
