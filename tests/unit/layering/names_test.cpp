@@ -226,6 +226,53 @@ TEST_CASE("no two rooms define a name") {
   CHECK(owners.size() > 500);
 }
 
+// Functions that a contract declares and a source of another name defines, a line each.
+std::vector<std::string> defined_elsewhere(
+    const std::map<std::string, std::set<std::string>>& names_by_file) {
+  std::map<std::string, fs::path> contracts;  // by function
+  for (const auto& [file, names] : names_by_file) {
+    if (!file.starts_with("include/")) continue;
+    for (const std::string& name : names) {
+      if (name.starts_with("function ")) contracts.emplace(name, file);
+    }
+  }
+  std::vector<std::string> found;
+  for (const auto& [file, names] : names_by_file) {
+    const fs::path source = file;
+    if (source.extension() != ".cpp") continue;
+    for (const std::string& name : names) {
+      const auto contract = contracts.find(name);
+      if (contract == contracts.end() || contract->second.stem() == source.stem()) continue;
+      found.push_back(name + " of " + contract->second.string() + " is in " + file);
+    }
+  }
+  return found;
+}
+
+TEST_CASE("what a contract declares is defined in the source of its name") {
+  const fs::path root = test::kSourceDir;
+  std::map<std::string, std::set<std::string>> names_by_file;
+  for (const char* top : {"include", "src"}) {
+    for (const auto& entry : fs::recursive_directory_iterator(root / top)) {
+      const std::string extension = entry.path().extension().string();
+      if (extension != ".h" && extension != ".cpp") continue;
+      names_by_file[fs::relative(entry.path(), root).string()] = names_of(read_file(entry.path()));
+    }
+  }
+  CHECK(names_by_file.size() > 300);
+  const std::vector<std::string> found = defined_elsewhere(names_by_file);
+  INFO(join(found, "\n"));
+  CHECK(found.empty());
+
+  CHECK(defined_elsewhere({{"include/littlebit/a/x.h", {"function f", "type T"}},
+                           {"src/a/x.cpp", {"function f"}},
+                           {"src/a/y.cpp", {"type T", "function g"}}})
+            .empty());
+  CHECK(defined_elsewhere(
+            {{"include/littlebit/a/x.h", {"function f"}}, {"src/a/y.cpp", {"function f"}}}) ==
+        std::vector<std::string>{"function f of include/littlebit/a/x.h is in src/a/y.cpp"});
+}
+
 TEST_CASE("the scanner of names knows scopes, linkage and definitions") {
   using Names = std::set<std::string>;
   CHECK(names_of("namespace a {\nclass X;\nclass Y { struct Z {}; void f(); };\n}") ==
