@@ -1,6 +1,8 @@
 // Sign bits to matrices. Same contract as kernels/signs.h: bit i of a buffer is bit i % 32 of word
-// i / 32, 1 = negative. Only bits move: the results are those of the CPU, exactly.
+// i / 32, 1 = negative; and as kernels/sign_product.h for interleaved ones. Only bits move: the
+// results are those of the CPU, exactly.
 #include "launch.cuh"
+#include "littlebit/kernels/sign_product.h"
 #include "littlebit/kernels/signs.h"
 
 namespace littlebit::cuda {
@@ -36,18 +38,22 @@ struct ExpandJob {
 };
 
 template <class T>
+bool takes_whole_stores(const T* out, int64_t stride) {
+  return reinterpret_cast<uintptr_t>(out) % 16 == 0 && stride * sizeof(T) % 16 == 0;
+}
+
+template <class T>
 auto expand_job(const SignExpansion<T>& job) {
   using B = typename BitsOf<sizeof(T)>::Type;
-  return ExpandJob<B>{
-      job.words,
-      job.first_bit,
-      job.rows,
-      job.cols,
-      reinterpret_cast<const B*>(job.row_scale),
-      reinterpret_cast<const B*>(job.column_scale),
-      reinterpret_cast<B*>(job.out),
-      job.out_stride,
-      reinterpret_cast<uintptr_t>(job.out) % 16 == 0 && job.out_stride * sizeof(B) % 16 == 0};
+  return ExpandJob<B>{job.words,
+                      job.first_bit,
+                      job.rows,
+                      job.cols,
+                      reinterpret_cast<const B*>(job.row_scale),
+                      reinterpret_cast<const B*>(job.column_scale),
+                      reinterpret_cast<B*>(job.out),
+                      job.out_stride,
+                      takes_whole_stores(job.out, job.out_stride)};
 }
 
 // Sixteen bytes of a row, stored at once where they lie so.
@@ -65,6 +71,28 @@ __device__ inline uint32_t load_bits(const uint32_t* words, int64_t first, int c
   return static_cast<uint32_t>(bits >> shift);
 }
 
+// The first `count` elements of a piece of a row, by the row's scale or those of the columns.
+template <class B>
+__device__ __forceinline__ void store_signs(uint32_t bits, const B* row_scale,
+                                            const B* column_scales, int count, bool whole_stores,
+                                            B* out) {
+  constexpr int kPiece = Piece<B>::kSize, kSignShift = 8 * sizeof(B) - 1;
+  const B of_row = row_scale ? *row_scale : BitsOf<sizeof(B)>::kOne;
+  Piece<B> piece;
+  for (int k = 0; k < kPiece; ++k) {
+    const B scale = column_scales && k < count ? column_scales[k] : of_row;
+    // The sign bit alone is flipped: no arithmetic, and every type as the pattern of its bits.
+    piece.values[k] = scale ^ static_cast<B>(static_cast<B>((bits >> k) & 1) << kSignShift);
+  }
+  if (whole_stores && count == kPiece) {
+    *reinterpret_cast<Piece<B>*>(out) = piece;
+  } else {
+    for (int k = 0; k < kPiece; ++k) {  // a fixed count: the piece stays in registers
+      if (k < count) out[k] = piece.values[k];
+    }
+  }
+}
+
 // A thread makes 16 bytes of a row at a time: consecutive threads, consecutive pieces. Of `blocks`
 // blocks that do the job together, the one of number `block`.
 template <class B>
@@ -72,7 +100,7 @@ __device__ __forceinline__ void expand_by_blocks(const ExpandJob<B>& job, unsign
                                                  unsigned blocks) {
   // Pieces do not cross rows, since a row's end need not be at a multiple of 16 bytes. Bits need
   // not begin at a word: a piece reads one word or two.
-  constexpr int kPiece = Piece<B>::kSize, kSignShift = 8 * sizeof(B) - 1;
+  constexpr int kPiece = Piece<B>::kSize;
   const int64_t pieces = (job.cols + kPiece - 1) / kPiece;
   const int64_t step = static_cast<int64_t>(blocks) * blockDim.x;
   for (int64_t i = static_cast<int64_t>(block) * blockDim.x + threadIdx.x; i < job.rows * pieces;
@@ -81,21 +109,9 @@ __device__ __forceinline__ void expand_by_blocks(const ExpandJob<B>& job, unsign
     const int64_t rest = job.cols - column;
     const int count = rest < kPiece ? static_cast<int>(rest) : kPiece;
     const uint32_t bits = load_bits(job.words, job.first_bit + row * job.cols + column, count);
-    B* out = job.out + row * job.out_stride + column;
-    const B row_scale = job.row_scale ? job.row_scale[row] : BitsOf<sizeof(B)>::kOne;
-    Piece<B> piece;
-    for (int k = 0; k < kPiece; ++k) {
-      // The sign bit alone is flipped: no arithmetic, and every type as the pattern of its bits.
-      const B scale = job.column_scale && k < count ? job.column_scale[column + k] : row_scale;
-      piece.values[k] = scale ^ static_cast<B>(static_cast<B>((bits >> k) & 1) << kSignShift);
-    }
-    if (job.whole_stores && count == kPiece) {
-      *reinterpret_cast<Piece<B>*>(out) = piece;
-    } else {
-      for (int k = 0; k < kPiece; ++k) {  // a fixed count: the piece stays in registers
-        if (k < count) out[k] = piece.values[k];
-      }
-    }
+    store_signs(bits, job.row_scale ? job.row_scale + row : nullptr,
+                job.column_scale ? job.column_scale + column : nullptr, count, job.whole_stores,
+                job.out + row * job.out_stride + column);
   }
 }
 
@@ -122,6 +138,51 @@ __global__ void expand_all_kernel(const __grid_constant__ ExpandTable<B> table) 
   while (blockIdx.x >= table.first_block[job + 1]) ++job;
   const unsigned first = table.first_block[job];
   expand_by_blocks(table.jobs[job], blockIdx.x - first, table.first_block[job + 1] - first);
+}
+
+template <class B>
+struct InterleavedJob {
+  InterleavedSigns signs;
+  int64_t begin, end;
+  const B* row_scale;
+  const B* column_scale;
+  B* out;  // of row `begin`
+  int64_t out_stride;
+  bool whole_stores;
+};
+
+// As above; no piece reaches into a second word.
+template <class B>
+__global__ void expand_interleaved_kernel(InterleavedJob<B> job) {
+  constexpr int kPiece = Piece<B>::kSize;
+  constexpr int64_t kBlock = InterleavedSigns::kBlock;
+  const int64_t cols = job.signs.cols, pieces = (cols + kPiece - 1) / kPiece;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+       i < (job.end - job.begin) * pieces; i += step) {
+    const int64_t of_out = i / pieces, column = (i - of_out * pieces) * kPiece;
+    const int64_t row = job.begin + of_out, rest = cols - column;
+    const int64_t word = row / kBlock * ((cols + 31) / 32) + column / 32;
+    store_signs(job.signs.words[word * kBlock + row % kBlock] >> (column % 32),
+                job.row_scale ? job.row_scale + row : nullptr,
+                job.column_scale ? job.column_scale + column : nullptr,
+                rest < kPiece ? static_cast<int>(rest) : kPiece, job.whole_stores,
+                job.out + of_out * job.out_stride + column);
+  }
+}
+
+template <class T>
+cudaError_t expand(const InterleavedRows<T>& rows, cudaStream_t stream) {
+  using B = typename BitsOf<sizeof(T)>::Type;
+  const InterleavedExpansion<T>& job = rows.expansion;
+  const int64_t pieces = (job.signs.cols + Piece<B>::kSize - 1) / Piece<B>::kSize;
+  if (rows.end <= rows.begin || pieces == 0) return cudaSuccess;
+  return launch(
+      expand_interleaved_kernel<B>,
+      {.grid = blocks_for((rows.end - rows.begin) * pieces), .block = kThreads}, stream,
+      InterleavedJob<B>{job.signs, rows.begin, rows.end, reinterpret_cast<const B*>(job.row_scale),
+                        reinterpret_cast<const B*>(job.column_scale), reinterpret_cast<B*>(job.out),
+                        job.out_stride, takes_whole_stores(job.out, job.out_stride)});
 }
 
 template <class T>
@@ -184,6 +245,18 @@ cudaError_t run(const SignExpansions<double>& all, cudaStream_t stream) {
 template <>
 cudaError_t run(const SignExpansions<uint16_t>& all, cudaStream_t stream) {
   return expand(all, stream);
+}
+template <>
+cudaError_t run(const InterleavedRows<float>& rows, cudaStream_t stream) {
+  return expand(rows, stream);
+}
+template <>
+cudaError_t run(const InterleavedRows<double>& rows, cudaStream_t stream) {
+  return expand(rows, stream);
+}
+template <>
+cudaError_t run(const InterleavedRows<uint16_t>& rows, cudaStream_t stream) {
+  return expand(rows, stream);
 }
 
 }  // namespace littlebit::cuda

@@ -92,6 +92,16 @@ at::Tensor run(const LinearSlot& slot, const at::Tensor& x) {
   return slot.linear->forward(x);
 }
 
+std::vector<at::Tensor> run_beside(std::initializer_list<const LinearSlot*> slots,
+                                   const at::Tensor& x) {
+  std::vector<const Linear*> linears;
+  for (const LinearSlot* slot : slots) {
+    LB_ASSERT(slot->linear != nullptr, slot->name + " is open");
+    linears.push_back(slot->linear.get());
+  }
+  return linears[0]->forward_beside(at::ArrayRef(linears).slice(1), x);
+}
+
 at::Tensor attention(const Block& block, const ModelSpec& spec, int64_t layer, const at::Tensor& h,
                      const SequenceContext& context, KeyValueCache* cache) {
   const int64_t batch = h.size(0), length = h.size(1);
@@ -102,12 +112,12 @@ at::Tensor attention(const Block& block, const ModelSpec& spec, int64_t layer, c
                 .window = spec.layer_window(layer)};
   const int64_t past = cache == nullptr ? 0 : cache->length();
   int64_t first_key = past;  // where the keys begin that are made here
-  at::Tensor q = heads(run(block.q, h), spec, spec.num_heads);
-  at::Tensor k, v;
+  at::Tensor q, k, v;
   // A latent cache keeps what stands between a layer's two matrices, r numbers for D n of them, and
   // makes keys and values of all positions anew: it must do so before norms and rotation, which act
   // on keys.
   if (cache != nullptr && cache->kind() == CacheKind::kLatent) {
+    q = heads(run(block.q, h), spec, spec.num_heads);
     const auto [of_k, of_v] =
         cache->append(layer, job.window, block.k.linear->to_latent(h).flatten(0, 1),
                       block.v.linear->to_latent(h).flatten(0, 1));
@@ -115,8 +125,10 @@ at::Tensor attention(const Block& block, const ModelSpec& spec, int64_t layer, c
     v = heads(block.v.linear->from_latent(of_v).unsqueeze(0), spec, spec.num_kv_heads);
     first_key = cache->first_visible(job.window);
   } else {
-    k = heads(run(block.k, h), spec, spec.num_kv_heads);
-    v = heads(run(block.v, h), spec, spec.num_kv_heads);
+    const std::vector<at::Tensor> projected = run_beside({&block.q, &block.k, &block.v}, h);
+    q = heads(projected[0], spec, spec.num_heads);
+    k = heads(projected[1], spec, spec.num_kv_heads);
+    v = heads(projected[2], spec, spec.num_kv_heads);
   }
   if (spec.qk_norm) {
     q = rms_norm(q, block.q_norm.weight.value, spec.norm_eps, spec.norm_offset);

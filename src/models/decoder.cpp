@@ -81,8 +81,8 @@ at::Tensor mlp(const Block& block, const ModelSpec& spec, const at::Tensor& h) {
     return run(block.down, activate_gated(parts[0], parts[1], spec.activation));
   }
   if (!spec.gated_mlp) return run(block.down, activate(run(block.up, h), spec.activation));
-  const at::Tensor gate = run(block.gate, h);
-  return run(block.down, activate_gated(gate, run(block.up, h), spec.activation));
+  const std::vector<at::Tensor> parts = run_beside({&block.gate, &block.up}, h);
+  return run(block.down, activate_gated(parts[0], parts[1], spec.activation));
 }
 
 }  // namespace

@@ -11,6 +11,13 @@
 
 namespace littlebit {
 
+std::vector<at::Tensor> Linear::forward_beside(at::ArrayRef<const Linear*> others,
+                                               const at::Tensor& x) const {
+  std::vector<at::Tensor> results{forward(x)};
+  for (const Linear* other : others) results.push_back(other->forward(x));
+  return results;
+}
+
 at::Tensor Linear::to_latent(const at::Tensor& /*x*/) const {
   LB_ASSERT(false, "a layer of one matrix has no latent");
 }

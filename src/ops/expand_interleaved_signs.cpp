@@ -1,4 +1,4 @@
-// Rows of a matrix from the layout that inference keeps on CPUs: products with many rows of x
+// Rows of a matrix from the layout that inference keeps: products with many rows of x
 // expand a piece and multiply it densely. The twin brings the words of 16 rows that lie side by
 // side into order and is then the expansion of plain rows.
 #include "littlebit/ops/expand_interleaved_signs.h"
@@ -7,7 +7,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
-#include <c10/util/BFloat16.h>
 
 #include <algorithm>
 
@@ -20,28 +19,6 @@
 #include "ops/rows.h"
 
 namespace littlebit {
-namespace {
-
-// T: what ATen calls the element, K: what the kernel does.
-template <class T, class K>
-void expand_cpu(const InterleavedSigns& signs, const at::Tensor& out, int64_t row_begin,
-                const std::optional<at::Tensor>& row_scale,
-                const std::optional<at::Tensor>& column_scale) {
-  const auto data = [](const std::optional<at::Tensor>& t) {
-    return t ? reinterpret_cast<const K*>(t->const_data_ptr<T>()) : nullptr;
-  };
-  K* const first = reinterpret_cast<K*>(out.data_ptr<T>());
-  constexpr int64_t kGrain = 1 << 16;  // elements worth a thread of their own
-  const int64_t grain = rows_per_thread(signs.cols, kGrain);
-  at::parallel_for(0, out.size(0), grain, [&](int64_t begin, int64_t end) {
-    // The kernel counts rows in the matrix, `out` from row_begin.
-    const InterleavedExpansion<K> job{signs, data(row_scale), data(column_scale),
-                                      first + begin * out.stride(0), out.stride(0)};
-    expand_interleaved(job, row_begin + begin, row_begin + end);
-  });
-}
-
-}  // namespace
 
 at::Tensor plain_interleaved(const at::Tensor& words, int64_t rows, int64_t cols,
                              at::ScalarType dtype) {
@@ -83,17 +60,16 @@ void ExpandInterleavedSigns::twin(const at::Tensor& out, const at::Tensor& words
 void ExpandInterleavedSigns::cpu(const at::Tensor& out, const at::Tensor& words, int64_t rows,
                                  int64_t row_begin, const std::optional<at::Tensor>& row_scale,
                                  const std::optional<at::Tensor>& column_scale) {
-  const InterleavedSigns signs{interleaved_words(words), rows, out.size(1)};
-  switch (out.scalar_type()) {
-    case at::kFloat:
-      return expand_cpu<float, float>(signs, out, row_begin, row_scale, column_scale);
-    case at::kDouble:
-      return expand_cpu<double, double>(signs, out, row_begin, row_scale, column_scale);
-    case at::kBFloat16:
-      return expand_cpu<at::BFloat16, uint16_t>(signs, out, row_begin, row_scale, column_scale);
-    default:
-      LB_ASSERT(false, "dtype of the expansion");
-  }
+  with_job(out, words, rows, row_begin, row_scale, column_scale,
+           []<class T>(const InterleavedRows<T>& job) {
+             constexpr int64_t kGrain = 1 << 16;  // elements worth a thread of their own
+             const int64_t grain = rows_per_thread(job.expansion.signs.cols, kGrain);
+             at::parallel_for(job.begin, job.end, grain, [&](int64_t begin, int64_t end) {
+               InterleavedExpansion<T> part = job.expansion;
+               part.out += (begin - job.begin) * part.out_stride;
+               expand_interleaved(part, begin, end);
+             });
+           });
 }
 
 std::vector<OperationCase> ExpandInterleavedSigns::cases() {

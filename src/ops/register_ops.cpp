@@ -7,6 +7,8 @@
 #include <c10/core/GradMode.h>
 #include <torch/library.h>
 
+#include <algorithm>
+
 #include "littlebit/core/error.h"
 #include "littlebit/ops/operations.h"
 #include "ops/operation.h"
@@ -17,6 +19,10 @@ namespace {
 bool requires_gradient(const at::Tensor& tensor) { return tensor.requires_grad(); }
 bool requires_gradient(const std::optional<at::Tensor>& tensor) {
   return tensor && tensor->requires_grad();
+}
+bool requires_gradient(at::TensorList tensors) {
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [](const at::Tensor& tensor) { return tensor.requires_grad(); });
 }
 template <class Other>
 bool requires_gradient(const Other& /*no tensor*/) {

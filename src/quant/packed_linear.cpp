@@ -64,7 +64,61 @@ bool PackedLinear::in_signs(const at::Tensor& x) const {
 
 at::Tensor PackedLinear::forward(const at::Tensor& x) const { return from_latent(to_latent(x)); }
 
-// Three forms: look-ups straight from bits for few rows; signs in bf16 by tiles, scales on the
+std::vector<at::Tensor> PackedLinear::forward_beside(at::ArrayRef<const Linear*> others,
+                                                     const at::Tensor& x) const {
+  std::vector<const PackedLinear*> layers{this};
+  for (const Linear* other : others) {
+    const auto* const layer = dynamic_cast<const PackedLinear*>(other);
+    if (layer == nullptr || layer->paths_.size() != paths_.size() ||
+        layer->compute_dtype_ != compute_dtype_ || layer->bias_.defined() != bias_.defined()) {
+      return Linear::forward_beside(others, x);
+    }
+    layers.push_back(layer);
+  }
+  if (!from_bits(x)) return Linear::forward_beside(others, x);
+  const c10::AutoGradMode no_grad(false);
+  const at::Tensor latents = latents_of(layers, x.reshape({-1, x.size(-1)}));
+  const at::Tensor all = results_of(layers, latents);
+  std::vector<at::Tensor> results;
+  int64_t column = 0;
+  for (const PackedLinear* layer : layers) {
+    const int64_t d_out = layer->paths_[0].U.rows();
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() = d_out;
+    results.push_back(all.narrow(1, column, d_out).view(shape));
+    column += d_out;
+  }
+  return results;
+}
+
+at::Tensor PackedLinear::latents_of(at::ArrayRef<const PackedLinear*> layers,
+                                    const at::Tensor& rows) {
+  std::vector<SignedSum> sums;
+  for (const PackedLinear* layer : layers) {
+    for (const PackedPath& path : layer->paths_) {
+      sums.push_back(
+          {.terms = {{.signs = &path.V, .begin = 0, .in_scale = path.g, .out_scale = path.l}}});
+    }
+  }
+  return multiply_signs(rows, sums);
+}
+
+at::Tensor PackedLinear::results_of(at::ArrayRef<const PackedLinear*> layers,
+                                    const at::Tensor& latents) {
+  std::vector<SignedSum> sums;
+  int64_t column = 0;
+  for (const PackedLinear* layer : layers) {
+    SignedSum sum{.bias = layer->bias_};
+    for (const PackedPath& path : layer->paths_) {
+      sum.terms.push_back({.signs = &path.U, .begin = column, .out_scale = path.h});
+      column += path.U.cols();
+    }
+    sums.push_back(std::move(sum));
+  }
+  return multiply_signs(latents, sums);
+}
+
+// Three forms: sums straight from the bits for few rows; signs in bf16 by tiles, scales on the
 // activations; else a piece at a time expanded with its scales and multiplied densely.
 at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
   const c10::AutoGradMode no_grad(false);
@@ -73,12 +127,7 @@ at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {
   at::Tensor t;
   const auto of_path = [rank](size_t p) { return static_cast<int64_t>(p) * rank; };
   if (from_bits(x)) {
-    t = at::empty({rows.size(0), latent_size()}, rows.options());
-    for (size_t p = 0; p < paths_.size(); ++p) {
-      const PackedPath& path = paths_[p];
-      t.narrow(1, of_path(p), rank)
-          .copy_(path.V.multiply(rows.to(at::kFloat), path.g).mul_(path.l));
-    }
+    t = latents_of({this}, rows);
   } else if (in_signs(x)) {
     t = at::empty({rows.size(0), latent_size()}, rows.options());
     for (size_t p = 0; p < paths_.size(); ++p) {
@@ -116,13 +165,7 @@ at::Tensor PackedLinear::from_latent(const at::Tensor& latent) const {
   const int64_t rank = paths_[0].V.rows(), d_out = paths_[0].U.rows();
   at::Tensor y;
   if (from_bits(latent)) {
-    for (size_t p = 0; p < paths_.size(); ++p) {
-      const at::Tensor part = rows.narrow(1, static_cast<int64_t>(p) * rank, rank);
-      const at::Tensor product = paths_[p].U.multiply(part.to(at::kFloat), {}).mul_(paths_[p].h);
-      y = y.defined() ? y.add_(product) : product;
-    }
-    if (bias_.defined()) y.add_(bias_);
-    y = y.to(compute_dtype_);
+    y = results_of({this}, rows);
   } else if (in_signs(latent)) {
     y = at::empty({rows.size(0), d_out}, rows.options());
     for (size_t p = 0; p < paths_.size(); ++p) {

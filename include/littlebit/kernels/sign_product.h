@@ -40,6 +40,12 @@ struct InterleavedExpansion {
   T* out;  // of row row_begin
   int64_t out_stride;
 };
+// Of rows [begin, end): the job of whoever does it elsewhere.
+template <class T>
+struct InterleavedRows {
+  InterleavedExpansion<T> expansion;
+  int64_t begin, end;
+};
 void expand_interleaved(const InterleavedExpansion<float>& job, int64_t row_begin, int64_t row_end,
                         Instructions use = best_instructions());
 void expand_interleaved(const InterleavedExpansion<double>& job, int64_t row_begin, int64_t row_end,
@@ -59,6 +65,32 @@ void build_sign_tables(const float* x, const float* scale, int64_t cols, float* 
 // are written per block, those of rows beyond the matrix without meaning.
 void multiply_signs(const InterleavedSigns& signs, const float* tables, int64_t block_begin,
                     int64_t block_end, float* y, Instructions use = best_instructions());
+
+// Sums of products for several rows of x, and several of them at once: the job of whoever does it
+// elsewhere. Row m of y, at y + m * y_stride: the sum over terms of ((x * in_scale) S^T) *
+// out_scale, plus bias, with m's row of x at x + m * x_stride. T: float or uint16_t, which stands
+// for bfloat16; fp32 sums. The matrices of a sum have as many rows. The list is the host's.
+template <class T>
+struct SignTerm {
+  InterleavedSigns signs;
+  const T* x;
+  const float* in_scale;  // or null
+  const float* out_scale;
+};
+template <class T>
+struct SignSum {
+  static constexpr int64_t kMostTerms = 2;
+  SignTerm<T> terms[kMostTerms];
+  int64_t count;
+  T* y;
+  const float* bias;  // or null
+};
+template <class T>
+struct SignSums {
+  const SignSum<T>* sums;
+  int64_t count;
+  int64_t x_rows, x_stride, y_stride;
+};
 
 // The plain twin, from x itself: y[rows].
 void multiply_signs_plain(const InterleavedSigns& signs, const float* x, const float* scale,

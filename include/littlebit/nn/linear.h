@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace littlebit {
 
@@ -16,6 +17,11 @@ class Linear {
   // history where grad mode is on and the layer's weights require gradients. Const and safe to call
   // from several threads.
   virtual at::Tensor forward(const at::Tensor& x) const = 0;
+
+  // forward(x) of this layer and of others that read the same x, in this order: what a layer can do
+  // for all of them at once. Results may be views into one tensor, with a unit column stride.
+  virtual std::vector<at::Tensor> forward_beside(at::ArrayRef<const Linear*> others,
+                                                 const at::Tensor& x) const;
 
   // What a head has beside it; other layers must not be asked. The same sums as they are, in fp32
   // where the compute dtype is bf16: a logit of 16 rounded to bf16 would be off by 0.06. Of x in

@@ -12,11 +12,11 @@
 #include "littlebit/ops/kl_rows.h"
 #include "littlebit/ops/latent_gradients.h"
 #include "littlebit/ops/layer_norm.h"
-#include "littlebit/ops/multiply_interleaved_signs.h"
 #include "littlebit/ops/product.h"
 #include "littlebit/ops/rms_norm.h"
 #include "littlebit/ops/rotary.h"
 #include "littlebit/ops/scaled_product.h"
+#include "littlebit/ops/sign_products.h"
 #include "littlebit/ops/squared_difference.h"
 #include "littlebit/ops/update_latents.h"
 #include "littlebit/ops/update_signs.h"
@@ -26,30 +26,30 @@ namespace littlebit {
 template <class... Each>
 struct OperationList {};
 
-using AllOperations = OperationList<ExpandSigns,               //
-                                    ExpandSignMatrices,        //
-                                    UpdateSigns,               //
-                                    ExpandInterleavedSigns,    //
-                                    MultiplyInterleavedSigns,  //
-                                    MatrixProduct,             //
-                                    Affine,                    //
-                                    Bf16Product,               //
-                                    ScaledProduct,             //
-                                    GroupedProduct,            //
-                                    RmsNorm,                   //
-                                    AddRmsNorm,                //
-                                    RmsNormGradient,           //
-                                    LayerNorm,                 //
-                                    AddLayerNorm,              //
-                                    LayerNormGradient,         //
-                                    GatedActivation,           //
-                                    GatedActivationGradient,   //
-                                    KlRows,                    //
-                                    SquaredDifference,         //
-                                    LatentGradients,           //
-                                    UpdateLatents,             //
-                                    Rotary,                    //
-                                    CausalAttention,           //
+using AllOperations = OperationList<ExpandSigns,              //
+                                    ExpandSignMatrices,       //
+                                    UpdateSigns,              //
+                                    ExpandInterleavedSigns,   //
+                                    SignProducts,             //
+                                    MatrixProduct,            //
+                                    Affine,                   //
+                                    Bf16Product,              //
+                                    ScaledProduct,            //
+                                    GroupedProduct,           //
+                                    RmsNorm,                  //
+                                    AddRmsNorm,               //
+                                    RmsNormGradient,          //
+                                    LayerNorm,                //
+                                    AddLayerNorm,             //
+                                    LayerNormGradient,        //
+                                    GatedActivation,          //
+                                    GatedActivationGradient,  //
+                                    KlRows,                   //
+                                    SquaredDifference,        //
+                                    LatentGradients,          //
+                                    UpdateLatents,            //
+                                    Rotary,                   //
+                                    CausalAttention,          //
                                     CausalAttentionGradient>;
 
 }  // namespace littlebit

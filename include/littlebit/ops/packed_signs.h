@@ -5,11 +5,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace littlebit {
 
-// In the layout that its device multiplies fastest: interleaved on the CPU, rows one behind the
-// other elsewhere.
+// In the interleaved layout of kernels/sign_product.h on every device.
 class PackedSigns {
  public:
   PackedSigns() = default;
@@ -20,16 +20,15 @@ class PackedSigns {
   int64_t cols() const { return cols_; }
   int64_t bytes() const { return static_cast<int64_t>(words_.nbytes()); }
 
-  // Rows of x up to which multiply() is the fastest way on any CPU.
+  // Rows of x up to which products from the bits are the fastest way on any device.
   static constexpr int64_t kFewRows = 8;
 
-  // Whether multiply() is there, and faster than expansion and a matrix product, where `rows` rows
-  // are computed in `dtype`.
+  // Whether multiply_signs() is there, and faster than expansion and a matrix product, where `rows`
+  // rows are computed in `dtype`.
   bool multiplies(int64_t rows, at::ScalarType dtype) const;
 
-  // x [M, cols] fp32 -> (x * scale) S^T, fp32 [M, rows], from the bits. scale [cols] fp32 or
-  // undefined. Threads of ATen's pool where it is worth it.
-  at::Tensor multiply(const at::Tensor& x, const at::Tensor& scale) const;
+  // int32, flat.
+  const at::Tensor& words() const { return words_; }
 
   // out [row_end - row_begin, cols] (unit column stride; fp32, fp64 or bf16) = those rows' signs
   // times row_scale [rows] or column_scale [cols] of the same dtype, at most one defined.
@@ -39,7 +38,24 @@ class PackedSigns {
  private:
   at::Tensor words_;
   int64_t rows_ = 0, cols_ = 0;
-  bool interleaved_ = true;
 };
+
+// One of the sums that multiply_signs() makes: a column of the result for each row of the signs,
+// the sum over terms of ((x * in_scale) S^T) * out_scale, plus bias [rows].
+struct SignedSum {
+  struct Term {
+    const PackedSigns* signs;
+    int64_t begin;         // of x, the first of the columns that it reads
+    at::Tensor in_scale;   // [cols]; undefined: ones, in all terms of a call
+    at::Tensor out_scale;  // [rows]
+  };
+  std::vector<Term> terms;  // one or two, in each sum of a call as many, of as many rows
+  at::Tensor bias;          // undefined: none, in all sums of a call
+};
+
+// x [M, K] in fp32 or bf16 -> the sums side by side, of its type, from the bits: a launch for all
+// of them on a GPU, threads of ATen's pool on the CPU where it is worth it. fp32 sums; scales and
+// biases in fp32.
+at::Tensor multiply_signs(const at::Tensor& x, const std::vector<SignedSum>& sums);
 
 }  // namespace littlebit

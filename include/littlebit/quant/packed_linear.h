@@ -28,6 +28,10 @@ class PackedLinear : public Linear {
                at::ScalarType compute_dtype);
 
   at::Tensor forward(const at::Tensor& x) const override;
+  // Where rows of x are multiplied from the bits, and the others are packed layers with as many
+  // paths: each factor of all layers at once.
+  std::vector<at::Tensor> forward_beside(at::ArrayRef<const Linear*> others,
+                                         const at::Tensor& x) const override;
   int64_t latent_size() const override;  // both paths' ranks
   at::Tensor to_latent(const at::Tensor& x) const override;
   at::Tensor from_latent(const at::Tensor& latent) const override;
@@ -38,6 +42,10 @@ class PackedLinear : public Linear {
   int64_t bytes() const;  // of signs, scales and bias in memory
 
  private:
+  // Side by side, from the bits: the latents for rows of x, and what follows from them.
+  static at::Tensor latents_of(at::ArrayRef<const PackedLinear*> layers, const at::Tensor& rows);
+  static at::Tensor results_of(at::ArrayRef<const PackedLinear*> layers, const at::Tensor& latents);
+
   bool from_bits(const at::Tensor& x) const;
   bool in_signs(const at::Tensor& x) const;
 

@@ -59,32 +59,83 @@ TEST_CASE("a student on another device: its start and layers", "[device]") {
   }
 }
 
+namespace {
+
+// Inference layers of the same numbers on the CPU and on another device.
+struct PackedPair {
+  PackedPair(const std::string& name, int64_t d_out, int64_t rank, int64_t d_in, int paths,
+             bool biased, at::ScalarType dtype, at::Device other) {
+    const auto words = [](int64_t rows, int64_t cols) {
+      const at::Tensor flat =
+          at::randint(INT32_MIN, INT32_MAX, {(rows * cols + 31) / 32}, at::kInt);
+      return SignMatrix(flat, 0, rows, cols).padded_words();
+    };
+    std::vector<PackedPath> here, there;
+    for (int p = 0; p < paths; ++p) {
+      const at::Tensor u = words(d_out, rank), v = words(rank, d_in);
+      const at::Tensor h = at::randn({d_out}), l = at::randn({rank}), g = at::randn({d_in});
+      here.push_back({PackedSigns(u, rank, at::kCPU), PackedSigns(v, d_in, at::kCPU), h, l, g});
+      there.push_back({PackedSigns(u, rank, other), PackedSigns(v, d_in, other), h.to(other),
+                       l.to(other), g.to(other)});
+    }
+    const at::Tensor bias = biased ? at::randn({d_out}) : at::Tensor();
+    on_cpu = std::make_unique<PackedLinear>(name, std::move(here), bias, dtype);
+    elsewhere = std::make_unique<PackedLinear>(name, std::move(there),
+                                               biased ? bias.to(other) : bias, dtype);
+  }
+
+  std::unique_ptr<PackedLinear> on_cpu, elsewhere;
+};
+
+}  // namespace
+
 TEST_CASE("an inference layer on another device computes what it does on the CPU", "[device]") {
   const c10::NoGradGuard no_grad;
   const at::Device other = test::other_device();
   at::manual_seed(2);
-  const int64_t d_out = 70, rank = 41, d_in = 100;
-  const auto words = [](int64_t rows, int64_t cols) {
-    const at::Tensor flat = at::randint(INT32_MIN, INT32_MAX, {(rows * cols + 31) / 32}, at::kInt);
-    return SignMatrix(flat, 0, rows, cols).padded_words();
-  };
-  std::vector<PackedPath> here, there;
-  for (int p = 0; p < 2; ++p) {
-    const at::Tensor u = words(d_out, rank), v = words(rank, d_in);
-    const at::Tensor h = at::randn({d_out}), l = at::randn({rank}), g = at::randn({d_in});
-    here.push_back({PackedSigns(u, rank, at::kCPU), PackedSigns(v, d_in, at::kCPU), h, l, g});
-    there.push_back({PackedSigns(u, rank, other), PackedSigns(v, d_in, other), h.to(other),
-                     l.to(other), g.to(other)});
-  }
-  const at::Tensor bias = at::randn({d_out});
-  const PackedLinear on_cpu("layer", std::move(here), bias, at::kFloat),
-      elsewhere("layer", std::move(there), bias.to(other), at::kFloat);
-  for (const int64_t rows : {1, 3, 90}) {
+  const PackedPair layer("layer", 70, 41, 100, 2, true, at::kFloat, other);
+  for (const int64_t rows : {0, 1, 3, 16, 17, 90}) {  // up to 16 from the bits
     INFO(rows << " rows");
-    const at::Tensor x = at::randn({rows, d_in});
-    const at::Tensor got = elsewhere.forward(x.to(other));
+    const at::Tensor x = at::randn({rows, 100});
+    const at::Tensor got = layer.elsewhere->forward(x.to(other));
     CHECK(got.device().type() == other.type());
-    CHECK(at::allclose(got.cpu(), on_cpu.forward(x), 1e-4, 1e-4));
+    CHECK(at::allclose(got.cpu(), layer.on_cpu->forward(x), 1e-4, 1e-4));
+  }
+}
+
+TEST_CASE("inference layers beside each other compute what each does alone", "[device]") {
+  const c10::NoGradGuard no_grad;
+  const at::Device other = test::other_device();
+  at::manual_seed(4);
+  const auto check = [&](const std::vector<const PackedPair*>& pairs, int64_t rows, bool on_cpu) {
+    const at::Device device = on_cpu ? at::Device(at::kCPU) : other;
+    std::vector<const Linear*> layers;
+    for (const PackedPair* pair : pairs) {
+      layers.push_back(on_cpu ? pair->on_cpu.get() : pair->elsewhere.get());
+    }
+    const at::Tensor x = at::randn({1, rows, 100}).to(device);
+    const auto all = layers[0]->forward_beside(at::ArrayRef(layers).slice(1), x);
+    REQUIRE(all.size() == layers.size());
+    for (size_t i = 0; i < layers.size(); ++i) {
+      const at::Tensor want = layers[i]->forward(x);
+      INFO(rows << " rows, layer " << i << " on " << device);
+      REQUIRE(all[i].sizes() == want.sizes());
+      CHECK(all[i].stride(2) == 1);
+      CHECK(at::equal(all[i].cpu(), want.cpu()));
+    }
+  };
+  const PackedPair q("q", 70, 41, 100, 2, true, at::kFloat, other),
+      k("k", 16, 8, 100, 2, true, at::kFloat, other),
+      plain("plain", 30, 9, 100, 2, false, at::kFloat, other),
+      single("single", 30, 9, 100, 1, true, at::kFloat, other);
+  for (const bool on_cpu : {true, false}) {
+    for (const int64_t rows : {1, 5, 90}) {
+      check({&q, &k, &k}, rows, on_cpu);
+      check({&q}, rows, on_cpu);
+      // Not of one kind: each alone.
+      check({&q, &plain}, rows, on_cpu);
+      check({&single, &q}, rows, on_cpu);
+    }
   }
 }
 
