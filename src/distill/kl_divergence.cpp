@@ -29,14 +29,14 @@ at::Tensor kl_divergence(const Decoder& teacher, const Decoder& student,
   at::Tensor sum = at::zeros({}, z_student.options().dtype(at::kDouble));
   for (int64_t begin = 0; begin < z_student.size(0); begin += chunk) {
     const int64_t rows = std::min(chunk, z_student.size(0) - begin);
-    const KlRowsResult kl = divergences_of_rows(logits(teacher, z_teacher.narrow(0, begin, rows)),
-                                                logits(student, z_student.narrow(0, begin, rows)),
-                                                student.spec().logit_softcap, scale, dz.defined());
-    sum.add_(kl.losses.sum());
+    const at::Tensor of_student = logits(student, z_student.narrow(0, begin, rows));
+    sum.add_(divergences_of_rows(logits(teacher, z_teacher.narrow(0, begin, rows)), of_student,
+                                 student.spec().logit_softcap, scale, dz.defined())
+                 .sum());
     if (!dz.defined()) continue;
-    dz.narrow(0, begin, rows)
-        // dz += dlogits W_head. The head itself is frozen and gets no gradient.
-        .add_(student.head().linear->input_gradient(kl.d_student.to(student.compute_dtype())));
+    const at::Tensor d_student = of_student.to(student.compute_dtype());
+    // dz += dlogits W_head. The head itself is frozen and gets no gradient.
+    dz.narrow(0, begin, rows).add_(student.head().linear->input_gradient(d_student));
   }
   return sum;
 }

@@ -69,15 +69,16 @@ LITTLEBIT_LOOP void kl_loop(const KlRowsJob* job, int64_t row_begin, int64_t row
         return exp_of(z - of_p.most - of_p.log_sum) * (z - capped<kCapped>(s[i], softcap));
       });
       if (job->d_student == nullptr) continue;
-      float* d = job->d_student + r * cols + begin;
+      float made[kBlock];  // apart: a loop that writes what it reads is not made of vectors
       for (int64_t i = 0; i < count; ++i) {
         const float z = capped<kCapped>(s[i], softcap);
         const float log_p = capped<kCapped>(t[i], softcap) - of_p.most - of_p.log_sum;
         // q - p, through the cap's derivative.
         float difference = exp_of(z - of_q.most - of_q.log_sum) - exp_of(log_p);
         if (kCapped) difference *= 1 - (z / softcap) * (z / softcap);
-        d[i] = difference * scale;
+        made[i] = difference * scale;
       }
+      std::copy_n(made, count, job->d_student + r * cols + begin);
     }
     job->loss[r] = loss;
   }

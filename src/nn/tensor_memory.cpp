@@ -1,6 +1,7 @@
 // One heap of pages: best fit, neighbours joined. What is given back is kept (its pages stay with
 // the process) as long as live and kept bytes together are about the most that was ever live;
-// beyond, the longest kept stretches give their pages back and stay as addresses.
+// beyond, the longest kept stretches give their pages back and stay as addresses. Those are taken
+// only where no kept stretch is long enough: new pages cost time, and kept ones would stay beside.
 #include "littlebit/nn/tensor_memory.h"
 
 #include <c10/core/Allocator.h>
@@ -95,8 +96,11 @@ class PageHeap {
   // nullptr where the system gives no more.
   char* take(size_t size) {
     size = (size + kPage - 1) / kPage * kPage;
-    if (free_.best_fit(size) == nullptr && !add_region(size)) return nullptr;
-    char* const begin = free_.best_fit(size);
+    char* begin = kept_.best_fit(size);
+    if (begin == nullptr) {
+      if (free_.best_fit(size) == nullptr && !add_region(size)) return nullptr;
+      begin = free_.best_fit(size);
+    }
     free_.cut(begin, size);
     kept_.cut(begin, size);
     live_[begin] = size;
@@ -116,6 +120,11 @@ class PageHeap {
     free_.add(begin, size);
     kept_.add(begin, size);
     return true;
+  }
+
+  void drop_all() {
+    while (kept_.bytes() > 0) drop();
+    most_ = live_bytes_;
   }
 
  private:
@@ -138,7 +147,7 @@ class PageHeap {
 
   Stretches free_, kept_;  // kept: what of it still has pages
   std::unordered_map<char*, size_t> live_;
-  size_t live_bytes_ = 0, most_ = 0;  // most: that were ever live at once
+  size_t live_bytes_ = 0, most_ = 0;  // most: that were live at once, ever or since drop_all()
 };
 
 class TensorMemory final : public c10::Allocator {
@@ -151,6 +160,10 @@ class TensorMemory final : public c10::Allocator {
       if (char* data = heap_.take(size)) return {data, data, &release, c10::Device(c10::kCPU)};
     }
     return small_->allocate(size);  // and it knows what to say where memory is full
+  }
+  void drop_kept() {
+    const std::lock_guard lock(mutex_);
+    heap_.drop_all();
   }
   c10::DeleterFnPtr raw_deleter() const override { return &release; }
   void copy_data(void* to, const void* from, size_t count) const override {
@@ -181,6 +194,8 @@ void TensorMemory::release(void* data) {
 }
 
 }  // namespace
+
+void release_kept_tensor_memory() { tensor_memory().drop_kept(); }
 
 void keep_tensor_memory() {
 #ifndef __SANITIZE_ADDRESS__

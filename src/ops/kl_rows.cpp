@@ -16,14 +16,13 @@
 
 namespace littlebit {
 
-KlRowsResult divergences_of_rows(const at::Tensor& teacher, const at::Tensor& student,
-                                 double softcap, double scale, bool with_gradient) {
-  auto [losses, d] = dispatched<KlRows>().call(teacher, student, softcap, scale, with_gradient);
-  return {std::move(losses), with_gradient ? std::move(d) : at::Tensor()};
+at::Tensor divergences_of_rows(const at::Tensor& teacher, const at::Tensor& student, double softcap,
+                               double scale, bool with_gradient) {
+  return dispatched<KlRows>().call(teacher, student, softcap, scale, with_gradient);
 }
 
-KlRows::Result KlRows::twin(const at::Tensor& teacher, const at::Tensor& student, double softcap,
-                            double scale, bool with_gradient) {
+at::Tensor KlRows::twin(const at::Tensor& teacher, const at::Tensor& student, double softcap,
+                        double scale, bool with_gradient) {
   // z = cap tanh(x / cap), with dz/dx = 1 - (z / cap)^2, by which the gradient passes through the
   // cap.
   const auto capped = [softcap](const at::Tensor& x) {
@@ -33,16 +32,17 @@ KlRows::Result KlRows::twin(const at::Tensor& teacher, const at::Tensor& student
   const at::Tensor log_p = at::log_softmax(capped(teacher), -1), log_q = at::log_softmax(z, -1);
   const at::Tensor p = log_p.exp();
   // A row's terms have both signs and nearly cancel: fp64 keeps what is left of them.
-  const at::Tensor losses = ((log_p - log_q) * p).sum(-1, /*keepdim=*/false, at::kDouble);
-  if (!with_gradient) return {losses, z.new_empty({0})};
+  at::Tensor losses = ((log_p - log_q) * p).sum(-1, /*keepdim=*/false, at::kDouble);
+  if (!with_gradient) return losses;
   // d KL / d z = q - p: the teacher's entropy is a constant, and the rest is a cross-entropy.
   at::Tensor d = log_q.exp() - p;
   if (softcap > 0) d = d * (1 - (z / softcap).square());
-  return {losses, d * scale};
+  student.copy_(d * scale);
+  return losses;
 }
 
-KlRows::Result KlRows::cpu(const at::Tensor& teacher, const at::Tensor& student, double softcap,
-                           double scale, bool with_gradient) {
+at::Tensor KlRows::cpu(const at::Tensor& teacher, const at::Tensor& student, double softcap,
+                       double scale, bool with_gradient) {
   if (!has_kernel(teacher, student, softcap, scale, with_gradient)) {
     return twin(teacher, student, softcap, scale, with_gradient);
   }

@@ -198,7 +198,7 @@ Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerP
   Moment loss{.what = "logits of a chunk"};
   loss.states = waiting.on_device(layers) + ends;
   loss.weights = kept_weights;
-  loss.work = kept + 3 * kWide * rows * static_cast<double>(spec.vocab_size);
+  loss.work = kept + 2 * kWide * rows * static_cast<double>(spec.vocab_size);
   return loss.total() > worst.total() ? loss : worst;
 }
 

@@ -21,6 +21,7 @@
 #include "littlebit/device/device.h"
 #include "littlebit/distributed/agreement.h"
 #include "littlebit/eval/environment.h"
+#include "littlebit/nn/tensor_memory.h"
 #include "littlebit/quant/starts.h"
 #include "loop.h"
 #include "plan.h"
@@ -215,6 +216,7 @@ ExitCode run_training(const RunOptions& asked, const OptionTree& tree, const Run
   in_all(processes, [&] { record.open(); });
 
   const LoopResult result = run_loop(prepared, model, record, since_start);
+  release_kept_tensor_memory();  // exports map what they write beside what the run holds
   return result.finished ? finish_run(prepared, model, folder, record, result, since_start)
                          : stop_run(prepared.session, model, folder, record, result, since_start);
 }

@@ -16,7 +16,7 @@ struct KlRowsJob {
   const float* teacher;
   const float* student;
   double* loss;
-  float* d_student;  // or null
+  float* d_student;  // or null; may be `student` itself
   int64_t rows, cols;
   float softcap, scale;
 };

@@ -9,4 +9,7 @@ namespace littlebit {
 // tensors are made. Without effect under AddressSanitizer, which is to see every block.
 void keep_tensor_memory();
 
+// Gives back to the system what is kept: after work that takes much more than what follows.
+void release_kept_tensor_memory();
+
 }  // namespace littlebit

@@ -1,10 +1,9 @@
-// The KL divergence of rows of logits, with its derivative in the same pass. No gradients of its
-// own.
+// The KL divergence of rows of logits, with its derivative in the same pass, in the place of the
+// student's logits. No gradients of its own.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
-#include <tuple>
 #include <vector>
 
 #include "littlebit/kernels/kl_rows.h"
@@ -13,56 +12,51 @@
 
 namespace littlebit {
 
-struct KlRowsResult {
-  at::Tensor losses;  // [rows] in fp64: the sum over p_t (log p_t - log p_s) of each
-  at::Tensor
-      d_student;  // [rows, cols] in fp32 (fp64): scale * its derivative; undefined: not asked
-};
-
 // teacher, student [rows, cols] in fp32 (fp64), before the soft cap: softcap > 0 makes them softcap
-// * tanh(logits / softcap). One read of each logit from memory.
-KlRowsResult divergences_of_rows(const at::Tensor& teacher, const at::Tensor& student,
-                                 double softcap, double scale, bool with_gradient);
+// * tanh(logits / softcap). Returns of each row the sum over p_t (log p_t - log p_s), [rows] in
+// fp64. `with_gradient`: `student` becomes scale * the derivative by it. One read of each logit
+// from memory.
+at::Tensor divergences_of_rows(const at::Tensor& teacher, const at::Tensor& student, double softcap,
+                               double scale, bool with_gradient);
 
-// The operation itself (src/ops/operation.h); without a gradient its second result is empty.
+// The operation itself (src/ops/operation.h).
 struct KlRows {
-  using Result = std::tuple<at::Tensor, at::Tensor>;
   static constexpr char kName[] = "littlebit::kl_rows";
   static constexpr char kArguments[] =
-      "(Tensor teacher, Tensor student, float softcap, float scale, bool with_gradient)"
-      " -> (Tensor, Tensor)";
+      "(Tensor teacher, Tensor(a!) student, float softcap, float scale, bool with_gradient)"
+      " -> Tensor";
   static constexpr bool kTwinDifferentiates = false;
   static constexpr bool kHasCudaKernel = true;
-  static Result twin(const at::Tensor& teacher, const at::Tensor& student, double softcap,
-                     double scale, bool with_gradient);
-  static Result cpu(const at::Tensor& teacher, const at::Tensor& student, double softcap,
-                    double scale, bool with_gradient);
+  static at::Tensor twin(const at::Tensor& teacher, const at::Tensor& student, double softcap,
+                         double scale, bool with_gradient);
+  static at::Tensor cpu(const at::Tensor& teacher, const at::Tensor& student, double softcap,
+                        double scale, bool with_gradient);
   static bool has_kernel(const at::Tensor& teacher, const at::Tensor& student, double /*softcap*/,
                          double /*scale*/, bool /*with_gradient*/) {
-    return teacher.scalar_type() == at::kFloat && student.scalar_type() == at::kFloat;
+    return teacher.scalar_type() == at::kFloat && student.scalar_type() == at::kFloat &&
+           student.is_contiguous();
   }
   template <class Run>
-  static Result with_job(const at::Tensor& teacher, const at::Tensor& student, double softcap,
-                         double scale, bool with_gradient, const Run& run);
+  static at::Tensor with_job(const at::Tensor& teacher, const at::Tensor& student, double softcap,
+                             double scale, bool with_gradient, const Run& run);
   static std::vector<OperationCase> cases();
 };
 
 template <class Run>
-KlRows::Result KlRows::with_job(const at::Tensor& teacher, const at::Tensor& student,
-                                double softcap, double scale, bool with_gradient, const Run& run) {
+at::Tensor KlRows::with_job(const at::Tensor& teacher, const at::Tensor& student, double softcap,
+                            double scale, bool with_gradient, const Run& run) {
   TORCH_CHECK(teacher.dim() == 2 && teacher.sizes() == student.sizes(), "two rows of logits each");
-  const at::Tensor of_p = teacher.contiguous(), of_q = student.contiguous();
-  const at::Tensor losses = of_q.new_empty({of_q.size(0)}, of_q.options().dtype(at::kDouble));
-  const at::Tensor d = with_gradient ? of_q.new_empty(of_q.sizes()) : of_q.new_empty({0});
+  const at::Tensor of_p = teacher.contiguous();
+  at::Tensor losses = student.new_empty({student.size(0)}, student.options().dtype(at::kDouble));
   run(KlRowsJob{.teacher = elements<float>(of_p),
-                .student = elements<float>(of_q),
+                .student = elements<float>(student),
                 .loss = mutable_elements<double>(losses),
-                .d_student = with_gradient ? mutable_elements<float>(d) : nullptr,
-                .rows = of_q.size(0),
-                .cols = of_q.size(1),
+                .d_student = with_gradient ? mutable_elements<float>(student) : nullptr,
+                .rows = student.size(0),
+                .cols = student.size(1),
                 .softcap = static_cast<float>(softcap),
                 .scale = static_cast<float>(scale)});
-  return {losses, d};
+  return losses;
 }
 
 }  // namespace littlebit

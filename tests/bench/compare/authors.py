@@ -58,9 +58,10 @@ def make_ids(args, vocabulary, file):
     save_file({"input_ids": ids}, file)
 
 
-def peak_bytes():
-    text = pathlib.Path("/proc/self/status").read_text()
-    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", text).group(1))
+def peak_bytes(process="self"):
+    """So far; 0 of a process that has ended."""
+    found = re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{process}/status").read_text())
+    return 1024 * int(found.group(1)) if found else 0
 
 
 def run_theirs(args):
@@ -120,14 +121,16 @@ def turn_of_ours(args, recompute):
              f"train.steps={args.steps}", f"train.micro_batch_size={args.batch}", f"train.threads={args.threads}",
              "optim.learning_rate=1e-4", f"train.recompute={recompute}", "train.device=cpu", "checkpoint.async=false",
              f"output.dir={run}"]
-    with subprocess.Popen([str(word) for word in words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+    peak, said = 0, args.out / "said.txt"
+    with said.open("w") as file, subprocess.Popen([str(word) for word in words], stdout=file, stderr=file) as process:
+        # Not ru_maxrss: that begins with what this process, which started it, held.
+        while process.poll() is None:
+            peak = max(peak, peak_bytes(process.pid))
+            time.sleep(0.01)
     if process.returncode != 0:
-        sys.exit(said)
+        sys.exit(said.read_text())
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return {"seconds": [line["seconds"] for line in lines[1:]], "peak_bytes": 1024 * usage.ru_maxrss,
+    return {"seconds": [line["seconds"] for line in lines[1:]], "peak_bytes": peak,
             "loss": lines[-1]["loss"], "share": statistics.median(line.get("product_share", 0) for line in lines[1:])}
 
 

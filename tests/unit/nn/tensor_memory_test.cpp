@@ -3,6 +3,7 @@
 #include "littlebit/nn/tensor_memory.h"
 
 #include <ATen/ATen.h>
+#include <sys/resource.h>
 
 #include <catch2/catch.hpp>
 #include <iostream>
@@ -50,6 +51,39 @@ Churned churn(uint32_t seed, int turns, int64_t most_bytes) {
   while (!alive.empty()) end_one(0);
   return {.most = most, .damaged = damaged};
 }
+
+#ifndef __SANITIZE_ADDRESS__  // under which tensors stay on its heap
+int64_t page_faults() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt;
+}
+
+TEST_CASE("large tensors on pages of our own: kept pages are taken before new ones") {
+  keep_tensor_memory();
+  const auto made = [](int64_t mib) { return at::full({mib * kMiB}, 1, at::kByte); };
+  const at::Tensor some = made(200);  // leaves less of its region than the next one needs
+  at::Tensor given_back = made(300);
+  given_back.reset();
+  const int64_t before = page_faults();
+  const at::Tensor next = made(40);  // fits into the rest, too, and closer
+  CHECK(page_faults() - before < 40 * kMiB / 4096 / 10);
+}
+
+TEST_CASE("large tensors on pages of our own: what is kept can be released") {
+  keep_tensor_memory();
+  const at::Tensor some = at::full({64 * kMiB}, 1, at::kByte);
+  at::full({64 * kMiB}, 1, at::kByte);
+  const int64_t kept = test::status_bytes("VmRSS");
+  if (kept == 0) {
+    std::cout << "skipped: this system does not tell resident memory\n";
+    return;
+  }
+  release_kept_tensor_memory();
+  CHECK(test::status_bytes("VmRSS") < kept - 60 * kMiB);
+  CHECK(some.eq(1).all().item<bool>());
+}
+#endif
 
 TEST_CASE("large tensors on pages of our own: none lies over another, from several threads") {
   keep_tensor_memory();

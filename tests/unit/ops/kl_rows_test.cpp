@@ -55,6 +55,12 @@ TEST_CASE("the KL of rows and its derivative are their formulas, by every instru
                           losses.data_ptr<double>(), d.data_ptr<float>(), 2, cols,
                           static_cast<float>(softcap), 0.25F},
                 0, 2, use);
+        const at::Tensor in_place = student.clone();
+        kl_rows(KlRowsJob{teacher.data_ptr<float>(), in_place.data_ptr<float>(),
+                          losses.data_ptr<double>(), in_place.data_ptr<float>(), 2, cols,
+                          static_cast<float>(softcap), 0.25F},
+                0, 2, use);
+        CHECK(at::equal(in_place, d));
         for (int64_t r = 0; r < 2; ++r) {
           INFO(cols << " columns, row " << r << ", soft cap " << softcap);
           const Exact want = kl_by_formula(teacher[r], student[r], softcap, 0.25);
@@ -74,20 +80,31 @@ TEST_CASE("the KL of rows and its derivative are their formulas, by every instru
 
 TEST_CASE("equal logits have no divergence, and one that is no number shows") {
   const at::Tensor logits = at::linspace(-9, 9, 40).view({2, 20});
-  const KlRowsResult same = divergences_of_rows(logits, logits.clone(), 0, 1, true);
-  CHECK(same.losses.abs().max().item<double>() < 1e-7);
-  CHECK(same.d_student.abs().max().item<float>() == 0);
-  CHECK_FALSE(divergences_of_rows(logits, logits, 0, 1, false).d_student.defined());
+  const auto losses = [&](const at::Tensor& teacher, const at::Tensor& student, double softcap) {
+    return divergences_of_rows(teacher, student.clone(), softcap, 1, true);
+  };
+  const at::Tensor same = logits.clone();
+  CHECK(divergences_of_rows(logits, same, 0, 1, false).abs().max().item<double>() < 1e-7);
+  CHECK(at::equal(same, logits));  // no gradient was asked for
+  divergences_of_rows(logits, same, 0, 1, true);
+  CHECK(same.abs().max().item<float>() == 0);
   for (const double softcap : {0.0, 30.0}) {
     at::Tensor broken = logits.clone();
     broken[1][3] = NAN;
-    CHECK(
-        std::isnan(divergences_of_rows(logits, broken, softcap, 1, true).losses[1].item<double>()));
-    CHECK(
-        std::isnan(divergences_of_rows(broken, logits, softcap, 1, true).losses[1].item<double>()));
-    CHECK(std::isfinite(
-        divergences_of_rows(broken, logits, softcap, 1, true).losses[0].item<double>()));
+    CHECK(std::isnan(losses(logits, broken, softcap)[1].item<double>()));
+    CHECK(std::isnan(losses(broken, logits, softcap)[1].item<double>()));
+    CHECK(std::isfinite(losses(broken, logits, softcap)[0].item<double>()));
   }
+}
+
+TEST_CASE("the derivative takes the logits' place where these lie with gaps, too") {
+  at::manual_seed(6);
+  const at::Tensor teacher = at::randn({5, 30}), wide = at::randn({5, 40});
+  const at::Tensor dense = wide.narrow(1, 3, 30).clone();
+  const at::Tensor gaps = wide.narrow(1, 3, 30);
+  const at::Tensor want = divergences_of_rows(teacher, dense, 2, 0.5, true);
+  CHECK(at::allclose(divergences_of_rows(teacher, gaps, 2, 0.5, true), want, 1e-5, 1e-6));
+  CHECK(at::allclose(gaps, dense, 1e-5, 1e-6));
 }
 
 }  // namespace
