@@ -17,6 +17,7 @@
 #include "littlebit/device/memory.h"
 #include "littlebit/device/part_clock.h"
 #include "littlebit/distill/step.h"
+#include "littlebit/logging/progress.h"
 #include "littlebit/nn/autograd.h"
 #include "littlebit/nn/linear.h"
 #include "littlebit/optim/gradient_reducer.h"

@@ -22,6 +22,7 @@ constexpr Architecture kArchitectures[] = {
     {"gemma3", parse_gemma3, name_llama_parts},
     {"gemma3_text", parse_gemma3_text, name_llama_parts},
     {"opt", parse_opt, name_opt_parts},
+    {"starcoder2", parse_starcoder2, name_starcoder2_parts},
 };
 
 // Each size may be one that some model has; together they must make one that some machine holds,

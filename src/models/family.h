@@ -80,7 +80,9 @@ ModelSpec parse_gemma2(const Json& config);
 ModelSpec parse_gemma3(const Json& config);
 ModelSpec parse_gemma3_text(const Json& config);
 ModelSpec parse_opt(const Json& config);
+ModelSpec parse_starcoder2(const Json& config);
 void name_phi3_parts(const ModelSpec& spec, DecoderParts& parts);
 void name_opt_parts(const ModelSpec& spec, DecoderParts& parts);
+void name_starcoder2_parts(const ModelSpec& spec, DecoderParts& parts);
 
 }  // namespace littlebit

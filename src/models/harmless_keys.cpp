@@ -131,6 +131,7 @@ constexpr HarmlessKey kHarmless[] = {
     {"attention_probs_dropout_prob", kTraining},
     {"embedding_dropout", kTraining},
     {"resid_dropout", kTraining},
+    {"residual_dropout", kTraining},
     {"embd_dropout", kTraining},
     {"exponential_decay_length_penalty", kGeneration},
     {"remove_invalid_values", kGeneration},

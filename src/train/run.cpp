@@ -11,6 +11,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "factor_cache.h"
@@ -146,7 +147,7 @@ void check_changing(const RunRequest& request) {
   }
   const std::vector<std::string> keys = changeable_keys();
   for (const std::string& key : request.changing) {
-    if (contains(keys, key)) continue;
+    if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
     throw UsageError("--resume-with " + key + ": this cannot be changed in a run",
                      "these can be changed: " + join(keys, ", "));
   }

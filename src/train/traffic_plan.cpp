@@ -34,7 +34,7 @@ std::vector<TrafficPart> traffic_parts(Decoder& decoder, std::span<const LayerPl
   vectors.sent = sent_of(vectors.payload, choice.world, 2);
   bits.sent = sent_of(bits.payload, choice.world, 1);
   // KL, hidden loss, norm, flips and the like, each 8 bytes.
-  numbers.calls = 1;
+  numbers.calls = 2;  // before the update and behind it
   numbers.payload = 7 * 8;
   numbers.sent = sent_of(numbers.payload, choice.world, 2);
   std::vector<TrafficPart> parts = {gradients, vectors, bits, numbers};

@@ -242,7 +242,7 @@ void check_case(Case& scene) {
 
 TEST_CASE("every architecture is trained, resumed, packed and read back") {
   const std::vector<fs::path> folders = fixtures();
-  CHECK(folders.size() == 46);
+  CHECK(folders.size() == 47);
   std::set<std::string> types;
   for (const fs::path& folder : folders) {
     INFO(folder.filename());
@@ -251,7 +251,7 @@ TEST_CASE("every architecture is trained, resumed, packed and read back") {
     check_case(scene);
   }
   CHECK(types == std::set<std::string>{"gemma", "gemma2", "gemma3_text", "llama", "mistral", "opt",
-                                       "phi3", "qwen2", "qwen3"});
+                                       "phi3", "qwen2", "qwen3", "starcoder2"});
 }
 
 TEST_CASE("a multimodal Gemma 3 becomes a packed text model of its own") {

@@ -53,4 +53,7 @@ VARIANTS = [
                                    mscale_all_dim=0.4))),
     Variant("gemma1", "gemma", "Gemma 1: norms of 1 + w, scaled embeddings, head_dim given, one key/value head", (2, 14),
             base(36, 3, 1, 2, 40, 96, 64, head_dim=14)),
+    Variant("starcoder2", "starcoder2", "LayerNorm, biases, plain tanh-GeLU MLP, grouped heads, a window, tied", (2, 20),
+            dict(hidden_size=32, num_attention_heads=4, num_key_value_heads=2, num_hidden_layers=2, intermediate_size=48,
+                 vocab_size=96, max_position_embeddings=64, sliding_window=6, rope_theta=5000.0, norm_epsilon=1e-5)),
 ]
