@@ -115,11 +115,6 @@ __device__ __forceinline__ void expand_by_blocks(const ExpandJob<B>& job, unsign
   }
 }
 
-template <class B>
-__global__ void expand_kernel(ExpandJob<B> job) {
-  expand_by_blocks(job, blockIdx.x, gridDim.x);
-}
-
 // As many jobs as the 4 KiB of a kernel's arguments hold; job i has blocks first_block[i] to
 // first_block[i + 1].
 template <class B>
@@ -132,7 +127,7 @@ struct ExpandTable {
 // Dozens of small matrices in one launch: the table is an argument, so nothing is copied to the
 // device before it.
 template <class B>
-__global__ void expand_all_kernel(const __grid_constant__ ExpandTable<B> table) {
+__global__ void expand_kernel(const __grid_constant__ ExpandTable<B> table) {
   // At most 48 steps, the same for all threads of a block.
   int job = 0;
   while (blockIdx.x >= table.first_block[job + 1]) ++job;
@@ -192,13 +187,6 @@ unsigned blocks_of(const SignExpansion<T>& job) {
 }
 
 template <class T>
-cudaError_t expand(const SignExpansion<T>& job, cudaStream_t stream) {
-  if (job.rows == 0 || job.cols == 0) return cudaSuccess;
-  return launch(expand_kernel<typename BitsOf<sizeof(T)>::Type>,
-                {.grid = blocks_of(job), .block = kThreads}, stream, expand_job(job));
-}
-
-template <class T>
 cudaError_t expand(const SignExpansions<T>& all, cudaStream_t stream) {
   using Table = ExpandTable<typename BitsOf<sizeof(T)>::Type>;
   static_assert(sizeof(Table) <= 4096);
@@ -214,7 +202,7 @@ cudaError_t expand(const SignExpansions<T>& all, cudaStream_t stream) {
     // Launched when the table is full or the list ends.
     if (count == 0 || (count < Table::kMost && i + 1 < all.count)) continue;
     const cudaError_t error =
-        launch(expand_all_kernel<typename BitsOf<sizeof(T)>::Type>,
+        launch(expand_kernel<typename BitsOf<sizeof(T)>::Type>,
                {.grid = table.first_block[count], .block = kThreads}, stream, table);
     if (error != cudaSuccess) return error;
     count = 0;
@@ -224,15 +212,15 @@ cudaError_t expand(const SignExpansions<T>& all, cudaStream_t stream) {
 
 template <>
 cudaError_t run(const SignExpansion<float>& job, cudaStream_t stream) {
-  return expand(job, stream);
+  return expand(SignExpansions<float>{&job, 1}, stream);
 }
 template <>
 cudaError_t run(const SignExpansion<double>& job, cudaStream_t stream) {
-  return expand(job, stream);
+  return expand(SignExpansions<double>{&job, 1}, stream);
 }
 template <>
 cudaError_t run(const SignExpansion<uint16_t>& job, cudaStream_t stream) {
-  return expand(job, stream);
+  return expand(SignExpansions<uint16_t>{&job, 1}, stream);
 }
 template <>
 cudaError_t run(const SignExpansions<float>& all, cudaStream_t stream) {

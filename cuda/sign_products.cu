@@ -19,30 +19,43 @@ constexpr int kTableNumbers = 8192;                // of a block: 32 KiB
 constexpr int kPerWord = kTablesPerWord * kTable;  // numbers of a word's tables
 
 // As many sums as the 4 KiB of a kernel's arguments hold; sum i has blocks first_block[i] to
-// first_block[i + 1], each with 32 rows of its matrices.
-template <class T>
+// first_block[i + 1], each with 32 rows of its matrices. One kernel serves both types of x and y:
+// little beside the look-ups depends on it, and the library has each kernel six times.
 struct SignSumTable {
   static constexpr int kMost = 24;
-  SignSum<T> sums[kMost];
+  SignSum<void> sums[kMost];
   unsigned first_block[kMost + 1];
+  bool are_bf16;
   int64_t x_rows, x_stride, y_stride;
 };
 
-// The tables of `words` words of columns from `first_column` on, for `count` rows of x from `x` on,
-// kStride numbers apart: thread by thread 4 numbers of a table. Zeros for columns that do not
-// exist, whatever the bits there.
-template <int kStride, class T>
-__device__ __forceinline__ void make_tables(float* tables, const SignTerm<T>& term, const T* x,
-                                            int64_t x_stride, int count, int64_t first_column,
-                                            int words) {
-  for (int m = 0; m < count; ++m, x += x_stride, tables += kStride) {
+template <class T>
+SignSum<void> without_type(const SignSum<T>& job) {
+  SignSum<void> sum = {.count = job.count, .y = job.y, .bias = job.bias};
+  for (int64_t t = 0; t < job.count; ++t) {
+    const SignTerm<T>& term = job.terms[t];
+    sum.terms[t] = {term.signs, term.x, term.in_scale, term.out_scale};
+  }
+  return sum;
+}
+
+// The tables of `words` words of columns from `first_column` on, for `count` rows of x from number
+// `first_x` on, kStride numbers apart: thread by thread 4 numbers of a table. Zeros for columns
+// that do not exist, whatever the bits there.
+template <int kStride>
+__device__ __forceinline__ void make_tables(float* tables, const SignSumTable& all,
+                                            const SignTerm<void>& term, int64_t first_x, int count,
+                                            int64_t first_column, int words) {
+  for (int m = 0; m < count; ++m, first_x += all.x_stride, tables += kStride) {
     for (int i = static_cast<int>(threadIdx.x); i < words * kPerWord / 4; i += kThreads) {
       const int quarter = i % 4;
       const int64_t column = first_column + i / 4 * 4;
       float values[4] = {};
       for (int k = 0; k < 4; ++k) {
         if (column + k < term.signs.cols) {
-          values[k] = widened(x[column + k]);
+          const int64_t place = first_x + column + k;
+          values[k] = all.are_bf16 ? widened(static_cast<const uint16_t*>(term.x)[place])
+                                   : static_cast<const float*>(term.x)[place];
           if (term.in_scale != nullptr) values[k] *= term.in_scale[column + k];
         }
       }
@@ -59,14 +72,14 @@ __device__ __forceinline__ void make_tables(float* tables, const SignTerm<T>& te
 }
 
 // kRows: rows of x that a block takes at a time.
-template <class T, int kRows>
+template <int kRows>
 __global__ void __launch_bounds__(kThreads, 4)
-    sign_products_kernel(const __grid_constant__ SignSumTable<T> all) {
+    sign_products_kernel(const __grid_constant__ SignSumTable all) {
   constexpr int kWords = kTableNumbers / kPerWord / kRows, kWordsOfWarp = kWords / kTileWarps;
   LITTLEBIT_SHARED(float, tables, kTableNumbers);
   int index = 0;
   while (blockIdx.x >= all.first_block[index + 1]) ++index;
-  const SignSum<T>& sum = all.sums[index];
+  const SignSum<void>& sum = all.sums[index];
   const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int64_t first_row = static_cast<int64_t>(blockIdx.x - all.first_block[index]) * kTileRows;
   const int64_t row = first_row + lane, rows = sum.terms[0].signs.rows;
@@ -74,7 +87,7 @@ __global__ void __launch_bounds__(kThreads, 4)
   const int count = rest < kRows ? static_cast<int>(rest) : kRows;
   float total[kRows] = {};
   for (int t = 0; t < sum.count; ++t) {
-    const SignTerm<T>& term = sum.terms[t];
+    const SignTerm<void>& term = sum.terms[t];
     const int64_t per_row = (term.signs.cols + 31) / 32;
     constexpr int64_t kBlock = InterleavedSigns::kBlock;
     const uint32_t* words = term.signs.words + row / kBlock * per_row * kBlock + row % kBlock;
@@ -87,8 +100,8 @@ __global__ void __launch_bounds__(kThreads, 4)
         bits[k] = row < rows && word < count_words ? words[(first + word) * kBlock] : 0;
       }
       __syncthreads();  // the tables before these may still be read
-      make_tables<kWords * kPerWord>(tables, term, term.x + first_x * all.x_stride, all.x_stride,
-                                     count, first * 32, count_words);
+      make_tables<kWords * kPerWord>(tables, all, term, first_x * all.x_stride, count, first * 32,
+                                     count_words);
       __syncthreads();
       for (int k = 0; k < kWordsOfWarp; ++k) {
         const int word = k * kTileWarps + warp;
@@ -110,42 +123,46 @@ __global__ void __launch_bounds__(kThreads, 4)
     float value = 0;
     for (int w = 0; w < kTileWarps; ++w) value += tables[(m * kTileWarps + w) * kTileRows + lane];
     if (sum.bias != nullptr) value += sum.bias[row];
-    sum.y[(first_x + m) * all.y_stride + row] = narrowed<T>(value);
+    const int64_t place = (first_x + m) * all.y_stride + row;
+    if (all.are_bf16) {
+      static_cast<uint16_t*>(sum.y)[place] = narrowed<uint16_t>(value);
+    } else {
+      static_cast<float*>(sum.y)[place] = value;
+    }
   }
 }
 
-template <class T>
-cudaError_t multiply(const SignSumTable<T>& table, int count, cudaStream_t stream) {
+cudaError_t multiply(const SignSumTable& table, int count, cudaStream_t stream) {
   const auto grid = [&](int rows) {
     return dim3(table.first_block[count], static_cast<unsigned>((table.x_rows + rows - 1) / rows));
   };
   constexpr int kMany = 4;
   if (table.x_rows == 1) {
-    return launch(sign_products_kernel<T, 1>, {.grid = grid(1), .block = kThreads}, stream, table);
+    return launch(sign_products_kernel<1>, {.grid = grid(1), .block = kThreads}, stream, table);
   }
-  return launch(sign_products_kernel<T, kMany>, {.grid = grid(kMany), .block = kThreads}, stream,
+  return launch(sign_products_kernel<kMany>, {.grid = grid(kMany), .block = kThreads}, stream,
                 table);
 }
 
 template <class T>
 cudaError_t multiply(const SignSums<T>& all, cudaStream_t stream) {
-  using Table = SignSumTable<T>;
-  static_assert(sizeof(Table) <= 4096);
+  static_assert(sizeof(SignSumTable) <= 4096);
   if (all.x_rows == 0) return cudaSuccess;
-  Table table = {};
+  SignSumTable table = {};
   table.x_rows = all.x_rows;
   table.x_stride = all.x_stride;
   table.y_stride = all.y_stride;
+  table.are_bf16 = sizeof(T) == 2;
   int count = 0;
   for (int64_t i = 0; i < all.count; ++i) {
     const int64_t rows = all.sums[i].terms[0].signs.rows;
     if (rows > 0) {
-      table.sums[count] = all.sums[i];
+      table.sums[count] = without_type(all.sums[i]);
       table.first_block[count + 1] =
           table.first_block[count] + static_cast<unsigned>((rows + kTileRows - 1) / kTileRows);
       ++count;
     }
-    if (count == 0 || (count < Table::kMost && i + 1 < all.count)) continue;
+    if (count == 0 || (count < SignSumTable::kMost && i + 1 < all.count)) continue;
     const cudaError_t error = multiply(table, count, stream);
     if (error != cudaSuccess) return error;
     count = 0;

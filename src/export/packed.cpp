@@ -24,7 +24,7 @@ PackedExport export_packed(const std::filesystem::path& folder, const Student& s
 
   PackedExport result{
       .folder = folder,
-      .teacher_bytes = stored_bytes(teacher_tensors(teacher, student.decoder().spec())),
+      .teacher_bytes = stored_byte_table(teacher_tensors(teacher, student.decoder().spec())),
       .formula_bits = formula_bits(plans)};
   const StoredRows rows = store_rows(student.decoder(), formats);
   result.grouped = rows.lost;

@@ -78,7 +78,7 @@ std::vector<TeacherTensor> teacher_tensors(const HfFolder& teacher, const ModelS
   return table.take();
 }
 
-ByteTable stored_bytes(const std::vector<TeacherTensor>& tensors) {
+ByteTable stored_byte_table(const std::vector<TeacherTensor>& tensors) {
   ByteTable bytes;
   for (const TeacherTensor& tensor : tensors) bytes.*tensor.part += tensor.view->data.size();
   return bytes;

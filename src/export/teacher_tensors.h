@@ -29,6 +29,6 @@ struct TeacherTensor {
 // Every tensor of `teacher` (whose files are open), in its order.
 std::vector<TeacherTensor> teacher_tensors(const HfFolder& teacher, const ModelSpec& spec);
 
-ByteTable stored_bytes(const std::vector<TeacherTensor>& tensors);
+ByteTable stored_byte_table(const std::vector<TeacherTensor>& tensors);
 
 }  // namespace littlebit

@@ -49,7 +49,7 @@ void PackedSigns::expand_into(const at::Tensor& out, int64_t row_begin, const at
   expand_interleaved_signs(out, words_, rows_, row_begin, row_scale, column_scale);
 }
 
-at::Tensor multiply_signs(const at::Tensor& x, const std::vector<SignedSum>& sums) {
+at::Tensor signed_sums(const at::Tensor& x, const std::vector<SignedSum>& sums) {
   std::vector<at::Tensor> words, in_scales, out_scales, biases;
   std::vector<int64_t> rows, cols, begins;
   for (const SignedSum& sum : sums) {

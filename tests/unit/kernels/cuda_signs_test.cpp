@@ -92,8 +92,11 @@ void check_expansion_both_ways(const Case& c, Scale scale) {
   check_expansion<T>(c, scale,
                      [](const auto& job) { CHECK(cuda::run(job, nullptr) == cudaSuccess); });
   check_expansion<T>(c, scale, [](const auto& job) {
-    cuda::launch(cuda::expand_kernel<typename cuda::BitsOf<sizeof(T)>::Type>,
-                 {.grid = 2, .block = 32}, nullptr, cuda::expand_job(job));
+    using B = typename cuda::BitsOf<sizeof(T)>::Type;
+    cuda::ExpandTable<B> table = {};
+    table.jobs[0] = cuda::expand_job(job);
+    table.first_block[1] = 2;
+    cuda::launch(cuda::expand_kernel<B>, {.grid = 2, .block = 32}, nullptr, table);
   });
 }
 
