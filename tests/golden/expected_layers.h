@@ -21,7 +21,7 @@ struct Layer {
 
 struct ModelSizes {
   std::string type;
-  bool opt, phi, gemma;
+  bool opt, phi, gemma, starcoder;
   int64_t hidden, embedding, heads, width, kv_heads, inner, blocks, vocabulary;
 };
 
@@ -39,6 +39,7 @@ inline ModelSizes sizes_of(const Json& whole) {
   s.opt = s.type == "opt";
   s.phi = s.type.starts_with("phi");
   s.gemma = s.type.starts_with("gemma");
+  s.starcoder = s.type == "starcoder2";
   s.hidden = config.at("hidden_size");
   s.embedding = s.opt ? get("word_embed_proj_dim", s.hidden) : s.hidden;
   s.heads = get("num_attention_heads", 8);
@@ -54,7 +55,8 @@ inline std::vector<Layer> layers_of(const Json& whole) {
   const Json& config = text_part(whole);
   const ModelSizes s = sizes_of(whole);
   const int64_t q = s.heads * s.width, kv = s.kv_heads * s.width;
-  const bool all = s.opt && config.value("enable_bias", true);
+  const bool all = (s.opt && config.value("enable_bias", true)) ||
+                   (s.starcoder && config.value("use_bias", true));
   const bool attention = all || config.value("attention_bias", false);
   const bool qkv = attention || s.type == "qwen2";
   const bool mlp = all || config.value("mlp_bias", false);
@@ -72,6 +74,11 @@ inline std::vector<Layer> layers_of(const Json& whole) {
     if (s.opt) {
       layers.push_back({block + "fc1", s.inner, s.hidden, mlp});
       layers.push_back({block + "fc2", s.hidden, s.inner, mlp});
+      continue;
+    }
+    if (s.starcoder) {
+      layers.push_back({block + "mlp.c_fc", s.inner, s.hidden, mlp});
+      layers.push_back({block + "mlp.c_proj", s.hidden, s.inner, mlp});
       continue;
     }
     if (s.phi) {
@@ -94,7 +101,7 @@ inline std::map<std::string, std::vector<int64_t>> other_tensors(const Json& who
   std::map<std::string, std::vector<int64_t>> tensors;
   const auto norm = [&](const std::string& name, int64_t size) {
     tensors[root + name + ".weight"] = {size};
-    if (s.opt) tensors[root + name + ".bias"] = {size};
+    if (s.opt || s.starcoder) tensors[root + name + ".bias"] = {size};
   };
   tensors[root + "embed_tokens.weight"] = {s.vocabulary, s.embedding};
   tensors["lm_head.weight"] = {s.vocabulary, s.embedding};  // tied ones too
