@@ -100,7 +100,7 @@ at::Tensor PackedLinear::latents_of(at::ArrayRef<const PackedLinear*> layers,
           {.terms = {{.signs = &path.V, .begin = 0, .in_scale = path.g, .out_scale = path.l}}});
     }
   }
-  return multiply_signs(rows, sums);
+  return multiply_packed_signs(rows, sums);
 }
 
 at::Tensor PackedLinear::results_of(at::ArrayRef<const PackedLinear*> layers,
@@ -115,7 +115,7 @@ at::Tensor PackedLinear::results_of(at::ArrayRef<const PackedLinear*> layers,
     }
     sums.push_back(std::move(sum));
   }
-  return multiply_signs(latents, sums);
+  return multiply_packed_signs(latents, sums);
 }
 
 at::Tensor PackedLinear::to_latent(const at::Tensor& x) const {

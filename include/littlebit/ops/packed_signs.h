@@ -23,8 +23,8 @@ class PackedSigns {
   // Rows of x up to which products from the bits are the fastest way on any device.
   static constexpr int64_t kFewRows = 8;
 
-  // Whether multiply_signs() is there, and faster than expansion and a matrix product, where `rows`
-  // rows are computed in `dtype`.
+  // Whether multiply_packed_signs() is there, and faster than expansion and a matrix product, where
+  // `rows` rows are computed in `dtype`.
   bool multiplies(int64_t rows, at::ScalarType dtype) const;
 
   // int32, flat.
@@ -40,8 +40,8 @@ class PackedSigns {
   int64_t rows_ = 0, cols_ = 0;
 };
 
-// One of the sums that multiply_signs() makes: a column of the result for each row of the signs,
-// the sum over terms of ((x * in_scale) S^T) * out_scale, plus bias [rows].
+// One of the sums that multiply_packed_signs() makes: a column of the result for each row of the
+// signs, the sum over terms of ((x * in_scale) S^T) * out_scale, plus bias [rows].
 struct SignedSum {
   struct Term {
     const PackedSigns* signs;
@@ -56,6 +56,6 @@ struct SignedSum {
 // x [M, K] in fp32 or bf16 -> the sums side by side, of its type, from the bits: a launch for all
 // of them on a GPU, threads of ATen's pool on the CPU where it is worth it. fp32 sums; scales and
 // biases in fp32.
-at::Tensor multiply_signs(const at::Tensor& x, const std::vector<SignedSum>& sums);
+at::Tensor multiply_packed_signs(const at::Tensor& x, const std::vector<SignedSum>& sums);
 
 }  // namespace littlebit
