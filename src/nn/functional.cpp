@@ -26,6 +26,7 @@
 #include "littlebit/ops/layer_norm.h"
 #include "littlebit/ops/rms_norm.h"
 #include "littlebit/ops/rotary.h"
+#include "nn/attention_chunks.h"
 
 namespace littlebit {
 namespace {
@@ -81,23 +82,6 @@ at::Tensor softcapped_attention(const at::Tensor& q, const at::Tensor& k, const 
   const at::Tensor weights = at::softmax(scores, -1).to(v.scalar_type());
   return at::matmul(weights.view({batch, heads, group * queries, keys}), v)
       .view({batch, heads * group, queries, v.size(3)});
-}
-
-// How many queries are taken at a time: chunks leave out the keys that none of their queries sees.
-// More chunks than this cost more in small products and in adding up gradients than they save.
-int64_t chunk_size(int64_t length, int64_t window) {
-  constexpr int64_t kSmallest = 64, kMaxChunks = 8;
-  const int64_t chunks = std::clamp<int64_t>(length / kSmallest, 1, kMaxChunks);
-  const int64_t size = (length + chunks - 1) / chunks;
-  return window > 0 ? std::min(size, std::max(window, kSmallest)) : size;
-}
-
-// Whether one call of the fused kernel does it all. On the CPU it computes the scores of short
-// sequences in full, masked half and all; beyond a thousand positions it leaves out most by itself.
-bool one_call(int64_t length, int64_t window, double softcap, at::Device device) {
-  if (window > 0 || softcap > 0) return false;
-  return device_traits(device).skips_masked_scores || length > 1024 ||
-         chunk_size(length, window) == length;
 }
 
 }  // namespace
@@ -190,25 +174,6 @@ at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::
     begin = end;
   }
   return at::cat(parts, 1).transpose(1, 2);
-}
-
-AttentionScores attention_scores(int64_t length, int64_t window, double softcap,
-                                 at::Device device) {
-  AttentionScores scores;
-  if (window >= length) window = 0;
-  // Nobody trains in a type without blocks.
-  if (softcap == 0 || CausalAttention::is_blocked(at::kFloat, device)) return scores;
-  const int64_t size = chunk_size(length, window);
-  for (int64_t begin = 0; begin < length; begin += size) {
-    const int64_t end = std::min(length, begin + size);
-    const int64_t first = window > 0 ? std::max<int64_t>(0, begin - window + 1) : 0;
-    const auto keys = static_cast<double>(end - first);
-    const double made = static_cast<double>(end - begin) * keys;
-    scores.kept += made;
-    scores.largest = std::max(scores.largest, made);
-    scores.keys += keys;
-  }
-  return scores;
 }
 
 at::Tensor masked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

@@ -79,6 +79,7 @@ class Scratch {
     LB_ASSERT(next_ <= static_cast<uint8_t*>(memory_.mutable_data_ptr()) + size_, "as wanted");
     return piece;
   }
+  int64_t size() const { return size_; }
   template <class T>
   RowsOf<T> rows(int64_t rows, int64_t cols, int64_t stride) {
     return {get<T>(rows * stride), stride, rows, cols};
@@ -229,18 +230,11 @@ template <class T>
 class HeadGradients {
  public:
   HeadGradients(const Backward& job, int64_t batch, int64_t kv_head)
-      : job_(job), batch_(batch), size_(job.size()), keys_(round_up(job.length(), kUnit)) {
-    constexpr int64_t kBlock = kGradientKeys * kQueries;
-    for (int i = 0; i < 2; ++i) scratch_.want<T>(keys_ * size_);
-    scratch_.want<T>(size_ * (keys_ + kApart));
-    for (int i = 0; i < 2; ++i) scratch_.want<float>(keys_ * size_);
-    for (int i = 0; i < 4; ++i) scratch_.want<T>(kQueries * size_);
-    scratch_.want<float>(kQueries * size_);
-    for (int i = 0; i < 2; ++i) scratch_.want<float>(kQueries);
-    for (int i = 0; i < 2; ++i) scratch_.want<float>(kBlock);
-    if (!kIsWide) {
-      for (int i = 0; i < 3; ++i) scratch_.want<T>(kBlock);
-    }
+      : job_(job),
+        batch_(batch),
+        size_(job.size()),
+        keys_(round_up(job.length(), kUnit)),
+        scratch_(wanted(keys_, size_)) {
     scratch_.take_memory();
     k_ = scratch_.rows<T>(keys_, size_, size_);
     v_ = scratch_.rows<T>(keys_, size_, size_);
@@ -278,6 +272,21 @@ class HeadGradients {
     std::fill_n(dv_, keys_ * size_, 0.0F);
   }
 
+  static Scratch wanted(int64_t keys, int64_t size) {
+    Scratch scratch;
+    for (int i = 0; i < 2; ++i) scratch.want<T>(keys * size);
+    scratch.want<T>(size * (keys + kApart));
+    for (int i = 0; i < 2; ++i) scratch.want<float>(keys * size);
+    for (int i = 0; i < 4; ++i) scratch.want<T>(kQueries * size);
+    scratch.want<float>(kQueries * size);
+    for (int i = 0; i < 2; ++i) scratch.want<float>(kQueries);
+    for (int i = 0; i < 2; ++i) scratch.want<float>(kBlock);
+    if (!kIsWide) {
+      for (int i = 0; i < 3; ++i) scratch.want<T>(kBlock);
+    }
+    return scratch;
+  }
+
   void add(int64_t head) {
     for (int64_t query = 0; query < job_.length(); query += kQueries) add(head, query);
   }
@@ -287,6 +296,7 @@ class HeadGradients {
 
  private:
   static constexpr bool kIsWide = std::is_same_v<T, float>;
+  static constexpr int64_t kBlock = kGradientKeys * kQueries;
 
   void add(int64_t head, int64_t query) {
     const int64_t queries = std::min(kQueries, job_.length() - query);
@@ -367,16 +377,20 @@ void run_forward(const Forward& job) {
   });
 }
 
+// Of few heads of keys, a sum for each head of queries, so that more threads can work. This must
+// not depend on the number of threads, which would change the order of the sums.
+int64_t parts_of_sums(int64_t batch, int64_t heads, int64_t kv_heads) {
+  constexpr int64_t kFewTasks = 16;
+  return batch * kv_heads < kFewTasks ? heads / kv_heads : 1;
+}
+
 template <class T>
 void run_backward(const Backward& job, const at::Tensor& dk, const at::Tensor& dv) {
   const int64_t kv_heads = job.k.size(1), tasks = job.q.size(0) * kv_heads;
   // A task owns a head of keys: dk and dv are sums over the queries of all its heads, so that
   // nothing is added by two threads at once.
   const int64_t group = job.q.size(1) / kv_heads;
-  // Of few heads of keys, a sum for each head of queries, so that more threads can work. This must
-  // not depend on the number of threads, which would change the order of the sums.
-  constexpr int64_t kFewTasks = 16;
-  const int64_t parts = tasks < kFewTasks ? group : 1;
+  const int64_t parts = parts_of_sums(job.q.size(0), job.q.size(1), kv_heads);
   at::Tensor sums;  // [2, parts, batch, kv heads, length, size]
   if (parts > 1) {
     sums = at::empty({2, parts, job.q.size(0), kv_heads, job.length(), job.size()},
@@ -433,6 +447,17 @@ void attend_by_blocks(const at::Tensor& q, const at::Tensor& k, const at::Tensor
                       const AttentionRule& rule, const at::Tensor& y, const at::Tensor& log_sum) {
   const Forward job{q, k, v, rule, y, log_sum};
   q.scalar_type() == at::kFloat ? run_forward<float>(job) : run_forward<uint16_t>(job);
+}
+
+double attention_gradient_scratch(int64_t batch, int64_t heads, int64_t kv_heads, int64_t length,
+                                  int64_t size, at::ScalarType dtype) {
+  const int64_t parts = parts_of_sums(batch, heads, kv_heads), keys = round_up(length, kUnit);
+  const int64_t of_thread = dtype == at::kFloat
+                                ? HeadGradients<float>::wanted(keys, size).size()
+                                : HeadGradients<uint16_t>::wanted(keys, size).size();
+  const int64_t threads = std::min<int64_t>(at::get_num_threads(), batch * kv_heads * parts);
+  const int64_t sums = parts > 1 ? 2 * parts * batch * kv_heads * length * size : 0;
+  return static_cast<double>(threads * of_thread) + sizeof(float) * static_cast<double>(sums);
 }
 
 void attention_gradients_by_blocks(const at::Tensor& dy, const at::Tensor& d_log_sum,

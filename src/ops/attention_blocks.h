@@ -23,6 +23,10 @@ void attention_gradients_by_blocks(const at::Tensor& dy, const at::Tensor& d_log
                                    const AttentionRule& rule, const at::Tensor& dq,
                                    const at::Tensor& dk, const at::Tensor& dv);
 
+// Bytes that it takes meanwhile, `dtype` being that of q, k and v.
+double attention_gradient_scratch(int64_t batch, int64_t heads, int64_t kv_heads, int64_t length,
+                                  int64_t size, at::ScalarType dtype);
+
 // Whether bf16 of this head size is multiplied as such; else it is widened before.
 bool attends_in_bf16(int64_t head_size);
 

@@ -205,11 +205,16 @@ CausalAttention::Result CausalAttention::autograd_cpu(const at::Tensor& q, const
 }
 
 bool CausalAttention::is_flash(const at::Tensor& q, double softcap) {
-  // Beyond 192 its backward pass wants more shared memory than every GPU has. Its kernels want head
-  // sizes in multiples of 8.
+  return q.numel() > 0 && is_flash(q.scalar_type(), q.device(), q.size(3), softcap);
+}
+
+bool CausalAttention::is_flash(at::ScalarType dtype, at::Device device, int64_t head_dim,
+                               double softcap) {
+  // Beyond 192 its backward pass wants more shared memory than every GPU has. Its kernels want
+  // head sizes in multiples of 8.
   constexpr int64_t kSizes = 8, kLargestSize = 192;
-  return q.is_cuda() && (q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf) &&
-         softcap == 0 && q.numel() > 0 && q.size(3) % kSizes == 0 && q.size(3) <= kLargestSize;
+  return device.is_cuda() && (dtype == at::kBFloat16 || dtype == at::kHalf) && softcap == 0 &&
+         head_dim % kSizes == 0 && head_dim <= kLargestSize;
 }
 
 CausalAttention::Result CausalAttention::cuda(const at::Tensor& q, const at::Tensor& k,
@@ -281,6 +286,18 @@ CausalAttentionGradient::Result CausalAttentionGradient::cpu(
   }
   const at::ScalarType dtype = q.scalar_type();
   return {dq.to(dtype), dk.to(dtype), dv.to(dtype)};
+}
+
+double CausalAttentionGradient::scratch_bytes(int64_t sequences, int64_t heads, int64_t kv_heads,
+                                              int64_t length, int64_t head_dim,
+                                              at::ScalarType dtype) {
+  const bool is_narrow = dtype == at::kBFloat16 && attends_in_bf16(head_dim);
+  const double blocks = attention_gradient_scratch(sequences, heads, kv_heads, length, head_dim,
+                                                   is_narrow ? at::kBFloat16 : at::kFloat);
+  if (is_narrow || dtype == at::kFloat) return blocks;
+  // In fp32: dy, q, y and dq; k, v, dk and dv.
+  return blocks + 4.0 * 4.0 * static_cast<double>((heads + kv_heads) * head_dim) *
+                      static_cast<double>(sequences * length);
 }
 
 CausalAttentionGradient::Result CausalAttentionGradient::cuda(

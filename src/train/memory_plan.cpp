@@ -5,12 +5,13 @@
 #include "memory_plan.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "littlebit/core/error.h"
 #include "littlebit/device/device.h"
 #include "littlebit/distill/kl_divergence.h"
 #include "littlebit/models/load.h"
-#include "littlebit/nn/functional.h"
+#include "littlebit/nn/attention_memory.h"
 #include "littlebit/ops/product.h"
 
 namespace littlebit {
@@ -21,7 +22,8 @@ constexpr double kWide = 4;  // bytes of the residual stream, of vectors, latent
 // Numbers of a model outside its linear layers, and their biases.
 struct Shape {
   const ModelSpec& spec;
-  double compute;                   // bytes of the compute dtype
+  at::ScalarType dtype;             // to compute in
+  double compute;                   // bytes of it
   double tokens, length;            // of a micro-batch, of a sequence
   double hidden, embedding, inner;  // widths of the residual stream, of z, inside the MLP
   double queries, keys;             // widths of all heads of q, of k
@@ -42,6 +44,7 @@ Shape shape_of(const Decoder& decoder, const RunOptions& options, at::Device dev
   const double length = number(options.data.sequence_length);
   const int64_t sequences = sequences_at_once(options, world);
   return {.spec = spec,
+          .dtype = decoder.compute_dtype(),
           .compute = number(static_cast<int64_t>(c10::elementSize(decoder.compute_dtype()))),
           .tokens = number(sequences) * length,
           .length = length,
@@ -69,18 +72,19 @@ BlockTape block_tape(const Shape& shape, int64_t layer, double last_at_worst) {
   // What q, k and v read. Of a norm autograd keeps what it was of, which is kept anyway, or not.
   tape.attention = spec.norm_first ? c * hidden : shape.copy(hidden);
   if (spec.qk_norm) tape.attention += c * (shape.queries + shape.keys);
-  // q, k, v, what attention gives, and the copy of it that o reads.
-  tape.attention +=
-      c * (3 * shape.queries + 2 * shape.keys) + kWide * static_cast<double>(spec.num_heads);
-  const AttentionScores scores =
-      attention_scores(static_cast<int64_t>(shape.length), spec.layer_window(layer),
-                       spec.attention_softcap, shape.device);
-  const double heads_per_token = static_cast<double>(spec.num_heads) / shape.length;
-  tape.attention += (2 * kWide + shape.copy(1)) * heads_per_token * scores.kept;
-  if (scores.kept > 0) tape.attention += c * shape.keys * scores.keys / shape.length;
+  const AttentionMemory attention =
+      attention_memory({.sequences = std::llround(shape.tokens / shape.length),
+                        .length = std::llround(shape.length),
+                        .heads = spec.num_heads,
+                        .kv_heads = spec.num_kv_heads,
+                        .head_dim = spec.head_dim,
+                        .window = spec.layer_window(layer),
+                        .softcap = spec.attention_softcap,
+                        .dtype = shape.dtype,
+                        .device = shape.device});
+  tape.attention += attention.kept / shape.tokens;
   if (spec.sandwich_norms) tape.attention += kWide * hidden;
-  tape.attention_backward =
-      c * 2 * (shape.queries + 2 * shape.keys) + 3 * kWide * heads_per_token * scores.largest;
+  tape.attention_backward = attention.backward / shape.tokens;
 
   // The sum with the residual stream, what the MLP reads of it, gate, up, what is made of them.
   const double read =

@@ -42,14 +42,6 @@ at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::
                             double scale, int64_t window, double softcap,
                             const at::Tensor& band = {});
 
-// How many scores of one head causal_attention makes itself, because of a soft cap: 0 where a fused
-// kernel makes them. With autograd `kept` of them stay; `largest` are of one chunk; `keys` is the
-// sum over chunks of the keys that each looks at.
-struct AttentionScores {
-  double kept = 0, largest = 0, keys = 0;
-};
-AttentionScores attention_scores(int64_t length, int64_t window, double softcap, at::Device device);
-
 // Attention of q [B, N, T, D] to any keys k/v [B, K, S, D]: `mask` [T, S] in q's dtype is added to
 // the scores, 0 where a query sees a key and -inf where not (at least one key each); undefined:
 // every query sees every key. Returns [B, N, T, D].

@@ -40,6 +40,7 @@ struct CausalAttention {
   // Whether a GPU's form is: ATen's flash attention, which takes queries like `q` with windows and
   // grouped heads, but no soft cap.
   static bool is_flash(const at::Tensor& q, double softcap);
+  static bool is_flash(at::ScalarType dtype, at::Device device, int64_t head_dim, double softcap);
   static std::vector<OperationCase> cases();
 };
 
@@ -64,6 +65,10 @@ struct CausalAttentionGradient {
                      const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const at::Tensor& y, const at::Tensor& log_sum, double scale, int64_t window,
                      double softcap);
+  // Bytes that the CPU's form for fp32 and bf16 holds beside what it reads and returns, with as
+  // many threads as ATen has.
+  static double scratch_bytes(int64_t sequences, int64_t heads, int64_t kv_heads, int64_t length,
+                              int64_t head_dim, at::ScalarType dtype);
   static std::vector<OperationCase> cases();
 };
 

@@ -3,6 +3,7 @@
 #include "../../../src/train/memory_plan.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 
 #include <catch2/catch.hpp>
@@ -11,6 +12,9 @@
 #include "littlebit/distill/step.h"
 #include "littlebit/distributed/planned_communicator.h"
 #include "littlebit/models/architectures.h"
+#include "littlebit/nn/attention_memory.h"
+#include "littlebit/nn/autograd.h"
+#include "littlebit/nn/functional.h"
 #include "littlebit/nn/linear.h"
 #include "littlebit/optim/optimizer.h"
 #include "support/counted_memory.h"
@@ -140,6 +144,16 @@ TEST_CASE("memory estimate: a Llama, its types, its schedules, attention of ever
     check_close({.config = llama, .sequences = 4, .length = 256, .dtype = dtype});
   }
   check_close({.config = llama, .sequences = 1, .length = 1200});
+  // Attention that outweighs the MLP; few heads of keys, whose sums are divided.
+  const Json wide = config_of("llama", {{"num_attention_heads", 16},
+                                        {"head_dim", 64},
+                                        {"intermediate_size", 128},
+                                        {"vocab_size", 64},
+                                        {"num_hidden_layers", 1}});
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    check_close({.config = wide, .sequences = 1, .length = 1200, .dtype = dtype});
+    check_close({.config = wide, .sequences = 12, .length = 160, .dtype = dtype});
+  }
   check_close({.config = llama, .bits = 1, .two_paths = false});
   const Json deep = config_of("llama", {{"num_hidden_layers", 16}});
   check_close({.config = deep, .inputs = BlockInputs::kBf16});
@@ -186,6 +200,89 @@ TEST_CASE("memory estimate: processes with slices of latents and moments, first 
           {.config = llama, .sequences = 1, .length = 16, .bits = 3, .rank = rank, .world = world});
     }
   }
+}
+
+TEST_CASE("memory of attention: blocks and chunks, windows, soft caps, grouped heads, counted") {
+  test::CountingAllocator& counter = test::CountingAllocator::instance();
+  // Threads of a busy machine need not work at the same time.
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto check = [&](const AttentionShape& of) {
+    INFO(of.sequences << " x " << of.length << ", " << of.heads << " heads on " << of.kv_heads
+                      << " of " << of.head_dim << ", window " << of.window << ", soft cap "
+                      << of.softcap << ", " << of.dtype);
+    const auto leaf = [&](int64_t heads) {
+      return at::randn({of.sequences, of.length, heads, of.head_dim})
+          .to(of.dtype)
+          .set_requires_grad(true);
+    };
+    // What autograd keeps of it lives on, the rest does not.
+    const auto made = [](const at::Tensor& x) { return (x * 2).transpose(1, 2); };
+    const at::Tensor q = leaf(of.heads), k = leaf(of.kv_heads), v = leaf(of.kv_heads);
+    const int64_t before = counter.alive();
+    const at::Tensor y = causal_attention(made(q), made(k), made(v), 0.3, of.window, of.softcap);
+    const auto kept = static_cast<double>(counter.alive() - before);
+    counter.reset_peak();
+    {
+      const at::Tensor dy = at::ones({of.sequences, of.length, of.heads, of.head_dim}, of.dtype);
+      gradients({y}, {dy.transpose(1, 2)}, {q, k, v});
+    }
+    const double backward = static_cast<double>(counter.peak() - before) - kept;
+    const AttentionMemory memory = attention_memory(of);
+    CHECK(kept == Approx(memory.kept).epsilon(0.03));
+    CHECK(backward + kept == Approx(memory.backward + memory.kept).epsilon(0.1));
+  };
+  for (const int64_t kv_heads : {6, 2}) {
+    for (const int64_t sequences : {1, 3, 12}) {
+      AttentionShape of{
+          .sequences = sequences, .length = 300, .heads = 6, .kv_heads = kv_heads, .head_dim = 32};
+      for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+        of.dtype = dtype;
+        check(of);
+      }
+      // Here fp64 is what has no form in blocks, as soft caps have none on a GPU.
+      of.dtype = at::kDouble;
+      of.softcap = 5;
+      for (const int64_t window : {0, 70, 400}) {
+        of.window = window;
+        check(of);
+      }
+    }
+  }
+  at::set_num_threads(threads);
+}
+
+TEST_CASE("memory of attention: on a GPU, by hand") {
+  AttentionShape of{.sequences = 2,
+                    .length = 256,
+                    .heads = 8,
+                    .kv_heads = 2,
+                    .head_dim = 64,
+                    .dtype = at::kBFloat16,
+                    .device = at::Device(at::kCUDA, 0)};
+  const double q = 2.0 * 2 * 256 * 8 * 64, k = q / 4, sums = 4.0 * 2 * 256 * 8;
+  // Flash: dy, dq in both types, dk and dv, and these of each head of queries.
+  for (const int64_t window : {0, 64}) {
+    of.window = window;
+    CHECK(attention_memory(of).kept == 2 * q + 2 * k + sums);
+    CHECK(attention_memory(of).backward == 2 * q + 2 * q + 2 * k + sums + 2 * q);
+  }
+  // A head size that flash does not know, with a window: four chunks of 64 queries, which look at
+  // 64 and three times 127 keys, repeated for four heads of queries each.
+  of.head_dim = 256;
+  const double wide = 4 * q, keys = 2.0 * 2 * 256 * 8 * (64 + 3 * 127);
+  CHECK(attention_memory(of).kept == 2 * wide + sums + wide + 2 * keys);
+  CHECK(attention_memory(of).backward == 2 * wide + 2 * wide / 4 + 2 * 2.0 * 2 * 256 * 8 * 127);
+  of.kv_heads = 8;  // nothing to repeat
+  CHECK(attention_memory(of).kept == 4 * wide + sums + wide);
+  // fp32 in one call.
+  of = {.sequences = 2,
+        .length = 256,
+        .heads = 8,
+        .kv_heads = 2,
+        .head_dim = 64,
+        .device = of.device};
+  CHECK(attention_memory(of).kept == 2 * 2 * q + sums + 2 * 2 * q);
 }
 
 namespace {
