@@ -38,7 +38,7 @@ metrics() {  # without what depends on the clock
   python3 -c 'import json,sys
 for line in open(sys.argv[1]):
     record = json.loads(line)
-    print({k: v for k, v in record.items() if k != "time" and "second" not in k})' "$scratch/$1/metrics.jsonl"
+    print({k: v for k, v in record.items() if k not in ("time", "product_share") and "second" not in k})' "$scratch/$1/metrics.jsonl"
 }
 
 failed=0
