@@ -119,9 +119,9 @@ __device__ __forceinline__ void expand_by_blocks(const ExpandJob<B>& job, unsign
 // first_block[i + 1].
 template <class B>
 struct ExpandTable {
-  static constexpr int kMost = 48;
-  ExpandJob<B> jobs[kMost];
-  unsigned first_block[kMost + 1];
+  static constexpr int kMaxJobs = 48;
+  ExpandJob<B> jobs[kMaxJobs];
+  unsigned first_block[kMaxJobs + 1];
 };
 
 // Dozens of small matrices in one launch: the table is an argument, so nothing is copied to the
@@ -200,7 +200,7 @@ cudaError_t expand(const SignExpansions<T>& all, cudaStream_t stream) {
       ++count;
     }
     // Launched when the table is full or the list ends.
-    if (count == 0 || (count < Table::kMost && i + 1 < all.count)) continue;
+    if (count == 0 || (count < Table::kMaxJobs && i + 1 < all.count)) continue;
     const cudaError_t error =
         launch(expand_kernel<typename BitsOf<sizeof(T)>::Type>,
                {.grid = table.first_block[count], .block = kThreads}, stream, table);

@@ -22,9 +22,9 @@ constexpr int kPerWord = kTablesPerWord * kTable;  // numbers of a word's tables
 // first_block[i + 1], each with 32 rows of its matrices. One kernel serves both types of x and y:
 // little beside the look-ups depends on it, and the library has each kernel six times.
 struct SignSumTable {
-  static constexpr int kMost = 24;
-  SignSum<void> sums[kMost];
-  unsigned first_block[kMost + 1];
+  static constexpr int kMaxSums = 24;
+  SignSum<void> sums[kMaxSums];
+  unsigned first_block[kMaxSums + 1];
   bool are_bf16;
   int64_t x_rows, x_stride, y_stride;
 };
@@ -162,7 +162,7 @@ cudaError_t multiply(const SignSums<T>& all, cudaStream_t stream) {
           table.first_block[count] + static_cast<unsigned>((rows + kTileRows - 1) / kTileRows);
       ++count;
     }
-    if (count == 0 || (count < SignSumTable::kMost && i + 1 < all.count)) continue;
+    if (count == 0 || (count < SignSumTable::kMaxSums && i + 1 < all.count)) continue;
     const cudaError_t error = multiply(table, count, stream);
     if (error != cudaSuccess) return error;
     count = 0;

@@ -36,11 +36,12 @@ PackedSigns::PackedSigns(const at::Tensor& padded_words, int64_t cols, at::Devic
 // as in training. Counted elsewhere: a GPU's tensor cores read each expanded weight from memory, 2
 // bytes where there was a bit, which 16 rows of look-ups do not take longer for.
 bool PackedSigns::multiplies(int64_t rows, at::ScalarType dtype) const {
-  constexpr int64_t kMostOnCpu = 64, kMostElsewhere = 16;
+  constexpr int64_t kMaxRowsOnCpu = 64, kMaxRowsElsewhere = 16;
   if (dtype == at::kDouble) return false;
-  if (!words_.device().is_cpu()) return rows <= kMostElsewhere;
+  if (!words_.device().is_cpu()) return rows <= kMaxRowsElsewhere;
   if (rows <= kFewRows) return true;
-  return dtype == at::kFloat && best_instructions() == Instructions::kAvx512 && rows <= kMostOnCpu;
+  return dtype == at::kFloat && best_instructions() == Instructions::kAvx512 &&
+         rows <= kMaxRowsOnCpu;
 }
 
 void PackedSigns::expand_into(const at::Tensor& out, int64_t row_begin, const at::Tensor& row_scale,
@@ -53,7 +54,7 @@ at::Tensor signed_sums(const at::Tensor& x, const std::vector<SignedSum>& sums) 
   std::vector<at::Tensor> words, in_scales, out_scales, biases;
   std::vector<int64_t> rows, cols, begins;
   for (const SignedSum& sum : sums) {
-    LB_ASSERT(!sum.terms.empty() && sum.terms.size() <= SignSum<float>::kMostTerms &&
+    LB_ASSERT(!sum.terms.empty() && sum.terms.size() <= SignSum<float>::kMaxTerms &&
                   sum.terms.size() == sums[0].terms.size(),
               "one or two terms, in each sum as many");
     rows.push_back(sum.terms[0].signs->rows());

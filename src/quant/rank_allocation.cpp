@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kStep = 8;
 constexpr int64_t kPadding =
     32;  // rows of signs are stored in words: a move goes up to a whole one
-constexpr double kLeast = 0.5, kMost = 2;  // of the planned rank
+constexpr double kMinShare = 0.5, kMaxShare = 2;  // of the planned rank
 // How fast the harm falls, per rank that a dense matrix of as many numbers would have.
 constexpr double kFall = 2;
 // Below this share of the greatest harm a layer's own is lost in what the measurement is off by.
@@ -87,9 +87,9 @@ Layer begin(const LayerPlan& plan, double weight, int64_t min_rank) {
   // Such a rank was forced by quant.min_rank or the matrix's size.
   if (plan.rank % kStep != 0) return layer;
   const int64_t smallest = std::max(kStep, (min_rank + kStep - 1) / kStep * kStep);
-  layer.rank = std::min(plan.rank, std::max(smallest, steps_of(kLeast * planned)));
+  layer.rank = std::min(plan.rank, std::max(smallest, steps_of(kMinShare * planned)));
   const int64_t side = steps_of(static_cast<double>(std::min(plan.d_in, plan.d_out)));
-  layer.most = std::max(plan.rank, std::min(side, steps_of(kMost * planned)));
+  layer.most = std::max(plan.rank, std::min(side, steps_of(kMaxShare * planned)));
   return layer;
 }
 

@@ -79,8 +79,8 @@ struct SignTerm {
 };
 template <class T>
 struct SignSum {
-  static constexpr int64_t kMostTerms = 2;
-  SignTerm<T> terms[kMostTerms];
+  static constexpr int64_t kMaxTerms = 2;
+  SignTerm<T> terms[kMaxTerms];
   int64_t count;
   T* y;
   const float* bias;  // or null
