@@ -8,7 +8,6 @@
 #include "known_keys.h"
 #include "littlebit/core/error.h"
 #include "littlebit/core/strings.h"
-#include "littlebit/models/load.h"
 
 namespace littlebit {
 namespace {

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "littlebit/io/json.h"
-#include "littlebit/models/load.h"
 #include "littlebit/models/model_spec.h"
 
 namespace littlebit {
