@@ -10,7 +10,6 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "littlebit/core/error.h"
 #include "littlebit/distill/block_tape.h"
@@ -18,22 +17,6 @@
 #include "littlebit/nn/scratch_tensor.h"
 
 namespace littlebit {
-namespace {
-
-// scale * the squared error of each token over its mean square in the teacher, summed.
-HiddenTerm relative_error(const at::Tensor& student, const at::Tensor& teacher, double scale) {
-  // Relative to the teacher's size at each token: some tokens' states are far larger than the
-  // others', and would outweigh them in a plain sum.
-  const at::Tensor power = teacher.square().mean(-1, /*keepdim=*/true);
-  const at::Tensor difference = student - teacher;
-  // Loss scale d^2 / power per number, of which 2 scale d / power is the gradient. A state of zeros
-  // does not divide by zero.
-  at::Tensor direction = difference / power.clamp_min_(std::numeric_limits<float>::min());
-  at::Tensor loss = (difference * direction).sum(at::kDouble).mul_(scale);
-  return {.loss = std::move(loss), .direction = std::move(direction), .factor = 2 * scale};
-}
-
-}  // namespace
 
 BlockwiseStep::BlockwiseStep(const Decoder& teacher, Student& student, at::Tensor teacher_states,
                              at::Tensor student_states)
@@ -132,11 +115,11 @@ DistillationLoss BlockwiseStep::accumulate(int64_t first, int64_t count, int64_t
       /*input_needs_gradient=*/false,
       [&](const at::Tensor& x) { return student.block_forward(prepared_, x, student_context_); });
   begin(StepPart::kLoss);
-  // A mean over all numbers of the step: processes and calls only add up.
-  const double numbers = static_cast<double>(global_sequences) *
-                         static_cast<double>(student_states_.size(1) * student_states_.size(2));
-  HiddenTerm term =
-      relative_error(tape.output(), on_device(teacher_states_, first, count), 1 / numbers);
+  // A mean over all positions of the step: processes and calls only add up.
+  const double positions =
+      static_cast<double>(global_sequences) * static_cast<double>(student_states_.size(1));
+  HiddenTerm term = relative_error(tape.output(), on_device(teacher_states_, first, count),
+                                   1 / positions, tape.output().scalar_type());
   begin(StepPart::kBackward);
   tape.backward(term.direction.mul_(term.factor), sink, group);
   // They were read through a mapping, if on the disk.

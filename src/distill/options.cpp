@@ -9,9 +9,14 @@ namespace littlebit {
 void DistillOptions::declare(OptionGroup& group) {
   group.number("kl_weight", &kl_weight, {.min = 0, .max = 1e9},
                "Weight of the KL divergence to the teacher.", {Decides::kRunChangeable});
-  group.number("hidden_weight", &hidden_weight, {.min = 0, .max = 1e9},
-               "Weight of the sum over layers of the mean squared difference of hidden states.",
+  group.choice("hidden", &hidden, {"mean_square", "relative"},
+               "How hidden states are compared. mean_square: the sum over layers of the mean "
+               "squared difference, as in the paper; relative: the mean over layers of squared "
+               "differences at each position over the teacher's square there, summed over "
+               "positions as the KL divergence is.",
                {Decides::kRunChangeable});
+  group.number("hidden_weight", &hidden_weight, {.min = 0, .max = 1e9},
+               "Weight of the difference of hidden states.", {Decides::kRunChangeable});
   group.choice(
       "normalization", &normalization, {"reference", "per_token"},
       "Whether KL is divided by the sequences of the batch (as in the paper) or by its tokens.",

@@ -57,10 +57,18 @@ BlockTape DistillationStep::record_block(int64_t layer, const at::Tensor& input)
                            });
 }
 
-// The mean squared error of one entry is its sum of squares / (B T width). The tokens are those of
-// the whole step: micro-batches and processes only add up.
+// Counts are those of the whole step: micro-batches and processes only add up.
+//     mean_square   the sum of squares / (B T width)
+//     relative      the sum over positions of ||s - t||^2 / ||t||^2, / (B layers), or / (B T
+//     layers)
+//                   where KL is per token: both terms grow alike with the length
 HiddenTerm DistillationStep::hidden_term(const at::Tensor& student_h, const at::Tensor& teacher_h,
                                          const Counts& counts, at::ScalarType dtype) const {
+  if (options_.hidden == HiddenLoss::kRelative) {
+    const auto layers = static_cast<double>(student_.decoder().spec().num_layers);
+    const double scale = options_.hidden_weight / (counts.divisor(options_.normalization) * layers);
+    return relative_error(student_h, teacher_h, scale, dtype);
+  }
   const double numbers = counts.tokens * static_cast<double>(student_h.size(-1));
   return squared_error(student_h, teacher_h, options_.hidden_weight / numbers, dtype);
 }
@@ -134,9 +142,7 @@ at::Tensor DistillationStep::run_tail(Ends ends, const Counts& counts, Distillat
   // The gradient at what the head reads: the KL's is added to the hidden term's in place. The head
   // is frozen, so no graph goes through it.
   const at::Tensor dz = last.direction.mul_(last.factor);
-  const double scale =
-      options_.kl_weight /
-      (options_.normalization == Normalization::kPerToken ? counts.tokens : counts.sequences);
+  const double scale = options_.kl_weight / counts.divisor(options_.normalization);
   loss.kl =
       kl_divergence(teacher_, student, as_rows(teacher_z), as_rows(student_z), scale, as_rows(dz))
           .mul_(scale);

@@ -99,6 +99,11 @@ class RecordedProduct : public torch::autograd::Function<RecordedProduct> {
   }
 };
 
+int64_t rows_of_piece(int64_t k) {
+  constexpr int64_t kPiece = 1 << 22;  // numbers
+  return std::max<int64_t>(1, kPiece / k);
+}
+
 bool is_mixed(const at::Tensor& a, const at::Tensor& b) {
   return a.scalar_type() == at::kFloat && b.scalar_type() == at::kBFloat16;
 }
@@ -113,8 +118,7 @@ at::Tensor matmul_nt(const at::Tensor& a, const at::Tensor& b) {
 
 at::Tensor chunked_matmul(const at::Tensor& x, int64_t n,
                           const std::function<at::Tensor(int64_t begin, int64_t count)>& piece) {
-  constexpr int64_t kPiece = 1 << 22;  // numbers
-  const int64_t rows = std::max<int64_t>(1, kPiece / x.size(1));
+  const int64_t rows = rows_of_piece(x.size(1));
   // One piece needs no result to be put together.
   if (n <= rows) return matmul_nt(x, piece(0, n));
   const at::Tensor y = at::empty({x.size(0), n}, x.options());
@@ -123,6 +127,11 @@ at::Tensor chunked_matmul(const at::Tensor& x, int64_t n,
     y.narrow(1, begin, count).copy_(matmul_nt(x, piece(begin, count)));
   }
   return y;
+}
+
+int64_t chunked_matmul_numbers(int64_t m, int64_t n, int64_t k) {
+  const int64_t rows = std::min(n, rows_of_piece(k));
+  return rows * k + (rows < n ? m * rows : 0);
 }
 
 at::Tensor MatrixProduct::twin(const at::Tensor& a, const at::Tensor& b) {

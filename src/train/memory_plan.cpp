@@ -166,6 +166,18 @@ WaitingStates waiting_states(const Shape& shape, const RunOptions& options) {
           .is_away = kept.place == InputsPlace::kCpu && !device_traits(shape.device).is_host};
 }
 
+// In bf16 logits have fp32 sums, for which a CPU without tiles widens what it multiplies.
+double widened_head(const Shape& shape, double rows) {
+  if (shape.dtype != at::kBFloat16 || !device_traits(shape.device).is_host ||
+      has_fast_mixed_products(shape.device)) {
+    return 0;
+  }
+  const ModelSpec& spec = shape.spec;
+  const int64_t pieces =
+      chunked_matmul_numbers(static_cast<int64_t>(rows), spec.vocab_size, spec.embedding_size);
+  return kWide * (rows * shape.embedding + static_cast<double>(pieces));
+}
+
 Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerPlan> plans,
                     const RunOptions& options) {
   const ModelSpec& spec = shape.spec;
@@ -202,7 +214,8 @@ Moment worst_moment(Decoder& decoder, const Shape& shape, std::span<const LayerP
   Moment loss{.what = "logits of a chunk"};
   loss.states = waiting.on_device(layers) + ends;
   loss.weights = kept_weights;
-  loss.work = kept + 2 * kWide * rows * static_cast<double>(spec.vocab_size);
+  loss.work =
+      kept + 2 * kWide * rows * static_cast<double>(spec.vocab_size) + widened_head(shape, rows);
   return loss.total() > worst.total() ? loss : worst;
 }
 

@@ -212,6 +212,7 @@ constexpr Row kRecipe[] = {
     {"optim.weight_decay", "weight decay", "0"},
     {"distill.kl_weight", "weight of the KL divergence", ""},
     {"distill.hidden_weight", "weight of the hidden states' error", "0"},
+    {"distill.hidden", "hidden states' error", "mean_square"},
     {"train.seed", "seed", ""},
 };
 

@@ -22,7 +22,7 @@ constexpr const char* kYounger[] = {
     "train.reduce_dtype",   "train.block_inputs",      "optim.latent_learning_rate",
     "optim.moments",        "blockwise.sequences",     "blockwise.passes",
     "blockwise.batch_size", "blockwise.learning_rate", "blockwise.latent_learning_rate",
-    "quant.ranks"};
+    "quant.ranks",          "distill.hidden"};
 
 bool is_younger_default(const std::string& key, const std::string& value) {
   RunOptions options;

@@ -19,4 +19,9 @@ struct HiddenTerm {
 HiddenTerm squared_error(const at::Tensor& student, const at::Tensor& teacher, double scale,
                          at::ScalarType dtype);
 
+// scale * the sum over positions of ||student - teacher||^2 / ||teacher||^2, otherwise as above: no
+// position outweighs the others by the size of its states.
+HiddenTerm relative_error(const at::Tensor& student, const at::Tensor& teacher, double scale,
+                          at::ScalarType dtype);
+
 }  // namespace littlebit

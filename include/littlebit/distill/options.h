@@ -9,9 +9,11 @@ namespace littlebit {
 class OptionGroup;
 
 enum class Normalization { kReference, kPerToken };
+enum class HiddenLoss { kMeanSquare, kRelative };
 
 struct DistillOptions {
   double kl_weight = 1;
+  HiddenLoss hidden = HiddenLoss::kMeanSquare;
   double hidden_weight = 10;
   Normalization normalization = Normalization::kReference;
   void declare(OptionGroup& group);

@@ -2,7 +2,7 @@
 // an explicit schedule over parameter groups instead of one autograd graph (docs/architecture.md,
 // "The step").
 //
-// loss = kl_weight * KL + hidden_weight * sum of MSEs, specs section 6, scaled by the counts of the
+// loss = kl_weight * KL + hidden_weight * differences of hidden states, scaled by the counts of the
 // whole global batch, so the accumulated gradient is the same for every split into micro-batches.
 // No [tokens, vocabulary] tensor for more than `head_rows` rows, no latents. Peak memory of a call:
 // L block inputs and differences [B, T, H], one block's graph, one group's expanded weights, one
@@ -94,6 +94,9 @@ class DistillationStep {
   // The counts that losses are divided by.
   struct Counts {
     double sequences, tokens;
+    double divisor(Normalization of) const {
+      return of == Normalization::kPerToken ? tokens : sequences;
+    }
   };
   BlockTape record_block(int64_t layer, const at::Tensor& input);
   HiddenTerm hidden_term(const at::Tensor& student_h, const at::Tensor& teacher_h,

@@ -13,6 +13,7 @@
 #include "littlebit/ops/latent_gradients.h"
 #include "littlebit/ops/layer_norm.h"
 #include "littlebit/ops/product.h"
+#include "littlebit/ops/relative_row_difference.h"
 #include "littlebit/ops/rms_norm.h"
 #include "littlebit/ops/rotary.h"
 #include "littlebit/ops/scaled_product.h"
@@ -46,6 +47,7 @@ using AllOperations = OperationList<ExpandSigns,              //
                                     GatedActivationGradient,  //
                                     KlRows,                   //
                                     SquaredDifference,        //
+                                    RelativeRowDifference,    //
                                     LatentGradients,          //
                                     UpdateLatents,            //
                                     Rotary,                   //

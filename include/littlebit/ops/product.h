@@ -27,6 +27,8 @@ bool has_fast_mixed_products(at::Device device);
 // makes its rows from `begin` on, [count, k] of x's type, 16 MiB of fp32 at a time. No gradient.
 at::Tensor chunked_matmul(const at::Tensor& x, int64_t n,
                           const std::function<at::Tensor(int64_t begin, int64_t count)>& piece);
+// The numbers, of x's type, that it holds beside x [m, k] and its result.
+int64_t chunked_matmul_numbers(int64_t m, int64_t n, int64_t k);
 
 // The operation itself (src/ops/operation.h).
 struct MatrixProduct {

@@ -25,6 +25,7 @@ struct Case {
   Recompute recompute = Recompute::kFull;
   std::vector<int64_t> split = {3};  // sequences per micro-batch
   Normalization normalization = Normalization::kReference;
+  HiddenLoss hidden = HiddenLoss::kMeanSquare;
   std::string fixture;  // a folder of tests/golden, instead of the tiny Llama
 };
 
@@ -163,7 +164,14 @@ Reference reference(const Problem& problem, const Case& c) {
   const at::Tensor kl = at::sum(at::exp(log_p) * (log_p - log_q)) / divisor;
   at::Tensor hidden = at::zeros({}, kl.options());
   for (size_t k = 0; k < student_states.size(); ++k) {
-    hidden = hidden + 10 * at::mse_loss(student_states[k], teacher_states[k].detach());
+    const at::Tensor teacher = teacher_states[k].detach();
+    if (c.hidden == HiddenLoss::kMeanSquare) {
+      hidden = hidden + 10 * at::mse_loss(student_states[k], teacher);
+    } else {
+      const at::Tensor squares = (student_states[k] - teacher).square().sum(-1);
+      const at::Tensor relative = (squares / teacher.square().sum(-1)).sum();
+      hidden = hidden + 10 * relative / (divisor * static_cast<double>(student_states.size()));
+    }
   }
   out.kl = kl.item<double>();
   out.hidden = hidden.item<double>();
@@ -200,8 +208,8 @@ void check(const Case& c, at::ScalarType dtype, double tolerance) {
   Optimizer optimizer(student, optim, c.surrogate);
   put_start(problem, optimizer);
   std::vector<GroupGradients> gradients = gradients_of(student);
-  DistillationStep step(problem.model->decoder, student, {.normalization = c.normalization},
-                        c.recompute);
+  DistillationStep step(problem.model->decoder, student,
+                        {.hidden = c.hidden, .normalization = c.normalization}, c.recompute);
   const auto accumulate = [&] {
     DistillationLoss loss;
     int64_t first = 0;
@@ -317,6 +325,10 @@ TEST_CASE("the block schedule's gradients equal one autograd graph's") {
   cases.push_back({.biases = true, .split = {1, 1, 1}});
   cases.push_back({.recompute = Recompute::kNone, .split = {2, 1}});
   cases.push_back({.normalization = Normalization::kPerToken});
+  cases.push_back({.split = {1, 2}, .hidden = HiddenLoss::kRelative});
+  cases.push_back({.recompute = Recompute::kNone,
+                   .normalization = Normalization::kPerToken,
+                   .hidden = HiddenLoss::kRelative});
   for (const Case& c : cases) {
     CAPTURE(static_cast<int>(c.surrogate), c.paths, c.tied, c.biases, c.split.size());
     check(c, at::kDouble, 1e-9);
@@ -359,6 +371,7 @@ TEST_CASE("the schedule in bf16 stays near the fp64 graph, tensor by tensor") {
     CAPTURE(fixture);
     check({.fixture = fixture}, at::kBFloat16, 0.15);
   }
+  check({.hidden = HiddenLoss::kRelative, .fixture = "models/qwen3"}, at::kBFloat16, 0.15);
 }
 
 TEST_CASE("where the gradient norm or the loss is not finite nothing is updated") {
