@@ -1,6 +1,8 @@
 // The one declaration of every option of sections `distill` and `blockwise`.
 #include "littlebit/distill/options.h"
 
+#include <algorithm>
+
 #include "littlebit/config/option_group.h"
 #include "littlebit/config/option_tree.h"
 
@@ -17,10 +19,20 @@ void DistillOptions::declare(OptionGroup& group) {
                {Decides::kRunChangeable});
   group.number("hidden_weight", &hidden_weight, {.min = 0, .max = 1e9},
                "Weight of the difference of hidden states.", {Decides::kRunChangeable});
+  group.choice("hidden_schedule", &hidden_schedule, {"constant", "linear"},
+               "Whether that weight stays, or falls linearly from the first step of all blocks to "
+               "zero after the last.",
+               {Decides::kRunChangeable});
   group.choice(
       "normalization", &normalization, {"reference", "per_token"},
       "Whether KL is divided by the sequences of the batch (as in the paper) or by its tokens.",
       {Decides::kRunChangeable});
+}
+
+double DistillOptions::hidden_weight_at(int64_t k, int64_t steps) const {
+  if (hidden_schedule == HiddenSchedule::kConstant) return hidden_weight;
+  const double left = static_cast<double>(std::max<int64_t>(0, steps - k));
+  return hidden_weight * left / static_cast<double>(std::max<int64_t>(1, steps));
 }
 
 void BlockwiseOptions::declare(OptionGroup& group) {

@@ -22,7 +22,7 @@ constexpr const char* kYounger[] = {
     "train.reduce_dtype",   "train.block_inputs",      "optim.latent_learning_rate",
     "optim.moments",        "blockwise.sequences",     "blockwise.passes",
     "blockwise.batch_size", "blockwise.learning_rate", "blockwise.latent_learning_rate",
-    "quant.ranks",          "distill.hidden"};
+    "quant.ranks",          "distill.hidden",          "distill.hidden_schedule"};
 
 bool is_younger_default(const std::string& key, const std::string& value) {
   RunOptions options;

@@ -83,6 +83,7 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
     block = schedule.block_at(in_phase) + 1;
   } else {
     rates = rates_at(options_.optim, phase_, in_phase);
+    distillation_.set_hidden_weight(options_.distill.hidden_weight_at(in_phase, phase_.steps));
   }
 
   // What a step left that ended without a record.

@@ -10,13 +10,18 @@ class OptionGroup;
 
 enum class Normalization { kReference, kPerToken };
 enum class HiddenLoss { kMeanSquare, kRelative };
+enum class HiddenSchedule { kConstant, kLinear };
 
 struct DistillOptions {
   double kl_weight = 1;
   HiddenLoss hidden = HiddenLoss::kMeanSquare;
   double hidden_weight = 10;
+  HiddenSchedule hidden_schedule = HiddenSchedule::kConstant;
   Normalization normalization = Normalization::kReference;
   void declare(OptionGroup& group);
+
+  // The weight of hidden states in step k (from 0) of `steps`, and beyond them.
+  double hidden_weight_at(int64_t k, int64_t steps) const;
 };
 
 // Where the inputs of a block are, and the latents and moments of blocks that are not trained.

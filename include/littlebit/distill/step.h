@@ -72,6 +72,9 @@ class DistillationStep {
   DistillationLoss accumulate(const at::Tensor& ids, int64_t global_sequences,
                               std::span<GroupGradients> gradients);
 
+  // From now on hidden states have this weight instead of that of the options.
+  void set_hidden_weight(double weight) { options_.hidden_weight = weight; }
+
   // From now on tells `clock` which part begins (all of StepPart but kOptimizer and kData);
   // nullptr: no more.
   void set_clock(PartClock* clock) { clock_ = clock; }

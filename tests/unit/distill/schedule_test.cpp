@@ -91,6 +91,32 @@ TEST_CASE("the weights of the two losses scale them and their gradients") {
   }
 }
 
+TEST_CASE("the weight of hidden states stays, or falls to zero after the last step") {
+  DistillOptions options{.hidden_weight = 8};
+  CHECK(options.hidden_weight_at(0, 4) == 8);
+  CHECK(options.hidden_weight_at(9, 4) == 8);
+  options.hidden_schedule = HiddenSchedule::kLinear;
+  CHECK(options.hidden_weight_at(0, 4) == 8);
+  CHECK(options.hidden_weight_at(3, 4) == 2);
+  CHECK(options.hidden_weight_at(4, 4) == 0);
+  CHECK(options.hidden_weight_at(9, 4) == 0);  // a run that goes on beyond its steps
+  CHECK(options.hidden_weight_at(0, 0) == 0);
+
+  const TempFolder folder;
+  test::write_tiny_llama(folder.path());
+  TinyTraining bench(folder.path());
+  const at::Tensor ids = some_ids(2, 9);
+  for (const HiddenLoss hidden : {HiddenLoss::kMeanSquare, HiddenLoss::kRelative}) {
+    DistillationStep step(bench.teacher.decoder, *bench.student,
+                          {.hidden = hidden, .hidden_weight = 8}, Recompute::kFull);
+    const double at_first = step.accumulate(ids, 2, bench.gradients).read_hidden();
+    taken_gradients(bench.gradients);
+    step.set_hidden_weight(2);
+    CHECK(step.accumulate(ids, 2, bench.gradients).read_hidden() == Approx(at_first / 4));
+    taken_gradients(bench.gradients);
+  }
+}
+
 TEST_CASE("after a step no group holds expanded weights") {
   const TempFolder folder;
   test::write_tiny_llama(folder.path(), {.biases = true});

@@ -167,12 +167,13 @@ TEST_CASE("a recipe sets what nobody gave, and says so") {
 TEST_CASE("what may be changed where a run goes on is how it learns, and nothing else") {
   const Declared declared;
   const Keys changeable = declared.deciding(Decides::kRunChangeable);
-  CHECK(changeable ==
-        Keys{"distill.kl_weight", "distill.hidden", "distill.hidden_weight",
-             "distill.normalization", "blockwise.learning_rate", "blockwise.latent_learning_rate",
-             "optim.learning_rate", "optim.latent_learning_rate", "optim.beta1", "optim.beta2",
-             "optim.epsilon", "optim.weight_decay", "optim.warmup_ratio", "optim.schedule",
-             "optim.max_grad_norm", "train.block_inputs", "train.reduce_dtype"});
+  CHECK(changeable == Keys{"distill.kl_weight", "distill.hidden", "distill.hidden_weight",
+                           "distill.hidden_schedule", "distill.normalization",
+                           "blockwise.learning_rate", "blockwise.latent_learning_rate",
+                           "optim.learning_rate", "optim.latent_learning_rate", "optim.beta1",
+                           "optim.beta2", "optim.epsilon", "optim.weight_decay",
+                           "optim.warmup_ratio", "optim.schedule", "optim.max_grad_norm",
+                           "train.block_inputs", "train.reduce_dtype"});
   CHECK(declared.deciding(Decides::kRun) ==
         Keys{"quant.bits_per_weight", "quant.kv_factor", "quant.min_rank", "quant.ranks",
              "quant.surrogate", "data.sequence_length", "data.shuffle", "blockwise.sequences",
