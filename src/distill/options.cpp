@@ -13,7 +13,7 @@ void DistillOptions::declare(OptionGroup& group) {
                "Weight of the KL divergence to the teacher.", {Decides::kRunChangeable});
   group.choice("hidden", &hidden, {"mean_square", "relative"},
                "How hidden states are compared. mean_square: the sum over layers of the mean "
-               "squared difference, as in the paper; relative: the mean over layers of squared "
+               "squared difference, as in the paper; relative: the sum over layers of squared "
                "differences at each position over the teacher's square there, summed over "
                "positions as the KL divergence is.",
                {Decides::kRunChangeable});

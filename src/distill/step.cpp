@@ -59,14 +59,12 @@ BlockTape DistillationStep::record_block(int64_t layer, const at::Tensor& input)
 
 // Counts are those of the whole step: micro-batches and processes only add up.
 //     mean_square   the sum of squares / (B T width)
-//     relative      the sum over positions of ||s - t||^2 / ||t||^2, / (B layers), or / (B T
-//     layers)
-//                   where KL is per token: both terms grow alike with the length
+//     relative      the sum over positions of ||s - t||^2 / ||t||^2, divided as the KL is, so that
+//                   both grow alike with the length
 HiddenTerm DistillationStep::hidden_term(const at::Tensor& student_h, const at::Tensor& teacher_h,
                                          const Counts& counts, at::ScalarType dtype) const {
   if (options_.hidden == HiddenLoss::kRelative) {
-    const auto layers = static_cast<double>(student_.decoder().spec().num_layers);
-    const double scale = options_.hidden_weight / (counts.divisor(options_.normalization) * layers);
+    const double scale = options_.hidden_weight / counts.divisor(options_.normalization);
     return relative_error(student_h, teacher_h, scale, dtype);
   }
   const double numbers = counts.tokens * static_cast<double>(student_h.size(-1));

@@ -14,7 +14,9 @@
 #include "littlebit/checkpoint/save.h"
 #include "littlebit/core/signals.h"
 #include "littlebit/core/stopwatch.h"
+#include "littlebit/core/strings.h"
 #include "littlebit/distributed/agreement.h"
+#include "littlebit/logging/console.h"
 #include "littlebit/logging/progress.h"
 #include "resume.h"
 #include "run_folder.h"
@@ -46,6 +48,18 @@ std::string live_note(const StepRecord& step, double tokens_per_second, int64_t 
   if (!step.product_share) return note;
   return std::string(note) + ", products " +
          std::to_string(std::lround(100 * *step.product_share)) + " % of the time";
+}
+
+// Models with a few huge activations: clipping then leaves nothing of the KL divergence's gradient.
+void warn_of_hidden_states(const StepRecord& first, const DistillOptions& options) {
+  constexpr double kFarMore = 10;
+  if (options.hidden != HiddenLoss::kMeanSquare || first.block || options.kl_weight == 0) return;
+  if (first.loss_hidden < kFarMore * first.loss_kl) return;
+  log_warning("the loss is nearly all differences of hidden states (" +
+              format_digits(first.loss_hidden, 3) + ", KL " + format_digits(first.loss_kl, 3) +
+              "), as in models with a few huge activations. With distill.hidden=relative "
+              "distill.hidden_weight=3 distill.hidden_schedule=linear such a model learned far "
+              "faster (docs/results.md)");
 }
 
 class Loop {
@@ -171,6 +185,9 @@ class Loop {
           break;
       }
       straggler_.end_step();
+      if (position().step == 1 && communicator_.is_first()) {
+        warn_of_hidden_states(trainer_.record(), options_.distill);
+      }
       is_answered_ = true;  // the step's last sum carried what all processes ask for
       // One that was slow, as the first often is, is forgotten after some. The next step is
       // expected to take as long as the slowest recent one.

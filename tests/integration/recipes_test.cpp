@@ -124,6 +124,25 @@ TEST_CASE("recipe best warns of steps that are few and large") {
                                "give 24 from the same text, and"));
 }
 
+TEST_CASE("a loss of hidden states alone is warned of once") {
+  const test::TinyScene scene;
+  const auto run = [&](const std::string& name, std::vector<std::string> words) {
+    words.emplace_back("train.steps=2");
+    const test::Outcome outcome = scene.train(name, words);
+    INFO(outcome.err);
+    REQUIRE(outcome.code == 0);
+    return outcome.err;
+  };
+  const std::string said = run("much", {"distill.hidden_weight=1e6"}),
+                    begin = "the loss is nearly all";
+  CHECK_THAT(said, Contains(begin) && Contains("distill.hidden=relative"));
+  CHECK(said.find(begin) == said.rfind(begin));
+  CHECK_THAT(run("usual", {}), !Contains(begin));
+  CHECK_THAT(run("relative", {"distill.hidden_weight=1e6", "distill.hidden=relative"}),
+             !Contains(begin));
+  CHECK_THAT(run("none", {"distill.hidden_weight=1", "distill.kl_weight=0"}), !Contains(begin));
+}
+
 TEST_CASE("at 0.3 bit the quality table's littlebit2 has one path, no more") {
   const fs::path folder = fs::path(test::kSourceDir) / "configs" / "quality";
   auto usual = resolved(folder / "littlebit2.yaml");

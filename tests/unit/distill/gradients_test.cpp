@@ -170,7 +170,7 @@ Reference reference(const Problem& problem, const Case& c) {
     } else {
       const at::Tensor squares = (student_states[k] - teacher).square().sum(-1);
       const at::Tensor relative = (squares / teacher.square().sum(-1)).sum();
-      hidden = hidden + 10 * relative / (divisor * static_cast<double>(student_states.size()));
+      hidden = hidden + 10 * relative / divisor;
     }
   }
   out.kl = kl.item<double>();
