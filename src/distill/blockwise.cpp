@@ -5,7 +5,6 @@
 //     student   embedding, finished blocks 0, ..., b - 1    -> inputs of block b, which is trained
 #include "littlebit/distill/blockwise.h"
 
-#include <ATen/TensorOperators.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 

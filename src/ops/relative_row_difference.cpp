@@ -8,7 +8,7 @@
 
 #include <limits>
 
-#include "ops/made_numbers.h"
+#include "ops/difference_cases.h"
 #include "ops/operation.h"
 
 namespace littlebit {
@@ -39,36 +39,8 @@ RelativeRowDifference::Result RelativeRowDifference::cpu(const at::Tensor& a, co
 }
 
 std::vector<OperationCase> RelativeRowDifference::cases() {
-  std::vector<OperationCase> cases;
-  const auto add = [&](int64_t rows, int64_t cols, at::ScalarType type, at::ScalarType stored,
-                       bool timed) {
-    cases.push_back(
-        {.operation = kName,
-         .shape = std::to_string(rows) + " x " + std::to_string(cols) +
-                  (stored != type ? std::string(", stored as ") + c10::toString(stored) : ""),
-         .dtype = type,
-         // Sums in another order may round the other way to bf16.
-         .tolerance = stored == at::kBFloat16 ? 1e-3
-                      : type == at::kFloat    ? 1e-6
-                                              : 1e-14,
-         .bytes = static_cast<double>(rows * cols) *
-                  static_cast<double>(2 * c10::elementSize(type) + c10::elementSize(stored)),
-         .timed = timed,
-         .arguments = [=](at::Device device) {
-           return torch::jit::Stack{made_numbers("a", {rows, cols}).to(device, type),
-                                    made_numbers("b", {rows, cols}).to(device, type), stored};
-         }});
-  };
-  for (const auto& [type, stored] :
-       {std::pair{at::kFloat, at::kFloat}, std::pair{at::kFloat, at::kBFloat16},
-        std::pair{at::kDouble, at::kDouble}}) {
-    for (const auto& [rows, cols] :
-         {std::pair<int64_t, int64_t>{0, 8}, {1, 1}, {7, 203}, {130, 301}}) {
-      add(rows, cols, type, stored, /*timed=*/false);
-    }
-    if (type == at::kFloat) add(2048, 512, type, stored, /*timed=*/true);
-  }
-  return cases;
+  // Sums in another order may round the other way to bf16.
+  return difference_cases(kName, /*narrow_tolerance=*/1e-3);
 }
 
 }  // namespace littlebit
