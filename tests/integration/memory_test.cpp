@@ -169,15 +169,25 @@ TEST_CASE("--estimate-memory --processes: within 10 % of what each of 1, 2 and 4
   };
   for (const auto& [processes, copies] : {Run{1, false}, {2, false}, {4, false}, {2, true}}) {
     const std::string number = std::to_string(processes);
-    std::vector<std::string> asked = words("none", copies),
-                             run = words("run" + number + (copies ? "-copies" : ""), copies);
+    std::vector<std::string> asked = words("none", copies);
     asked.insert(asked.begin(), {"--estimate-memory", "--json", "--processes", number});
-    run.insert(run.begin(), {"--nproc", number});
     const test::Outcome outcome = test::run_program("littlebit-train", asked);
     test::require_done(outcome);
     const Json json = parse_json(outcome.out, "estimate");
-    const std::vector<int64_t> peaks = peaks_of(run);
-    REQUIRE(peaks.size() == static_cast<size_t>(processes));
+    // What a copy adds shows where its writing meets the next step: on a busy machine not in every
+    // run.
+    std::vector<int64_t> peaks;
+    for (int64_t turn = 0; turn < (copies ? 3 : 1); ++turn) {
+      std::vector<std::string> run =
+          words("run" + number + (copies ? "-copies" + std::to_string(turn) : ""), copies);
+      run.insert(run.begin(), {"--nproc", number});
+      const std::vector<int64_t> once = peaks_of(run);
+      REQUIRE(once.size() == static_cast<size_t>(processes));
+      peaks.resize(once.size());
+      for (size_t rank = 0; rank < once.size(); ++rank) {
+        peaks[rank] = std::max(peaks[rank], once[rank]);
+      }
+    }
     for (size_t rank = 0; rank < peaks.size(); ++rank) {
       const bool is_last = rank > 0 && rank + 1 == peaks.size();
       const double estimate = json.at(is_last ? "total_of_last" : "total").get<double>();
