@@ -144,6 +144,10 @@ Checkpoint read_checkpoint(const fs::path& folder) {
                                      .phase = field<std::string>(phase, "name", file),
                                      .phase_begin = field<int64_t>(phase, "begin", file)},
                         .fingerprint = field<RunFingerprint>(manifest, "trajectory", file)};
+  // Not before the first step of all blocks, nor by earlier programs.
+  if (manifest.contains("recent_kl")) {
+    checkpoint.position.recent_kl = field<double>(manifest, "recent_kl", file);
+  }
   // Written only where --resume-with changed something.
   for (const Json& change : manifest.value("changes", Json::array())) {
     checkpoint.changes.push_back(

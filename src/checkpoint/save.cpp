@@ -68,6 +68,7 @@ Json make_manifest(const TrainingPosition& position, const RunFingerprint& finge
                    {"phase", {{"name", position.phase}, {"begin", position.phase_begin}}},
                    {"trajectory", fingerprint},
                    {"tensors", stored_json(merge_stored(std::move(stored)))}};
+  if (position.recent_kl) manifest["recent_kl"] = *position.recent_kl;
   Json changed = Json::array();
   for (const FingerprintChange& change : changes) {
     changed.push_back(

@@ -7,6 +7,13 @@
 #include "littlebit/config/option_tree.h"
 
 namespace littlebit {
+namespace {
+
+// Nats per token. A student that is nearer than the first learns less where its states are held to
+// the teacher's; one that is farther than the second learns more (docs/results.md).
+constexpr double kNear = 1, kFar = 2;
+
+}  // namespace
 
 void DistillOptions::declare(OptionGroup& group) {
   group.number("kl_weight", &kl_weight, {.min = 0, .max = 1e9},
@@ -19,20 +26,31 @@ void DistillOptions::declare(OptionGroup& group) {
                {Decides::kRunChangeable});
   group.number("hidden_weight", &hidden_weight, {.min = 0, .max = 1e9},
                "Weight of the difference of hidden states.", {Decides::kRunChangeable});
-  group.choice("hidden_schedule", &hidden_schedule, {"constant", "linear"},
-               "Whether that weight stays, or falls linearly from the first step of all blocks to "
-               "zero after the last.",
-               {Decides::kRunChangeable});
+  group.choice(
+      "hidden_schedule", &hidden_schedule, {"constant", "linear", "while_far"},
+      "Whether that weight stays; linear: falls linearly from the first step of all blocks "
+      "to zero after the last; while_far: besides, is in full only while the student's KL "
+      "divergence from the teacher is 2 nats per token or more, and zero at 1 and below.",
+      {Decides::kRunChangeable});
   group.choice(
       "normalization", &normalization, {"reference", "per_token"},
       "Whether KL is divided by the sequences of the batch (as in the paper) or by its tokens.",
       {Decides::kRunChangeable});
 }
 
-double DistillOptions::hidden_weight_at(int64_t k, int64_t steps) const {
+double DistillOptions::hidden_weight_at(int64_t k, int64_t steps, std::optional<double> kl) const {
   if (hidden_schedule == HiddenSchedule::kConstant) return hidden_weight;
   const double left = static_cast<double>(std::max<int64_t>(0, steps - k));
-  return hidden_weight * left / static_cast<double>(std::max<int64_t>(1, steps));
+  const double weight = hidden_weight * left / static_cast<double>(std::max<int64_t>(1, steps));
+  if (hidden_schedule == HiddenSchedule::kLinear || !kl) return weight;
+  return weight * std::clamp((*kl - kNear) / (kFar - kNear), 0.0, 1.0);
+}
+
+std::optional<double> DistillOptions::kl_per_token(double loss_kl, int64_t length) const {
+  if (kl_weight == 0) return std::nullopt;
+  const double tokens =
+      normalization == Normalization::kReference ? static_cast<double>(length) : 1;
+  return loss_kl / (kl_weight * tokens);
 }
 
 void BlockwiseOptions::declare(OptionGroup& group) {

@@ -58,7 +58,7 @@ void warn_of_hidden_states(const StepRecord& first, const DistillOptions& option
   log_warning("the loss is nearly all differences of hidden states (" +
               format_digits(first.loss_hidden, 3) + ", KL " + format_digits(first.loss_kl, 3) +
               "), as in models with a few huge activations. With distill.hidden=relative "
-              "distill.hidden_weight=3 distill.hidden_schedule=linear such a model learned far "
+              "distill.hidden_weight=3 distill.hidden_schedule=while_far such a model learned far "
               "faster (docs/results.md)");
 }
 

@@ -213,6 +213,7 @@ constexpr Row kRecipe[] = {
     {"distill.kl_weight", "weight of the KL divergence", ""},
     {"distill.hidden_weight", "weight of the hidden states' error", "0"},
     {"distill.hidden", "hidden states' error", "mean_square"},
+    {"distill.hidden_schedule", "course of its weight", "constant"},
     {"train.seed", "seed", ""},
 };
 

@@ -26,7 +26,8 @@ constexpr std::array kBest = {
     Preset{"quant.init", "lb_admm"},       Preset{"quant.admm_iterations", "200"},
     Preset{"quant.residual", "false"},     Preset{"quant.latent_rms", "0.02"},
     Preset{"optim.learning_rate", "2e-3"}, Preset{"optim.beta1", "0.8"},
-    Preset{"optim.schedule", "linear"},    Preset{"distill.hidden_weight", "1"},
+    Preset{"optim.schedule", "linear"},    Preset{"distill.hidden", "relative"},
+    Preset{"distill.hidden_weight", "3"},  Preset{"distill.hidden_schedule", "while_far"},
     Preset{"quant.ranks", "by_loss"},
 };
 // Of best: AdamW's steps are as long as its rate, so the rate of latents goes with their size. 0,

@@ -83,7 +83,8 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
     block = schedule.block_at(in_phase) + 1;
   } else {
     rates = rates_at(options_.optim, phase_, in_phase);
-    distillation_.set_hidden_weight(options_.distill.hidden_weight_at(in_phase, phase_.steps));
+    distillation_.set_hidden_weight(
+        options_.distill.hidden_weight_at(in_phase, phase_.steps, position_.recent_kl));
   }
 
   // What a step left that ended without a record.
@@ -125,6 +126,7 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
   }
   ++position_.step;
   position_.tokens += tokens;
+  if (!is_blockwise) note_kl(kl);
   const std::vector<double> parts = clock_.take();
   const double seconds = stopwatch.seconds(), waited = seconds_waited() - waited_before;
   // After the clock was read: the measurement is no part of the step.
@@ -148,6 +150,16 @@ StepVerdict Trainer::train_step(const std::function<StepRequests()>& mine) {
   if (communicator_.world() > 1) record_.part_seconds.emplace_back(metric_key::kWaiting, waited);
   if (product_seconds_ && !is_blockwise) record_.product_share = *product_seconds_ / seconds;
   return StepVerdict::kDone;
+}
+
+// A sequence's divergence may be a quarter off that of the next.
+void Trainer::note_kl(double loss_kl) {
+  constexpr double kNewest = 0.2;
+  const std::optional<double> kl =
+      options_.distill.kl_per_token(loss_kl, corpus_.sequence_length());
+  if (!kl) return;
+  std::optional<double>& recent = position_.recent_kl;
+  recent = recent ? (1 - kNewest) * *recent + kNewest * *kl : *kl;
 }
 
 int64_t Trainer::own_sequences() const {

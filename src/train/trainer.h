@@ -64,6 +64,7 @@ class Trainer {
   bool in_blockwise() const { return blockwise_ && position_.step < blockwise_steps_; }
   void enter_phase();
   std::optional<DistillationLoss> accumulate();  // nothing: told to stop
+  void note_kl(double loss_kl);                  // of a step that was done
   int64_t own_sequences() const;                 // of a batch
   int64_t micro_batches() const;                 // of a step
   at::Tensor load_batch(const std::vector<int64_t>& places) const;

@@ -169,6 +169,9 @@ class Soak {
         "--resume",
         "auto",
         "train.threads=1",
+        // The weight of hidden states goes by what the steps before came to.
+        "distill.hidden=relative",
+        "distill.hidden_schedule=while_far",
         way.blockwise ? "train.steps=18" : "train.steps=30",
         "checkpoint.every=3",
         "checkpoint.keep=1",

@@ -24,6 +24,9 @@ struct TrainingPosition {
   int64_t tokens = 0;             // cumulative
   std::string phase = "distill";  // the part of the schedule, and the step it began after
   int64_t phase_begin = 0;
+  // The KL divergence per token over the last steps of all blocks (a running mean), in nats;
+  // nothing before the first.
+  std::optional<double> recent_kl;
 };
 
 // Settings that decide the numbers of a run, by option key, as text: the trainer refuses to resume

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace littlebit {
 
@@ -10,7 +11,7 @@ class OptionGroup;
 
 enum class Normalization { kReference, kPerToken };
 enum class HiddenLoss { kMeanSquare, kRelative };
-enum class HiddenSchedule { kConstant, kLinear };
+enum class HiddenSchedule { kConstant, kLinear, kWhileFar };
 
 struct DistillOptions {
   double kl_weight = 1;
@@ -20,8 +21,13 @@ struct DistillOptions {
   Normalization normalization = Normalization::kReference;
   void declare(OptionGroup& group);
 
-  // The weight of hidden states in step k (from 0) of `steps`, and beyond them.
-  double hidden_weight_at(int64_t k, int64_t steps) const;
+  // The weight of hidden states in step k (from 0) of `steps`, and beyond them. `kl`: the KL
+  // divergence per token that the steps before came to, in nats; nothing before the first.
+  double hidden_weight_at(int64_t k, int64_t steps, std::optional<double> kl) const;
+
+  // The KL divergence per token of a step whose weighted loss is `loss_kl`, in sequences of
+  // `length` tokens; nothing where its weight is 0.
+  std::optional<double> kl_per_token(double loss_kl, int64_t length) const;
 };
 
 // Where the inputs of a block are, and the latents and moments of blocks that are not trained.

@@ -75,17 +75,19 @@ TEST_CASE("all of the state comes back, byte for byte, and saving again gives th
   Trained trained, fresh(8, 0);
   const TempFolder root;
   REQUIRE_FALSE(same_state(trained, fresh));
-  const fs::path saved = save_checkpoint(root / "c", *trained.optimizer, {.step = 3, .tokens = 72},
-                                         {{"a", "1"}, {"b", "x y"}});
+  const fs::path saved =
+      save_checkpoint(root / "c", *trained.optimizer, {.step = 3, .tokens = 72, .recent_kl = 0.1},
+                      {{"a", "1"}, {"b", "x y"}});
   CHECK(saved == root / "c" / "step-3");
   const Checkpoint checkpoint = read_checkpoint(saved);
   CHECK(checkpoint.position.step == 3);
   CHECK(checkpoint.position.tokens == 72);
+  CHECK(checkpoint.position.recent_kl == 0.1);
   CHECK(checkpoint.fingerprint == RunFingerprint{{"a", "1"}, {"b", "x y"}});
   load_checkpoint(checkpoint, *fresh.optimizer);
   CHECK(same_state(trained, fresh));
-  const fs::path again = save_checkpoint(root / "d", *fresh.optimizer, {.step = 3, .tokens = 72},
-                                         checkpoint.fingerprint);
+  const fs::path again =
+      save_checkpoint(root / "d", *fresh.optimizer, checkpoint.position, checkpoint.fingerprint);
   for (const char* name : {"state.safetensors", "manifest.json"}) {
     CHECK(read_file(saved / name) == read_file(again / name));
   }

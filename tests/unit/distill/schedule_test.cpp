@@ -93,14 +93,21 @@ TEST_CASE("the weights of the two losses scale them and their gradients") {
 
 TEST_CASE("the weight of hidden states stays, or falls to zero after the last step") {
   DistillOptions options{.hidden_weight = 8};
-  CHECK(options.hidden_weight_at(0, 4) == 8);
-  CHECK(options.hidden_weight_at(9, 4) == 8);
+  CHECK(options.hidden_weight_at(0, 4, 5.0) == 8);
+  CHECK(options.hidden_weight_at(9, 4, 5.0) == 8);
   options.hidden_schedule = HiddenSchedule::kLinear;
-  CHECK(options.hidden_weight_at(0, 4) == 8);
-  CHECK(options.hidden_weight_at(3, 4) == 2);
-  CHECK(options.hidden_weight_at(4, 4) == 0);
-  CHECK(options.hidden_weight_at(9, 4) == 0);  // a run that goes on beyond its steps
-  CHECK(options.hidden_weight_at(0, 0) == 0);
+  CHECK(options.hidden_weight_at(0, 4, 5.0) == 8);
+  CHECK(options.hidden_weight_at(3, 4, 5.0) == 2);
+  CHECK(options.hidden_weight_at(4, 4, 5.0) == 0);
+  CHECK(options.hidden_weight_at(9, 4, 5.0) == 0);  // a run that goes on beyond its steps
+  CHECK(options.hidden_weight_at(0, 0, 5.0) == 0);
+  options.hidden_schedule = HiddenSchedule::kWhileFar;
+  CHECK(options.hidden_weight_at(0, 4, std::nullopt) == 8);
+  CHECK(options.hidden_weight_at(2, 4, 9.0) == 4);
+  CHECK(options.hidden_weight_at(2, 4, 2.0) == 4);
+  CHECK(options.hidden_weight_at(2, 4, 1.5) == 2);
+  CHECK(options.hidden_weight_at(2, 4, 1.0) == 0);
+  CHECK(options.hidden_weight_at(2, 4, 0.1) == 0);
 
   const TempFolder folder;
   test::write_tiny_llama(folder.path());
@@ -115,6 +122,15 @@ TEST_CASE("the weight of hidden states stays, or falls to zero after the last st
     CHECK(step.accumulate(ids, 2, bench.gradients).read_hidden() == Approx(at_first / 4));
     taken_gradients(bench.gradients);
   }
+}
+
+TEST_CASE("the KL divergence per token, from a step's weighted loss") {
+  DistillOptions options{.kl_weight = 4};
+  CHECK(options.kl_per_token(96, 8) == 3);
+  options.normalization = Normalization::kPerToken;
+  CHECK(options.kl_per_token(12, 8) == 3);
+  options.kl_weight = 0;
+  CHECK_FALSE(options.kl_per_token(0, 8).has_value());
 }
 
 TEST_CASE("after a step no group holds expanded weights") {

@@ -108,7 +108,9 @@ TEST_CASE("a recipe sets what nobody gave, and says so") {
                                                       {"quant.init", "lb_admm"},
                                                       {"quant.ranks", "by_loss"},
                                                       {"optim.schedule", "linear"},
-                                                      {"distill.hidden_weight", "1"}};
+                                                      {"distill.hidden", "relative"},
+                                                      {"distill.hidden_weight", "3"},
+                                                      {"distill.hidden_schedule", "while_far"}};
   const auto with = [](const std::string& recipe, const std::string& yaml = "") {
     auto declared = std::make_unique<Declared>();
     declared->tree.load_yaml_text(yaml, "run.yaml");
