@@ -24,14 +24,14 @@ if [ -z "$device" ]; then
   if nvidia-smi -L >/dev/null 2>&1; then device=cuda; else device=cpu; fi
 fi
 if [ "$device" = cuda ]; then
-  stack=configs/bench/llama2-7b.yaml steps=150 generate="stack.blocks=8 case.bits=[0.55]"
+  stack=configs/bench/llama2-7b.yaml steps=450 generate="stack.blocks=8 case.bits=[0.55]"
   batch="micro_batch_size: 4, sequence_length: 2048"
 else
   stack=configs/bench/toy.yaml steps=8 generate="case.bits=[0.55]"
   batch="micro_batch_size: 4, sequence_length: 64"
 fi
 end=$(($(date +%s) + ${LIMIT:-340}))
-rm -rf "$out/demo" "$out/processes" "$out/scratch" "$out"/*.json "$out/parts.txt" "$out/check.md"
+rm -rf "$out/demo" "$out/processes" "$out/scratch" "$out/factors" "$out"/*.json "$out/parts.txt" "$out/check.md"
 echo "device $device" >"$out/parts.txt"
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader >"$out/nvidia-smi.txt" 2>/dev/null ||
   rm -f "$out/nvidia-smi.txt"
@@ -83,13 +83,18 @@ lever whole-none 40 "$whole" "" "2 4"
 lever whole-state 60 "$whole" "state_device: cpu" "2 4"
 rm -rf "$out/scratch"
 bench operations 60 operations
-part demo 90 "$bin/littlebit-train" --config configs/train/demo.yaml "train.device=$device" "train.steps=$steps" \
-  checkpoint.every=0 "output.dir=$out/demo"
+# Two sequences a step, for the two processes below; the start is the same for both where the ranks come out the same.
+demo() {  # demo NAME SECONDS LITTLEBIT_TRAIN [OPTIONS]
+  name=$1 limit=$2
+  shift 2
+  part "$name" "$limit" "$@" --config configs/train/demo.yaml train.global_batch_size=2 train.micro_batch_size=2 \
+    "quant.cache_dir=$out/factors" "output.dir=$out/$name"
+}
+demo demo 90 "$bin/littlebit-train" "train.device=$device" "train.steps=$steps" checkpoint.every=0
 # Several processes: a GPU each where there are two, over NCCL; else on the CPU, over Gloo.
 gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
 if [ "$device" = cuda ] && [ "$gpus" -ge 2 ]; then among=cuda; else among=cpu; fi
-part processes 60 "$bin/littlebit-train" --nproc 2 --config configs/train/demo.yaml "train.device=$among" train.steps=4 \
-  checkpoint.every=2 "output.dir=$out/processes"
+demo processes 60 "$bin/littlebit-train" --nproc 2 "train.device=$among" train.steps=4 checkpoint.every=2
 bench dense 20 dense
 # shellcheck disable=SC2086
 bench generate 30 generate $generate

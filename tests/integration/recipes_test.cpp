@@ -28,7 +28,7 @@ struct Recipe {
 
 std::vector<Recipe> recipes() {
   std::vector<Recipe> all;
-  for (const char* bits : {"1", "0.55", "0.3", "0.1"}) {
+  for (const char* bits : {"1", "0.8", "0.55", "0.3", "0.1"}) {
     all.push_back({"llama2-7b", bits, "llama-2-7b.json"});
     all.push_back({"llama3-8b", bits, "llama3-8B-instruct.json"});
     all.push_back({"opt-1.3b", bits, "opt-1.3b.json"});
@@ -37,9 +37,10 @@ std::vector<Recipe> recipes() {
 }
 
 // "section.key" -> value, from the lines of --print-config.
-std::map<std::string, std::string> resolved(const fs::path& file) {
-  const test::Outcome outcome =
-      test::run_program("littlebit-train", {"--config", file.string(), "--print-config"});
+std::map<std::string, std::string> resolved(const fs::path& file,
+                                            std::vector<std::string> words = {}) {
+  words.insert(words.begin(), {"--config", file.string(), "--print-config"});
+  const test::Outcome outcome = test::run_program("littlebit-train", words);
   INFO(outcome.err);
   REQUIRE(outcome.code == 0);
   std::map<std::string, std::string> values;
@@ -76,13 +77,24 @@ TEST_CASE("recipes pass --check beside a config.json alone") {
 }
 
 TEST_CASE("recipes agree in all that the paper does not vary") {
-  const std::map<std::string, std::string> first = resolved(recipes()[0].file());
+  // As the files' first lines tell.
+  const std::vector<std::string> paper = {"recipe=reference", "optim.learning_rate=4e-5"};
+  const std::map<std::string, std::string> first = resolved(recipes()[0].file(), paper);
   CHECK(first.size() > 50);
-  CHECK(first.at("optim.  learning_rate") == " 4e-5");
+  const std::map<std::string, std::string> settings = {
+      {"optim.  schedule", " cosine"},     {"optim.  warmup_ratio", " 0.02"},
+      {"optim.  max_grad_norm", " 1"},     {"optim.  weight_decay", " 0"},
+      {"distill.  hidden_weight", " 10"},  {"distill.  normalization", " reference"},
+      {"quant.  init", " dual_svid"},      {"quant.  residual", " true"},
+      {"train.  global_batch_size", " 16"}};
+  for (const auto& [key, value] : settings) {
+    INFO(key);
+    CHECK(first.at(key) == value);
+  }
   for (const Recipe& recipe : recipes()) {
     INFO(recipe.name());
     std::map<std::string, std::string> expected = first;
-    const std::map<std::string, std::string> values = resolved(recipe.file());
+    const std::map<std::string, std::string> values = resolved(recipe.file(), paper);
     expected["model.  path"] = values.at("model.  path");
     expected["output.  dir"] = " runs/" + recipe.name();
     expected["quant.  bits_per_weight"] = " " + recipe.bits;
@@ -90,6 +102,7 @@ TEST_CASE("recipes agree in all that the paper does not vary") {
     if (recipe.name() == "opt-1.3b-0.1bpw") expected["quant.  residual"] = " false";
     CHECK(values == expected);
     CHECK_THAT(values.at("model.  path"), Contains("models/"));
+    CHECK(resolved(recipe.file()).at("recipe.recipe") == " best");
   }
 }
 
@@ -157,10 +170,11 @@ TEST_CASE("the quality table's runs differ in what recipe best sets") {
   for (const auto& [key, value] : ours) {
     if (theirs.at(key) != value) differing.insert(key);
   }
-  CHECK(differing == std::set<std::string>{"recipe.recipe", "quant.  init", "quant.  residual",
-                                           "quant.  ranks", "quant.  latent_rms",
-                                           "quant.  admm_iterations",
-                                           "optim.  latent_learning_rate", "optim.  beta1"});
+  CHECK(differing ==
+        std::set<std::string>{"recipe.recipe", "quant.  init", "quant.  residual", "quant.  ranks",
+                              "quant.  latent_rms", "quant.  admm_iterations",
+                              "optim.  latent_learning_rate", "optim.  beta1", "distill.  hidden",
+                              "distill.  hidden_weight", "distill.  hidden_schedule"});
   for (const char* key :
        {"train.  global_batch_size", "data.  sequence_length", "optim.  learning_rate"}) {
     CHECK(ours.at(key) == theirs.at(key));
