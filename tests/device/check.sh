@@ -24,7 +24,7 @@ if [ -z "$device" ]; then
   if nvidia-smi -L >/dev/null 2>&1; then device=cuda; else device=cpu; fi
 fi
 if [ "$device" = cuda ]; then
-  stack=configs/bench/llama2-7b.yaml steps=450 generate="stack.blocks=8 case.bits=[0.55]"
+  stack=configs/bench/llama2-7b.yaml steps=400 generate="stack.blocks=8 case.bits=[0.55]"
   batch="micro_batch_size: 4, sequence_length: 2048"
 else
   stack=configs/bench/toy.yaml steps=8 generate="case.bits=[0.55]"
@@ -83,12 +83,11 @@ lever whole-none 40 "$whole" "" "2 4"
 lever whole-state 60 "$whole" "state_device: cpu" "2 4"
 rm -rf "$out/scratch"
 bench operations 60 operations
-# Two sequences a step, for the two processes below; the start is the same for both where the ranks come out the same.
+# The start is the same for both below where the ranks come out the same.
 demo() {  # demo NAME SECONDS LITTLEBIT_TRAIN [OPTIONS]
   name=$1 limit=$2
   shift 2
-  part "$name" "$limit" "$@" --config configs/train/demo.yaml train.global_batch_size=2 train.micro_batch_size=2 \
-    "quant.cache_dir=$out/factors" "output.dir=$out/$name"
+  part "$name" "$limit" "$@" --config configs/train/demo.yaml "quant.cache_dir=$out/factors" "output.dir=$out/$name"
 }
 demo demo 90 "$bin/littlebit-train" "train.device=$device" "train.steps=$steps" checkpoint.every=0
 # Several processes: a GPU each where there are two, over NCCL; else on the CPU, over Gloo.

@@ -218,7 +218,7 @@ TEST_CASE("the report of a device check names parts that hung, failed or left no
   CHECK(report(good).empty());
   CHECK(read_file(folder / "check.md").find("Dense forward and backward") != std::string::npos);
 
-  two_processes("8.5");
+  two_processes("9");
   CHECK(report(good) == std::vector<std::string>{"two processes give other losses than one"});
   two_processes("8");
 
