@@ -28,9 +28,9 @@ void DistillOptions::declare(OptionGroup& group) {
                "Weight of the difference of hidden states.", {Decides::kRunChangeable});
   group.choice(
       "hidden_schedule", &hidden_schedule, {"constant", "linear", "while_far"},
-      "Whether that weight stays; linear: falls linearly from the first step of all blocks "
-      "to zero after the last; while_far: besides, is in full only while the student's KL "
-      "divergence from the teacher is 2 nats per token or more, and zero at 1 and below.",
+      "Whether that weight stays; linear: falls linearly from the first step of all blocks to zero "
+      "after the last; while_far: falls likewise, and counts in full only while the student's KL "
+      "divergence from the teacher is 2 nats per token or more, not at all at 1 and below.",
       {Decides::kRunChangeable});
   group.choice(
       "normalization", &normalization, {"reference", "per_token"},

@@ -93,7 +93,7 @@ demo demo 90 "$bin/littlebit-train" "train.device=$device" "train.steps=$steps" 
 # Several processes: a GPU each where there are two, over NCCL; else on the CPU, over Gloo.
 gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
 if [ "$device" = cuda ] && [ "$gpus" -ge 2 ]; then among=cuda; else among=cpu; fi
-demo processes 60 "$bin/littlebit-train" --nproc 2 "train.device=$among" train.steps=4 checkpoint.every=2
+demo processes 90 "$bin/littlebit-train" --nproc 2 "train.device=$among" train.steps=4 checkpoint.every=2
 bench dense 20 dense
 # shellcheck disable=SC2086
 bench generate 30 generate $generate
