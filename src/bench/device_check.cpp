@@ -110,8 +110,9 @@ std::vector<double> losses_of(const fs::path& run) {
   return losses;
 }
 
-// The demo's first steps by two processes beside those by one. They differ by the order of sums, and
-// by fp32 and bf16 where the two are on the CPU and the one on a GPU; both move a few layers' ranks.
+// The demo's first steps by two processes beside those by one. They differ by the order of sums,
+// and by fp32 and bf16 where the two are on the CPU and the one on a GPU; both move a few layers'
+// ranks.
 Json read_processes(const fs::path& folder) {
   constexpr double kAllowed = 0.1;
   const std::vector<double> one = losses_of(folder / "demo"),

@@ -166,16 +166,11 @@ class Soak {
 
   std::vector<std::string> words(const std::string& name, const Way& way) {
     std::vector<std::string> extra = {
-        "--resume",
-        "auto",
-        "train.threads=1",
+        "--resume", "auto", "train.threads=1",
         // The weight of hidden states goes by what the steps before came to.
-        "distill.hidden=relative",
-        "distill.hidden_schedule=while_far",
-        way.blockwise ? "train.steps=18" : "train.steps=30",
-        "checkpoint.every=3",
-        "checkpoint.keep=1",
-        draw(3) == 0 ? "checkpoint.async=false" : "checkpoint.async=true"};
+        "distill.hidden=relative", "distill.hidden_schedule=while_far",
+        way.blockwise ? "train.steps=18" : "train.steps=30", "checkpoint.every=3",
+        "checkpoint.keep=1", draw(3) == 0 ? "checkpoint.async=false" : "checkpoint.async=true"};
     if (way.blockwise) {  // 2 blocks of 6 steps
       extra.insert(extra.end(),
                    {"blockwise.sequences=4", "blockwise.passes=3", "blockwise.batch_size=2",
