@@ -15,8 +15,6 @@
 namespace littlebit {
 namespace {
 
-constexpr const char* kOfABlock = "activations and gradients of a block";
-
 // Bytes per token of one block: what autograd keeps between forward and backward, and what exists
 // beside it when the backward pass is in the MLP's activation or in attention. The block's input
 // and output are not counted.
@@ -92,6 +90,14 @@ GroupSizes group_sizes(Decoder& decoder, const StepShape& shape, std::span<const
   return sizes;
 }
 
+// The backward pass of a block, without states and what other blocks keep.
+StepMoment block_backward(const StepShape& shape, const GroupSizes& group, const TapeSizes& tape) {
+  const double c = shape.compute;
+  return {.weights = shape.weight() * group.weights + c * group.last,
+          .work = shape.tokens * (tape.at_worst() + c * (group.latent - group.last_latent)),
+          .what = "activations and gradients of a block"};
+}
+
 // In bf16 logits have fp32 sums, for which a CPU without tiles widens what it multiplies.
 double widened_head(const StepShape& shape, double rows) {
   if (shape.dtype != at::kBFloat16 || !device_traits(shape.device).is_host ||
@@ -157,12 +163,11 @@ StepMoment worst_moment(Decoder& decoder, const StepShape& shape, std::span<cons
     const GroupSizes group = group_sizes(decoder, shape, plans, layer + 1, &next);
     const TapeSizes tape = block_tape(shape, layer, group.last_at_worst);
     const double blocks = static_cast<double>(layer + 1);
-    StepMoment backward{.what = kOfABlock};
+    StepMoment backward = block_backward(shape, group, tape);
     // Inputs and differences, the gradient that comes in, the block's output, its input as it was.
     backward.states = waiting.on_device(blocks) + (keep_all ? 1 : is_narrow ? 3 : 2) * state;
-    backward.weights = kept_weights + shape.weight() * group.weights + c * group.last;
-    backward.work =
-        kept + shape.tokens * (tape.at_worst() + c * (group.latent - group.last_latent));
+    backward.weights += kept_weights;
+    backward.work += kept;
     if (backward.total() > worst.total()) worst = backward;
     if (!keep_all) continue;
     kept += shape.tokens * (tape.kept() + c * group.latent);
@@ -186,10 +191,8 @@ StepMoment worst_block_moment(Decoder& decoder, const StepShape& shape,
   for (int64_t layer = 0; layer < shape.spec.num_layers; ++layer) {
     const GroupSizes group = group_sizes(decoder, shape, plans, layer + 1, &next);
     const TapeSizes tape = block_tape(shape, layer, group.last_at_worst);
-    StepMoment backward{.states = states, .what = kOfABlock};
-    backward.weights = shape.weight() * group.weights + shape.compute * group.last;
-    backward.work =
-        shape.tokens * (tape.at_worst() + shape.compute * (group.latent - group.last_latent));
+    StepMoment backward = block_backward(shape, group, tape);
+    backward.states = states;
     if (backward.total() > worst.total()) worst = backward;
   }
   return worst;
